@@ -1,0 +1,116 @@
+"""params.yaml as validated, frozen objects.
+
+Each part of the library declares its own section as a subclass of `Section`, without defaults: params.yaml is the only
+place that has them. A stage declares the sections it reads as the fields of one `Section` of its own, and `load` gives
+it those and no others, so that what dvc.yaml declares can be held against what the code can see.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from fct.core.errors import FctError
+
+PARAMS = Path("params.yaml")
+SECTIONS = (
+    "data",
+    "jpeg",
+    "cache",
+    "model",
+    "method",
+    "train",
+    "search",
+    "evaluate",
+    "features",
+    "gate",
+    "registry",
+)
+
+
+class Section(BaseModel):
+    """A part of params.yaml: unknown keys are refused, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Sections = TypeVar("Sections", bound=Section)
+
+
+def load(sections: type[Sections], path: Path = PARAMS) -> Sections:
+    """Read from `path` the sections that are the fields of `sections`.
+
+    Raises:
+        FctError: the file is missing or not YAML, a section or key is missing or unknown, or a value is impossible; it
+            names the key, its line and the value.
+    """
+    document = _read(path)
+    unknown = [name for name in document if name not in SECTIONS]
+    if unknown:
+        raise FctError(f"{_place(path, document, (unknown[0],))}: unknown section.{_nearest(unknown[0], SECTIONS)}")
+    wanted = {name: document[name] for name in sections.model_fields if name in document}
+    try:
+        return sections.model_validate(wanted)
+    except ValidationError as error:
+        problems = [_explain(path, document, dict(problem), sections) for problem in error.errors()]
+        raise FctError("\n       ".join(problems)) from None
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        document = YAML(typ="rt").load(path.read_text())  # YAML 1.2, as DVC reads it, with line numbers
+    except FileNotFoundError:
+        raise FctError(f"{path} is not here. Run the command in the folder that has it.") from None
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise FctError(f"{path}, line {line}: not valid YAML: {error.problem}") from None
+    if not isinstance(document, Mapping):
+        raise FctError(f"{path}: expected sections with keys, found {type(document).__name__}.")
+    return document
+
+
+def _explain(path: Path, document: Mapping[str, Any], problem: dict[str, Any], sections: type[Section]) -> str:
+    location = problem["loc"]
+    place = _place(path, document, location)
+    if problem["type"] == "missing":
+        return f"{place}: this key is missing."
+    if problem["type"] == "extra_forbidden":
+        known = _keys_beside(sections, location)
+        return f"{place}: unknown key.{_nearest(str(location[-1]), known)}"
+    value = problem["input"]
+    shown = "" if isinstance(value, Mapping) else f" (it is {value!r})"
+    return f"{place}: {problem['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _keys_beside(sections: type[Section], location: Sequence[Any]) -> list[str]:
+    model: Any = sections
+    for part in location[:-1]:
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is None:
+            return []
+        model = field.annotation
+    return list(getattr(model, "model_fields", {}))
+
+
+def _place(path: Path, document: Any, location: Sequence[Any]) -> str:
+    """Return `file, line N: section.key`, with the line of the deepest part of `location` that the file has."""
+    line, node = None, document
+    for part in location:
+        try:
+            position = node.lc.key(part) if isinstance(node, Mapping) else node.lc.item(part)
+            line, node = position[0] + 1, node[part]
+        except (AttributeError, KeyError, IndexError, TypeError):
+            break
+    where = f"{path}, line {line}" if line else str(path)
+    return f"{where}: {'.'.join(str(part) for part in location)}"
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}." if known else ""

@@ -1,0 +1,88 @@
+"""Splits on disk: the contract between the data stage and everything after it.
+
+    <splits>/<name>/images.npy    uint8 [N, H, W, C]   at the model's size
+                    labels.npy    int64 [N]            index into classes
+                    quality.npy   int64 [N]            each image's own JPEG quality, 100 if it never was a JPEG
+    <splits>/meta.json            classes, source, counts, what was skipped, where the test images come from
+
+    <originals>/meta.json         whether the source has images at a size of their own
+    <originals>/<name>.bin        their files, as the user has them, one after the other (folder sources only)
+    <originals>/<name>.npy        int64 [N + 1]        where each file starts in it
+
+JPEG compression happens at an image's native size and the resize to the model's size comes after it, as in a
+deployment. Images of array sources (Fashion-MNIST, CIFAR) have the model's size already, so they need no originals.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fct.core.errors import FctError
+
+SPLITS = Path("data/splits")
+ORIGINALS = Path("data/originals")
+NAMES = ("train", "val", "gate", "test")  # val chooses, gate decides promotions, test only reports
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split, memory-mapped: pixels are read when they are touched."""
+
+    name: str
+    images: NDArray[np.uint8]  # [N, H, W, C]
+    labels: NDArray[np.int64]  # [N]
+    quality: NDArray[np.int64]  # [N]
+    originals: Originals | None  # None where `images` are the originals
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Originals:
+    """The encoded files of one split at their native size, packed into one."""
+
+    files: NDArray[np.uint8]  # [total bytes]
+    starts: NDArray[np.int64]  # [N + 1]
+
+    def __len__(self) -> int:
+        """Return the number of files."""
+        return len(self.starts) - 1
+
+    def __getitem__(self, index: int) -> bytes:
+        """Return one encoded file."""
+        return self.files[self.starts[index] : self.starts[index + 1]].tobytes()
+
+
+def read_meta(splits: Path = SPLITS) -> dict[str, Any]:
+    """Return what the data stage recorded about the splits under `splits`."""
+    try:
+        meta: dict[str, Any] = json.loads((splits / "meta.json").read_text())
+    except FileNotFoundError:
+        raise FctError(f"{splits / 'meta.json'} is not here. Make it with `dvc repro data`.") from None
+    return meta
+
+
+def open_split(name: str, splits: Path = SPLITS, originals: Path = ORIGINALS) -> Split:
+    """Open the split `name`, one of `NAMES`, without reading its pixels."""
+    folder = splits / name
+    try:
+        images, labels, quality = (
+            np.load(folder / f"{part}.npy", mmap_mode="r") for part in ("images", "labels", "quality")
+        )
+        native = json.loads((originals / "meta.json").read_text())["native"]
+        packed = (
+            Originals(np.memmap(originals / f"{name}.bin", np.uint8, mode="r"), np.load(originals / f"{name}.npy"))
+            if native
+            else None
+        )
+    except FileNotFoundError as error:
+        raise FctError(f"{error.filename} is not here. Make it with `dvc repro data`.") from None
+    return Split(name, images, labels, quality, packed)

@@ -1,0 +1,1 @@
+"""The ONNX file that leaves the pipeline."""

@@ -1,0 +1,1 @@
+"""Backbones, taps on their inner layers, and the residual mapping block."""

@@ -1,0 +1,1 @@
+"""One module a DVC stage: read params, call the library, write the declared outs."""

@@ -1,0 +1,1 @@
+"""Paired batches, the training loop, and checkpoints that survive kill -9."""

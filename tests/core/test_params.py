@@ -1,0 +1,69 @@
+"""params.yaml: what is wrong is said with file, line, key and value."""
+
+from pathlib import Path
+
+import pytest
+
+from fct.core import params
+from fct.core.errors import FctError
+
+
+class Inner(params.Section):
+    path: str
+    size: int
+
+
+class Data(params.Section):
+    seed: int
+    folder: Inner
+
+
+class Sections(params.Section):
+    data: Data
+
+
+GOOD = "data:\n  seed: 3\n  folder:\n    path: here\n    size: 32\njpeg: {}\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path):
+    def write(text: str) -> Path:
+        path = tmp_path / "params.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_a_good_file_gives_values(file):
+    """A valid file becomes the typed values it holds."""
+    assert params.load(Sections, file(GOOD)).data.folder.size == 32
+
+
+def test_only_the_declared_sections_are_seen(file):
+    """A section that is not a field of the asked-for type never reaches the caller, even if it is nonsense."""
+    assert set(params.load(Sections, file(GOOD + "cache: nonsense\n")).model_dump()) == {"data"}
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (GOOD.replace("seed: 3", "seed: three"), r"line 2: data\.seed: .*integer.*\(it is 'three'\)"),
+        (GOOD.replace("  seed: 3\n", ""), r"line 1: data\.seed: this key is missing"),
+        (GOOD.replace("path:", "pth:"), r"line 4: data\.folder\.pth: unknown key\. Did you mean 'path'\?"),
+        (GOOD.replace("jpeg:", "jpg:"), r"line 6: jpg: unknown section\. Did you mean 'jpeg'\?"),
+        (GOOD.replace("data:", "data"), "not valid YAML"),
+        ("- 1\n- 2\n", "expected sections"),
+        ("jpeg: {}\n", r"data: this key is missing"),
+    ],
+)
+def test_what_is_wrong_is_named(file, broken, said):
+    """A wrong value, a missing or unknown key or section, and broken YAML are each named with their place."""
+    with pytest.raises(FctError, match=said):
+        params.load(Sections, file(broken))
+
+
+def test_a_missing_file_says_where_to_run(tmp_path):
+    """Without params.yaml the error says so, and what to do."""
+    with pytest.raises(FctError, match="Run the command in the folder"):
+        params.load(Sections, tmp_path / "params.yaml")
