@@ -24,8 +24,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes files private; outs are for the whole team
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o644)  # mkstemp makes files private; outs are for the whole team
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -100,7 +100,8 @@ def _keys_beside(sections: type[Section], location: Sequence[Any]) -> list[str]:
 
 def _place(path: Path, document: Any, location: Sequence[Any]) -> str:
     """Return `file, line N: section.key`, with the line of the deepest part of `location` that the file has."""
-    line, node = None, document
+    line: int | None = None
+    node: Any = document
     for part in location:
         try:
             position = node.lc.key(part) if isinstance(node, Mapping) else node.lc.item(part)
