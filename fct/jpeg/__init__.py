@@ -1,1 +1,1 @@
-"""JPEG as the pipeline sees it: the codec, the quality in a file's tables, the cache of compressed views."""
+"""JPEG as the pipeline sees it: the codec, and the quality that a file's tables tell."""

@@ -1,0 +1,1 @@
+"""Compressed views of the splits, made once for each trained quality and checked at every use."""

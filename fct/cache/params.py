@@ -1,0 +1,22 @@
+"""The `cache` section of params.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from fct.core.params import Section
+from fct.jpeg.params import Quality
+
+
+def _ascending(qualities: list[int]) -> list[int]:
+    if sorted(set(qualities)) != qualities:
+        raise ValueError("list each quality once, in ascending order")
+    return qualities
+
+
+class CacheParams(Section):
+    """Which compressed views are made ahead of training."""
+
+    qualities: Annotated[list[Quality], Field(min_length=1), AfterValidator(_ascending)]

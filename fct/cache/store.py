@@ -1,0 +1,97 @@
+"""The multi-quality cache on disk: one folder a quality, each with a manifest that says what it was made from.
+
+    <cache>/q<quality>/<split>.npy     uint8 [N, H, W, C], row k the compressed view of the split's image k
+    <cache>/q<quality>/manifest.json   codec and its version, subsampling, quality, digest of the source splits
+
+A cache whose manifest does not fit is refused, never mixed with others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fct.cache.views import compressed
+from fct.core.errors import FctError
+from fct.core.files import new_folder, write_json
+from fct.data.store import Split
+from fct.jpeg.codec import VERSION
+
+CACHE = Path("data/cache")
+SPLITS = ("train", "val")  # gate and test are compressed when they are evaluated, at more qualities than are trained
+
+
+def folder(quality: int, cache: Path = CACHE) -> Path:
+    """Return where the views at `quality` are."""
+    return cache / f"q{quality}"
+
+
+def build(
+    splits: Iterable[Split], quality: int, subsampling: str, *, source_digest: str, cache: Path = CACHE
+) -> dict[str, Any]:
+    """Compress every image of `splits` at `quality`; write the views and their manifest, all or nothing.
+
+    Returns:
+        The manifest.
+    """
+    manifest: dict[str, Any] = {
+        "codec": VERSION,
+        "subsampling": subsampling,
+        "quality": quality,
+        "source": source_digest,
+        "images": {},
+    }
+    with new_folder(folder(quality, cache)) as target:
+        for split in splits:
+            path = target / f"{split.name}.npy"
+            views = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=split.images.shape)
+            compressed(split, quality, subsampling, out=views, description=f"{split.name} at quality {quality}")
+            views.flush()
+            manifest["images"][split.name] = len(split)
+        write_json(target / "manifest.json", manifest)
+    return manifest
+
+
+def open_views(
+    split: Split, qualities: Iterable[int], subsampling: str, *, source_digest: str, cache: Path = CACHE
+) -> dict[int, NDArray[np.uint8]]:
+    """Memory-map the compressed views of `split` at exactly `qualities`, after checking every manifest.
+
+    Returns:
+        A uint8 [N, H, W, C] array for each quality.
+
+    Raises:
+        FctError: a quality is missing, was made with another subsampling, from other splits, or with another codec
+            than the rest, or its array is cut short; it names the folder and the command that rebuilds it.
+    """
+    views: dict[int, NDArray[np.uint8]] = {}
+    expected: dict[str, Any] = {"subsampling": subsampling, "source": source_digest}
+    for quality in qualities:
+        here = folder(quality, cache)
+        rebuild = f"Rebuild it with `dvc repro --force --single-item cache@{quality}`."
+        try:
+            manifest = json.loads((here / "manifest.json").read_text())
+            array = np.load(here / f"{split.name}.npy", mmap_mode="r")
+        except FileNotFoundError as error:
+            raise FctError(f"{error.filename} is not here. {rebuild}") from None
+        except ValueError as error:
+            raise FctError(f"{here} is damaged ({error}). {rebuild}") from None
+        expected.setdefault("codec", manifest.get("codec"))  # every quality must agree with the first
+        for key, value in (expected | {"quality": quality}).items():
+            if manifest.get(key) != value:
+                raise FctError(f"{here / 'manifest.json'}: {key} is {manifest.get(key)!r}, not {value!r}. {rebuild}")
+        if array.shape != split.images.shape:
+            raise FctError(f"{here}: {split.name} has shape {array.shape}, not {split.images.shape}. {rebuild}")
+        views[quality] = array
+    return views
+
+
+def unnamed(qualities: Iterable[int], cache: Path = CACHE) -> list[str]:
+    """Return the names of the folders under `cache` that belong to none of `qualities`: what DVC leaves behind."""
+    keep = {folder(quality, cache) for quality in qualities}
+    return sorted(path.name for path in cache.glob("q*") if path not in keep)
