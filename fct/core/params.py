@@ -50,19 +50,27 @@ def load(sections: type[Sections], path: Path = PARAMS) -> Sections:
         FctError: the file is missing or not YAML, a section or key is missing or unknown, or a value is impossible; it
             names the key, its line and the value.
     """
-    document = _read(path)
+    document = _parse(path)
     unknown = [name for name in document if name not in SECTIONS]
     if unknown:
         raise FctError(f"{_place(path, document, (unknown[0],))}: unknown section.{_nearest(unknown[0], SECTIONS)}")
-    wanted = {name: document[name] for name in sections.model_fields if name in document}
+    return _validated(sections, path, {name: document[name] for name in sections.model_fields if name in document})
+
+
+def read(model: type[Sections], path: Path) -> Sections:
+    """Read another YAML file, whose keys are the fields of `model`; errors as for `load`."""
+    return _validated(model, path, _parse(path))
+
+
+def _validated(model: type[Sections], path: Path, document: Mapping[str, Any]) -> Sections:
     try:
-        return sections.model_validate(wanted)
+        return model.model_validate(document)
     except ValidationError as error:
-        problems = [_explain(path, document, dict(problem), sections) for problem in error.errors()]
+        problems = [_explain(path, _parse(path), dict(problem), model) for problem in error.errors()]
         raise FctError("\n       ".join(problems)) from None
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _parse(path: Path) -> Mapping[str, Any]:
     try:
         document = YAML(typ="rt").load(path.read_text())  # YAML 1.2, as DVC reads it, with line numbers
     except FileNotFoundError:
@@ -104,7 +112,7 @@ def _place(path: Path, document: Any, location: Sequence[Any]) -> str:
     node: Any = document
     for part in location:
         try:
-            position = node.lc.key(part) if isinstance(node, Mapping) else node.lc.item(part)
+            position = node.lc.key(part) if isinstance(part, str) else node.lc.item(part)
             line, node = position[0] + 1, node[part]
         except (AttributeError, KeyError, IndexError, TypeError):
             break

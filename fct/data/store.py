@@ -28,6 +28,7 @@ from fct.core.errors import FctError
 SPLITS = Path("data/splits")
 ORIGINALS = Path("data/originals")
 NAMES = ("train", "val", "gate", "test")  # val chooses, gate decides promotions, test only reports
+LOSSLESS = 100  # the quality of an image that never was a JPEG
 
 
 @dataclass(frozen=True)
@@ -86,3 +87,10 @@ def open_split(name: str, splits: Path = SPLITS, originals: Path = ORIGINALS) ->
     except FileNotFoundError as error:
         raise FctError(f"{error.filename} is not here. Make it with `dvc repro data`.") from None
     return Split(name, images, labels, quality, packed)
+
+
+def write_split(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.int64], quality: NDArray[np.int64]) -> None:
+    """Write one split's arrays into `folder`, which is made."""
+    folder.mkdir()
+    for name, array in (("images", images), ("labels", labels), ("quality", quality)):
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)

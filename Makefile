@@ -1,0 +1,75 @@
+# The one vocabulary of people and CI. Each target sets itself up; `make` alone lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+# The first of python3.11 and python3 that runs and is new enough; `make setup PYTHON=...` chooses another.
+PYTHON ?= $(shell for python in python3.11 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
+
+# Stages run as `python -m fct.stages...`: theirs is the environment's python, and nothing they use phones home.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export DO_NOT_TRACK := 1
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+INSTALLED := .venv/.installed# newer than what it was installed from, or there is something to install
+
+.PHONY: help setup repro promote-if-passed test test-all lint format lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+setup: $(INSTALLED) ## install everything into .venv, from requirements.lock
+
+$(INSTALLED): pyproject.toml requirements.lock
+	@[ -n "$(PYTHON)" ] || { echo "error: no Python 3.11 or newer here." \
+		"Install one (apt-get install python3.11 python3.11-venv) or name one: make setup PYTHON=/path/to/python" >&2; exit 1; }
+	@command -v git >/dev/null || { echo "error: DVC needs git: apt-get install git" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { version=$$($(PYTHON) -c \
+		'import sys; print("python%d.%d" % sys.version_info[:2])'); \
+		echo "error: $(PYTHON) has no venv module: apt-get install $$version-venv" >&2; exit 1; }
+	@[ -x .venv/bin/pip ] || $(PYTHON) -m venv --clear .venv
+	.venv/bin/python -m pip install --constraint requirements.lock --editable '.[dev]'
+	@touch $@
+
+repro: $(INSTALLED) ## run the pipeline to the gate's verdict; promote the model if it is PASS
+	dvc repro
+	@$(MAKE) --no-print-directory promote-if-passed
+
+promote-if-passed: $(INSTALLED)
+	@verdict=$$(python -c 'import json; print(json.load(open("metrics/gate.json"))["verdict"])'); \
+	if [ "$$verdict" = PASS ]; then fct promote; \
+	else [ ! -t 1 ] || red=$$'\e[31m' plain=$$'\e[0m'; \
+		echo "$${red-}gate: $$verdict$${plain-} (metrics/gate.json says why); nothing is promoted"; fi
+
+test: $(INSTALLED) ## run the tests; ARGS="tests/core -x" are pytest's
+	pytest $(ARGS)
+
+test-all: $(INSTALLED) ## run the slow and the system tests too (as root: they build a chroot)
+	pytest -m "" $(ARGS)
+
+lint: $(INSTALLED) ## check style, types, layers and the Dockerfile; changes nothing
+	ruff check
+	ruff format --check
+	mypy
+	lint-imports
+	hadolint Dockerfile
+
+format: $(INSTALLED) ## put the code into its one format, and right what can be righted
+	ruff check --fix
+	ruff format
+
+lock: $(INSTALLED) ## renew requirements.lock: the newest versions that pyproject.toml allows
+	CUSTOM_COMPILE_COMMAND="make lock" pip-compile --quiet --upgrade --all-extras --strip-extras --no-annotate \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+		--output-file requirements.lock pyproject.toml
+
+clean: ## remove what can be made again: .venv and tool caches (not DVC's cache, checkpoints or mlflow.db)
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,149 @@
+"""CIFAR-10 and CIFAR-100: 60,000 colour images, 32 x 32 pixels (Krizhevsky 2009), in their binary distributions.
+
+A mirror may hold the archive, or the folder that it unpacks to. There the official test file may be absent: then the
+test split is held out of the training images, and `meta.json` says so.
+"""
+
+from __future__ import annotations
+
+import tarfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fct.core import files
+from fct.core.errors import FctError
+from fct.data.download import Published, fetch
+from fct.data.stock import Labelled, Stock
+
+PIXELS = 3 * 32 * 32  # bytes of one image: its red, green and blue planes
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A binary distribution: records of label bytes and pixels, in files of an archive."""
+
+    archive: Published
+    inside: str  # the folder that the archive unpacks to
+    train: Mapping[str, str]  # file name: published MD5
+    test: Mapping[str, str]
+    label_bytes: int  # the last of them is the class
+    classes: tuple[str, ...] | str  # their names, or the file that holds them
+
+
+CIFAR_10 = Distribution(
+    Published(
+        "cifar-10-binary.tar.gz",
+        "cifar-10",
+        "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+        "c32a1d4ab5d03f1284b67883e8d87530",
+    ),
+    "cifar-10-batches-bin",
+    {
+        "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
+        "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
+        "data_batch_3.bin": "942cd6a4bcdd0dd3c604fbe906cb4421",
+        "data_batch_4.bin": "ae636b3ba5c66a11e91e8cb52e771fcb",
+        "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d",
+    },
+    {"test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d"},
+    label_bytes=1,
+    classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+)
+CIFAR_100 = Distribution(
+    Published(
+        "cifar-100-binary.tar.gz",
+        "cifar-100",
+        "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+        "03b5dce01913d631647c71ecec9e9cb8",
+    ),
+    "cifar-100-binary",
+    {"train.bin": "6172c7755cfe09b2fe270c85cebc1b15"},
+    {"test.bin": "4499cfba6c016c1be1438163640a0898"},
+    label_bytes=2,  # the coarse class, then the fine one
+    classes="fine_label_names.txt",
+)
+
+
+def load(distribution: Distribution, mirror: Path | None) -> Stock:
+    """Return the data set, from `mirror`, the cache or the publisher's server.
+
+    Raises:
+        FctError: it is not to be had, or a file is not the published one.
+    """
+    unpacked = mirror / distribution.inside if mirror else None
+    if unpacked and unpacked.is_dir():
+        return _parse(distribution, _read_folder(distribution, unpacked), unpacked)
+    (archive,) = fetch([distribution.archive], mirror)
+    return _parse(distribution, _read_archive(distribution, archive), archive)
+
+
+def _wanted(distribution: Distribution) -> list[str]:
+    names = [distribution.classes] if isinstance(distribution.classes, str) else []
+    return [*distribution.train, *distribution.test, *names]
+
+
+def _read_folder(distribution: Distribution, folder: Path) -> dict[str, bytes]:
+    contents = {}
+    for name in _wanted(distribution):
+        path = folder / name
+        if not path.is_file():
+            if name in distribution.test:
+                continue
+            raise FctError(
+                f"{path} is not here. Unpack {distribution.archive.name} anew, or put the archive beside it."
+            )
+        expected = {**distribution.train, **distribution.test}.get(name)
+        actual = files.md5(path)
+        if expected and actual != expected:
+            raise FctError(f"{path}: its MD5 is {actual}, the published one is {expected}. Copy or unpack it anew.")
+        contents[name] = path.read_bytes()
+    return contents
+
+
+def _read_archive(distribution: Distribution, archive: Path) -> dict[str, bytes]:
+    """Return the contents of the files that are wanted; nothing is written, so no member's name can lead astray."""
+    paths = {f"{distribution.inside}/{name}": name for name in _wanted(distribution)}
+    contents = {}
+    try:
+        with tarfile.open(archive, "r:gz") as members:
+            for member in members:
+                name = paths.get(member.name)
+                content = members.extractfile(member) if name and member.isreg() else None
+                if name and content:
+                    contents[name] = content.read()
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise FctError(f"{archive}: not a readable archive: {error}. Delete it to have it fetched anew.") from None
+    missing = sorted(path for path, name in paths.items() if name not in contents)
+    if missing:
+        raise FctError(f"{archive}: {', '.join(missing)} is not in it.")
+    return contents
+
+
+def _parse(distribution: Distribution, contents: Mapping[str, bytes], place: Path) -> Stock:
+    classes = distribution.classes
+    if isinstance(classes, str):
+        classes = tuple(contents[classes].decode("ascii", "replace").split())
+    test = {name: contents[name] for name in distribution.test if name in contents}
+    train = {name: contents[name] for name in distribution.train}
+    return Stock(
+        classes,
+        pool=_records(distribution, train, len(classes), place),
+        test=_records(distribution, test, len(classes), place) if test else None,
+    )
+
+
+def _records(distribution: Distribution, blobs: Mapping[str, bytes], classes: int, place: Path) -> Labelled:
+    size = distribution.label_bytes + PIXELS
+    for name, blob in blobs.items():
+        if not blob or len(blob) % size:
+            raise FctError(f"{place}: {name} has {len(blob)} bytes, which are not records of {size}.")
+    rows = np.concatenate([np.frombuffer(blob, np.uint8).reshape(-1, size) for blob in blobs.values()])
+    labels = rows[:, distribution.label_bytes - 1].astype(np.int64)
+    if labels.max() >= classes:
+        raise FctError(f"{place}: a label is {labels.max()}, but there are {classes} classes.")
+    planes = rows[:, distribution.label_bytes :].reshape(-1, 3, 32, 32)
+    return Labelled(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels)

@@ -1,0 +1,81 @@
+"""Fashion-MNIST: 60,000 + 10,000 greyscale images of clothes, 28 x 28 pixels, ten classes (arXiv:1708.07747)."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fct.core.errors import FctError
+from fct.data.debian import unpack
+from fct.data.download import Published, Way, fetch
+from fct.data.stock import Labelled, Stock
+
+CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+SERVER = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"  # has no https; the checksums prove the files
+PACKAGE = "dataset-fashion-mnist"
+INSIDE = "usr/share/datasets/fashion-mnist"
+# name: (published MD5, time in the published gzip header)
+FILES = {
+    "train-images-idx3-ubyte": ("8d4fb7e6c68d591d4c3dfef9ec88bf0d", 1504176606),
+    "train-labels-idx1-ubyte": ("25c81989df183df01b3e8a0aad5dffbe", 1504176606),
+    "t10k-images-idx3-ubyte": ("bef4ecab320f06d8554ea6380940ec79", 1504176627),
+    "t10k-labels-idx1-ubyte": ("bb300cfdad3c16e7a12a480ee83cd310", 1504176627),
+}
+
+
+def load(mirror: Path | None, server: str = SERVER) -> Stock:
+    """Return the data set, from `mirror`, the cache, `server` or Debian's package.
+
+    Raises:
+        FctError: no way gave the files.
+    """
+    way = Way(f"Debian's package {PACKAGE}", partial(unpack, PACKAGE, INSIDE))
+    train_images, train_labels, test_images, test_labels = map(read_idx, fetch(published(server), mirror, way))
+    return Stock(
+        CLASSES,
+        pool=Labelled(train_images[..., None], train_labels.astype(np.int64)),
+        test=Labelled(test_images[..., None], test_labels.astype(np.int64)),
+    )
+
+
+def published(server: str = SERVER) -> list[Published]:
+    """Return the four files as the publisher offers them."""
+    return [
+        Published(f"{name}.gz", "fashion-mnist", f"{server}/{name}.gz", md5, restore=partial(_header_back, name, time))
+        for name, (md5, time) in FILES.items()
+    ]
+
+
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """Read a gzipped IDX file of bytes: a magic number, the shape, the values (yann.lecun.com/exdb/mnist)."""
+    try:
+        content = gzip.decompress(path.read_bytes())
+        zero, kind, dimensions = struct.unpack_from(">HBB", content)
+        shape = struct.unpack_from(f">{dimensions}I", content, 4)
+        if (zero, kind) != (0, 8):
+            raise FctError(f"{path}: not an IDX file of bytes.")
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+    except (OSError, EOFError, struct.error, ValueError) as error:
+        raise FctError(f"{path}: not a gzipped IDX file: {error}. Delete it to have it fetched anew.") from None
+
+
+def _header_back(name: str, time: int, repacked: bytes) -> bytes:
+    """Undo Debian's `gzip -n`: the same stream, whose header has lost the file's name and time (RFC 1952)."""
+    nameless = 10  # bytes of a header without a name
+    return struct.pack("<4BIBB", 0x1F, 0x8B, 8, 8, time, 0, 3) + name.encode() + b"\0" + repacked[nameless:]

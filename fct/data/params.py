@@ -1,0 +1,45 @@
+"""The `data` section of params.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from fct.core.params import Section
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Fractions(Section):
+    """What part of the images that are not an official test set goes to each split; the rest is train."""
+
+    val: Fraction
+    gate: Fraction
+    test: Fraction
+
+    @model_validator(mode="after")
+    def _train_gets_something(self) -> Self:
+        total = self.val + self.gate + self.test
+        if total >= 1:
+            raise ValueError(f"val + gate + test must be below 1, or nothing is left to train on; they are {total:g}")
+        return self
+
+
+class FolderParams(Section):
+    """A folder of the user's own images."""
+
+    path: Annotated[str, Field(min_length=1)]
+    size: Annotated[int, Field(ge=8, le=4096)]  # pixels, height and width
+    channels: Literal[1, 3]
+    on_error: Literal["fail", "skip"]
+
+
+class DataParams(Section):
+    """Where labelled images come from and how they are divided."""
+
+    source: Literal["fashion-mnist", "cifar-10", "cifar-100", "folder"]
+    mirror: str | None
+    seed: Annotated[int, Field(ge=0, lt=2**64)]
+    fractions: Fractions
+    folder: FolderParams

@@ -1,0 +1,89 @@
+"""The division into train, val, gate and test: stratified, seeded, disjoint, and steady as data sets grow.
+
+An image's place follows from its pixels and the seed alone. So a renamed file stays where it is, and an image that is
+added moves at most one image across each border of its own class and none of the others: what the champion has learnt
+from does not wander into the gate split that judges its challenger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fct.core.errors import FctError
+
+FINGERPRINT = 16  # bytes
+
+
+def fingerprint(image: NDArray[np.uint8]) -> bytes:
+    """Return 16 bytes that are equal for images, uint8 [H, W, C], of equal shape and pixels, and for no others."""
+    shape = np.array(image.shape, np.int64).tobytes()
+    return blake2b(np.ascontiguousarray(image).data, digest_size=FINGERPRINT, key=shape).digest()
+
+
+def first_copies(fingerprints: Sequence[bytes], known: frozenset[bytes] = frozenset()) -> NDArray[np.int64]:
+    """Return the indices of the fingerprints that are neither in `known` nor seen earlier in the sequence."""
+    seen = set(known)
+    kept = []
+    for index, mark in enumerate(fingerprints):
+        if mark not in seen:
+            seen.add(mark)
+            kept.append(index)
+    return np.array(kept, np.int64)
+
+
+def divide(
+    fingerprints: Sequence[bytes],
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    *,
+    fractions: Mapping[str, float],
+    seed: int,
+) -> dict[str, NDArray[np.int64]]:
+    """Divide images into `train` and the splits that `fractions` names, each class by the same fractions.
+
+    Args:
+        fingerprints: of N different images.
+        labels: index of each one's class, [N].
+        classes: their names.
+        fractions: of each class, by the split's name; train gets the rest. Each split gets at least one image of each
+            class.
+        seed: another seed gives another division.
+
+    Returns:
+        The indices of each split, ascending.
+
+    Raises:
+        FctError: a class has fewer images than there are splits.
+    """
+    key = seed.to_bytes(8, "little")
+    order = np.array([_number(blake2b(mark, digest_size=8, key=key).digest()) for mark in fingerprints], np.uint64)
+    parts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in ("train", *fractions)}
+    for label, name in enumerate(classes):
+        members = np.flatnonzero(labels == label)
+        if len(members) < len(parts):
+            raise FctError(f"class {name!r} has {len(members)} images, and each of {len(parts)} splits needs one.")
+        members = members[np.argsort(order[members], kind="stable")]
+        start = 0
+        for split, count in shares(len(members), fractions).items():
+            parts[split].append(members[start : start + count])
+            start += count
+    return {name: np.sort(np.concatenate(part)) for name, part in parts.items()}
+
+
+def shares(images: int, fractions: Mapping[str, float]) -> dict[str, int]:
+    """Return how many of a class's `images` each split gets: near its fraction, at least one, and train the rest.
+
+    There must be at least as many images as splits.
+    """
+    counts = {name: max(1, round(images * fraction)) for name, fraction in fractions.items()}
+    while sum(counts.values()) >= images:  # small classes, where rounding up took all
+        counts[max(counts, key=lambda name: counts[name])] -= 1
+    return {**counts, "train": images - sum(counts.values())}
+
+
+def _number(digest: bytes) -> int:
+    return int.from_bytes(digest, "little")

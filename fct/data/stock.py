@@ -1,0 +1,89 @@
+"""Published data sets: arrays of images of one size, divided into splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fct.core import files
+from fct.data.meta import HELD_OUT, OFFICIAL, Division, describe
+from fct.data.params import DataParams
+from fct.data.splits import divide, fingerprint, first_copies
+from fct.data.store import LOSSLESS, write_split
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images of one size and their classes."""
+
+    images: NDArray[np.uint8]  # [N, H, W, C]
+    labels: NDArray[np.int64]  # [N], index into the classes
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
+    def __getitem__(self, indices: NDArray[np.int64]) -> Labelled:
+        """Return those images."""
+        return Labelled(self.images[indices], self.labels[indices])
+
+
+@dataclass(frozen=True)
+class Stock:
+    """A published data set."""
+
+    classes: tuple[str, ...]
+    pool: Labelled  # what is divided into splits
+    test: Labelled | None  # the official test set, where it is here
+
+
+def build(stock: Stock, params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
+    """Write the splits of `stock` into two empty folders and return what `<splits>/meta.json` holds.
+
+    Of images with the same pixels the first is kept, the official test set's before any other: what is tested was
+    never trained on, and the others are counted as skipped.
+    """
+    parts, skipped = _divide(stock, params)
+    for name, part in parts.items():
+        write_split(splits / name, part.images, part.labels, np.full(len(part), LOSSLESS, np.int64))
+    files.write_json(originals / "meta.json", {"native": False})
+    division = Division(
+        stock.classes,
+        stock.pool.images.shape,
+        {name: part.labels for name, part in parts.items()},
+        test=OFFICIAL if stock.test else HELD_OUT,
+        skipped=skipped,
+    )
+    meta = describe(params, division, written=[splits])
+    files.write_json(splits / "meta.json", meta)
+    return meta
+
+
+def _divide(stock: Stock, params: DataParams) -> tuple[dict[str, Labelled], list[tuple[str, str]]]:
+    fractions = params.fractions.model_dump()
+    test_marks: list[bytes] = []
+    parts: dict[str, Labelled] = {}
+    skipped: list[tuple[str, str]] = []
+    if stock.test is not None:
+        del fractions["test"]
+        test_marks = [fingerprint(image) for image in stock.test.images]
+        kept = first_copies(test_marks)
+        parts["test"] = stock.test[kept]
+        skipped += _left_out("test", len(stock.test), kept)
+    marks = [fingerprint(image) for image in stock.pool.images]
+    kept = first_copies(marks, frozenset(test_marks))
+    skipped += _left_out("train", len(stock.pool), kept)
+    pool = stock.pool[kept]
+    marks = [marks[index] for index in kept]
+    places = divide(marks, pool.labels, stock.classes, fractions=fractions, seed=params.seed)
+    return {**{name: pool[indices] for name, indices in places.items()}, **parts}, skipped
+
+
+def _left_out(part: str, images: int, kept: NDArray[np.int64]) -> Sequence[tuple[str, str]]:
+    gone = np.setdiff1d(np.arange(images), kept)
+    return [(f"{part} image {index}", "same pixels as another image") for index in gone]

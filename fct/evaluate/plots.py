@@ -1,0 +1,59 @@
+"""Accuracy against JPEG quality, as a table for `dvc plots` and as a picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+
+from fct.evaluate.intervals import Summary
+
+Sweeps = Mapping[str, Summary]  # by split name; the same qualities for every split
+
+
+def table(sweeps: Sweeps) -> str:
+    """Return CSV with a row a quality, ascending, and for each split its accuracy and the two bounds.
+
+    A column a split, not a row: `dvc plots` draws a line for each column it is given and cannot tell rows apart.
+    """
+    qualities = sorted({quality for sweep in sweeps.values() for quality in sweep.curve})
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["quality", *(f"{name}{part}" for name in sweeps for part in ("", "_low", "_high"))])
+    for quality in qualities:
+        estimates = (sweep.curve[quality] for sweep in sweeps.values())
+        writer.writerow([quality, *(f"{x:.6f}" for each in estimates for x in (each.value, each.low, each.high))])
+    return text.getvalue()
+
+
+def picture(sweeps: Sweeps, confidence: float) -> bytes:
+    """Return a PNG: accuracy against quality with its interval as a band, and accuracy on raw images as a dotted line.
+
+    The same input gives the same bytes on one version of matplotlib.
+
+    Args:
+        sweeps: a line each.
+        confidence: of the intervals, for the caption.
+    """
+    import matplotlib.style
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    content = io.BytesIO()
+    with matplotlib.style.context("default"):  # not the user's matplotlibrc
+        figure = Figure(figsize=(7, 4.5), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        for index, (name, sweep) in enumerate(sweeps.items()):
+            colour, qualities = f"C{index}", sorted(sweep.curve)
+            estimates = [sweep.curve[quality] for quality in qualities]
+            axes.plot(qualities, [each.value for each in estimates], color=colour, marker=".", label=name)
+            axes.fill_between(
+                qualities, [each.low for each in estimates], [each.high for each in estimates], color=colour, alpha=0.2
+            )
+            axes.axhline(sweep.raw.value, color=colour, linestyle=":", label=f"{name}, raw images")
+        axes.set(xlabel="JPEG quality", ylabel="accuracy", title=f"Accuracy, with {confidence:.3g} intervals")
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower right")
+        figure.savefig(content, format="png", dpi=100, metadata={"Software": None})  # a version is not content
+    return content.getvalue()

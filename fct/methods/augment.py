@@ -1,0 +1,21 @@
+"""`augment`: compression as data augmentation. Each image is seen either raw or compressed, as a new sample."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from fct.methods.batch import Batch, Loss
+from fct.methods.params import MethodParams
+from fct.models.network import Network
+
+VIEWS = 1
+
+
+def loss(network: Network, batch: Batch, params: MethodParams) -> Loss:
+    """Return the cross entropy of images of which each is compressed with probability `params.probability`."""
+    chosen = torch.rand(len(batch.labels), device=batch.labels.device) < params.probability  # [B]
+    image = torch.where(chosen[:, None, None, None], batch.compressed, batch.raw)
+    logits, _ = network(image, torch.where(chosen, batch.quality, batch.raw_quality))
+    total = cross_entropy(logits.float(), batch.labels)
+    return Loss(total, {"cross_entropy": total})

@@ -1,0 +1,18 @@
+"""`pair`: both views in one forward pass, cross entropy on each. `fct` without its consistency term: its control."""
+
+from __future__ import annotations
+
+from torch.nn.functional import cross_entropy
+
+from fct.methods.batch import Batch, Loss, forward_both
+from fct.methods.params import MethodParams
+from fct.models.network import Network
+
+VIEWS = 2
+
+
+def loss(network: Network, batch: Batch, _params: MethodParams) -> Loss:
+    """Return 1/2 [CE(f(x), y) + CE(f(x~), y)]."""
+    logits, _ = forward_both(network, batch)
+    total = cross_entropy(logits.float(), batch.labels.repeat(2))
+    return Loss(total, {"cross_entropy": total})

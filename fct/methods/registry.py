@@ -1,0 +1,30 @@
+"""The methods by name. A new one is a module with `VIEWS` and `loss`, and a line here."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from fct.methods import augment, fct, pair, standard
+from fct.methods.batch import Batch, Loss
+from fct.methods.params import MethodParams
+from fct.models.network import Network
+
+
+class Method(Protocol):
+    """What a method's module offers."""
+
+    VIEWS: int  # images forwarded for each image of a batch
+
+    def loss(self, network: Network, batch: Batch, params: MethodParams, /) -> Loss:
+        """Return the loss of one batch."""
+
+
+METHODS: dict[str, Method] = {
+    "standard": standard,
+    "augment": augment,
+    "pair": pair,
+    "fct": fct,
+    "fct-r": fct,
+}
+WITH_BLOCKS = frozenset({"fct-r"})  # methods whose network has residual mapping blocks
+WITH_CONSISTENCY = frozenset({"fct", "fct-r"})  # methods that the search can tune

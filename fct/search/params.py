@@ -1,0 +1,36 @@
+"""The `search` section of params.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from fct.core.params import Section
+from fct.methods.params import Distance, Gradient
+
+
+class Range(Section):
+    """Where the consistency weight is looked for, on a log scale."""
+
+    low: float = Field(gt=0)
+    high: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError("low must not be above high")
+        return self
+
+
+class SearchParams(Section):
+    """How much is tried, on how many images, and among what."""
+
+    trials: int = Field(ge=1)
+    images: int = Field(ge=2)
+    epochs: int = Field(ge=1)
+    clean_loss: float = Field(ge=0, le=1)  # accuracy
+    seed: int = Field(ge=0)
+    weight: Range
+    distances: Annotated[list[Distance], Field(min_length=1)]
+    gradients: Annotated[list[Gradient], Field(min_length=1)]

@@ -1,0 +1,126 @@
+"""Short trainings that choose the consistency term on validation data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
+
+import optuna
+from optuna.trial import Trial, TrialState
+from tqdm import tqdm
+
+from fct.core.errors import FctError
+from fct.methods.params import MethodParams
+from fct.methods.registry import WITH_CONSISTENCY
+from fct.search.params import SearchParams
+from fct.search.study import finished, next_trial, open_study, suggest
+from fct.train.assemble import Setup, identity, make_network, open_data
+from fct.train.batches import Cached
+from fct.train.checkpoint import code_digest
+from fct.train.loop import Data, Metrics, train
+
+METHOD = "method"  # attribute of a trained trial: what it tried
+RAW = "val_raw"  # attribute of a finished trial: its clean validation accuracy
+
+
+class Observer(Protocol):
+    """Something that takes a trial's metrics."""
+
+    def metrics(self, values: Metrics, step: int | None = None) -> None:
+        """Take the metrics of one epoch."""
+
+
+Observed = Callable[[str, dict[str, Any]], AbstractContextManager[Observer]]  # (name, what is tried) -> observer
+
+
+class Best(NamedTuple):
+    """What the search found."""
+
+    method: MethodParams
+    trial: int  # 0 is the baseline
+    compressed: float | None  # its mean validation accuracy over the trained qualities, after a trial's few epochs
+    raw: float | None
+
+
+def search(setup: Setup, baseline: MethodParams, params: SearchParams, observed: Observed, *, fresh: bool) -> Best:
+    """Return the best method among `params.trials` short trainings, of which `baseline` is the first.
+
+    Best means the highest mean validation accuracy over the trained qualities, among those whose clean accuracy is at
+    most `params.clean_loss` below the baseline's. Trials already in the study are not run again.
+    """
+    if baseline.name not in WITH_CONSISTENCY:
+        return Best(baseline, 0, None, None)
+    data, meta = open_data(setup)
+    data = _thinned(data, params.images)
+    setup = setup._replace(train=setup.train.model_copy(update={"epochs": params.epochs}))
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = open_study({**identity(setup, baseline, meta), "code": code_digest()}, params, fresh=fresh)
+    with tqdm(total=params.trials, initial=len(finished(study)), desc="search", unit="trial", disable=None) as bar:
+        while len(done := finished(study)) < params.trials:
+            trial = next_trial(study, baseline, params)
+            method = suggest(trial, baseline, params)
+            if method is None:
+                study.tell(trial, state=TrialState.PRUNED)
+                continue
+            with observed(f"trial {len(done)}", method.model_dump()) as observer:
+                _run(study, trial, method, _Short(setup, data, meta, params.clean_loss, observer))
+            bar.update()
+    return _best(study)
+
+
+class _Short(NamedTuple):
+    """What all trials of a search share."""
+
+    setup: Setup
+    data: Data
+    meta: dict[str, Any]
+    clean_loss: float
+    observer: Observer
+
+
+def _run(study: optuna.Study, trial: Trial, method: MethodParams, short: _Short) -> None:
+    """Train once, briefly, and tell the study how it went."""
+    trial.set_user_attr(METHOD, method.model_dump())
+    network, _ = make_network(short.setup, method, short.data.train, short.meta)
+
+    def on_epoch(number: int, metrics: Metrics) -> None:
+        short.observer.metrics(metrics, step=number)
+        trial.report(metrics["val_compressed"], number)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+
+    try:
+        history = train(network, short.data, method, short.setup.train, on_epoch=on_epoch)
+    except (optuna.TrialPruned, FctError) as error:
+        if isinstance(error, FctError) and not finished(study):
+            raise  # the baseline itself diverges: params.yaml must change
+        study.tell(trial, state=TrialState.PRUNED)
+        return
+    raw = history[-1]["val_raw"]
+    earlier = finished(study)
+    trial.set_user_attr(RAW, raw)
+    trial.set_constraint("clean accuracy", (earlier[0].user_attrs[RAW] if earlier else raw) - raw - short.clean_loss)
+    study.tell(trial, history[-1]["val_compressed"])
+
+
+def _best(study: optuna.Study) -> Best:
+    best = study.best_trial  # among the feasible, of which the baseline is always one
+    ordinal = next(index for index, trial in enumerate(finished(study)) if trial.number == best.number)
+    return Best(MethodParams.model_validate(best.user_attrs[METHOD]), ordinal, best.value, best.user_attrs[RAW])
+
+
+def _thinned(data: Data, images: int) -> Data:
+    """Return `data` with about `images` training images, evenly spread; a view, nothing is read."""
+    every = max(1, len(data.train) // images)
+    split = replace(
+        data.train,
+        images=data.train.images[::every],
+        labels=data.train.labels[::every],
+        quality=data.train.quality[::every],
+    )
+    source = data.source
+    if isinstance(source, Cached):
+        source = Cached({quality: views[::every] for quality, views in source.views.items()})
+    return replace(data, train=split, source=source)

@@ -1,0 +1,77 @@
+"""Measure the exported model on the gate and test splits, raw and at every quality of the sweep.
+
+    python -m fct.stages.evaluate
+
+Reads model/model.onnx, data/splits, data/originals. Writes evaluation/ (the predicted classes), metrics/evaluate.json,
+plots/accuracy.csv and plots/accuracy.png.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fct.core.errors import FctError, readable_errors
+from fct.core.files import sha256, write_bytes, write_json, write_text
+from fct.core.params import Section, load
+from fct.data.store import open_split, read_meta
+from fct.evaluate import plots, record
+from fct.evaluate.intervals import Summary, summarise
+from fct.evaluate.params import EvaluateParams
+from fct.evaluate.sweep import open_model, predict
+from fct.jpeg.codec import VERSION
+from fct.jpeg.params import JpegParams
+
+MODEL = Path("model/model.onnx")
+METRICS = Path("metrics/evaluate.json")
+TABLE = Path("plots/accuracy.csv")
+PICTURE = Path("plots/accuracy.png")
+SPLITS = ("gate", "test")
+
+
+class Params(Section):
+    """What this stage reads from params.yaml."""
+
+    jpeg: JpegParams
+    evaluate: EvaluateParams
+
+
+def main() -> None:
+    """Run the stage."""
+    with readable_errors():
+        measure(load(Params))
+
+
+def measure(params: Params) -> dict[str, Summary]:
+    """Evaluate the model on each split, write the outs, and return what they say."""
+    how, subsampling = params.evaluate, params.jpeg.subsampling
+    _same_classes()
+    splits = [open_split(name) for name in SPLITS]
+    predicted = {
+        split.name: predict(MODEL, split, how.qualities, subsampling, batch_size=how.batch_size) for split in splits
+    }
+    sweeps = {split.name: summarise(predicted[split.name] == split.labels, how.qualities, how) for split in splits}
+    made_with = {
+        "model_sha256": sha256(MODEL),
+        "qualities": list(how.qualities),
+        "subsampling": subsampling,
+        "codec": VERSION,
+    }
+    record.write(predicted, splits, made_with=made_with)
+    write_json(METRICS, {name: sweep.as_json() for name, sweep in sweeps.items()})
+    write_text(TABLE, plots.table(sweeps))
+    write_bytes(PICTURE, plots.picture(sweeps, how.confidence))
+    return sweeps
+
+
+def _same_classes() -> None:
+    """Refuse a model whose classes have other names, or the same in another order, than those of the data."""
+    said, classes = open_model(MODEL).class_names, read_meta()["classes"]
+    if said is not None and said != classes:
+        raise FctError(
+            f"{MODEL}: it was made for the classes {', '.join(said)}; the data have {', '.join(classes)}. "
+            "Train and export a model for these data: `dvc repro export`."
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Judge the evaluated model: PASS or FAIL, on the gate split alone.
+
+    python -m fct.stages.gate
+
+Reads evaluation/, metrics/export.json, model/model.onnx (its checksum), data/splits, data/originals. Writes
+metrics/gate.json. A FAIL is a result like any other: the command exits with 0, and nothing will be promoted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+from fct.core.errors import FctError, readable_errors
+from fct.core.files import sha256, write_json
+from fct.core.params import Section, load
+from fct.data.store import open_split
+from fct.evaluate import gate, record
+from fct.evaluate.intervals import summarise
+from fct.evaluate.params import EvaluateParams, GateParams
+
+MODEL = Path("model/model.onnx")
+EXPORT = Path("metrics/export.json")
+VERDICT = Path("metrics/gate.json")
+
+
+class Params(Section):
+    """What this stage reads from params.yaml."""
+
+    evaluate: EvaluateParams
+    gate: GateParams
+
+
+def main() -> None:
+    """Run the stage."""
+    with readable_errors():
+        print(gate.table(judge(load(Params)), colour=gate.wants_colour(sys.stdout)))
+
+
+def judge(params: Params) -> dict[str, Any]:
+    """Judge the model, write the verdict and return it."""
+    if not MODEL.is_file():
+        raise FctError(f"{MODEL} is not here. Make it with `dvc repro export`.")
+    split = open_split("gate")
+    found = record.read(split, model_sha256=sha256(MODEL))
+    measured = summarise(found.predicted == split.labels, found.qualities, params.evaluate)
+    parity, file_bytes = _exported()
+    checks = gate.judge(measured, parity=parity, file_bytes=file_bytes, thresholds=params.gate)
+    verdict = gate.verdict(
+        checks,
+        model_sha256=found.model_sha256,
+        images=len(split),
+        digest=found.digest,
+        confidence=params.evaluate.confidence,
+    )
+    write_json(VERDICT, verdict)
+    return verdict
+
+
+def _exported() -> tuple[float, int]:
+    """Return the parity that the export measured and the file's size in bytes.
+
+    Raises:
+        FctError: the export's metrics are missing or unreadable, or are of another file.
+    """
+    again = "Make it with `dvc repro export`."
+    try:
+        said = json.loads(EXPORT.read_text())
+        parity, file_bytes = float(said["parity"]), int(said["file_bytes"])
+    except FileNotFoundError:
+        raise FctError(f"{EXPORT} is not here. {again}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise FctError(f"{EXPORT} is damaged ({type(error).__name__}: {error}). {again}") from None
+    if not math.isfinite(parity):
+        raise FctError(f"{EXPORT}: parity is {parity}, not a finite number. {again}")
+    here = MODEL.stat().st_size
+    if file_bytes != here:
+        raise FctError(f"{EXPORT}: file_bytes is {file_bytes}, but {MODEL} has {here} bytes: another export. {again}")
+    return parity, file_bytes
+
+
+if __name__ == "__main__":
+    main()

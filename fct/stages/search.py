@@ -1,0 +1,70 @@
+"""Choose the consistency term by short trainings; write search/best.yaml.
+
+    python -m fct.stages.search [--fresh]
+
+A search that was killed and is run again does only what is missing.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import click
+from ruamel.yaml import YAML
+
+from fct import tracking
+from fct.cache.params import CacheParams
+from fct.core import params
+from fct.core.errors import readable_errors
+from fct.core.files import write_text
+from fct.core.params import Section
+from fct.data.store import read_meta
+from fct.jpeg.params import JpegParams
+from fct.methods.params import MethodParams
+from fct.models.params import ModelParams
+from fct.search.params import SearchParams
+from fct.search.run import Best, search
+from fct.train.assemble import Setup
+from fct.train.params import TrainParams
+
+BEST = Path("search/best.yaml")
+
+
+class Params(Section):
+    """What this stage reads of params.yaml."""
+
+    jpeg: JpegParams
+    cache: CacheParams
+    model: ModelParams
+    method: MethodParams
+    search: SearchParams
+    train: TrainParams
+
+
+@click.command()
+@click.option("--fresh", is_flag=True, help="Forget the trials of an earlier run.")
+def main(*, fresh: bool) -> None:
+    """Search the consistency weight, the layers, the distance and the gradient on validation data."""
+    with readable_errors():
+        read = params.load(Params)
+        setup = Setup(tuple(read.cache.qualities), read.jpeg.subsampling, read.model, read.train)
+        told = read.model_dump()
+        with tracking.stage("search", params=told, outputs=[BEST], datasets={"splits": read_meta()["digest"]}) as run:
+            best = search(setup, read.method, read.search, run.child, fresh=fresh)
+            if best.compressed is not None and best.raw is not None:
+                run.metrics({"val_compressed": best.compressed, "val_raw": best.raw})
+            run.tag("trial", best.trial)
+            write_text(BEST, _yaml(best))
+        print(f"best: trial {best.trial} of {read.search.trials} (0 is params.yaml's own), in {BEST}")
+
+
+def _yaml(best: Best) -> str:
+    stream = io.StringIO()
+    stream.write("# Written by the search; read by the training. params.yaml stays as it is.\n")
+    YAML().dump({"trial": best.trial, "method": best.method.model_dump()}, stream)
+    return stream.getvalue()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""What happened when, in MLflow: one run a pipeline, one nested run a stage, one nested run a search trial.
+
+    with tracking.stage("train", params=told, inputs={"search": BEST}, outputs=[MODEL], datasets=digests) as run:
+        run.metrics({"loss": 0.3}, step=epoch)  # on the stage's run
+        run.headline({"accuracy": 0.9}, step=30)  # on the stage's and on the pipeline's run
+        run.plot(Path("plots/curve.png"))  # a file, on both
+        with run.child("trial 3", suggested) as child:  # a run under the stage's
+            child.metrics({"accuracy": 0.8})
+
+Environment:
+    MLFLOW_TRACKING_URI      the server; sqlite:///mlflow.db if unset
+    MLFLOW_EXPERIMENT_NAME   the experiment; fct if unset
+    FCT_PIPELINE_RUN         any id: stages with the same one share a run; if unset, those of one `dvc repro` do
+
+Importing this package imports nothing heavy; MLflow is imported when a stage starts. Nothing here writes to DVC's outs.
+"""
+
+from fct.tracking.record import stage
+from fct.tracking.runs import Run
+
+__all__ = ["Run", "stage"]

@@ -1,0 +1,71 @@
+"""Which code is at work: the commit, and whether the tree differs from it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The working tree of a git repository, or of none."""
+
+    commit: str | None  # None: not a git repository, or one without a commit
+    changed: tuple[str, ...]  # paths from the current folder that are neither committed nor ignored
+
+    @property
+    def dirty(self) -> str:
+        """Return "true", "false" or, without a commit, "unknown"."""
+        return "unknown" if self.commit is None else "true" if self.changed else "false"
+
+
+def tree() -> Tree:
+    """Return the state of the current folder's repository.
+
+    dvc.lock and the stages' own outs do not count as changes: a pipeline writes them while it runs, and what they were
+    made from is what counts.
+    """
+    commit = run("rev-parse", "HEAD")
+    if commit is None:
+        return Tree(None, ())
+    listed = run("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all") or ""
+    prefix = (run("rev-parse", "--show-prefix") or "").strip()  # of the current folder in the repository
+    made = ("dvc.lock", *_outs(Path("dvc.yaml")))
+    paths = (entry[3:] for entry in listed.split("\0") if entry)
+    here = (path.removeprefix(prefix) if path.startswith(prefix) else f"/{path}" for path in paths)
+    return Tree(commit.strip(), tuple(path for path in here if not any(_covers(out, path) for out in made)))
+
+
+def run(*arguments: str) -> str | None:
+    """Return what a git command prints, or None if it fails or there is no git."""
+    try:
+        done = subprocess.run(["git", "--no-optional-locks", *arguments], capture_output=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else None
+
+
+def _covers(out: str, path: str) -> bool:
+    return fnmatchcase(path, out) or fnmatchcase(path, f"{out}/*")
+
+
+def _outs(dvc_yaml: Path) -> Iterator[str]:
+    """Yield the outs, metrics and plots of every stage, with `*` where a template puts a value."""
+    try:
+        stages = YAML(typ="safe").load(dvc_yaml.read_text())["stages"].values()
+    except (OSError, YAMLError, KeyError, TypeError, AttributeError):  # dvc itself says what is wrong with it
+        return
+    for stage in stages:
+        body: dict[str, Any] = stage.get("do", stage)
+        for kind in ("outs", "metrics", "plots"):
+            for entry in body.get(kind) or ():
+                path = entry if isinstance(entry, str) else next(iter(entry))
+                yield re.sub(r"\$\{[^}]*\}", "*", path).rstrip("/")

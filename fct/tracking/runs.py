@@ -1,0 +1,143 @@
+"""One run: what it logs, how it ends."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fct.tracking import content, pipeline
+from fct.tracking.process import Owner
+from fct.tracking.server import Server, readable
+
+BATCH = 100  # params in one request, MLflow's limit
+
+
+class Terminated(SystemExit):
+    """The process was asked to end."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One MLflow run; its methods raise `FctError` where the server fails for minutes."""
+
+    server: Server
+    id: str
+    pipeline: str | None  # the id of the pipeline's run; None under a stage
+
+    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Log numbers; `step` is what the UI plots them against, such as the epoch or the JPEG quality."""
+        self._log(values, step, [self.id])
+
+    def headline(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Log numbers that are also read off the pipeline's run."""
+        self._log(values, step, self.both())
+
+    def plot(self, path: Path) -> None:
+        """Attach a file to this run and to the pipeline's."""
+        with readable(self.server.uri):
+            for run in self.both():
+                self.server.client.log_artifact(run, str(path), "plots")
+
+    def tag(self, name: str, value: object) -> None:
+        """Set a tag."""
+        with readable(self.server.uri):
+            self.server.client.set_tag(self.id, content.key(name), str(value))
+
+    @contextmanager
+    def child(
+        self, name: str, params: Mapping[str, Any] | None = None, *, ends: tuple[type[BaseException], ...] = ()
+    ) -> Iterator[Run]:
+        """Open a run under this one.
+
+        Args:
+            name: Of the run.
+            params: Flat or nested.
+            ends: Exceptions that are an ordinary end, such as a trial that is pruned; the run is FINISHED and a tag
+                names it.
+        """
+        tags = {"fct.kind": "child", pipeline.PARENT: self.id, **Owner.of(os.getpid()).tags(), **source()}
+        with readable(self.server.uri):
+            made = self.server.client.create_run(self.server.experiment, run_name=name, tags=tags)
+            run = Run(self.server, made.info.run_id, None)
+            log_params(self.server, run.id, params or {})
+        with closed_by(run, ends):
+            yield run
+
+    def both(self) -> list[str]:
+        """Return the ids of this run and of the pipeline's."""
+        return [self.id, *([self.pipeline] if self.pipeline else [])]
+
+    def _log(self, values: Mapping[str, float], step: int | None, runs: Sequence[str]) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)  # milliseconds since the epoch
+        logged = [Metric(content.key(name), float(value), now, step or 0) for name, value in values.items()]
+        with readable(self.server.uri):
+            for run in runs:
+                self.server.client.log_batch(run, metrics=logged)
+
+
+def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested params as `section.key`: text, with lists as JSON."""
+    flat: dict[str, str] = {}
+    for name, value in params.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[content.key(prefix + str(name))] = value if isinstance(value, str) else json.dumps(value, default=str)
+    return flat
+
+
+def log_params(server: Server, run: str, params: Mapping[str, Any]) -> None:
+    """Log the params that the run lacks: the stages of a pipeline share some, and MLflow refuses to change any."""
+    from mlflow.entities import Param
+
+    has = server.client.get_run(run).data.params
+    new = [Param(name, value) for name, value in flatten(params).items() if name not in has]
+    for start in range(0, len(new), BATCH):
+        server.client.log_batch(run, params=new[start : start + BATCH])
+
+
+@contextmanager
+def closed_by(run: Run, ends: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
+    """Give the run the status that the block's end has, and its pipeline's run the status that follows."""
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated):
+        with suppress(Exception):  # what ended the block is what counts
+            _close(run, "KILLED")
+        raise
+    except BaseException as error:
+        with suppress(Exception):
+            if isinstance(error, ends):
+                run.tag("fct.ended", type(error).__name__)
+            _close(run, "FINISHED" if isinstance(error, ends) else "FAILED")
+        raise
+    with readable(run.server.uri):
+        _close(run, "FINISHED")
+
+
+def _close(run: Run, status: str) -> None:
+    if run.pipeline is None:
+        run.server.client.set_terminated(run.id, status=status)
+        return
+    with pipeline.locked():
+        run.server.client.set_terminated(run.id, status=status)
+        pipeline.settle(run.server, run.pipeline)
+
+
+def source() -> dict[str, str]:
+    """Return the tags in which MLflow shows who ran what."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a user id without a name, as in many containers
+        user = "unknown"
+    return {"mlflow.user": user, "mlflow.source.name": Path(sys.argv[0]).name, "mlflow.source.type": "LOCAL"}

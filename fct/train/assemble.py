@@ -1,0 +1,86 @@
+"""From params and the files on disk to a network and its data: shared by training, search and benchmarks."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from fct.cache.store import open_views
+from fct.core.files import digest
+from fct.data.store import Split, open_split, read_meta
+from fct.methods.params import MethodParams
+from fct.methods.registry import WITH_BLOCKS
+from fct.models.network import Network
+from fct.models.params import ModelParams
+from fct.train.batches import Cached, Online
+from fct.train.candidate import Description
+from fct.train.loop import Data
+from fct.train.params import TrainParams
+from fct.train.precision import pick_device
+
+STATISTICS_FROM = 5_000  # images, evenly spread, that the channels' mean and deviation are taken from
+
+
+class Setup(NamedTuple):
+    """What decides a training, but for the method."""
+
+    qualities: tuple[int, ...]  # trained
+    subsampling: str
+    model: ModelParams
+    train: TrainParams
+
+
+def open_data(setup: Setup) -> tuple[Data, dict[str, Any]]:
+    """Open splits and caches, checking every manifest; return them and the splits' meta."""
+    meta = read_meta()
+    train, val = open_split("train"), open_split("val")
+
+    def views(split: Split) -> dict[int, np.ndarray[Any, np.dtype[np.uint8]]]:
+        return open_views(split, setup.qualities, setup.subsampling, source_digest=meta["digest"])
+
+    source = Cached(views(train)) if setup.train.views == "cache" else Online(setup.qualities, setup.subsampling)
+    return Data(train, source, val, views(val)), meta
+
+
+def identity(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> dict[str, Any]:
+    """Return all that decides the weights of a training, but for code: what its checkpoint is known by."""
+    return {
+        "data": meta["digest"],
+        "qualities": list(setup.qualities),
+        "subsampling": setup.subsampling,
+        "model": setup.model.model_dump(),
+        "train": setup.train.model_dump(),
+        "method": method.model_dump(),
+    }
+
+
+def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[str, Any]) -> tuple[Network, Description]:
+    """Return an untrained network, seeded, on the device to train on, and the description it is saved with."""
+    mean, std = _statistics(train)
+    description = Description(
+        backbone=setup.model.name,
+        width=setup.model.width,
+        classes=meta["classes"],
+        channels=meta["channels"],
+        size=meta["size"],
+        mean=mean,
+        std=std,
+        layers=method.layers,
+        block_width=method.block_width if method.name in WITH_BLOCKS else None,
+        qualities=list(setup.qualities),
+        data_digest=meta["digest"],
+        params_digest=digest(identity(setup, method, meta)),
+    )
+    torch.manual_seed(setup.train.seed)
+    network = description.build()
+    network.to(device=pick_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
+    return network, description
+
+
+def _statistics(train: Split) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation of each channel, on the scale 0..1."""
+    every = max(1, len(train) // STATISTICS_FROM)
+    pixels = train.images[::every].astype(np.float32) / 255
+    return pixels.mean((0, 1, 2)).round(4).tolist(), np.maximum(pixels.std((0, 1, 2)), 1e-3).round(4).tolist()

@@ -1,0 +1,59 @@
+"""A trained network on disk, with all that is needed to build it again: model.pt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from fct.core.errors import FctError
+from fct.core.files import write_bytes
+from fct.models import backbones
+from fct.models.network import Network
+from fct.train.checkpoint import serialised
+
+MODEL = Path("model/model.pt")
+
+
+class Description(BaseModel):
+    """What a network is, apart from its weights: content only, so that the same training gives the same file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backbone: str
+    width: int
+    classes: list[str]
+    channels: int
+    size: int  # pixels, height and width
+    mean: list[float]  # of the training images' channels, 0..1
+    std: list[float]
+    layers: list[str]
+    block_width: float | None
+    qualities: list[int]  # trained
+    data_digest: str
+    params_digest: str
+
+    def build(self) -> Network:
+        """Return the network, untrained."""
+        backbone = backbones.build(self.backbone, width=self.width, classes=len(self.classes), channels=self.channels)
+        return Network(backbone, mean=self.mean, std=self.std, layers=self.layers, block_width=self.block_width)
+
+
+def save(network: Network, description: Description, path: Path = MODEL) -> None:
+    """Write weights and description to `path`, whole or not at all."""
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    write_bytes(path, serialised({"description": description.model_dump_json(), "state": state}))
+
+
+def load(path: Path = MODEL) -> tuple[Network, Description]:
+    """Read a network, in evaluation mode on the CPU."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise FctError(f"{path} is not here. Make it with `dvc repro train`.") from None
+    description = Description.model_validate(json.loads(saved["description"]))
+    network = description.build()
+    network.load_state_dict(saved["state"])
+    return network.eval(), description

@@ -1,0 +1,66 @@
+"""Checkpoints that survive kill -9 and never feed another training.
+
+A training's folder is named after a digest of everything that decides its weights (data, params, code, torch), so a
+changed parameter looks elsewhere. The folder lies outside DVC's outs, which DVC deletes before each run.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import fct
+from fct.core.errors import FctError
+from fct.core.files import digest, sha256, write_bytes
+
+ROOT = Path(".fct/checkpoints")
+CODE = ("data", "jpeg", "cache", "models", "methods", "train")  # packages whose code decides the weights
+KEPT = 3  # trainings whose checkpoint stays
+
+
+class Checkpoint:
+    """The last checkpoint of one training."""
+
+    def __init__(self, identity: dict[str, Any], root: Path = ROOT) -> None:
+        """Name the training by `identity`: JSON of the data's and caches' digests and of all params that it reads."""
+        self.root = root
+        self.path = root / digest({**identity, "code": code_digest(), "torch": torch.__version__}) / "last.pt"
+
+    def load(self) -> dict[str, Any] | None:
+        """Return what was last saved, on the CPU, or None.
+
+        Raises:
+            FctError: the file is damaged.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, OSError) as error:
+            raise FctError(f"{self.path} is damaged ({error}). Remove it to train from the start.") from None
+        return state
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the checkpoint, whole or not at all, and forget all but the newest trainings."""
+        write_bytes(self.path, serialised(state))
+        folders = sorted(self.root.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
+        for old in folders[KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def serialised(state: dict[str, Any]) -> bytes:
+    """Return `state` as torch saves it; the same bytes for the same state, whatever the file will be called."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def code_digest() -> str:
+    """Return a digest of the code that decides what a training comes to."""
+    package = Path(fct.__file__).parent
+    files = (path for name in CODE for path in sorted((package / name).rglob("*.py")))
+    return digest([[str(path.relative_to(package)), sha256(path)] for path in files])

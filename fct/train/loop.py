@@ -1,0 +1,200 @@
+"""The training loop: one-cycle SGD on paired batches, a checkpoint an epoch, the best epoch kept.
+
+Everything random in an epoch is drawn from (seed, epoch), so that a training that was killed and resumed takes the same
+steps as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from fct.core.errors import FctError
+from fct.data.store import Split
+from fct.methods.batch import Loss
+from fct.methods.params import MethodParams
+from fct.methods.registry import METHODS
+from fct.models.network import Network
+from fct.train.batches import Augmentation, Cached, Images, Online, epoch
+from fct.train.checkpoint import Checkpoint
+from fct.train.params import TrainParams
+from fct.train.precision import autocast
+from fct.train.validation import validate
+
+Metrics = dict[str, float]
+DIVERGED = 10.0  # times the cross entropy of guessing
+WARM_UP = 0.2  # share of the steps in which the learning rate rises
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a training sees."""
+
+    train: Split
+    source: Cached | Online  # of the compressed views of `train`
+    val: Split
+    val_views: Mapping[int, Images]
+
+
+def train(  # noqa: PLR0913  # each is a part of its own
+    network: Network,
+    data: Data,
+    method: MethodParams,
+    params: TrainParams,
+    *,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: Callable[[int, Metrics], None] = lambda _epoch, _metrics: None,
+) -> list[Metrics]:
+    """Train `network` in place and leave it with the weights of its best epoch, in evaluation mode.
+
+    Args:
+        network: on the device to train on.
+        data: raw images and compressed views.
+        method: what turns both views into a loss.
+        params: the schedule.
+        checkpoint: where to resume from and to save after each epoch; nowhere if absent.
+        on_epoch: told each epoch's metrics as it ends, and those of a resumed training's earlier epochs at the start.
+
+    Returns:
+        One dict of metrics an epoch: loss and its parts, validation accuracies, learning rate.
+
+    Raises:
+        FctError: the loss is not a number or has diverged; it names the step and the last good checkpoint.
+    """
+    training = _Training(network, data, method, params, checkpoint)
+    training.resume()
+    for number, metrics in enumerate(training.history):
+        on_epoch(number, metrics)
+    while not training.finished:
+        number = len(training.history)
+        training.take_epoch(number)
+        on_epoch(number, training.history[number])
+    network.load_state_dict(training.best_state)
+    network.eval()
+    return training.history
+
+
+class _Training:
+    """The state of one training between epochs."""
+
+    def __init__(
+        self, network: Network, data: Data, method: MethodParams, params: TrainParams, checkpoint: Checkpoint | None
+    ) -> None:
+        self.network, self.data, self.method, self.params, self.checkpoint = network, data, method, params, checkpoint
+        self.batch_size = min(params.batch_size, len(data.train))
+        self.steps = len(data.train) // self.batch_size  # an epoch
+        self.optimiser, self.schedule = _optimiser(network, params, self.steps)
+        self.history: list[Metrics] = []
+        self.best_epoch = -1
+        self.best_state: dict[str, Tensor] = {}
+
+    @property
+    def finished(self) -> bool:
+        stale = len(self.history) - 1 - self.best_epoch
+        return len(self.history) >= self.params.epochs or (bool(self.history) and stale >= self.params.patience)
+
+    def resume(self) -> None:
+        """Take up the last checkpoint, if there is one."""
+        saved = self.checkpoint.load() if self.checkpoint else None
+        if saved is None:
+            return
+        self.network.load_state_dict(saved["network"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.schedule.load_state_dict(saved["schedule"])
+        self.history, self.best_epoch, self.best_state = saved["history"], saved["best_epoch"], saved["best_state"]
+
+    def take_epoch(self, number: int) -> None:
+        """Train for one epoch, validate, keep the weights if they are the best so far, and save a checkpoint."""
+        metrics = self._run(number)
+        accuracy = validate(self.network, self.data.val, self.data.val_views, precision=self.params.precision)
+        metrics |= {"val_raw": accuracy.raw, "val_compressed": accuracy.compressed}
+        self.history.append(metrics)
+        if self.best_epoch < 0 or _score(metrics) > _score(self.history[self.best_epoch]):
+            self.best_epoch = number
+            self.best_state = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        if self.checkpoint:
+            self.checkpoint.save(
+                {
+                    "network": self.network.state_dict(),
+                    "optimiser": self.optimiser.state_dict(),
+                    "schedule": self.schedule.state_dict(),
+                    "history": self.history,
+                    "best_epoch": self.best_epoch,
+                    "best_state": self.best_state,
+                }
+            )
+
+    def _run(self, number: int) -> Metrics:
+        """Take one pass over the training images; return the mean of each part of the loss."""
+        device = self.network.mean.device
+        rng = np.random.default_rng([self.params.seed, number])
+        torch.manual_seed(int(rng.integers(2**62)))
+        sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=device))
+        batches = epoch(
+            self.data.train,
+            self.data.source,
+            Augmentation(self.params.crop_padding, self.params.flip),
+            batch_size=self.batch_size,
+            rng=rng,
+            device=device,
+        )
+        self.network.train()
+        title = f"epoch {number + 1}/{self.params.epochs}"
+        with tqdm(batches, total=self.steps, desc=title, unit="step", disable=None) as bar:
+            for step, batch in enumerate(bar):
+                with autocast(self.params.precision, device):
+                    loss = METHODS[self.method.name].loss(self.network, batch, self.method)
+                self._check(loss, number, step)
+                self.optimiser.zero_grad(set_to_none=True)
+                loss.total.backward()  # type: ignore[no-untyped-call]  # torch's own
+                self.optimiser.step()
+                self.schedule.step()
+                for name, value in {"loss": loss.total, **loss.parts}.items():
+                    sums[name] += value.detach()
+                bar.set_postfix(loss=f"{float(loss.total):.3f}", refresh=False)
+        means = {name: float(value) / self.steps for name, value in sums.items()}
+        return means | {"learning_rate": float(self.schedule.get_last_lr()[0])}
+
+    def _check(self, loss: Loss, number: int, step: int) -> None:
+        """Stop a training whose loss is not a number, or whose cross entropy is far above guessing."""
+        guessing = math.log(max(2, int(self.data.train.labels.max()) + 1))
+        if math.isfinite(float(loss.total)) and float(loss.parts["cross_entropy"]) < DIVERGED * guessing:
+            return
+        kept = (
+            f"The last good checkpoint is {self.checkpoint.path}."
+            if self.checkpoint and self.checkpoint.path.exists()
+            else "There is no checkpoint yet."
+        )
+        raise FctError(
+            f"Training diverged: the loss is {float(loss.total):.3g} at step {step + 1} of epoch {number + 1}. {kept} "
+            "Lower train.learning_rate or method.weight in params.yaml."
+        )
+
+
+def _score(metrics: Metrics) -> float:
+    """Return what the best epoch is best at: the mean of raw and compressed validation accuracy."""
+    return (metrics["val_raw"] + metrics["val_compressed"]) / 2
+
+
+def _optimiser(
+    network: Network, params: TrainParams, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    decayed = [weight for weight in network.parameters() if weight.ndim > 1]
+    plain = [weight for weight in network.parameters() if weight.ndim <= 1]  # biases and norms
+    groups = [{"params": decayed, "weight_decay": params.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    optimiser = torch.optim.SGD(groups, lr=params.learning_rate, momentum=params.momentum, nesterov=params.momentum > 0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        params.learning_rate,
+        total_steps=max(2, params.epochs * steps) + 1,  # it is asked for one rate more than there are steps
+        pct_start=WARM_UP,
+        cycle_momentum=False,
+    )
+    return optimiser, schedule

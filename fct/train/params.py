@@ -1,0 +1,25 @@
+"""The `train` section of params.yaml."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from fct.core.params import Section
+
+
+class TrainParams(Section):
+    """How long, how fast and in which arithmetic."""
+
+    seed: int = Field(ge=0)
+    epochs: int = Field(ge=1)
+    patience: int = Field(ge=1)  # epochs without a better validation accuracy before training stops
+    batch_size: int = Field(ge=2)  # images, each with all its views
+    learning_rate: float = Field(gt=0)  # at the peak of the one-cycle schedule
+    momentum: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    crop_padding: int = Field(ge=0)  # pixels around an image before the random crop
+    flip: bool  # horizontally, at random
+    views: Literal["cache", "online"]  # compress then crop, ahead of training; or crop then compress, while it runs
+    precision: Literal["auto", "fp32", "bf16"]

@@ -1,0 +1,48 @@
+"""Validation accuracy during training: raw, and compressed at the trained qualities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from fct.data.store import Split
+from fct.models.network import Network
+from fct.train.batches import Images, to_device
+from fct.train.precision import autocast
+
+BATCH = 512  # images forwarded at a time
+
+
+class Validation(NamedTuple):
+    """Accuracies in 0..1."""
+
+    raw: float
+    compressed: float  # mean over the trained qualities
+
+
+@torch.inference_mode()
+def validate(network: Network, split: Split, views: Mapping[int, Images], *, precision: str) -> Validation:
+    """Measure `network` on `split`.
+
+    Image k is seen raw and at one quality, the k-th in turn: as good an estimate of the mean over qualities as one can
+    have for two forward passes an image, and the same images and qualities at each call.
+    """
+    device = network.mean.device
+    qualities = list(views)
+    right = np.zeros((2, len(split)), bool)
+    training = network.training
+    network.eval()
+    for start in range(0, len(split), BATCH):
+        rows = np.arange(start, min(start + BATCH, len(split)))
+        quality = np.array(qualities, np.int64)[rows % len(qualities)]
+        compressed = np.stack([views[int(q)][row] for q, row in zip(quality, rows, strict=True)])
+        for view, (images, known) in enumerate([(split.images[rows], split.quality[rows]), (compressed, quality)]):
+            with autocast(precision, device):
+                logits, _ = network(to_device(images, device), torch.from_numpy(known).to(device))
+            right[view, rows] = logits.argmax(1).cpu().numpy() == split.labels[rows]
+    network.train(training)
+    raw, compressed_accuracy = right.mean(1)
+    return Validation(float(raw), float(compressed_accuracy))

@@ -1,0 +1,112 @@
+"""An evaluation on disk is refused where it is not of this model and these images."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from fct.core.errors import FctError
+from fct.data.store import Originals
+from fct.evaluate import record
+
+MADE_WITH = {"model_sha256": "a" * 64, "qualities": [5, 50]}
+
+
+@pytest.fixture
+def written(tmp_path, make_split):
+    split = make_split()
+    predicted = np.arange(18).reshape(3, 6)
+    folder = tmp_path / "evaluation"
+    record.write({"gate": predicted}, [split], made_with=MADE_WITH, evaluation=folder)
+    return folder, split, predicted
+
+
+def test_what_was_written_is_read(written):
+    """Predictions, qualities and the split's digest come back."""
+    folder, split, predicted = written
+    found = record.read(split, model_sha256="a" * 64, evaluation=folder)
+    np.testing.assert_array_equal(found.predicted, predicted)
+    assert (found.qualities, found.digest) == ([5, 50], record.digest(split))
+
+
+def test_the_meta_is_the_contract(written):
+    """meta.json has the model, the qualities, and size and digest of each split."""
+    folder, split, _ = written
+    assert json.loads((folder / "meta.json").read_text()) == {
+        **MADE_WITH,
+        "splits": {"gate": {"images": 6, "digest": record.digest(split)}},
+    }
+
+
+def test_another_model_is_refused(written):
+    """The evaluation of another file is refused, naming both."""
+    folder, split, _ = written
+    with pytest.raises(FctError, match=r"of the model a{12}\.\.\..*here is b{12}.*dvc repro evaluate"):
+        record.read(split, model_sha256="b" * 64, evaluation=folder)
+
+
+def test_other_images_are_refused(written, make_split):
+    """The evaluation of other images under the same name is refused."""
+    folder, _, _ = written
+    with pytest.raises(FctError, match="other images than the split gate"):
+        record.read(make_split(seed=1), model_sha256="a" * 64, evaluation=folder)
+
+
+def test_a_missing_evaluation_is_named(tmp_path, make_split):
+    """Without an evaluation the error says what makes it."""
+    with pytest.raises(FctError, match=r"meta\.json is not here.*dvc repro evaluate"):
+        record.read(make_split(), model_sha256="a" * 64, evaluation=tmp_path / "evaluation")
+
+
+@pytest.mark.parametrize("damage", ["not json", '{"qualities": [5]}', "[]"])
+def test_a_damaged_meta_is_refused(written, damage):
+    """meta.json that is not what was written is refused with what is wrong."""
+    folder, split, _ = written
+    (folder / "meta.json").write_text(damage)
+    with pytest.raises(FctError, match="is damaged"):
+        record.read(split, model_sha256="a" * 64, evaluation=folder)
+
+
+def test_predictions_of_another_shape_are_refused(written):
+    """An array that does not have a row for raw and each quality is refused."""
+    folder, split, predicted = written
+    np.save(folder / "gate.npy", predicted[:2])
+    with pytest.raises(FctError, match=r"shape \[2, 6\], not \[3, 6\]"):
+        record.read(split, model_sha256="a" * 64, evaluation=folder)
+
+
+def test_truncated_predictions_are_refused(written):
+    """An array cut short is refused."""
+    folder, split, _ = written
+    path = folder / "gate.npy"
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(FctError, match="is damaged"):
+        record.read(split, model_sha256="a" * 64, evaluation=folder)
+
+
+@pytest.mark.parametrize("part", ["images", "labels", "quality"])
+def test_the_digest_changes_with_every_part(make_split, part):
+    """One changed pixel, label or recorded quality gives another digest."""
+    split = make_split()
+    changed = getattr(split, part).copy()
+    changed.flat[-1] ^= 1
+    assert record.digest(dataclasses.replace(split, **{part: changed})) != record.digest(split)
+
+
+def test_the_digest_changes_with_the_originals(make_split):
+    """Native-size files count: they are what is compressed."""
+    starts = np.array([0, 1, 2, 3, 4, 5, 6])
+    with_files = [
+        dataclasses.replace(make_split(), originals=Originals(np.frombuffer(content, np.uint8), starts))
+        for content in (b"abcdef", b"abcdeg")
+    ]
+    assert len({record.digest(split) for split in (make_split(), *with_files)}) == 3
+
+
+def test_the_digest_is_of_content_not_of_storage(make_split, tmp_path):
+    """A memory-mapped split has the digest of the same arrays in memory, whatever is read at a time."""
+    split = make_split(count=3000, size=24, channels=1)  # more than one chunk
+    np.save(tmp_path / "images.npy", split.images)
+    mapped = dataclasses.replace(split, images=np.load(tmp_path / "images.npy", mmap_mode="r"))
+    assert record.digest(mapped) == record.digest(split)

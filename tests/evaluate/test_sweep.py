@@ -1,0 +1,166 @@
+"""The sweep runs the real file in onnxruntime on raw and compressed images."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from fct.core.errors import FctError
+from fct.evaluate import sweep
+from fct.jpeg.codec import roundtrip
+
+
+def places(images):
+    """Return where the brightest pixel of each image [N, H, W, C] is, counted along [C, H, W]."""
+    return images.transpose(0, 3, 1, 2).reshape(len(images), -1).argmax(axis=1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_raw_row_is_the_model_on_the_raw_images(brightest, make_split, channels):
+    """Row 0 is what the model says about the images as they are, with channels before rows and columns."""
+    split = make_split(channels=channels)
+    predicted = sweep.predict(brightest(channels, 8), split, [], "4:2:0", batch_size=4)
+    np.testing.assert_array_equal(predicted, [places(split.images)])
+    assert predicted.dtype == np.int64
+
+
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4"])
+def test_each_quality_row_is_the_model_on_the_compressed_images(brightest, make_split, subsampling):
+    """Row 1 + k is what the model says about the images compressed at the k-th quality, in the order asked for."""
+    split = make_split(channels=3)
+    qualities = [90, 10, 40]
+    predicted = sweep.predict(brightest(3, 8), split, qualities, subsampling, batch_size=4)
+    for row, quality in zip(predicted[1:], qualities, strict=True):
+        views = np.stack([roundtrip(image, quality, subsampling) for image in split.images])
+        np.testing.assert_array_equal(row, places(views))
+
+
+def test_the_model_is_told_the_quality_that_the_file_in_hand_has(echo, make_split):
+    """Raw images come with their own quality, compressed ones with the last one they had, even where it is higher."""
+    own = [100, 30, 75, 100, 1, 8]
+    predicted = sweep.predict(echo, make_split(quality=own), [5, 95], "4:2:0", batch_size=4)
+    np.testing.assert_array_equal(predicted, [own, [5] * 6, [95] * 6])
+
+
+def test_batches_and_threads_do_not_change_the_answer(brightest, make_split):
+    """Any batch size, also one that does not divide the number of images, and any thread count predict the same."""
+    split, path = make_split(count=7), brightest(1, 8)
+    whole = sweep.predict(path, split, [20], "4:2:0", batch_size=100)
+    for batch_size, threads in ((1, 1), (3, 2), (7, None)):
+        some = sweep.predict(path, split, [20], "4:2:0", batch_size=batch_size, threads=threads)
+        np.testing.assert_array_equal(some, whole)
+
+
+def test_threads_reach_onnxruntime(brightest):
+    """The number of threads asked for is the session's."""
+    options = sweep.open_model(brightest(1, 8), threads=1).session.get_session_options()
+    assert options.intra_op_num_threads == 1
+
+
+def test_only_one_quality_is_in_memory_at_a_time(bright, make_split):
+    """Twelve qualities take no more memory than two: less than one view more."""
+    split, path = make_split(count=1000, size=16), bright()
+
+    def peak(qualities):
+        tracemalloc.start()
+        sweep.predict(path, split, qualities, "4:2:0", batch_size=64)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak([50])  # loads what is loaded once
+    assert peak(range(5, 65, 5)) < peak([5, 60]) + split.images.nbytes
+
+
+def test_class_names_are_read_from_the_file(bright):
+    """The file's own list of classes is at hand, None where it has none."""
+    assert sweep.open_model(bright(metadata={"fct.classes": '["a", "b"]'})).class_names == ["a", "b"]
+    assert sweep.open_model(bright()).class_names is None
+
+
+def test_a_missing_file_is_named(tmp_path):
+    """Without the file the error names it and the command that makes it."""
+    with pytest.raises(FctError, match=r"none\.onnx is not here.*dvc repro export"):
+        sweep.open_model(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x0a" * 50])
+def test_a_file_that_is_no_model_is_refused(tmp_path, content):
+    """Empty, foreign and garbled content is an error for people, not onnxruntime's traceback."""
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(content)
+    with pytest.raises(FctError, match=r"broken\.onnx"):
+        sweep.open_model(path)
+
+
+def test_a_truncated_model_is_refused(bright):
+    """A file cut short is refused."""
+    path = bright()
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(FctError, match=r"model\.onnx"):
+        sweep.open_model(path)
+
+
+FLATTEN = [
+    helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+    helper.make_node("Flatten", ["pixels"], ["logits"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "shape", "batch", "classes", "said"),
+    [
+        ("input", TensorProto.UINT8, ["B", 1, 2, 2], "B", 4, "inputs input and outputs logits"),
+        ("image", TensorProto.INT8, ["B", 1, 2, 2], "B", 4, r"image is tensor\(int8\).*tensor\(uint8\)"),
+        ("image", TensorProto.UINT8, ["B", 4], "B", 4, "of 4 axes"),
+        ("image", TensorProto.UINT8, [2, 1, 2, 2], 2, 4, "image has the fixed batch size 2"),
+        ("image", TensorProto.UINT8, ["B", 1, "H", "W"], "B", "K", "number of classes must be fixed"),
+    ],
+)
+def test_other_inputs_and_outputs_are_refused(save_model, name, dtype, shape, batch, classes, said):
+    """A model with other names, types or axes than a candidate's is refused with what it has."""
+    nodes = [helper.make_node("Cast", [name], ["pixels"], to=TensorProto.FLOAT), FLATTEN[1]]
+    path = save_model(nodes, inputs=((name, dtype, shape),), batch=batch, classes=classes)
+    with pytest.raises(FctError, match=said):
+        sweep.open_model(path)
+
+
+def test_another_output_is_refused(save_model):
+    """An output that is not called logits is refused by name."""
+    nodes = [FLATTEN[0], helper.make_node("Flatten", ["pixels"], ["scores"])]
+    path = save_model(nodes, classes=4, output="scores")
+    with pytest.raises(FctError, match="outputs scores"):
+        sweep.open_model(path)
+
+
+@pytest.mark.parametrize(("channels", "size", "said"), [(3, 8, "channels 3.* has 1"), (1, 9, "height 9.* has 8")])
+def test_images_that_do_not_fit_are_refused(brightest, make_split, channels, size, said):
+    """A model for other channels or another size than the split's is refused before anything runs."""
+    with pytest.raises(FctError, match=said):
+        sweep.predict(brightest(channels, size), make_split(), [50], "4:2:0", batch_size=4)
+
+
+def test_labels_beyond_the_model_are_refused(bright, make_split):
+    """A label that the model has no class for is refused, not counted as an error of the model."""
+    with pytest.raises(FctError, match="knows 2 classes, the split gate has a label 4"):
+        sweep.predict(bright(), make_split(count=50, classes=5), [50], "4:2:0", batch_size=4)
+
+
+def test_an_empty_split_is_refused(bright, make_split):
+    """A split without images gives no accuracy, and says so."""
+    with pytest.raises(FctError, match="no images"):
+        sweep.predict(bright(), make_split(count=0), [50], "4:2:0", batch_size=4)
+
+
+def test_logits_that_are_not_numbers_are_refused(save_model, make_split):
+    """NaN would count as class 0; it is an error instead."""
+    nodes = [
+        FLATTEN[0],
+        helper.make_node("Flatten", ["pixels"], ["flat"]),
+        helper.make_node("Neg", ["flat"], ["negative"]),
+        helper.make_node("Sqrt", ["negative"], ["logits"]),
+    ]
+    path = save_model(nodes, classes=64)
+    with pytest.raises(FctError, match="not finite"):
+        sweep.predict(path, make_split(), [], "4:2:0", batch_size=4)

@@ -1,0 +1,47 @@
+"""The image that the Dockerfile describes, built for real in chroots (see conftest.py) and used without a network."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(3600)]  # seconds: gigabytes to install
+
+
+def test_the_command_answers(image):
+    """`fct --help` works for the image's user, who is not root, without a network."""
+    done = image.run("fct", "--help")
+    assert done.returncode == 0, done.stdout
+    assert "promote" in done.stdout
+    assert image.run("id", "--user").stdout == "1000\n"
+
+
+def test_the_data_is_inside(image):
+    """The data stage makes the splits from the packaged images, without a network."""
+    done = image.run("python", "-m", "fct.stages.data")
+    assert done.returncode == 0, done.stdout
+    meta = json.loads((image.root / "srv/fct/data/splits/meta.json").read_text())
+    assert sum(meta["counts"].values()) == 70_000
+
+
+def test_the_image_starts_the_pipeline(image):
+    """The image's own command finds DVC, git and the stages; a dry run of it ends well."""
+    assert image.command == ("dvc", "repro")
+    done = image.run(*image.command, "--dry")
+    assert done.returncode == 0, done.stdout
+    assert "fct.stages.data" in done.stdout
+
+
+def test_the_image_knows_its_commit(image):
+    """Git inside names the commit and the uncommitted changes that it names outside, so that a model's origin holds."""
+    for command in (["git", "rev-parse", "HEAD"], ["git", "diff", "--stat", "HEAD"]):
+        outside = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+        assert image.run(*command).stdout == outside
+
+
+def test_no_private_file_is_inside(image):
+    """The builder's git configuration, which may hold a token, and the local DVC configuration stay outside."""
+    for private in (".git/config", ".dvc/config.local", ".env"):
+        assert not (image.root / "srv/fct" / private).exists()

@@ -1,0 +1,137 @@
+"""Set-up: one vocabulary, nothing installed twice, one lock for everything, an image of what git tracks."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pathspec
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+REPOSITORY = Path(__file__).parents[1]
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+LOCK = (REPOSITORY / "requirements.lock").read_text()
+TARGETS = {"setup", "repro", "test", "test-all", "lint", "format", "clean", "help"}
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Run make in a folder that has the project's set-up files and an environment of now."""
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy2(REPOSITORY / name, tmp_path)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / ".installed").touch()
+
+    def run(*arguments: str, path: str = "") -> subprocess.CompletedProcess:
+        environment = {"PATH": f"{path}:{os.environ['PATH']}"}
+        return subprocess.run(
+            ["make", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    run.folder = tmp_path
+    return run
+
+
+def program(path: Path, script: str) -> None:
+    """Write an executable shell script."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def test_help_is_the_default_and_lists_every_target(make):
+    """`make` alone names the targets that people and CI share."""
+    assert set(re.findall(r"^make (\S+)", make().stdout, re.MULTILINE)) >= TARGETS
+
+
+def test_a_second_run_installs_nothing(make):
+    """An environment newer than pyproject.toml and the lock is left alone, by every target."""
+    for target in ("setup", "test", "test-all", "lint", "format"):
+        assert "pip install" not in make("--dry-run", target).stdout
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "requirements.lock"])
+def test_a_changed_requirement_is_installed(make, name):
+    """A changed project file or lock brings the installation back before anything else runs."""
+    newer = (make.folder / ".venv/.installed").stat().st_mtime + 10
+    os.utime(make.folder / name, (newer, newer))
+    assert "--constraint requirements.lock" in make("--dry-run", "test").stdout
+
+
+@pytest.mark.parametrize(
+    ("python", "said"),
+    [
+        ("exit 1", "no venv module: apt-get install python"),  # Debian's python3.11 without python3.11-venv
+        ("", "no Python 3.11 or newer here"),
+    ],
+)
+def test_a_missing_package_is_named(make, python, said):
+    """Where Python or its venv module is missing, the error names the Debian package, and nothing is left behind."""
+    shutil.rmtree(make.folder / ".venv")
+    if python:
+        program(make.folder / "bin/python", f'case "$2" in *ensurepip*) {python};; *) echo python3.11;; esac')
+    done = make("setup", f"PYTHON={make.folder / 'bin/python' if python else ''}")
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "apt-get install" in done.stderr
+    assert not (make.folder / ".venv").exists()
+
+
+@pytest.mark.parametrize(("verdict", "promoted"), [("PASS", True), ("FAIL", False)])
+def test_only_a_passed_gate_is_promoted(make, verdict, promoted):
+    """`make repro` ends well either way, and calls `fct promote` only where the gate says PASS."""
+    (make.folder / "metrics").mkdir()
+    (make.folder / "metrics/gate.json").write_text(f'{{"verdict": "{verdict}"}}')
+    (make.folder / ".venv/bin").mkdir()
+    (make.folder / ".venv/bin/python").symlink_to(sys.executable)
+    for name in ("dvc", "fct"):
+        program(make.folder / ".venv/bin" / name, f'echo "ran {name} $*"')
+    done = make("repro")
+    assert done.returncode == 0
+    assert ("ran fct promote" in done.stdout) == promoted
+    assert (f"gate: {verdict}" in done.stdout) != promoted
+
+
+def test_the_lock_covers_every_extra():
+    """Each requirement of the project and of its extras is pinned, to a version in its range."""
+    pins = {canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==(\S+)$", LOCK, re.MULTILINE)}
+    extras = PROJECT["optional-dependencies"].values()
+    for requirement in map(Requirement, [*PROJECT["dependencies"], *(line for extra in extras for line in extra)]):
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)], prereleases=True), requirement
+
+
+def test_the_lock_names_no_place():
+    """Where packages come from is the machine's setting: the lock holds names and versions only."""
+    assert all(re.fullmatch(r"#.*|[\w.-]+==[\w.!+]+( ; .*)?|", line) for line in LOCK.splitlines())
+    assert "://" not in LOCK
+
+
+def ignored_by_the_image() -> pathspec.GitIgnoreSpec:
+    """Return .dockerignore as a matcher; its patterns mean there what they mean to git."""
+    lines = [line for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+    assert all(re.match(r"!?(/|\*\*/)", line) for line in lines)
+    return pathspec.GitIgnoreSpec.from_lines(lines)
+
+
+def test_the_image_gets_all_that_git_tracks():
+    """A tracked file missing from the image would make every model from it count as made from uncommitted code."""
+    tracked = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    assert not [name for name in tracked.splitlines() if ignored_by_the_image().match_file(name)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".git/config", ".dvc/config.local", ".env", "a/.env.local", "deploy/server.key"),
+        *(".venv/bin/python", "fct/__pycache__/x", ".dvc/cache/files/md5/00/1", "mlflow.db"),
+        *("data/splits/meta.json", ".fct/checkpoint", "model/model.onnx"),
+    ],
+)
+def test_the_image_gets_nothing_private_or_made(name):
+    """Credentials, environments and the pipeline's outputs stay out of the image."""
+    assert ignored_by_the_image().match_file(name)

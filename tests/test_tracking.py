@@ -1,0 +1,409 @@
+"""A pipeline reads as one run, whatever becomes of its stages."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fct import tracking
+from fct.core.errors import FctError
+from fct.tracking import content, git, pipeline
+from fct.tracking.process import Owner
+from fct.tracking.runs import flatten
+from fct.tracking.server import connect
+
+DIGEST = "d41d8cd98f00b204e9800998ecf8427e"
+STAGE = """
+import os, sys, time
+from pathlib import Path
+from fct import tracking
+from fct.core.errors import readable_errors
+name, path, then = sys.argv[1:4]
+with readable_errors(), tracking.stage(name, outputs=[Path(path)], inputs=dict(a.split("=") for a in sys.argv[4:]) and
+    {key: Path(value) for key, value in (a.split("=") for a in sys.argv[4:])}) as run:
+    Path(path).write_text(name)
+    print("open", flush=True)
+    if then == "wait":
+        time.sleep(60)
+"""
+
+
+@pytest.fixture(scope="session")
+def schema(tmp_path_factory):
+    """Make MLflow's tables once: it takes seconds, a copy takes none."""
+    folder = tmp_path_factory.mktemp("schema")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        patch.setenv("MLFLOW_EXPERIMENT_NAME", "other")
+        connect()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def place(schema, tmp_path, monkeypatch):
+    """Stand in an empty folder with a tracking database and no pipeline above."""
+    shutil.copy(schema, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("FCT_PIPELINE_RUN", "here")
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+    return tmp_path
+
+
+def runs(condition=""):
+    server = connect()
+    return server.client.search_runs([server.experiment], condition, order_by=["attributes.start_time ASC"])
+
+
+def named(name):
+    (run,) = [run for run in runs() if run.info.run_name == name]
+    return run
+
+
+def start(name="train", path="model.pt", then="end", *inputs):
+    return subprocess.Popen(
+        [sys.executable, "-c", STAGE, name, path, then, *inputs],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def test_a_stage_is_a_run_under_its_pipelines(place):
+    """Params and data sets are on both runs, metrics on the stage's, the headline and the plot on both."""
+    Path("plot.svg").write_text("<svg/>")
+    told = {"train": {"epochs": 3, "layers": ["a", "b"]}}
+    with tracking.stage("train", params=told, datasets={"train": DIGEST}) as run:
+        run.metrics({"loss": 0.5}, step=1)
+        run.headline({"accuracy": 0.9}, step=30)
+        run.plot(Path("plot.svg"))
+    stage, parent = named("train"), named("pipeline")
+    assert stage.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert [stage.info.status, parent.info.status] == ["FINISHED", "FINISHED"]
+    for each in (stage, parent):
+        assert each.data.params == {"train.epochs": "3", "train.layers": '["a", "b"]'}
+        assert [(seen.dataset.name, seen.dataset.digest) for seen in each.inputs.dataset_inputs] == [("train", DIGEST)]
+        assert (Path(each.info.artifact_uri) / "plots/plot.svg").read_text() == "<svg/>"
+    assert stage.data.metrics == {"loss": 0.5, "accuracy": 0.9}
+    assert parent.data.metrics == {"accuracy": 0.9}
+    (point,) = connect().client.get_metric_history(parent.info.run_id, "accuracy")
+    assert point.step == 30
+
+
+def test_stages_with_one_id_share_a_pipeline_run(place, monkeypatch):
+    """Two stages of one id are under one run; another id makes another."""
+    for identity, name in (("a", "search"), ("a", "train"), ("b", "search")):
+        monkeypatch.setenv("FCT_PIPELINE_RUN", identity)
+        with tracking.stage(name):
+            pass
+    parents = [run.data.tags.get("mlflow.parentRunId") for run in runs("tags.fct.kind = 'stage'")]
+    assert parents[0] == parents[1] != parents[2]
+    assert len(runs("tags.fct.kind = 'pipeline'")) == 2
+
+
+def test_without_an_id_a_process_is_a_pipeline(place, monkeypatch):
+    """Two stages of one process, without an id and without dvc above, share a run."""
+    monkeypatch.delenv("FCT_PIPELINE_RUN")
+    for name in ("search", "train"):
+        with tracking.stage(name):
+            pass
+    assert len(runs("tags.fct.kind = 'pipeline'")) == 1
+
+
+def test_a_trial_is_a_run_under_the_stages(place):
+    """A child run holds its own params and metrics, and hangs under the stage."""
+    with tracking.stage("search") as run, run.child("trial 3", {"weight": 0.1}) as child:
+        child.metrics({"accuracy": 0.8}, step=2)
+    trial = named("trial 3")
+    assert trial.data.tags["mlflow.parentRunId"] == named("search").info.run_id
+    assert (trial.data.params, trial.data.metrics) == ({"weight": "0.1"}, {"accuracy": 0.8})
+    assert trial.info.status == "FINISHED"
+
+
+def test_a_trial_may_end_by_an_exception(place):
+    """An exception that the caller calls an end finishes the run, is named on it and goes on to the caller."""
+    with tracking.stage("search") as run, pytest.raises(LookupError), run.child("trial", ends=(LookupError,)):
+        raise LookupError
+    assert named("trial").info.status == "FINISHED"
+    assert named("trial").data.tags["fct.ended"] == "LookupError"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(RuntimeError, "FAILED"), (SystemExit, "FAILED"), (KeyboardInterrupt, "KILLED")]
+)
+def test_how_a_stage_ends_is_how_its_runs_end(place, error, status):
+    """A stage that raises fails, one that is interrupted is killed, and so is its pipeline's run."""
+    with pytest.raises(error), tracking.stage("train"):
+        raise error
+    assert [named("train").info.status, named("pipeline").info.status] == [status, status]
+
+
+def test_a_stage_that_is_run_again_heals_the_pipeline(place):
+    """A failed stage leaves the pipeline FAILED past another's success, until it is run again and ends well."""
+    with pytest.raises(RuntimeError), tracking.stage("train"):
+        raise RuntimeError
+    with tracking.stage("features"):
+        assert named("pipeline").info.status == "RUNNING"
+    assert named("pipeline").info.status == "FAILED"
+    with tracking.stage("train"):
+        pass
+    assert named("pipeline").info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("stages", "status"),
+    [
+        ([], "KILLED"),
+        ([("a", "FINISHED"), ("b", "FINISHED")], "FINISHED"),
+        ([("a", "FAILED"), ("b", "FINISHED")], "FAILED"),
+        ([("a", "FAILED"), ("a", "FINISHED")], "FINISHED"),
+        ([("a", "FAILED"), ("b", "RUNNING")], "RUNNING"),
+        ([("a", "KILLED"), ("b", "FINISHED")], "KILLED"),
+    ],
+)
+def test_a_pipelines_status_is_that_of_its_latest_runs(stages, status):
+    """RUNNING while any stage runs, then FAILED or KILLED if any stage's last run is."""
+    assert pipeline.overall(stages) == status
+
+
+@pytest.mark.e2e
+def test_sigterm_closes_the_runs(place):
+    """A stage that is asked to end closes its runs as KILLED and exits with the signal's status."""
+    process = start(then="wait")
+    assert process.stdout.readline() == "open\n"
+    process.terminate()
+    process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert [named("train").info.status, named("pipeline").info.status] == ["KILLED", "KILLED"]
+
+
+@pytest.mark.e2e
+def test_what_kill_9_leaves_running_is_closed_at_the_next_start(place, monkeypatch):
+    """Runs of a process that could not close them are KILLED once another stage starts; a living process's are not."""
+    dead, alive = start("dead", "a", "wait"), start("alive", "b", "wait")
+    for process in (dead, alive):
+        assert process.stdout.readline() == "open\n"
+    dead.kill()
+    dead.communicate()
+    monkeypatch.setenv("FCT_PIPELINE_RUN", "next")
+    with tracking.stage("train"):
+        assert [named("dead").info.status, named("alive").info.status] == ["KILLED", "RUNNING"]
+    alive.terminate()
+    alive.communicate()
+    (first, _) = runs("tags.fct.kind = 'pipeline'")
+    assert first.info.status == "KILLED"
+
+
+@pytest.mark.e2e
+def test_a_stage_is_quiet(place):
+    """A stage prints nothing but its own output, even where MLflow makes its database."""
+    Path("mlflow.db").unlink()
+    out, error = start().communicate()
+    assert (out, error) == ("open\n", "")
+
+
+@pytest.mark.e2e
+def test_plain_dvc_repro_is_one_pipeline_run(place, monkeypatch):
+    """Two stages of one `dvc repro` share a run; in a second one, the stage that was skipped is linked to its run."""
+    monkeypatch.delenv("FCT_PIPELINE_RUN")
+    Path("stage.py").write_text(STAGE)
+    python = f"{sys.executable} stage.py"
+    Path("dvc.yaml").write_text(
+        f"stages:\n  search:\n    cmd: {python} search best end\n    outs: [best]\n"
+        f"  train:\n    cmd: {python} train model end search=best\n    deps: [best]\n    outs: [model]\n"
+    )
+    dvc = [sys.executable, "-m", "dvc"]
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    subprocess.run([*dvc, "init", "--no-scm", "-q"], check=True)
+    subprocess.run([*dvc, "repro", "-q"], check=True, capture_output=True)
+    subprocess.run([*dvc, "repro", "-q", "--force", "--single-item", "train"], check=True, capture_output=True)
+    first, second = runs("tags.fct.kind = 'pipeline'")
+    stages = [
+        (run.info.run_name, run.data.tags["mlflow.parentRunId"] == first.info.run_id)
+        for run in runs("tags.fct.kind = 'stage'")
+    ]
+    assert stages == [("search", True), ("train", True), ("train", False)]
+    assert "fct.skipped.search" not in first.data.tags
+    assert second.data.tags["fct.skipped.search"] == named("search").info.run_id
+
+
+def test_a_skipped_stage_is_not_linked_when_its_output_is_another(place, monkeypatch):
+    """An input that no recorded stage wrote in this state is linked to none."""
+    monkeypatch.setenv("FCT_PIPELINE_RUN", "a")
+    with tracking.stage("search", outputs=[Path("best")]):
+        Path("best").write_text("1")
+    monkeypatch.setenv("FCT_PIPELINE_RUN", "b")
+    Path("best").write_text("2")
+    with tracking.stage("train", inputs={"search": Path("best")}):
+        pass
+    assert not [key for run in runs() for key in run.data.tags if key.startswith("fct.skipped")]
+
+
+def test_an_output_that_is_missing_fails_the_stage(place):
+    """A stage that does not write what it said it would is FAILED, with an error that names the file."""
+    with pytest.raises(FctError, match=r"model\.pt is not here"), tracking.stage("train", outputs=[Path("model.pt")]):
+        pass
+    assert named("train").info.status == "FAILED"
+
+
+def test_a_folders_content_is_its_names_and_bytes(tmp_path):
+    """Another byte or another name is another content; order of writing is not."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    seen = []
+    for name, text in (("a", "1"), ("b", "2"), ("b", "3"), ("c", "3")):
+        (folder / name).write_text(text)
+        seen.append(content.of(folder))
+    assert len(set(seen)) == 4
+
+
+def test_system_metrics_are_logged(place, monkeypatch):
+    """A stage that lasts longer than the sampling interval has the machine's load on its run."""
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    with tracking.stage("train"):
+        time.sleep(0.5)
+    assert "system/system_memory_usage_percentage" in named("train").data.metrics
+
+
+def test_params_are_flattened():
+    """Sections become prefixes, lists JSON, and characters that MLflow refuses are replaced."""
+    assert flatten({"a": {"b": [1, 2], "c@d": None}, "e": "x"}) == {"a.b": "[1, 2]", "a.c-d": "null", "e": "x"}
+
+
+@pytest.mark.parametrize("scheme", ["http", "postgresql"])
+def test_an_unreachable_server_fails_the_stage_at_once(place, monkeypatch, scheme):
+    """A server that does not answer is an error in seconds that names the variable and no password."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://user:secret@127.0.0.1:{free_port()}/db")
+    before = time.monotonic()
+    with pytest.raises(FctError, match=r"MLFLOW_TRACKING_URI=.*cannot be used") as caught, tracking.stage("train"):
+        pytest.fail("the stage ran")
+    assert time.monotonic() - before < 7
+    assert "secret" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_an_error(place, monkeypatch):
+    """A tracking file with other content is named, not retried for minutes."""
+    Path("notes.db").write_text("not a database, by a long way" * 100)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/notes.db")
+    with pytest.raises(FctError, match=r"notes\.db.*not a database"), tracking.stage("train"):
+        pytest.fail("the stage ran")
+
+
+@pytest.mark.e2e
+def test_a_real_server_takes_it_all(place, monkeypatch):
+    """The same calls work over HTTP, with artifacts kept by the server; a server that goes is an error, not a hang."""
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{place}/mlflow.db", "--artifacts-destination", str(place / "kept")]
+    with (place / "server.log").open("w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        uri = f"http://127.0.0.1:{port}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                connect()
+            except FctError:
+                assert time.monotonic() < deadline, (place / "server.log").read_text()
+                time.sleep(0.5)
+            else:
+                break
+        Path("plot.svg").write_text("<svg/>")
+        with tracking.stage("train", params={"a": 1}, outputs=[Path("plot.svg")], datasets={"d": DIGEST}) as run:
+            run.headline({"accuracy": 0.9}, step=5)
+            run.plot(Path("plot.svg"))
+        assert [run.info.status for run in runs()] == ["FINISHED", "FINISHED"]
+        assert len(list((place / "kept").rglob("plot.svg"))) == 2
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+    with pytest.raises(FctError, match="cannot be used"), tracking.stage("train"):
+        pytest.fail("the stage ran")
+
+
+def test_an_owner_is_gone_when_its_process_is():
+    """A living process is not gone, an ended one is, and so is one whose pid has a new owner; elsewhere's are not."""
+    child = subprocess.Popen(["sleep", "60"])
+    owner = Owner.of(child.pid)
+    assert not owner.is_gone()
+    assert Owner(owner.host, owner.pid, owner.started - 3600).is_gone()
+    child.kill()
+    child.wait()
+    assert owner.is_gone()
+    assert not Owner("elsewhere", owner.pid, owner.started).is_gone()
+    assert Owner.read(owner.tags()).is_same(owner)
+    assert Owner.of(os.getpid()).pid == psutil.Process().pid
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for variable, value in {"GIT_AUTHOR": "me", "GIT_COMMITTER": "me"}.items():
+        monkeypatch.setenv(f"{variable}_NAME", value)
+        monkeypatch.setenv(f"{variable}_EMAIL", "me@example.org")
+    Path("work").mkdir()
+    Path("work/code.py").write_text("1")
+    Path("work/dvc.lock").write_text("1")
+    Path("work/.gitignore").write_text("/data\n")
+    Path("work/dvc.yaml").write_text(
+        "stages:\n  cache:\n    matrix:\n      quality: ${q}\n    cmd: x\n    outs: [out/q${item.quality}]\n"
+        "  gate:\n    cmd: x\n    metrics:\n    - metrics/gate.json:\n        cache: false\n"
+    )
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
+        subprocess.run(["git", *arguments], check=True)
+    monkeypatch.chdir(tmp_path / "work")
+
+
+@pytest.mark.parametrize(
+    ("path", "dirty"),
+    [
+        ("code.py", "true"),
+        ("new.py", "true"),
+        ("params.yaml", "true"),
+        ("../beside.py", "true"),
+        ("dvc.lock", "false"),
+        ("data/x", "false"),
+        ("metrics/gate.json", "false"),
+        ("out/q30/images.npy", "false"),
+        ("out/notes", "true"),
+    ],
+)
+def test_dirty_means_that_the_commit_does_not_tell_all(repository, path, dirty):
+    """Changed or new files make a tree dirty; dvc.lock, ignored files and what the stages make do not."""
+    assert git.tree().dirty == "false"
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text("2")
+    assert git.tree().dirty == dirty
+
+
+def test_dirty_is_unknown_without_git(tmp_path, monkeypatch):
+    """Outside a git repository there is no commit and nothing to compare with."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert (git.tree().commit, git.tree().dirty) == (None, "unknown")
+
+
+def test_a_dirty_tree_is_said_loudly(place, repository):
+    """The tag and the description of the runs name what was not committed."""
+    Path("code.py").write_text("2")
+    with tracking.stage("train"):
+        pass
+    for name in ("train", "pipeline"):
+        tags = named(name).data.tags
+        assert tags["dirty"] == "true"
+        assert "`code.py`" in tags["mlflow.note.content"]
+        assert tags["mlflow.source.git.commit"] == git.tree().commit
