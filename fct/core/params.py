@@ -27,6 +27,7 @@ SECTIONS = (
     "method",
     "train",
     "search",
+    "export",
     "evaluate",
     "features",
     "gate",

@@ -27,8 +27,9 @@ def unpack(package: str, inside: str, folder: Path) -> Path:
         _run("apt-get", "download", package, folder=folder)
     except FctError:
         print("reading fresh package lists with apt", file=sys.stderr)
-        state = [f"-oDir::State={folder}/state", f"-oDir::Cache={folder}/cache"]
-        (folder / "state/lists/partial").mkdir(parents=True)
+        state = [f"-oDir::State={folder}/state", f"-oDir::State::lists={folder}/lists", f"-oDir::Cache={folder}/cache"]
+        (folder / "state").mkdir()
+        (folder / "lists/partial").mkdir(parents=True)
         (folder / "cache/archives/partial").mkdir(parents=True)
         _run("apt-get", *state, "update", folder=folder)
         _run("apt-get", *state, "download", package, folder=folder)

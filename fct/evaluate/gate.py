@@ -83,6 +83,15 @@ def verdict(
     }
 
 
+def metrics(found: dict[str, Any]) -> dict[str, float]:
+    """Return a verdict as numbers for a tracking server: each check's value, and 1 for passed or 0 for failed."""
+    numbers: dict[str, float] = {"gate_passed": found["verdict"] == "PASS"}
+    for check in found["checks"]:
+        numbers[f"gate_{check['name']}"] = check["value"]
+        numbers[f"gate_{check['name']}_passed"] = check["passed"]
+    return numbers
+
+
 def table(found: dict[str, Any], *, colour: bool) -> str:
     """Return a verdict as lines for a person, PASS in green and FAIL in red where `colour`."""
     confidence, images = found["confidence"], found["split"]["images"]

@@ -27,6 +27,9 @@ class Estimate:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.value:.2%} ({self.low:.2%} to {self.high:.2%})"
+
     def as_json(self) -> dict[str, float]:
         """Return the three numbers by name."""
         return asdict(self)

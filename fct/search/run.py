@@ -12,6 +12,7 @@ from optuna.trial import Trial, TrialState
 from tqdm import tqdm
 
 from fct.core.errors import FctError
+from fct.data.store import Split
 from fct.methods.params import MethodParams
 from fct.methods.registry import WITH_CONSISTENCY
 from fct.search.params import SearchParams
@@ -112,15 +113,14 @@ def _best(study: optuna.Study) -> Best:
 
 
 def _thinned(data: Data, images: int) -> Data:
-    """Return `data` with about `images` training images, evenly spread; a view, nothing is read."""
-    every = max(1, len(data.train) // images)
-    split = replace(
-        data.train,
-        images=data.train.images[::every],
-        labels=data.train.labels[::every],
-        quality=data.train.quality[::every],
-    )
+    """Return `data` with at most about `images` images of each split, evenly spread; views, nothing is read."""
+    train, val = (max(1, len(split) // images) for split in (data.train, data.val))
     source = data.source
     if isinstance(source, Cached):
-        source = Cached({quality: views[::every] for quality, views in source.views.items()})
-    return replace(data, train=split, source=source)
+        source = Cached({quality: views[::train] for quality, views in source.views.items()})
+    val_views = {quality: views[::val] for quality, views in data.val_views.items()}
+    return Data(_every(data.train, train), source, _every(data.val, val), val_views)
+
+
+def _every(split: Split, step: int) -> Split:
+    return replace(split, images=split.images[::step], labels=split.labels[::step], quality=split.quality[::step])

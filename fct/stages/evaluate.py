@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fct import tracking
 from fct.core.errors import FctError, readable_errors
 from fct.core.files import sha256, write_bytes, write_json, write_text
 from fct.core.params import Section, load
@@ -38,7 +39,29 @@ class Params(Section):
 def main() -> None:
     """Run the stage."""
     with readable_errors():
-        measure(load(Params))
+        read = load(Params)
+        with tracking.stage(
+            "evaluate",
+            params=read.model_dump(),
+            inputs={"export": MODEL},
+            outputs=[record.EVALUATION],
+            datasets={"splits": read_meta()["digest"]},
+        ) as run:
+            sweeps = measure(read)
+            for quality in read.evaluate.qualities:
+                run.headline(
+                    {f"accuracy_{name}": each.curve[quality].value for name, each in sweeps.items()}, step=quality
+                )
+            run.headline(
+                {
+                    f"accuracy_{name}_{what}": found["value"]
+                    for name, each in sweeps.items()
+                    for what, found in each.as_json().items()
+                }
+            )
+            run.plot(PICTURE)
+        for name, each in sweeps.items():
+            print(f"{name}: raw {each.raw}, mean {each.mean}, worst {each.worst} at quality {each.worst_quality}")
 
 
 def measure(params: Params) -> dict[str, Summary]:

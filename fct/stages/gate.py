@@ -14,10 +14,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fct import tracking
 from fct.core.errors import FctError, readable_errors
 from fct.core.files import sha256, write_json
 from fct.core.params import Section, load
-from fct.data.store import open_split
+from fct.data.store import open_split, read_meta
 from fct.evaluate import gate, record
 from fct.evaluate.intervals import summarise
 from fct.evaluate.params import EvaluateParams, GateParams
@@ -37,7 +38,19 @@ class Params(Section):
 def main() -> None:
     """Run the stage."""
     with readable_errors():
-        print(gate.table(judge(load(Params)), colour=gate.wants_colour(sys.stdout)))
+        read = load(Params)
+        with tracking.stage(
+            "gate",
+            params=read.model_dump(),
+            inputs={"export": MODEL, "evaluate": record.EVALUATION},
+            outputs=[VERDICT],
+            datasets={"splits": read_meta()["digest"]},
+        ) as run:
+            verdict = judge(read)
+            run.headline(gate.metrics(verdict))
+            run.tag("fct.verdict", verdict["verdict"])
+            run.tag("fct.model_sha256", verdict["model_sha256"])
+        print(gate.table(verdict, colour=gate.wants_colour(sys.stdout)))
 
 
 def judge(params: Params) -> dict[str, Any]:

@@ -68,17 +68,23 @@ def readable(uri: str) -> Iterator[None]:
         raise _refused(uri, error) from error
 
 
-def _refused(uri: str, reason: object) -> FctError:
-    first_line = str(reason).strip().partition("\n")[0]
-    return FctError(
-        f"MLFLOW_TRACKING_URI={_without_password(uri)}: the tracking server cannot be used: {first_line[:400]}. "
+def _refused(uri: str, reason: BaseException) -> FctError:
+    said = "it does not answer" if _is_silence(reason) else str(reason).strip().partition("\n")[0].rstrip(".")
+    message = (
+        f"MLFLOW_TRACKING_URI={uri}: the tracking server cannot be used: {said}. "
         f"Start it or check the address; unset MLFLOW_TRACKING_URI to track in {DEFAULT_URI}."
     )
-
-
-def _without_password(uri: str) -> str:
     password = urlsplit(uri).password
-    return uri.replace(f":{password}@", ":***@") if password else uri
+    return FctError(message.replace(f":{password}@", ":***@") if password else message)
+
+
+def _is_silence(error: BaseException | None) -> bool:
+    """Tell whether no answer at all is what the error comes from."""
+    while error is not None:
+        if isinstance(error, OSError) and getattr(error, "response", None) is None:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _experiment(client: Any, name: str) -> str:

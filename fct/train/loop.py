@@ -91,6 +91,7 @@ class _Training:
         self.batch_size = min(params.batch_size, len(data.train))
         self.steps = len(data.train) // self.batch_size  # an epoch
         self.optimiser, self.schedule = _optimiser(network, params, self.steps)
+        self.ceiling = DIVERGED * math.log(max(2, int(data.train.labels.max()) + 1))
         self.history: list[Metrics] = []
         self.best_epoch = -1
         self.best_state: dict[str, Tensor] = {}
@@ -158,14 +159,14 @@ class _Training:
                 self.schedule.step()
                 for name, value in {"loss": loss.total, **loss.parts}.items():
                     sums[name] += value.detach()
-                bar.set_postfix(loss=f"{float(loss.total):.3f}", refresh=False)
+                bar.set_postfix(loss=f"{float(loss.total.detach()):.3f}", refresh=False)
         means = {name: float(value) / self.steps for name, value in sums.items()}
         return means | {"learning_rate": float(self.schedule.get_last_lr()[0])}
 
     def _check(self, loss: Loss, number: int, step: int) -> None:
         """Stop a training whose loss is not a number, or whose cross entropy is far above guessing."""
-        guessing = math.log(max(2, int(self.data.train.labels.max()) + 1))
-        if math.isfinite(float(loss.total)) and float(loss.parts["cross_entropy"]) < DIVERGED * guessing:
+        total, cross_entropy = float(loss.total.detach()), float(loss.parts["cross_entropy"].detach())
+        if math.isfinite(total) and cross_entropy < self.ceiling:
             return
         kept = (
             f"The last good checkpoint is {self.checkpoint.path}."
@@ -173,7 +174,7 @@ class _Training:
             else "There is no checkpoint yet."
         )
         raise FctError(
-            f"Training diverged: the loss is {float(loss.total):.3g} at step {step + 1} of epoch {number + 1}. {kept} "
+            f"Training diverged: the loss is {total:.3g} at step {step + 1} of epoch {number + 1}. {kept} "
             "Lower train.learning_rate or method.weight in params.yaml."
         )
 

@@ -114,7 +114,9 @@ def workplace(tmp_path, monkeypatch, make_split, bright):
         folder.mkdir(parents=True)
         for part, array in (("images", images), ("labels", labels), ("quality", split.quality)):
             np.save(folder / f"{part}.npy", array)
-    (tmp_path / "data/splits/meta.json").write_text(json.dumps({"classes": ["dark", "bright"]}))
+    (tmp_path / "data/splits/meta.json").write_text(
+        json.dumps({"classes": ["dark", "bright"], "digest": "0123456789abcdef"})
+    )
     (tmp_path / "data/originals").mkdir()
     (tmp_path / "data/originals/meta.json").write_text('{"native": false}')
     model = bright(metadata={"fct.classes": '["dark", "bright"]'})

@@ -87,6 +87,13 @@ def test_one_failed_check_fails_the_verdict():
     assert made(parity=1.0)["verdict"] == "FAIL"
 
 
+def test_the_metrics_are_numbers():
+    """A tracking server gets each check's value, and 1 or 0 for what passed."""
+    found = gate.metrics(made(parity=1.0))
+    assert (found["gate_passed"], found["gate_parity_passed"], found["gate_clean_passed"]) == (0, 0, 1)
+    assert (found["gate_clean"], found["gate_parity"]) == (0.9, 1.0)
+
+
 def test_the_table_says_every_check_in_words():
     """Without colour the table has plain words only: a line a check, the failed one marked, and the verdict."""
     lines = gate.table(made(worst=0.5, margin=0.01), colour=False).splitlines()

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fct.core.errors import FctError
 from fct.core.params import load
 from fct.stages import evaluate
+
+pytestmark = pytest.mark.usefixtures("workplace")
 
 OUTS = ("evaluation", "metrics/evaluate.json", "plots")
 
@@ -20,9 +23,9 @@ def outs():
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_the_outs_are_the_contract(workplace):
+def test_the_outs_are_the_contract():
     """Predictions of both splits, what they are of, metrics, table and picture."""
-    evaluate.main()
+    evaluate.measure(load(evaluate.Params))
     assert set(outs()) == {
         "evaluation/gate.npy",
         "evaluation/meta.json",
@@ -39,9 +42,9 @@ def test_the_outs_are_the_contract(workplace):
     assert (predicted.shape, predicted.dtype) == ((4, 60), np.int64)
 
 
-def test_the_numbers_are_those_of_the_predictions(workplace):
+def test_the_numbers_are_those_of_the_predictions():
     """Six of 60 and of 40 labels are wrong, so the model that sees dark and bright is right on the others."""
-    evaluate.main()
+    evaluate.measure(load(evaluate.Params))
     metrics = json.loads(Path("metrics/evaluate.json").read_text())
     assert metrics["gate"]["raw"]["value"] == pytest.approx(54 / 60)
     assert metrics["test"]["raw"]["value"] == pytest.approx(34 / 40)
@@ -53,31 +56,29 @@ def test_the_numbers_are_those_of_the_predictions(workplace):
     assert metrics["test"]["worst"]["quality"] == int(worst["quality"])
 
 
-def test_the_same_inputs_give_the_same_bytes(workplace):
+def test_the_same_inputs_give_the_same_bytes():
     """A second run writes every file anew with the same content."""
-    evaluate.main()
+    evaluate.measure(load(evaluate.Params))
     first = outs()
-    evaluate.main()
+    evaluate.measure(load(evaluate.Params))
     assert outs() == first
 
 
-def test_a_model_of_other_classes_is_refused(workplace, bright, capsys):
+def test_a_model_of_other_classes_is_refused(bright):
     """Classes of the same number in another order are another model; the error names both, and nothing is written."""
     bright(metadata={"fct.classes": '["bright", "dark"]'})
-    with pytest.raises(SystemExit, match="1"):
-        evaluate.main()
-    assert "made for the classes bright, dark; the data have dark, bright" in capsys.readouterr().err
+    with pytest.raises(FctError, match="made for the classes bright, dark; the data have dark, bright"):
+        evaluate.measure(load(evaluate.Params))
     assert not any(Path(out).exists() for out in OUTS)
 
 
-def test_without_a_model_the_error_says_what_makes_it(workplace, capsys):
-    """A missing model is an error for people and exit status 1."""
+def test_without_a_model_the_error_says_what_makes_it():
+    """A missing model is an error for people."""
     Path("model/model.onnx").unlink()
-    with pytest.raises(SystemExit, match="1"):
-        evaluate.main()
-    assert "model/model.onnx is not here. Make it with `dvc repro export`." in capsys.readouterr().err
+    with pytest.raises(FctError, match=r"model/model\.onnx is not here\. Make it with `dvc repro export`\."):
+        evaluate.measure(load(evaluate.Params))
 
 
-def test_the_stage_reads_its_sections_only(workplace):
+def test_the_stage_reads_its_sections_only():
     """The stage sees the sections jpeg and evaluate, and no others."""
     assert set(load(evaluate.Params).model_dump()) == {"jpeg", "evaluate"}

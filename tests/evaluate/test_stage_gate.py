@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from fct.core.errors import FctError
 from fct.core.params import load
 from fct.stages import evaluate, gate
+
+pytestmark = pytest.mark.usefixtures("evaluated")
 
 
 @pytest.fixture
@@ -15,101 +18,113 @@ def evaluated(workplace):
     return workplace
 
 
+def judge():
+    return gate.judge(load(gate.Params))
+
+
+def checks():
+    return {check["name"]: check for check in judge()["checks"]}
+
+
 def set_params(before, after):
     path = Path("params.yaml")
     assert before in path.read_text()
     path.write_text(path.read_text().replace(before, after))
 
 
-def refused(capsys):
-    """Run the gate, which must refuse to judge, and return what it says."""
-    with pytest.raises(SystemExit, match="1"):
-        gate.main()
-    assert not Path("metrics/gate.json").exists()
-    return capsys.readouterr().err
-
-
-def test_a_good_model_passes(evaluated, capsys):
-    """The verdict is PASS, of this file and these images, in words and in metrics/gate.json."""
-    gate.main()
-    found = json.loads(Path("metrics/gate.json").read_text())
+def test_a_good_model_passes():
+    """The verdict is PASS, of this file and these images, and stands in metrics/gate.json."""
+    found = judge()
     meta = json.loads(Path("evaluation/meta.json").read_text())
     assert found["verdict"] == "PASS"
     assert found["model_sha256"] == meta["model_sha256"]
     assert found["split"] == {"name": "gate", **meta["splits"]["gate"]}
-    out = capsys.readouterr().out
-    assert "gate: PASS" in out
-    assert "\033" not in out
+    assert json.loads(Path("metrics/gate.json").read_text()) == found
 
 
-def test_the_accuracies_are_those_of_the_evaluation(evaluated):
+def test_the_accuracies_are_those_of_the_evaluation():
     """The gate's values and intervals are the ones that the evaluation reports for the gate split."""
-    checks = {check["name"]: check for check in gate.judge(load(gate.Params))["checks"]}
+    found = checks()
     metrics = json.loads(Path("metrics/evaluate.json").read_text())["gate"]
     for check, metric in (("clean", "raw"), ("mean", "mean"), ("worst", "worst")):
         for part in ("value", "low", "high"):
-            assert checks[check][part] == metrics[metric][part]
+            assert found[check][part] == metrics[metric][part]
 
 
-def test_a_failed_gate_is_a_result(evaluated, capsys):
-    """A floor that the point reaches but the bound does not gives FAIL, a verdict file, and a normal end."""
+def test_the_confidence_moves_the_bound_not_the_value():
+    """With more confidence asked for, the same predictions have lower bounds, and the verdict says which it was."""
+    before = checks()
+    set_params("confidence: 0.95", "confidence: 0.99")
+    found = judge()
+    assert found["confidence"] == 0.99
+    for check in found["checks"][:3]:
+        assert check["low"] < before[check["name"]]["low"]
+        assert check["value"] == before[check["name"]]["value"]
+
+
+def test_a_failed_gate_is_a_result():
+    """A floor that the point reaches but the bound does not gives FAIL and a verdict file like any other."""
     set_params("clean: 0.7", "clean: 0.85")
-    gate.main()
-    found = json.loads(Path("metrics/gate.json").read_text())
+    found = judge()
     clean = found["checks"][0]
     assert clean["low"] < 0.85 < clean["value"]
     assert [check["name"] for check in found["checks"] if not check["passed"]] == ["clean"]
     assert found["verdict"] == "FAIL"
-    assert "gate: FAIL" in capsys.readouterr().out
+    assert json.loads(Path("metrics/gate.json").read_text()) == found
 
 
-def test_the_same_inputs_give_the_same_bytes(evaluated):
+def test_the_same_inputs_give_the_same_bytes():
     """A second run writes the same verdict."""
-    gate.main()
+    judge()
     first = Path("metrics/gate.json").read_bytes()
-    gate.main()
+    judge()
     assert Path("metrics/gate.json").read_bytes() == first
 
 
-def test_the_test_split_has_no_say(evaluated):
+def test_the_test_split_has_no_say():
     """Test only reports: without its images and predictions the verdict is the same."""
-    first = gate.judge(load(gate.Params))
+    first = judge()
     Path("evaluation/test.npy").unlink()
     Path("data/splits/test/images.npy").unlink()
-    assert gate.judge(load(gate.Params)) == first
+    assert judge() == first
 
 
-def test_an_evaluation_of_another_file_is_refused(evaluated, bright, capsys):
+def test_an_evaluation_of_another_file_is_refused(bright):
     """A model exported after the evaluation is not judged by it."""
     bright(metadata={"fct.classes": '["dark", "bright"]', "fct.params_digest": '"new"'})
-    assert "evaluation is of the model" in refused(capsys)
+    with pytest.raises(FctError, match="evaluation is of the model"):
+        judge()
+    assert not Path("metrics/gate.json").exists()
 
 
-def test_an_export_of_another_file_is_refused(evaluated, capsys):
+def test_an_export_of_another_file_is_refused():
     """Export metrics that tell another size than the file has are of another export."""
     Path("metrics/export.json").write_text('{"parity": 0.0, "file_bytes": 7}')
-    assert "file_bytes is 7, but model/model.onnx has" in refused(capsys)
+    with pytest.raises(FctError, match=r"file_bytes is 7, but model/model\.onnx has"):
+        judge()
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "metrics/export.json is not here. Make it with `dvc repro export`."),
-        ("{}", "metrics/export.json is damaged (KeyError: 'parity')"),
-        ("[1]", "metrics/export.json is damaged"),
+        (None, r"metrics/export\.json is not here\. Make it with `dvc repro export`\."),
+        ("{}", r"metrics/export\.json is damaged \(KeyError: 'parity'\)"),
+        ("[1]", r"metrics/export\.json is damaged"),
         ('{"parity": NaN, "file_bytes": 7}', "parity is nan, not a finite number"),
     ],
 )
-def test_bad_export_metrics_are_refused(evaluated, capsys, content, said):
+def test_bad_export_metrics_are_refused(content, said):
     """Missing or unreadable export metrics are an error that says what to do."""
     path = Path("metrics/export.json")
     path.unlink()
     if content is not None:
         path.write_text(content)
-    assert said in refused(capsys)
+    with pytest.raises(FctError, match=said):
+        judge()
 
 
-def test_without_a_model_there_is_no_verdict(evaluated, capsys):
+def test_without_a_model_there_is_no_verdict():
     """A missing model is an error, even if its evaluation is there."""
     Path("model/model.onnx").unlink()
-    assert "model/model.onnx is not here" in refused(capsys)
+    with pytest.raises(FctError, match=r"model/model\.onnx is not here"):
+        judge()

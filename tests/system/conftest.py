@@ -103,20 +103,21 @@ def debootstrap(root: Path, tools: Path) -> None:
 
 
 def pip_settings() -> tuple[dict[str, str], list[tuple[Path, Path]]]:
-    """Return this machine's settings of pip as environment variables, and the local paths that they name."""
+    """Return this machine's settings of pip as environment variables, and what to mount for the paths they name."""
     listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
-    settings = {}
+    settings, mounts = {}, {}
     for line in sorted(listed.stdout.splitlines(), key=lambda line: line.startswith(":env:")):  # environment goes first
         key, value = line.split("=", 1)
-        name = "PIP_" + key.split(".", 1)[1].upper().replace("-", "_")
-        settings[name] = " ".join(ast.literal_eval(value).split())
-    mounts = []
-    for word in " ".join(settings.values()).split():
-        path = Path(word.removeprefix("file://"))
-        if path.is_absolute() and path.exists():
-            path = path.parent if word.startswith("file://") else path  # an index links to its neighbours
-            mounts.append((path, path))
-    return settings, list(dict.fromkeys(mounts))
+        words = ast.literal_eval(value).split()
+        for place, word in enumerate(words):
+            scheme = "file://" if word.startswith("file://") else ""
+            path = Path(word.removeprefix(scheme))
+            if path.is_absolute() and path.exists():
+                words[place] = f"{scheme}/mnt{path}"  # not where the system has files of its own: certificates, say
+                path = path.parent if scheme else path  # an index links to its neighbours
+                mounts[path] = Path(f"/mnt{path}")
+        settings["PIP_" + key.split(".", 1)[1].upper().replace("-", "_")] = " ".join(words)
+    return settings, list(mounts.items())
 
 
 def context(target: Path) -> Path:

@@ -1,0 +1,123 @@
+"""Every method of the pipeline on the data of `data/splits`, at equal compute, over seeds.
+
+    dvc repro data cache-index cache     # the splits and their caches, if they are not there yet
+    python -m benchmarks.methods         # trains what is missing of METHODS x SEEDS, then prints the table
+    python -m benchmarks.methods --table # prints the table of what is there
+
+Each method forwards the same number of images in the same number of optimiser steps: methods that forward one view of
+an image take batches twice as large for twice the epochs. All other parameters are those of params.yaml; no method is
+tuned. Test images only report. Each run leaves benchmarks/results/<source>/<method>-<seed>.json as it ends, and one
+that was killed goes on from its last epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from scipy import stats
+
+from fct.core import params
+from fct.core.errors import readable_errors
+from fct.core.files import write_json
+from fct.data.store import open_split, read_meta
+from fct.methods.params import MethodParams
+from fct.methods.registry import METHODS
+from fct.stages.search import Params
+from fct.train.assemble import Setup, identity, make_network, open_data
+from fct.train.checkpoint import Checkpoint
+from fct.train.loop import train
+
+RESULTS = Path("benchmarks/results")
+CHECKPOINTS = Path(".fct/benchmarks")
+QUALITIES = (30, 10, 5)  # 5 lies outside the trained ones
+SEEDS = (0, 1, 2)
+
+
+def run(method: MethodParams, seed: int) -> dict[str, Any]:
+    """Train one method with one seed and measure its exported file on the test split."""
+    import torch
+
+    from fct.evaluate.sweep import predict
+    from fct.export.onnx import export
+
+    read = params.load(Params)
+    double = 2 // METHODS[method.name].VIEWS
+    schedule = read.train.model_copy(
+        update={"seed": seed, "epochs": double * read.train.epochs, "batch_size": double * read.train.batch_size}
+    )
+    setup = Setup(tuple(read.cache.qualities), read.jpeg.subsampling, read.model, schedule)
+    data, meta = open_data(setup)
+    network, description = make_network(setup, method, data.train, meta)
+    start = time.perf_counter()
+    history = train(
+        network, data, method, schedule, checkpoint=Checkpoint(identity(setup, method, meta), root=CHECKPOINTS)
+    )
+    seconds = time.perf_counter() - start
+    test = open_split("test")
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "model.onnx"
+        export(network, description, model)
+        right = predict(model, test, QUALITIES, setup.subsampling, batch_size=500) == test.labels
+    return {
+        "method": method.model_dump(),
+        "seed": seed,
+        "accuracy": dict(zip(["raw", *(f"q{quality}" for quality in QUALITIES)], right.mean(1).tolist(), strict=True)),
+        "validation": {key: history[-1][key] for key in ("val_raw", "val_compressed")},
+        "test": f"{meta['test']}, {len(test)} images",
+        "model": setup.model.model_dump(),
+        "train": schedule.model_dump(),
+        "seconds": round(seconds, 1),  # of the training, on a machine that other work shares
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+    }
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Return a Markdown table: mean accuracy over the seeds, in %, with the half-width of its 95 % t interval."""
+    conditions = ["raw", *(f"q{quality}" for quality in QUALITIES)]
+    lines = [
+        "| method | " + " | ".join(name.replace("q", "Q") for name in conditions) + " | minutes a run |",
+        "|---|" + "---|" * (len(conditions) + 1),
+    ]
+    for name in METHODS:
+        runs = [result for result in results if result["method"]["name"] == name]
+        if not runs:
+            continue
+        cells = [_interval([100 * result["accuracy"][condition] for result in runs]) for condition in conditions]
+        minutes = statistics.mean(result["seconds"] for result in runs) / 60
+        lines.append(f"| `{name}` | " + " | ".join(cells) + f" | {minutes:.1f} |")
+    return "\n".join(lines)
+
+
+def _interval(values: list[float]) -> str:
+    mean = statistics.mean(values)
+    if len(values) < 2:
+        return f"{mean:.1f}"
+    half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
+    return f"{mean:.1f} ± {half:.1f}"
+
+
+@click.command()
+@click.option("--table", "only_table", is_flag=True, help="Train nothing; print what is there.")
+def main(*, only_table: bool) -> None:
+    """Train what is missing and print the table."""
+    with readable_errors():
+        folder = RESULTS / read_meta()["source"]
+        baseline = params.load(Params).method
+        for seed in () if only_table else SEEDS:
+            for name in METHODS:
+                path = folder / f"{name}-{seed}.json"
+                if not path.exists():
+                    print(f"{name}, seed {seed}", flush=True)
+                    write_json(path, run(baseline.model_copy(update={"name": name}), seed))
+        print(table([json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Whether the ONNX file computes what the network computes, on real images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from fct.core.errors import FctError
+from fct.models.network import Network
+
+
+class Parity(NamedTuple):
+    """How far onnxruntime's logits are from torch's."""
+
+    difference: float  # largest of any logit
+    disagreements: int  # images whose class differs although torch's margin exceeds twice the tolerance
+    images: int
+
+
+def compare(
+    network: Network, path: Path, images: NDArray[np.uint8], quality: NDArray[np.int64], *, tolerance: float
+) -> Parity:
+    """Run `images`, uint8 [N, C, H, W], of the given JPEG quality [N], through torch and through the file at `path`.
+
+    Raises:
+        FctError: a logit differs by more than `tolerance`, or a class differs where it must not.
+    """
+    with torch.inference_mode():
+        logits, _ = network(torch.from_numpy(images), torch.from_numpy(quality))
+    expected: NDArray[np.float32] = logits.float().numpy()
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    feeds = {"image": images, "quality": quality}
+    (actual,) = session.run(["logits"], {entry.name: feeds[entry.name] for entry in session.get_inputs()})
+    top = np.sort(expected, axis=1)[:, -2:]
+    decided = top[:, 1] - top[:, 0] > 2 * tolerance  # both logits may be off
+    parity = Parity(
+        difference=float(np.abs(actual - expected).max()),
+        disagreements=int((decided & (actual.argmax(1) != expected.argmax(1))).sum()),
+        images=len(images),
+    )
+    if not parity.difference <= tolerance or parity.disagreements:
+        raise FctError(
+            f"{path} does not compute what the network does: on {parity.images} images a logit differs by "
+            f"{parity.difference:.2g} (params.yaml: export.tolerance is {tolerance:g}) and {parity.disagreements} "
+            "classes differ. Raise the tolerance if that is rounding; otherwise the exporter mistook a layer."
+        )
+    return parity

@@ -1,0 +1,127 @@
+"""What must hold before a file may be registered: it is the one that passed, and a commit says how it was made."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from fct.core.errors import FctError
+from fct.core.files import md5, sha256
+from fct.tracking import git
+
+MODEL = Path("model/model.onnx")
+VERDICT = Path("metrics/gate.json")
+LOCK = Path("dvc.lock")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A file that passed the gate, and the commit that names it."""
+
+    sha256: str
+    verdict: dict[str, Any]
+    commit: str
+    data: dict[str, str]  # DVC's checksums of data/..., by path
+
+    def tags(self) -> dict[str, str]:
+        """Return what the registered version says about itself."""
+        split = self.verdict["split"]
+        checks = {check["name"]: check["value"] for check in self.verdict["checks"]}
+        return {
+            "fct.sha256": self.sha256,
+            "fct.verdict": self.verdict["verdict"],
+            "fct.checks": json.dumps(checks),
+            "fct.commit": self.commit,
+            "fct.gate_digest": str(split["digest"]),
+            "fct.data": json.dumps(self.data, sort_keys=True),
+        }
+
+
+def gather() -> Evidence:
+    """Return the proof that the file here may be promoted.
+
+    Raises:
+        FctError: it did not pass, the verdict is of another file, or the commit does not name this file.
+    """
+    for path in (MODEL, VERDICT, LOCK):
+        if not path.is_file():
+            raise FctError(f"{path} is not here. Make it with `dvc repro`, or get it with `dvc pull`.")
+    found, verdict = sha256(MODEL), _verdict()
+    if verdict["model_sha256"] != found:
+        raise FctError(
+            f"{VERDICT}: the verdict is of another file ({verdict['model_sha256'][:12]}..., {MODEL} is {found[:12]}...). "
+            "Run `dvc repro gate`."
+        )
+    failed = [_said(check) for check in verdict["checks"] if not check["passed"]]
+    if verdict["verdict"] != "PASS" or failed:
+        raise FctError(f"{VERDICT}: the verdict is {verdict['verdict']}; nothing is registered.\n" + "\n".join(failed))
+    here = _checksums(LOCK.read_text(), str(LOCK))
+    commit = _committed(here)
+    return Evidence(found, verdict, commit, {path: each for path, each in here.items() if path.startswith("data/")})
+
+
+def who() -> str:
+    """Return who is at work, as git or else the system knows them."""
+    name = (git.run("config", "user.name") or "").strip()
+    email = (git.run("config", "user.email") or "").strip()
+    if name or email:
+        return f"{name} <{email}>" if email else name
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def _verdict() -> dict[str, Any]:
+    try:
+        verdict: dict[str, Any] = json.loads(VERDICT.read_text())
+        _ = verdict["verdict"], verdict["model_sha256"][:1], verdict["split"]["digest"]
+        for check in verdict["checks"]:
+            _ = check["passed"], check["value"], _said(check)
+    except (ValueError, KeyError, TypeError) as error:
+        raise FctError(f"{VERDICT} is damaged ({type(error).__name__}: {error}). Run `dvc repro gate`.") from None
+    return verdict
+
+
+def _said(check: Mapping[str, Any]) -> str:
+    interval = f"{check['low']:.4g} to {check['high']:.4g}"
+    return f"  {check['name']}: {check['value']:.4g} ({interval}), must be {check['direction']} {check['threshold']:.4g}"
+
+
+def _committed(here: Mapping[str, str]) -> str:
+    """Return the commit whose dvc.lock names the files that are here.
+
+    Raises:
+        FctError: dvc.lock, here or in the commit, names others.
+    """
+    head = git.run("rev-parse", "HEAD")
+    if head is None:
+        raise FctError("this is not a git repository with a commit. A model is promoted from the commit that made it.")
+    commit = head.strip()
+    named = _checksums(git.run("show", f"HEAD:./{LOCK}") or "", f"{LOCK} in {commit[:10]}")
+    for path in (MODEL, VERDICT):
+        found = md5(path)
+        if here.get(path.as_posix()) != found:
+            raise FctError(f"{LOCK} does not name {path} as it is here. Run `dvc repro`, or `dvc checkout` to get it back.")
+        if named.get(path.as_posix()) != found:
+            raise FctError(
+                f"{LOCK} in the commit {commit[:10]} does not name {path} as it is here, so nobody could make it again. "
+                f"Commit what made it: `git add {LOCK} && git commit`."
+            )
+    return commit
+
+
+def _checksums(text: str, place: str) -> dict[str, str]:
+    """Return the checksum of every out in a dvc.lock, by path."""
+    try:
+        stages = (YAML(typ="safe").load(text) or {}).get("stages", {}).values()
+        return {out["path"]: str(out.get("md5", "")) for stage in stages for out in stage.get("outs", ())}
+    except (YAMLError, AttributeError, KeyError, TypeError) as error:
+        raise FctError(f"{place} is damaged ({type(error).__name__}). Run `dvc repro`.") from None

@@ -1,0 +1,43 @@
+"""The data section refuses what cannot be."""
+
+import pytest
+
+from fct.core import params
+from fct.core.errors import FctError
+from fct.data.params import DataParams
+
+GOOD = """data:
+  source: folder
+  mirror: null
+  seed: 0
+  fractions: {val: 0.08, gate: 0.08, test: 0.1}
+  folder: {path: images, size: 32, channels: 3, on_error: fail}
+"""
+
+
+class Sections(params.Section):
+    data: DataParams
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("source: folder", "source: mnist", "data.source"),
+        ("val: 0.08", "val: 0", "data.fractions.val"),
+        ("test: 0.1", "test: 1.0", "data.fractions.test"),
+        ("test: 0.1", "test: 0.9", "data.fractions: .*below 1.*1.06"),
+        ("seed: 0", "seed: -1", "data.seed"),
+        ("size: 32", "size: 7", "data.folder.size"),
+        ("channels: 3", "channels: 4", "data.folder.channels"),
+        ("on_error: fail", "on_error: ignore", "data.folder.on_error"),
+        ("path: images", "path: ''", "data.folder.path"),
+    ],
+)
+def test_an_impossible_value_is_named(tmp_path, old, new, said):
+    """A value out of its range stops with the key's name."""
+    path = tmp_path / "params.yaml"
+    path.write_text(GOOD)
+    assert params.load(Sections, path).data.folder.size == 32
+    path.write_text(GOOD.replace(old, new))
+    with pytest.raises(FctError, match=said):
+        params.load(Sections, path)
