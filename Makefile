@@ -71,5 +71,5 @@ lock: $(INSTALLED) ## renew requirements.lock: the newest versions that pyprojec
 		--output-file requirements.lock pyproject.toml
 
 clean: ## remove what can be made again: .venv and tool caches (not DVC's cache, checkpoints or mlflow.db)
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -124,12 +124,19 @@ def test_the_image_gets_all_that_git_tracks():
     assert not [name for name in tracked.splitlines() if ignored_by_the_image().match_file(name)]
 
 
+def test_the_image_gets_nothing_that_git_ignores():
+    """What is ignored here, DVC's outs among it, stays out of the image; hardly a test in a clone where nothing ran."""
+    listing = ["git", "ls-files", "--others", "--ignored", "--exclude-standard", "--directory"]
+    listed = subprocess.run(listing, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    assert not [name for name in listed.splitlines() if not ignored_by_the_image().match_file(name)]
+
+
 @pytest.mark.parametrize(
     "name",
     [
         *(".git/config", ".dvc/config.local", ".env", "a/.env.local", "deploy/server.key"),
         *(".venv/bin/python", "fct/__pycache__/x", ".dvc/cache/files/md5/00/1", "mlflow.db"),
-        *("data/splits/meta.json", ".fct/checkpoint", "model/model.onnx"),
+        *("data/splits/meta.json", ".fct/checkpoint", "model/model.onnx", "images/boots/1.png"),
     ],
 )
 def test_the_image_gets_nothing_private_or_made(name):

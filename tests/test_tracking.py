@@ -1,7 +1,6 @@
 """A pipeline reads as one run, whatever becomes of its stages."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -35,28 +34,6 @@ with readable_errors(), tracking.stage(name, outputs=[Path(path)], inputs=inputs
 """
 
 
-@pytest.fixture(scope="session")
-def schema(tmp_path_factory):
-    """Make MLflow's tables once: it takes seconds, a copy takes none."""
-    folder = tmp_path_factory.mktemp("schema")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.setenv("MLFLOW_EXPERIMENT_NAME", "other")
-        connect()
-    return folder / "mlflow.db"
-
-
-@pytest.fixture
-def place(schema, tmp_path, monkeypatch):
-    """Stand in an empty folder with a tracking database and no pipeline above."""
-    shutil.copy(schema, tmp_path / "mlflow.db")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.setenv("FCT_PIPELINE_RUN", "here")
-    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-    return tmp_path
-
-
 def runs(condition=""):
     server = connect()
     return server.client.search_runs([server.experiment], condition, order_by=["attributes.start_time ASC"])
@@ -82,7 +59,8 @@ def free_port():
         return one.getsockname()[1]
 
 
-def test_a_stage_is_a_run_under_its_pipelines(place):
+@pytest.mark.usefixtures("place")
+def test_a_stage_is_a_run_under_its_pipelines():
     """Params and data sets are on both runs, metrics on the stage's, the headline and the plot on both."""
     Path("plot.svg").write_text("<svg/>")
     told = {"train": {"epochs": 3, "layers": ["a", "b"]}}
@@ -103,7 +81,8 @@ def test_a_stage_is_a_run_under_its_pipelines(place):
     assert point.step == 30
 
 
-def test_stages_with_one_id_share_a_pipeline_run(place, monkeypatch):
+@pytest.mark.usefixtures("place")
+def test_stages_with_one_id_share_a_pipeline_run(monkeypatch):
     """Two stages of one id are under one run; another id makes another."""
     for identity, name in (("a", "search"), ("a", "train"), ("b", "search")):
         monkeypatch.setenv("FCT_PIPELINE_RUN", identity)
@@ -114,7 +93,8 @@ def test_stages_with_one_id_share_a_pipeline_run(place, monkeypatch):
     assert len(runs("tags.fct.kind = 'pipeline'")) == 2
 
 
-def test_without_an_id_a_process_is_a_pipeline(place, monkeypatch):
+@pytest.mark.usefixtures("place")
+def test_without_an_id_a_process_is_a_pipeline(monkeypatch):
     """Two stages of one process, without an id and without dvc above, share a run."""
     monkeypatch.delenv("FCT_PIPELINE_RUN")
     for name in ("search", "train"):
@@ -123,7 +103,8 @@ def test_without_an_id_a_process_is_a_pipeline(place, monkeypatch):
     assert len(runs("tags.fct.kind = 'pipeline'")) == 1
 
 
-def test_a_trial_is_a_run_under_the_stages(place):
+@pytest.mark.usefixtures("place")
+def test_a_trial_is_a_run_under_the_stages():
     """A child run holds its own params and metrics, and hangs under the stage."""
     with tracking.stage("search") as run, run.child("trial 3", {"weight": 0.1}) as child:
         child.metrics({"accuracy": 0.8}, step=2)
@@ -133,7 +114,8 @@ def test_a_trial_is_a_run_under_the_stages(place):
     assert trial.info.status == "FINISHED"
 
 
-def test_a_trial_may_end_by_an_exception(place):
+@pytest.mark.usefixtures("place")
+def test_a_trial_may_end_by_an_exception():
     """An exception that the caller calls an end finishes the run, is named on it and goes on to the caller."""
     with tracking.stage("search") as run, pytest.raises(LookupError), run.child("trial", ends=(LookupError,)):
         raise LookupError
@@ -144,14 +126,16 @@ def test_a_trial_may_end_by_an_exception(place):
 @pytest.mark.parametrize(
     ("error", "status"), [(RuntimeError, "FAILED"), (SystemExit, "FAILED"), (KeyboardInterrupt, "KILLED")]
 )
-def test_how_a_stage_ends_is_how_its_runs_end(place, error, status):
+@pytest.mark.usefixtures("place")
+def test_how_a_stage_ends_is_how_its_runs_end(error, status):
     """A stage that raises fails, one that is interrupted is killed, and so is its pipeline's run."""
     with pytest.raises(error), tracking.stage("train"):
         raise error
     assert [named("train").info.status, named("pipeline").info.status] == [status, status]
 
 
-def test_a_stage_that_is_run_again_heals_the_pipeline(place):
+@pytest.mark.usefixtures("place")
+def test_a_stage_that_is_run_again_heals_the_pipeline():
     """A failed stage leaves the pipeline FAILED past another's success, until it is run again and ends well."""
     with pytest.raises(RuntimeError), tracking.stage("train"):
         raise RuntimeError
@@ -180,7 +164,8 @@ def test_a_pipelines_status_is_that_of_its_latest_runs(stages, status):
 
 
 @pytest.mark.e2e
-def test_sigterm_closes_the_runs(place):
+@pytest.mark.usefixtures("place")
+def test_sigterm_closes_the_runs():
     """A stage that is asked to end closes its runs as KILLED and exits with the signal's status."""
     process = start(then="wait")
     assert process.stdout.readline() == "open\n"
@@ -191,7 +176,8 @@ def test_sigterm_closes_the_runs(place):
 
 
 @pytest.mark.e2e
-def test_what_kill_9_leaves_running_is_closed_at_the_next_start(place, monkeypatch):
+@pytest.mark.usefixtures("place")
+def test_what_kill_9_leaves_running_is_closed_at_the_next_start(monkeypatch):
     """Runs of a process that could not close them are KILLED once another stage starts; a living process's are not."""
     dead, alive = start("dead", "a", "wait"), start("alive", "b", "wait")
     for process in (dead, alive):
@@ -208,7 +194,8 @@ def test_what_kill_9_leaves_running_is_closed_at_the_next_start(place, monkeypat
 
 
 @pytest.mark.e2e
-def test_a_stage_is_quiet(place):
+@pytest.mark.usefixtures("place")
+def test_a_stage_is_quiet():
     """A stage prints nothing but its own output, even where MLflow makes its database."""
     Path("mlflow.db").unlink()
     out, error = start().communicate()
@@ -216,7 +203,8 @@ def test_a_stage_is_quiet(place):
 
 
 @pytest.mark.e2e
-def test_plain_dvc_repro_is_one_pipeline_run(place, monkeypatch):
+@pytest.mark.usefixtures("place")
+def test_plain_dvc_repro_is_one_pipeline_run(monkeypatch):
     """Two stages of one `dvc repro` share a run; in a second one, the stage that was skipped is linked to its run."""
     monkeypatch.delenv("FCT_PIPELINE_RUN")
     Path("stage.py").write_text(STAGE)
@@ -240,7 +228,8 @@ def test_plain_dvc_repro_is_one_pipeline_run(place, monkeypatch):
     assert second.data.tags["fct.skipped.search"] == named("search").info.run_id
 
 
-def test_a_skipped_stage_is_not_linked_when_its_output_is_another(place, monkeypatch):
+@pytest.mark.usefixtures("place")
+def test_a_skipped_stage_is_not_linked_when_its_output_is_another(monkeypatch):
     """An input that no recorded stage wrote in this state is linked to none."""
     monkeypatch.setenv("FCT_PIPELINE_RUN", "a")
     with tracking.stage("search", outputs=[Path("best")]):
@@ -252,7 +241,8 @@ def test_a_skipped_stage_is_not_linked_when_its_output_is_another(place, monkeyp
     assert not [key for run in runs() for key in run.data.tags if key.startswith("fct.skipped")]
 
 
-def test_an_output_that_is_missing_fails_the_stage(place):
+@pytest.mark.usefixtures("place")
+def test_an_output_that_is_missing_fails_the_stage():
     """A stage that does not write what it said it would is FAILED, with an error that names the file."""
     with pytest.raises(FctError, match=r"model\.pt is not here"), tracking.stage("train", outputs=[Path("model.pt")]):
         pass
@@ -270,7 +260,8 @@ def test_a_folders_content_is_its_names_and_bytes(tmp_path):
     assert len(set(seen)) == 4
 
 
-def test_system_metrics_are_logged(place, monkeypatch):
+@pytest.mark.usefixtures("place")
+def test_system_metrics_are_logged(monkeypatch):
     """A stage that lasts longer than the sampling interval has the machine's load on its run."""
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
     with tracking.stage("train"):
@@ -284,7 +275,8 @@ def test_params_are_flattened():
 
 
 @pytest.mark.parametrize("scheme", ["http", "postgresql"])
-def test_an_unreachable_server_fails_the_stage_at_once(place, monkeypatch, scheme):
+@pytest.mark.usefixtures("place")
+def test_an_unreachable_server_fails_the_stage_at_once(monkeypatch, scheme):
     """A server that does not answer is an error in seconds that names the variable and no password."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://user:secret@127.0.0.1:{free_port()}/db")
     before = time.monotonic()
@@ -303,36 +295,16 @@ def test_a_file_that_is_no_database_is_an_error(place, monkeypatch):
 
 
 @pytest.mark.e2e
-def test_a_real_server_takes_it_all(place, monkeypatch):
-    """The same calls work over HTTP, with artifacts kept by the server; a server that goes is an error, not a hang."""
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{place}/mlflow.db", "--artifacts-destination", str(place / "kept")]
-    with (place / "server.log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    try:
-        uri = f"http://127.0.0.1:{port}"
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                connect()
-            except FctError:
-                assert time.monotonic() < deadline, (place / "server.log").read_text()
-                time.sleep(0.5)
-            else:
-                break
-        Path("plot.svg").write_text("<svg/>")
-        with tracking.stage("train", params={"a": 1}, outputs=[Path("plot.svg")], datasets={"d": DIGEST}) as run:
-            run.headline({"accuracy": 0.9}, step=5)
-            run.plot(Path("plot.svg"))
-        assert [run.info.status for run in runs()] == ["FINISHED", "FINISHED"]
-        assert len(list((place / "kept").rglob("plot.svg"))) == 2
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
-    with pytest.raises(FctError, match="cannot be used"), tracking.stage("train"):
-        pytest.fail("the stage ran")
+def test_a_real_server_takes_it_all(server):
+    """The same calls work over HTTP, with artifacts kept by the server."""
+    Path("plot.svg").write_text("<svg/>")
+    with tracking.stage("train", params={"a": 1}, outputs=[Path("plot.svg")], datasets={"d": DIGEST}) as run:
+        run.headline({"accuracy": 0.9}, step=5)
+        run.plot(Path("plot.svg"))
+        with run.child("trial", {"b": 2}) as child:
+            child.metrics({"accuracy": 0.8})
+    assert [run.info.status for run in runs()] == ["FINISHED"] * 3
+    assert len(list((server / "kept").rglob("plot.svg"))) == 2
 
 
 def test_an_owner_is_gone_when_its_process_is():
@@ -382,7 +354,8 @@ def repository(tmp_path, monkeypatch):
         ("out/notes", "true"),
     ],
 )
-def test_dirty_means_that_the_commit_does_not_tell_all(repository, path, dirty):
+@pytest.mark.usefixtures("repository")
+def test_dirty_means_that_the_commit_does_not_tell_all(path, dirty):
     """Changed or new files make a tree dirty; dvc.lock, ignored files and what the stages make do not."""
     assert git.tree().dirty == "false"
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -397,7 +370,8 @@ def test_dirty_is_unknown_without_git(tmp_path, monkeypatch):
     assert (git.tree().commit, git.tree().dirty) == (None, "unknown")
 
 
-def test_a_dirty_tree_is_said_loudly(place, repository):
+@pytest.mark.usefixtures("place", "repository")
+def test_a_dirty_tree_is_said_loudly():
     """The tag and the description of the runs name what was not committed."""
     Path("code.py").write_text("2")
     with tracking.stage("train"):

@@ -6,7 +6,8 @@ its pixels at the model's size in a scratch file, the second writes the splits f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -58,13 +59,14 @@ def build(params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
     shape = (len(found.files), params.folder.size, params.folder.size, params.folder.channels)
     pixels = open_memmap(scratch, "w+", np.uint8, shape) if len(found.files) else np.empty(shape, np.uint8)
     images: list[Usable] = []
-    for image in _examine(root, found.files, found.labels, pixels):
+    enough = SHOWN if params.folder.on_error == "fail" else len(found.files)  # problems before it is given up
+    for image in _examine(root, found.files, found.labels, pixels, lambda: len(problems) >= enough):
         if isinstance(image, Problem):
             problems.append(image)
-            if len(problems) >= SHOWN:
-                _stop_at(problems, params, root)
         else:
             images.append(image)
+    if len(problems) >= enough:
+        _stop_at(problems, params, root)
     images = _different(images, problems)
     images, classes = _enough(images, found.classes, len(NAMES), problems)
     _stop_at(problems, params, root)
@@ -106,14 +108,23 @@ def _stop_at(problems: Sequence[Problem], params: DataParams, root: Path) -> Non
 
 
 def _examine(
-    root: Path, paths: Sequence[str], labels: Sequence[int], pixels: NDArray[np.uint8]
+    root: Path,
+    paths: Sequence[str],
+    labels: Sequence[int],
+    pixels: NDArray[np.uint8],
+    given_up: Callable[[], bool],
 ) -> Iterator[Usable | Problem]:
-    """Decode each file on all cores, put its pixels at the model's size into its row of `pixels`, and yield it."""
+    """Decode each file on all cores, put its pixels at the model's size into its row of `pixels`, and yield it.
+
+    No further files are begun once `given_up` is true.
+    """
     starts = range(0, len(paths), CHUNK)
     workers = max(1, min(joblib.cpu_count(), len(starts)))
-    jobs = (joblib.delayed(_chunk)(root, paths[start : start + CHUNK], pixels.shape[1:]) for start in starts)
+    pending = itertools.takewhile(lambda _: not given_up(), starts)
+    jobs = (joblib.delayed(_chunk)(root, paths[start : start + CHUNK], pixels.shape[1:]) for start in pending)
+    chunks = joblib.Parallel(workers, return_as="generator")(jobs)
     with tqdm(total=len(paths), desc="images", unit="image", disable=None) as bar:
-        for start, results in zip(starts, joblib.Parallel(workers, return_as="generator")(jobs), strict=True):
+        for start, results in zip(starts, chunks, strict=False):
             for row, result in enumerate(results, start):
                 if isinstance(result, Problem):
                     yield result

@@ -13,6 +13,8 @@ from fct.core.errors import FctError
 LARGEST_FILE = 512 << 20  # bytes; above an uncompressed image of the most pixels that are decoded
 DVC_CACHE = Path(".dvc/cache")  # where files of a folder tracked by DVC may link to
 
+LINK = "a link out of the folder"
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -40,7 +42,7 @@ class Scan:
 def scan(root: Path) -> Scan:
     """List the images of `root` by class, without opening any.
 
-    Hidden files are passed over anywhere, and so is a README in `root` itself.
+    Hidden files are passed over anywhere, and so are a README and DVC's notes (`dvc add images/*/`) in `root` itself.
 
     Raises:
         FctError: `root` is not a folder, has fewer than two classes, or two whose names differ in case alone.
@@ -53,9 +55,11 @@ def scan(root: Path) -> Scan:
     problems: list[Problem] = []
     members: dict[str, list[str]] = {}
     for entry in _entries(root):
-        if entry.is_dir():
+        if entry.is_dir() and (out := _leads_out(entry, root)):
+            problems.append(Problem(f"{entry.name}/", LINK, f"it leads to {out}; copy the folder here"))
+        elif entry.is_dir():
             members[entry.name] = list(_images(root, entry.name, problems))
-        elif not entry.name.upper().startswith("README"):
+        elif not entry.name.upper().startswith("README") and entry.suffix != ".dvc":
             problems.append(Problem(entry.name, "not in a class", "move it into the sub-folder of its class"))
     _check_names(root, list(members))
     for name in [name for name, paths in members.items() if not paths]:
@@ -71,19 +75,18 @@ def scan(root: Path) -> Scan:
     )
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise FctError(f"{folder} cannot be listed: {error.strerror}.") from None
 
 
 def _images(root: Path, name: str, problems: list[Problem]) -> Iterator[str]:
-    if out := _leads_out(root / name, root):
-        problems.append(Problem(f"{name}/", "a link out of the folder", f"it leads to {out}; copy the folder here"))
-        return
     for entry in _entries(root / name):
         path = f"{name}/{entry.name}"
-        if entry.is_symlink() and (out := _leads_out(root / path, root)):
-            problems.append(Problem(path, "a link out of the folder", f"it leads to {out}; copy the file here"))
+        if entry.is_symlink() and (out := _leads_out(entry, root)):
+            problems.append(Problem(path, LINK, f"it leads to {out}; copy the file here"))
         elif entry.is_dir():
             problems.append(Problem(path, "a folder inside a class", "put its images into the class folder itself"))
         elif not entry.is_file():

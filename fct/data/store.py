@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,21 +45,42 @@ class Split:
         """Return the number of images."""
         return len(self.labels)
 
+    def step(self, images: int) -> int:
+        """Return the step at which to take images in order to have about `images`, evenly spread, and not fewer."""
+        return max(1, len(self) // images)
+
+    def every(self, step: int) -> Split:
+        """Return every `step`-th image. Nothing is read."""
+        return Split(
+            self.name,
+            self.images[::step],
+            self.labels[::step],
+            self.quality[::step],
+            self.originals and self.originals[::step],
+        )
+
 
 @dataclass(frozen=True)
 class Originals:
     """The encoded files of one split at their native size, packed into one."""
 
     files: NDArray[np.uint8]  # [total bytes]
-    starts: NDArray[np.int64]  # [N + 1]
+    starts: NDArray[np.int64]  # [N]
+    stops: NDArray[np.int64]  # [N]
 
     def __len__(self) -> int:
         """Return the number of files."""
-        return len(self.starts) - 1
+        return len(self.starts)
 
-    def __getitem__(self, index: int) -> bytes:
-        """Return one encoded file."""
-        return self.files[self.starts[index] : self.starts[index + 1]].tobytes()
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> Originals: ...
+    def __getitem__(self, index: int | slice) -> bytes | Originals:
+        """Return one encoded file, or some of them."""
+        if isinstance(index, slice):
+            return Originals(self.files, self.starts[index], self.stops[index])
+        return self.files[self.starts[index] : self.stops[index]].tobytes()
 
 
 def read_meta(splits: Path = SPLITS) -> dict[str, Any]:
@@ -79,11 +100,10 @@ def open_split(name: str, splits: Path = SPLITS, originals: Path = ORIGINALS) ->
             np.load(folder / f"{part}.npy", mmap_mode="r") for part in ("images", "labels", "quality")
         )
         native = json.loads((originals / "meta.json").read_text())["native"]
-        packed = (
-            Originals(np.memmap(originals / f"{name}.bin", np.uint8, mode="r"), np.load(originals / f"{name}.npy"))
-            if native
-            else None
-        )
+        packed = None
+        if native:
+            bounds = np.load(originals / f"{name}.npy")
+            packed = Originals(np.memmap(originals / f"{name}.bin", np.uint8, mode="r"), bounds[:-1], bounds[1:])
     except FileNotFoundError as error:
         raise FctError(f"{error.filename} is not here. Make it with `dvc repro data`.") from None
     return Split(name, images, labels, quality, packed)

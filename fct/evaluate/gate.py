@@ -95,7 +95,7 @@ def metrics(found: dict[str, Any]) -> dict[str, float]:
 def table(found: dict[str, Any], *, colour: bool) -> str:
     """Return a verdict as lines for a person, PASS in green and FAIL in red where `colour`."""
     confidence, images = found["confidence"], found["split"]["images"]
-    lines = [f"{'check':<10}{'value':>9}   {f'{confidence:.3g} interval':<20}{'needed':<17}"]
+    lines = [f"{'check':<10}{'value':>9}   {f'{100 * confidence:g}% interval':<20}{'needed':<17}"]
     for check in found["checks"]:
         exact = check["low"] == check["high"]
         interval = "" if exact else f"{check['low']:.4f} to {check['high']:.4f}"

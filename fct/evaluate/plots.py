@@ -52,7 +52,7 @@ def picture(sweeps: Sweeps, confidence: float) -> bytes:
                 qualities, [each.low for each in estimates], [each.high for each in estimates], color=colour, alpha=0.2
             )
             axes.axhline(sweep.raw.value, color=colour, linestyle=":", label=f"{name}, raw images")
-        axes.set(xlabel="JPEG quality", ylabel="accuracy", title=f"Accuracy, with {confidence:.3g} intervals")
+        axes.set(xlabel="JPEG quality", ylabel="accuracy", title=f"Accuracy, with {100 * confidence:g}% intervals")
         axes.grid(alpha=0.3)
         axes.legend(loc="lower right")
         figure.savefig(content, format="png", dpi=100, metadata={"Software": None})  # a version is not content

@@ -90,13 +90,14 @@ def read(split: Split, *, model_sha256: str, evaluation: Path = EVALUATION) -> R
 def digest(split: Split) -> str:
     """Return 16 hexadecimal digits that change whenever an image, a label or a recorded quality of `split` does."""
     hasher = hashlib.sha256()
-    parts: list[NDArray[Any]] = [split.images, split.labels, split.quality]
-    if split.originals is not None:
-        parts += [split.originals.files, split.originals.starts]
-    for part in parts:
+    for part in (split.images, split.labels, split.quality):
         hasher.update(f"{part.dtype.str} {part.shape}\n".encode())
-        flat = part.reshape(-1)
-        step = CHUNK // part.itemsize
-        for start in range(0, part.size, step):
-            hasher.update(np.ascontiguousarray(flat[start : start + step]).data)
+        rows = max(1, CHUNK // max(1, part[:1].nbytes))
+        for start in range(0, len(part), rows):
+            hasher.update(np.ascontiguousarray(part[start : start + rows]).data)
+    if split.originals is not None:
+        for index in range(len(split.originals)):
+            content = split.originals[index]
+            hasher.update(f"{len(content)}\n".encode())
+            hasher.update(content)
     return hasher.hexdigest()[:16]

@@ -9,8 +9,11 @@ Only the ONNX file is read, in onnxruntime on the CPU: what is measured is the f
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +39,13 @@ class Model:
     class_names: list[str] | None  # None where the file does not say
 
 
-def open_model(path: Path, *, threads: int | None = None) -> Model:
+def open_model(path: Path) -> Model:
     """Open an exported model and check that its inputs and output are a candidate's.
-
-    Args:
-        path: The ONNX file.
-        threads: Threads onnxruntime computes with; None for one a usable core.
 
     Raises:
         FctError: the file is missing, is not ONNX, or has other inputs or outputs.
     """
-    session = _session(path, threads or joblib.cpu_count())
+    session = _session(path)
     inputs = {each.name: each for each in session.get_inputs()}
     outputs = {each.name: each for each in session.get_outputs()}
     if set(inputs) not in ({"image"}, {"image", "quality"}) or set(outputs) != {"logits"}:
@@ -86,8 +85,8 @@ def predict(  # noqa: PLR0913 (what is measured, on what, how; the how by keywor
         split: N images.
         qualities: Q JPEG qualities, 1..100.
         subsampling: Of the chroma planes: 4:2:0 | 4:2:2 | 4:4:4.
-        batch_size: Images in one call of the model.
-        threads: Threads onnxruntime computes with; None for one a usable core.
+        batch_size: Images in the model at a time, over all threads.
+        threads: Threads that each run the model on a share of them; None for one a usable core.
 
     Returns:
         int64 [1 + Q, N]: row 0 the raw images, then one row a quality, in the order given.
@@ -95,20 +94,26 @@ def predict(  # noqa: PLR0913 (what is measured, on what, how; the how by keywor
     Raises:
         FctError: the model is missing, invalid, or made for other images or classes.
     """
-    model = open_model(model_path, threads=threads)
+    model = open_model(model_path)
     _check_fit(model, split)
     predicted = np.empty((1 + len(qualities), len(split)), np.int64)
-    with tqdm(
-        total=predicted.size, desc=f"sweep {split.name}", unit="image", unit_scale=True, disable=None
-    ) as progress:
+    workers = threads or joblib.cpu_count()
+    share = max(1, batch_size // workers)  # images
+    with (
+        ThreadPoolExecutor(workers) as pool,
+        tqdm(total=predicted.size, desc=f"sweep {split.name}", unit="image", unit_scale=True, disable=None) as bar,
+    ):
         for row, quality in zip(predicted, (None, *qualities), strict=True):
-            progress.set_postfix_str("raw" if quality is None else f"quality {quality}")
+            bar.set_postfix_str("raw" if quality is None else f"quality {quality}")
             images, told = _view(split, quality, subsampling)
-            for start in range(0, len(split), batch_size):
-                batch = slice(start, start + batch_size)
-                row[batch] = _classes(model, images[batch], told[batch])
-                progress.update(len(row[batch]))
-            del images  # before the next view is made
+            parts = [slice(start, start + share) for start in range(0, len(split), share)]
+            answers = pool.map(
+                _classes, repeat(model), (images[part] for part in parts), (told[part] for part in parts)
+            )
+            for part, classes in zip(parts, answers, strict=True):
+                row[part] = classes
+                bar.update(len(classes))
+            del images, answers  # before the next view is made
     return predicted
 
 
@@ -124,24 +129,35 @@ def _classes(model: Model, images: NDArray[np.uint8], quality: NDArray[np.int64]
     feed: dict[str, NDArray[Any]] = {"image": np.ascontiguousarray(images.transpose(0, 3, 1, 2))}  # [B, C, H, W]
     if model.takes_quality:
         feed["quality"] = np.ascontiguousarray(quality, np.int64)
-    logits: NDArray[np.float32] = model.session.run(["logits"], feed)[0]
+    with _readable(model.path):
+        logits: NDArray[np.float32] = model.session.run(["logits"], feed)[0]
     if not np.isfinite(logits).all():
         raise FctError(f"{model.path}: it gives logits that are not finite numbers. Train and export it again.")
     classes: NDArray[np.int64] = logits.argmax(axis=1)
     return classes
 
 
-def _session(path: Path, threads: int) -> Any:
+def _session(path: Path) -> Any:
     import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
     if not path.is_file():
         raise FctError(f"{path} is not here. Make it with `dvc repro export`.")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    # Threads each take images of their own instead of sharing every layer: as fast on an idle machine, and faster on a
+    # busy one, where all would wait at each layer for the slowest.
+    options.intra_op_num_threads = 1
     options.log_severity_level = 3  # errors only: its warnings about graphs are for those who write exporters
-    try:
+    with _readable(path):
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what onnxruntime raises, which has no class of its own in common, into an error for people."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    try:
+        yield
     except (
         errors.Fail,
         errors.InvalidArgument,
@@ -151,9 +167,7 @@ def _session(path: Path, threads: int) -> Any:
         errors.NotImplemented,
         errors.RuntimeException,
     ) as error:
-        raise FctError(
-            f"{path}: onnxruntime cannot load it: {error}. Export it again with `dvc repro export`."
-        ) from None
+        raise FctError(f"{path}: onnxruntime cannot use it: {error}. Make it anew with `dvc repro export`.") from None
 
 
 def _expect(path: Path, tensor: Any, dtype: str, *, rank: int) -> None:

@@ -56,8 +56,8 @@ def gather() -> Evidence:
     found, verdict = sha256(MODEL), _verdict()
     if verdict["model_sha256"] != found:
         raise FctError(
-            f"{VERDICT}: the verdict is of another file ({verdict['model_sha256'][:12]}..., {MODEL} is {found[:12]}...). "
-            "Run `dvc repro gate`."
+            f"{VERDICT}: the verdict is of another file than {MODEL} (sha256 {verdict['model_sha256'][:12]}..., "
+            f"not {found[:12]}...). Run `dvc repro gate`."
         )
     failed = [_said(check) for check in verdict["checks"] if not check["passed"]]
     if verdict["verdict"] != "PASS" or failed:
@@ -92,7 +92,9 @@ def _verdict() -> dict[str, Any]:
 
 def _said(check: Mapping[str, Any]) -> str:
     interval = f"{check['low']:.4g} to {check['high']:.4g}"
-    return f"  {check['name']}: {check['value']:.4g} ({interval}), must be {check['direction']} {check['threshold']:.4g}"
+    return (
+        f"  {check['name']}: {check['value']:.4g} ({interval}), must be {check['direction']} {check['threshold']:.4g}"
+    )
 
 
 def _committed(here: Mapping[str, str]) -> str:
@@ -109,11 +111,13 @@ def _committed(here: Mapping[str, str]) -> str:
     for path in (MODEL, VERDICT):
         found = md5(path)
         if here.get(path.as_posix()) != found:
-            raise FctError(f"{LOCK} does not name {path} as it is here. Run `dvc repro`, or `dvc checkout` to get it back.")
+            raise FctError(
+                f"{LOCK} does not name {path} as it is here. Run `dvc repro`, or `dvc checkout` to get it back."
+            )
         if named.get(path.as_posix()) != found:
             raise FctError(
-                f"{LOCK} in the commit {commit[:10]} does not name {path} as it is here, so nobody could make it again. "
-                f"Commit what made it: `git add {LOCK} && git commit`."
+                f"{LOCK} in the commit {commit[:10]} does not name {path} as it is here: nobody could make it again. "
+                f"Commit what made it, with `git add {LOCK} && git commit`."
             )
     return commit
 

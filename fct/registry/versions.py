@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
 from fct.core.errors import FctError
 from fct.core.files import sha256
@@ -21,7 +19,7 @@ class Version:
     """One registered version."""
 
     number: str
-    tags: Mapping[str, str]
+    tags: Mapping[str, str] = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,9 @@ class Versions:
             ) from None
         path = Path(got)
         if version.tags.get("fct.sha256", found := sha256(path)) != found:
-            raise FctError(f"{place}: its model.onnx is not the file that was registered ({found[:12]}...). Restore it.")
+            raise FctError(
+                f"{place}: its model.onnx is not the file that was registered ({found[:12]}...). Restore it."
+            )
         return path
 
     def _get(self, number: str | None) -> Version | None:
@@ -130,35 +130,3 @@ class Versions:
 def now() -> str:
     """Return the time, to the second, in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def register(versions: Versions, path: Path, example: Mapping[str, Any], *, run: str | None, tags: dict[str, str]) -> Version:
-    """Register an ONNX file as a new version, all or nothing.
-
-    Args:
-        versions: Where.
-        path: The file.
-        example: A batch of its inputs, by name.
-        run: The id of the run that made it.
-        tags: Of the version.
-    """
-    from mlflow.exceptions import MlflowException
-
-    client = versions.server.client
-    logged = client.create_logged_model(versions.server.experiment, name="model", source_run_id=run)
-    try:
-        with TemporaryDirectory() as folder:
-            _package(path, example, Path(folder) / "model", logged)
-            client.log_model_artifacts(logged.model_id, str(Path(folder) / "model"))
-        client.finalize_logged_model(logged.model_id, "READY")
-        try:
-            client.create_registered_model(versions.name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        source = f"models:/{logged.model_id}"
-        made = client.create_model_version(versions.name, source, run_id=run, tags=tags, model_id=logged.model_id)
-    except BaseException:
-        client.delete_logged_model(logged.model_id)
-        raise
-    return Version(str(made.version), tags)

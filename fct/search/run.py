@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import optuna
@@ -12,7 +11,6 @@ from optuna.trial import Trial, TrialState
 from tqdm import tqdm
 
 from fct.core.errors import FctError
-from fct.data.store import Split
 from fct.methods.params import MethodParams
 from fct.methods.registry import WITH_CONSISTENCY
 from fct.search.params import SearchParams
@@ -113,14 +111,10 @@ def _best(study: optuna.Study) -> Best:
 
 
 def _thinned(data: Data, images: int) -> Data:
-    """Return `data` with at most about `images` images of each split, evenly spread; views, nothing is read."""
-    train, val = (max(1, len(split) // images) for split in (data.train, data.val))
+    """Return `data` with about `images` images of each split, evenly spread; nothing is read."""
+    train, val = data.train.step(images), data.val.step(images)
     source = data.source
     if isinstance(source, Cached):
         source = Cached({quality: views[::train] for quality, views in source.views.items()})
     val_views = {quality: views[::val] for quality, views in data.val_views.items()}
-    return Data(_every(data.train, train), source, _every(data.val, val), val_views)
-
-
-def _every(split: Split, step: int) -> Split:
-    return replace(split, images=split.images[::step], labels=split.labels[::step], quality=split.quality[::step])
+    return Data(data.train.every(train), source, data.val.every(val), val_views)

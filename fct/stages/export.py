@@ -40,7 +40,9 @@ def main() -> None:
             export(network, description)
             val = open_split("val")
             every = max(1, len(val) // read.images)
-            images = np.array(val.images[::every].transpose(0, 3, 1, 2), order="C")  # torch wants pixels it may write to
+            images = np.array(
+                val.images[::every].transpose(0, 3, 1, 2), order="C"
+            )  # torch wants pixels it may write to
             quality = np.resize(np.array([100, *description.qualities], np.int64), len(images))
             parity = compare(network, CANDIDATE, images, quality, tolerance=read.tolerance)
             size = CANDIDATE.stat().st_size

@@ -32,10 +32,10 @@ def overall(stages: Iterable[tuple[str, str]]) -> str:
 
 
 @contextmanager
-def locked() -> Iterator[None]:
-    """Let one process of this working copy at a time join, leave or clean up."""
-    LOCK.parent.mkdir(exist_ok=True)
-    with LOCK.open("w") as file:
+def locked(lock: Path = LOCK) -> Iterator[None]:
+    """Let one process of this working copy at a time into the block, such as one that joins, leaves or cleans up."""
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # ends with the process, however it ends
         yield
 

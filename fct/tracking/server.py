@@ -48,7 +48,7 @@ def connect() -> Server:
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
     _reach(uri)
-    with readable(uri), _calm(), _impatient():
+    with readable(uri), calm(), _impatient():
         from mlflow import MlflowClient
 
         client = MlflowClient(uri)
@@ -140,7 +140,7 @@ def _impatient() -> Iterator[None]:
 
 
 @contextmanager
-def _calm() -> Iterator[None]:
+def calm() -> Iterator[None]:
     """Silence the warnings of MLflow's import, which are for its makers, and spare a stage a second of its time."""
     was_enabled = gc.isenabled()
     gc.disable()  # thousands of classes are made and none is garbage

@@ -43,5 +43,5 @@ def test_empty_package_lists_are_filled_beside_the_systems(tmp_path, monkeypatch
 @pytest.mark.system
 def test_an_unknown_package_is_an_error(tmp_path):
     """A package that no archive has is an error with what apt says."""
-    with pytest.raises(FctError, match="apt-get .*no-such-package-at-all"):
+    with pytest.raises(FctError, match=r"apt-get .*no-such-package-at-all"):
         unpack("no-such-package-at-all", "usr/share/no-such-folder", tmp_path)

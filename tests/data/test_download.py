@@ -26,7 +26,7 @@ def server(tmp_path):
     folder = tmp_path / "server"
     folder.mkdir()
     running = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
-    thread = threading.Thread(target=running.serve_forever)
+    thread = threading.Thread(target=running.serve_forever, args=(0.01,))
     thread.start()
     yield folder, f"http://127.0.0.1:{running.server_port}"
     running.shutdown()

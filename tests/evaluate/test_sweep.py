@@ -1,5 +1,6 @@
 """The sweep runs the real file in onnxruntime on raw and compressed images."""
 
+import threading
 import tracemalloc
 
 import numpy as np
@@ -9,6 +10,11 @@ from onnx import TensorProto, helper
 from fct.core.errors import FctError
 from fct.evaluate import sweep
 from fct.jpeg.codec import roundtrip
+
+FLATTEN = [
+    helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+    helper.make_node("Flatten", ["pixels"], ["logits"]),
+]
 
 
 def places(images):
@@ -52,10 +58,32 @@ def test_batches_and_threads_do_not_change_the_answer(brightest, make_split):
         np.testing.assert_array_equal(some, whole)
 
 
-def test_threads_reach_onnxruntime(brightest):
-    """The number of threads asked for is the session's."""
-    options = sweep.open_model(brightest(1, 8), threads=1).session.get_session_options()
-    assert options.intra_op_num_threads == 1
+def test_no_more_images_than_a_batch_are_in_the_model(brightest, make_split, monkeypatch):
+    """The threads share a batch: memory does not grow with the cores of the machine."""
+    shares = []
+    inner = sweep._classes
+
+    def watched(model, images, quality):
+        shares.append((threading.current_thread().name, len(images)))
+        return inner(model, images, quality)
+
+    monkeypatch.setattr(sweep, "_classes", watched)
+    sweep.predict(brightest(1, 8), make_split(count=50), [], "4:2:0", batch_size=12, threads=3)
+    assert max(size for _, size in shares) == 4
+    assert sum(size for _, size in shares) == 50
+    assert 1 <= len({thread for thread, _ in shares}) <= 3
+
+
+def test_a_model_that_fails_while_it_runs_is_an_error_for_people(save_model, make_split):
+    """What onnxruntime raises on images, not on loading, names the file too."""
+    nodes = [
+        FLATTEN[0],
+        helper.make_node("Flatten", ["pixels"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+    ]
+    path = save_model(nodes, constants={"weights": np.ones((7, 2), np.float32)})
+    with pytest.raises(FctError, match=r"model\.onnx: onnxruntime cannot use it"):
+        sweep.predict(path, make_split(), [], "4:2:0", batch_size=4)
 
 
 def test_only_one_quality_is_in_memory_at_a_time(bright, make_split):
@@ -100,12 +128,6 @@ def test_a_truncated_model_is_refused(bright):
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(FctError, match=r"model\.onnx"):
         sweep.open_model(path)
-
-
-FLATTEN = [
-    helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
-    helper.make_node("Flatten", ["pixels"], ["logits"]),
-]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ import pytest
 from dockerfile_parse import DockerfileParser
 
 REPOSITORY = Path(__file__).parents[2]
-SPACE = 25 << 30  # bytes: both stages, with CUDA's libraries in the first
+SPACE = 12 << 30  # bytes: the stages share what they copy from one another; CUDA's libraries are most of it
 STANDARD = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Arguments: root, user, working folder, then pairs of what to mount and where, then `--` and the command.
 ENTER = """

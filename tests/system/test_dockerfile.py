@@ -34,11 +34,20 @@ def test_the_image_starts_the_pipeline(image):
     assert "fct.stages.data" in done.stdout
 
 
+def git(*command: str) -> str:
+    """Return what git says outside the image."""
+    return subprocess.run(["git", *command], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+
+
 def test_the_image_knows_its_commit(image):
-    """Git inside names the commit and the uncommitted changes that it names outside, so that a model's origin holds."""
-    for command in (["git", "rev-parse", "HEAD"], ["git", "diff", "--stat", "HEAD"]):
-        outside = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
-        assert image.run(*command).stdout == outside
+    """Git inside names the commit that the image was built from, so that a model's origin holds."""
+    commit = image.run("git", "rev-parse", "--verify", "HEAD").stdout.strip()
+    assert commit in git("rev-list", "HEAD").splitlines()
+
+
+def test_the_image_lacks_no_tracked_file(image):
+    """Git inside misses no file that is there outside: else every model would count as made from uncommitted code."""
+    assert image.run("git", "ls-files", "--deleted").stdout == git("ls-files", "--deleted")
 
 
 def test_no_private_file_is_inside(image):

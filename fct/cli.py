@@ -1,0 +1,129 @@
+"""The command `fct`. Whatever is heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from fct.core.errors import readable_errors
+
+if TYPE_CHECKING:
+    from fct.registry.promotion import Promotion, Rollback
+    from fct.registry.versions import State, Version
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fct")
+def main() -> None:
+    """Promote JPEG-robust classifiers, and take them back.
+
+    The pipeline itself is DVC's: `dvc repro` (or `make repro`) trains, exports and judges a model, and writes the
+    verdict to metrics/gate.json. These commands decide what is served: deployments load
+    models:/<registry.name>@champion from MLflow (MLFLOW_TRACKING_URI, sqlite:///mlflow.db if unset).
+
+    Run them in the folder that has params.yaml.
+    """
+
+
+@main.command()
+@click.option("--why", default="", metavar="TEXT", help="Kept with the version, for those who come after you.")
+@click.option("--again", is_flag=True, help="Make champion even a model that was rolled back before.")
+def promote(why: str, again: bool) -> None:  # noqa: FBT001 (click passes flags so)
+    """Register the model that passed the gate; make it champion.
+
+    Refuses, with exit status 1 and nothing registered, a model that failed the gate, a file that is not the one the
+    verdict is about, and a file that the dvc.lock of the current git commit does not name.
+
+    A model that passes becomes the challenger. It becomes champion if it is not worse than the present champion on the
+    images of the gate split (raw and at every quality of the sweep) by more than registry.margin; the champion before
+    it is remembered for `fct rollback`. Promoting the same file again registers nothing new.
+    """
+    with readable_errors():
+        from fct import registry
+
+        click.echo(_told(registry.promote(why=why, again=again)))
+
+
+@main.command()
+@click.option("--why", default="", metavar="TEXT", help="Kept with the version that goes.")
+def rollback(why: str) -> None:
+    """Make the previous champion champion again.
+
+    Goes one step back. The model that goes stays registered, marked as rolled back: `fct promote` does not bring it
+    back unless told --again.
+    """
+    with readable_errors():
+        from fct import registry
+
+        click.echo(_returned(registry.rollback(why=why)))
+
+
+@main.command()
+def status() -> None:
+    """Say which versions are champion, challenger and previous.
+
+    A champion is "unproven" if its alias was moved by hand, in MLflow's UI for example, past the gate's verdict and the
+    comparison that `fct promote` makes.
+    """
+    with readable_errors():
+        from fct import registry
+
+        name, state = registry.status()
+        click.echo(_shown(name, state))
+
+
+def _told(done: Promotion) -> str:
+    said = f"{done.name}: version {done.version}"
+    if done.outcome == "already champion":
+        return f"{said} is this very file and champion already; nothing to do."
+    said += " is registered" if done.is_new else " was registered before"
+    compared = f": accuracy {done.difference} against version {done.against.number}" if done.against else ""
+    if done.outcome == "champion":
+        return f"{said} and is champion now{compared}."
+    if done.outcome == "rolled back":
+        return f"{said} and was rolled back; it stays challenger{compared}. `fct promote --again` makes it champion."
+    return f"{said} and stays challenger, it may be worse than the champion{compared}."
+
+
+def _returned(done: Rollback) -> str:
+    number = done.champion.number if done.champion else None
+    if not done.changed:
+        stays = f"version {number} stays champion" if number else "there is no champion"
+        return f"{done.name}: nothing to return to; {stays}."
+    return f"{done.name}: version {number} is champion again{f', {done.gone.number} is not' if done.gone else ''}."
+
+
+def _shown(name: str, state: State) -> str:
+    if not (state.champion or state.challenger):
+        return f"{name}: nothing is registered. `fct promote` registers a model that passed the gate."
+    lines = [name]
+    for role, version in (
+        ("champion", state.champion),
+        ("challenger", state.challenger),
+        ("previous", state.previous),
+    ):
+        doubt = role == "champion" and version is not None and not state.is_proven
+        lines.append(f"  {role:<11}{_about(version)}{_UNPROVEN if doubt else ''}")
+    return "\n".join(lines)
+
+
+_UNPROVEN = "  unproven: the alias was moved by hand, not by `fct promote` or `fct rollback`"
+
+
+def _about(version: Version | None) -> str:
+    if version is None:
+        return "-"
+    tags = version.tags
+    digest = tags.get("fct.sha256", "")
+    parts = [
+        f"version {version.number:<4}",
+        tags.get("fct.verdict", "no verdict"),
+        f"sha256 {digest[:12] or 'unknown'}",
+    ]
+    for key, label in (("fct.champion_since", "since "), ("fct.who", "by "), ("fct.why", "")):
+        if key in tags:
+            parts.append(label + tags[key])
+    if "fct.rolled_back" in tags:
+        parts.append(f"rolled back {tags['fct.rolled_back']}")
+    return "  ".join(parts)

@@ -1,0 +1,71 @@
+"""How far compression moves a network's inner features: the quantity that feature consistency training lowers.
+
+For a layer l and a quality q, over many images x with compressed views x~,
+
+    mean ||phi_l(x~) - phi_l(x)||^2 / mean ||phi_l(x) - centre_l||^2
+
+where centre_l is the mean of each channel: 0 where compression changes nothing, 1 where a feature is as far from its
+raw self as the features of different images and places are from their mean. The paper's own normalisation is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+
+from fct.core.params import Section
+from fct.jpeg.params import Quality
+from fct.models.network import Network
+
+PLOT = Path("plots/distortion.csv")
+BATCH = 250  # images forwarded at a time
+
+
+class FeaturesParams(Section):
+    """The section `features`: where distortion is measured."""
+
+    images: int = Field(ge=2)  # of the test split, evenly spread
+    qualities: Annotated[tuple[Quality, ...], Field(min_length=1)]
+
+
+@torch.inference_mode()
+def distortion(
+    network: Network,
+    raw: NDArray[np.uint8],
+    raw_quality: NDArray[np.int64],
+    views: Mapping[int, NDArray[np.uint8]],
+) -> dict[str, dict[int, float]]:
+    """Measure the distortion of each of the network's layers at each quality.
+
+    Args:
+        network: on the CPU, in evaluation mode.
+        raw: uint8 [N, C, H, W].
+        raw_quality: int64 [N], the JPEG quality that each image came with.
+        views: for each quality the compressed views of the same images, uint8 [N, C, H, W].
+
+    Returns:
+        Layer -> quality -> distortion.
+    """
+    moved = {layer: dict.fromkeys(views, 0.0) for layer in network.layers}
+    spread = dict.fromkeys(network.layers, 0.0)
+    for start in range(0, len(raw), BATCH):
+        rows = slice(start, start + BATCH)
+        _, clean = network(torch.from_numpy(raw[rows]), torch.from_numpy(raw_quality[rows]))
+        for layer, feature in clean.items():
+            centre = feature.mean(dim=[axis for axis in range(feature.ndim) if axis != 1], keepdim=True)
+            spread[layer] += float((feature - centre).square().sum())
+        for quality, images in views.items():
+            compressed = torch.from_numpy(images[rows])
+            _, features = network(compressed, torch.full((len(compressed),), quality))
+            for layer, feature in features.items():
+                moved[layer][quality] += float((feature - clean[layer]).square().sum())
+    return {
+        layer: {quality: value / max(spread[layer], 1e-12) for quality, value in by_quality.items()}
+        for layer, by_quality in moved.items()
+    }

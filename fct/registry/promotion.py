@@ -1,0 +1,176 @@
+"""The three commands: promote, roll back, say who is what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fct.core.errors import FctError
+from fct.core.params import Section, load
+from fct.data.store import Split, open_split
+from fct.evaluate import record
+from fct.evaluate.params import EvaluateParams
+from fct.evaluate.sweep import Model, open_model, predict
+from fct.registry.compare import Difference, paired
+from fct.registry.evidence import MODEL, Evidence, gather, who
+from fct.registry.package import register
+from fct.registry.params import RegistryParams
+from fct.registry.versions import State, Version, Versions, now
+from fct.tracking import content, pipeline
+from fct.tracking.server import Server, connect, readable
+
+LOCK = Path(".fct/registry.lock")
+
+
+class PromoteParams(Section):
+    """What a promotion reads from params.yaml."""
+
+    evaluate: EvaluateParams
+    registry: RegistryParams
+
+
+class NameParams(Section):
+    """What finding the registered model reads from params.yaml."""
+
+    registry: RegistryParams
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """How a promotion ended."""
+
+    name: str
+    version: str
+    outcome: str  # champion | already champion | challenger | rolled back
+    is_new: bool = False  # registered now
+    against: Version | None = None  # what it was compared with
+    difference: Difference | None = None
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """How a rollback ended."""
+
+    name: str
+    champion: Version | None  # now
+    gone: Version | None  # the champion before
+    changed: bool
+
+
+def promote(*, why: str = "", again: bool = False) -> Promotion:
+    """Register the exported model if it passed the gate, and make it champion if it is not worse than the present one.
+
+    Args:
+        why: What a person wants to say about it.
+        again: Promote even a file that was rolled back.
+
+    Raises:
+        FctError: the file may not be promoted, cannot be compared, or the server cannot be used. Nothing is registered.
+    """
+    params = load(PromoteParams)
+    evidence = gather()
+    split = open_split("gate")
+    if record.digest(split) != evidence.verdict["split"]["digest"]:
+        raise FctError("data/splits: the gate split is not the one that the verdict is about. Run `dvc repro gate`.")
+    model = open_model(MODEL)
+    with _registry(params.registry) as versions:
+        state, version = versions.state(), versions.of(evidence.sha256)
+        if version and state.is_proven and state.champion == version:
+            return Promotion(versions.name, version.number, "already champion")
+        against = _rival(state, version)
+        difference = _compare(versions, against, split, evidence, params) if against else None
+        is_new = version is None
+        if version is None:
+            version = _register(versions, evidence, model, split, why)
+        versions.alias("challenger", version)
+        if difference:
+            versions.tag(
+                version, {"fct.difference": f"{difference} against version {against.number if against else ''}"}
+            )
+        outcome = "challenger"
+        if "fct.rolled_back" in version.tags and not again:
+            outcome = "rolled back"
+        elif difference is None or difference.not_worse:
+            _succeed(versions, state, version)
+            outcome = "champion"
+        return Promotion(versions.name, version.number, outcome, is_new, against, difference)
+
+
+def rollback(*, why: str = "") -> Rollback:
+    """Make the previous champion champion again; where there is none to return to, change nothing."""
+    with _registry(load(NameParams).registry) as versions:
+        state = versions.state()
+        gone, back = state.champion, state.previous
+        if back is None or back == gone:
+            return Rollback(versions.name, gone, None, changed=False)
+        versions.crown(back, after=gone)
+        versions.alias("previous", None)
+        if gone:
+            versions.tag(gone, {"fct.rolled_back": f"{now()} by {who()}" + (f": {why}" if why else "")})
+        return Rollback(versions.name, back, gone, changed=True)
+
+
+def status() -> tuple[str, State]:
+    """Return the registered model's name and who is what."""
+    with _registry(load(NameParams).registry) as versions:
+        return versions.name, versions.state()
+
+
+@contextmanager
+def _registry(params: RegistryParams) -> Iterator[Versions]:
+    server = connect()
+    with readable(server.uri), pipeline.locked(LOCK):  # aliases have no compare-and-set
+        yield Versions(server, params.name)
+
+
+def _rival(state: State, version: Version | None) -> Version | None:
+    """Return whom to compare with: the champion, or, where a hand has set the alias on this version, the proven one."""
+    if version and state.champion == version:
+        return state.proven if state.proven != version else None
+    return state.champion
+
+
+def _compare(
+    versions: Versions, champion: Version, split: Split, evidence: Evidence, params: PromoteParams
+) -> Difference:
+    """Return how the file here does against a registered version, on the gate split."""
+    measured = record.read(split, model_sha256=evidence.sha256)
+    subsampling = json.loads((record.EVALUATION / "meta.json").read_text())["subsampling"]
+    with TemporaryDirectory() as folder:
+        path = versions.file(champion, Path(folder))
+        theirs, ours = open_model(path).class_names, open_model(MODEL).class_names
+        if theirs != ours:
+            raise FctError(
+                f"version {champion.number} of {versions.name} has the classes {theirs}, {MODEL} has {ours}: "
+                "another task. Give it a name of its own: registry.name in params.yaml."
+            )
+        predicted = predict(path, split, measured.qualities, subsampling, batch_size=params.evaluate.batch_size)
+    return paired(
+        measured.predicted == split.labels,
+        predicted == split.labels,
+        margin=params.registry.margin,
+        confidence=params.registry.confidence,
+    )
+
+
+def _register(versions: Versions, evidence: Evidence, model: Model, split: Split, why: str) -> Version:
+    tags = {**evidence.tags(), "fct.who": who(), "fct.registered": now(), **({"fct.why": why} if why else {})}
+    run = _maker(versions.server, evidence)
+    return register(versions, model, split, run=run, tags=tags)
+
+
+def _maker(server: Server, evidence: Evidence) -> str | None:
+    """Return the id of the pipeline's run that made the file, or None if it was made untracked or elsewhere."""
+    made = pipeline.maker(server, content.tag(MODEL), evidence.sha256)
+    return made and str(made.data.tags[pipeline.PARENT])
+
+
+def _succeed(versions: Versions, state: State, version: Version) -> None:
+    before = state.champion if state.champion != version else state.proven
+    if before is not None and before != version:
+        versions.alias("previous", before)
+    versions.crown(version, after=before if before != version else None)

@@ -1,0 +1,58 @@
+"""Folders of small images of every kind."""
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fct.core.files import new_folder
+from fct.data import folder, store
+from fct.data.params import DataParams
+
+
+@dataclass
+class Own:
+    """A user's folder, and the stage's answer to it."""
+
+    root: Path
+    here: Path
+
+    def add(self, name, seed=None, size=(30, 20), mode="RGB", **options):
+        """Save an image of its own pixels under `name`, of the kind that the name's ending says."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        seed = zlib.crc32(name.encode()) if seed is None else seed
+        pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+        Image.fromarray(pixels).convert(mode).save(path, **options)
+        return path
+
+    def params(self, **changed):
+        own = {"path": str(self.root), "size": 16, "channels": 3, "on_error": "fail"} | changed
+        fractions = {"val": 0.1, "gate": 0.1, "test": 0.2}
+        return DataParams.model_validate(
+            {"source": "folder", "mirror": None, "seed": 0, "fractions": fractions, "folder": own}
+        )
+
+    def build(self, **changed):
+        splits, originals = self.here / "splits", self.here / "originals"
+        with new_folder(splits) as s, new_folder(originals) as o:
+            meta = folder.build(self.params(**changed), s, o)
+        return meta, {name: store.open_split(name, splits, originals) for name in store.NAMES}
+
+
+@pytest.fixture
+def own(tmp_path):
+    return Own(tmp_path / "images", tmp_path)
+
+
+@pytest.fixture
+def good(own):
+    """Two classes of ten images each, of all kinds and many sizes."""
+    kinds = ("jpg", "png", "webp", "bmp", "tif")
+    for label in ("cat", "dog"):
+        for i in range(10):
+            own.add(f"{label}/{i}.{kinds[i % 5]}", size=(17 + i, 40 - i))
+    return own

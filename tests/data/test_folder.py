@@ -1,0 +1,319 @@
+"""A user's folder of images: what is kept, what is refused, what is skipped and counted."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fct.core.errors import FctError
+from fct.data import folder
+from fct.data.images import decode, resize
+
+
+def test_each_image_is_in_one_split_with_its_class(good):
+    """Twenty images are divided by class, and each split's rows match their originals and labels."""
+    meta, splits = good.build()
+    assert meta["counts"] == {"train": 12, "val": 2, "gate": 2, "test": 4}
+    assert meta["classes"] == ["cat", "dog"]
+    assert meta["test"] == "held out of train"
+    whole = {path.read_bytes(): path for path in good.root.rglob("*.*")}
+    seen = []
+    for split in splits.values():
+        assert len(split.originals) == len(split)
+        for row in range(len(split)):
+            content = split.originals[row]
+            seen.append(whole[content])
+            assert whole[content].parent.name == meta["classes"][split.labels[row]]
+            assert np.array_equal(split.images[row], resize(decode(content, 3), 16))
+    assert sorted(seen) == sorted(whole.values())
+
+
+def test_each_images_own_quality_is_recorded(own):
+    """JPEGs carry the quality they were saved with, everything else 100."""
+    for label in ("cat", "dog"):
+        for i in range(5):
+            own.add(f"{label}/{i}.jpg", quality=20 + i)
+            own.add(f"{label}/{i}.png")
+    _, splits = own.build()
+    told = sorted(int(q) for split in splits.values() for q in split.quality)
+    assert told == sorted([*range(20, 25)] * 2 + [100] * 10)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grey_and_colour_may_be_mixed(good, channels):
+    """Grey files in a colour data set, and colour ones in a grey one, take the channels asked for."""
+    good.add("cat/grey.png", mode="L")
+    meta, splits = good.build(channels=channels)
+    assert meta["channels"] == channels
+    assert splits["train"].images.shape[1:] == (16, 16, channels)
+
+
+def test_the_same_folder_gives_the_same_bytes(good, tmp_path):
+    """Two runs, the second on a copy elsewhere, write the same files to the bit, with no path of this machine."""
+    good.build()
+
+    def written():
+        return {
+            p.relative_to(tmp_path): p.read_bytes()
+            for n in ("splits", "originals")
+            for p in (tmp_path / n).rglob("*.*")
+        }
+
+    first = written()
+    shutil.move(good.root, tmp_path / "moved")
+    good.root = tmp_path / "moved"
+    good.build()
+    assert written() == first
+    assert not any(str(tmp_path).encode() in content for content in first.values())
+
+
+def test_one_core_and_many_give_the_same(good, monkeypatch):
+    """With several chunks on several processes the result is that of one."""
+    alone, _ = good.build()
+    monkeypatch.setattr(folder, "CHUNK", 3)
+    assert good.build()[0] == alone
+
+
+def test_hidden_files_and_a_readme_are_passed_over(good):
+    """A README, DVC's notes and hidden files beside the classes, and hidden files in them, are no problem."""
+    (good.root / "cat.dvc").write_text("outs: []")
+    (good.root / "README.md").write_text("about")
+    (good.root / ".gitignore").write_text("*")
+    (good.root / ".hidden").mkdir()
+    (good.root / "cat/.DS_Store").write_bytes(b"mac")
+    assert good.build()[0]["skipped"]["count"] == 0
+
+
+# Each of these spoils a good folder: (what is done, the name in the error, its words, how many are skipped)
+def truncated(own):
+    path = own.add("cat/bad.jpg")
+    path.write_bytes(path.read_bytes()[:-300])
+
+
+def text(own):
+    (own.root / "dog/notes.txt").write_text("not an image")
+
+
+def text_named_as_an_image(own):
+    (own.root / "dog/bad.png").write_text("not an image")
+
+
+def empty_file(own):
+    (own.root / "dog/bad.png").touch()
+
+
+def empty_class(own):
+    (own.root / "bird").mkdir()
+
+
+def in_the_root(own):
+    own.add("stray.png")
+
+
+def nested(own):
+    own.add("cat/kittens/one.png")
+
+
+def link_out(own):
+    outside = own.here / "secret.png"
+    own.add("../secret.png")
+    (own.root / "cat/link.png").symlink_to(outside)
+
+
+def class_link_out(own):
+    own.add("../elsewhere/one.png")
+    (own.root / "cow").symlink_to(own.here / "elsewhere")
+
+
+def link_in_a_circle(own):
+    (own.root / "cat/loop.png").symlink_to("loop.png")
+
+
+def device(own):
+    os.mkfifo(own.root / "cat/pipe.png")
+
+
+def duplicate(own):
+    shutil.copy(own.root / "cat/0.jpg", own.root / "cat/copy.jpg")
+
+
+def duplicate_in_another_class_and_kind(own):
+    Image.open(own.root / "cat/1.png").save(own.root / "dog/same.bmp")
+
+
+def few(own):
+    for i in range(3):
+        own.add(f"ant/{i}.png")
+
+
+def animated(own):
+    frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
+    frames[0].save(own.root / "cat/moving.webp", save_all=True, append_images=frames[1:])
+
+
+def cmyk(own):
+    own.add("cat/print.jpg", mode="CMYK")
+
+
+def sixteen_bit(own):
+    Image.fromarray(np.zeros((4, 4), np.uint16)).save(own.root / "cat/deep.png")
+
+
+def oversized(own):
+    Image.new("1", (10_000, 9_000)).save(own.root / "cat/bomb.png")
+
+
+BAD = [
+    (truncated, "cat/bad.jpg", "damaged or truncated", 1),
+    (text, "dog/notes.txt", "not a JPEG, PNG, WEBP, BMP or TIFF image", 1),
+    (text_named_as_an_image, "dog/bad.png", "not a JPEG, PNG, WEBP, BMP or TIFF image", 1),
+    (empty_file, "dog/bad.png", "not a JPEG, PNG, WEBP, BMP or TIFF image", 1),
+    (empty_class, "bird/", "a class without images", 1),
+    (in_the_root, "stray.png", "not in a class", 1),
+    (nested, "cat/kittens", "a folder inside a class", 1),
+    (link_out, "cat/link.png", "a link out of the folder", 1),
+    (class_link_out, "cow/", "a link out of the folder", 1),
+    (link_in_a_circle, "cat/loop.png", "not a file", 1),
+    (device, "cat/pipe.png", "not a file", 1),
+    (duplicate, "cat/copy.jpg", "the same pixels as another image", 1),
+    (duplicate_in_another_class_and_kind, "dog/same.bmp", "the same pixels as another image", 1),
+    (few, "ant/2.png", "its class has too few images", 3),
+    (animated, "cat/moving.webp", "several frames or pages", 1),
+    (cmyk, "cat/print.jpg", "neither grey nor RGB", 1),
+    (sixteen_bit, "cat/deep.png", "more than 8 bits a channel", 1),
+    (oversized, "cat/bomb.png", "too large", 1),
+]
+cases = pytest.mark.parametrize(("spoil", "name", "what", "count"), BAD, ids=[case[0].__name__ for case in BAD])
+
+
+@cases
+def test_what_cannot_be_used_stops_with_its_name(good, spoil, name, what, count):
+    """By default one bad file or class stops the stage, naming it, and nothing is written."""
+    spoil(good)
+    with pytest.raises(FctError) as caught:
+        good.build()
+    assert str(caught.value).count(what) == count
+    assert f"- {name}: {what}" in str(caught.value)
+    assert "on_error: skip" in str(caught.value)
+    assert not (good.here / "splits").exists()
+    assert not list(good.here.glob(".*"))
+
+
+@cases
+def test_what_cannot_be_used_is_skipped_and_counted(good, spoil, name, what, count):
+    """With on_error: skip it is left out and counted by kind, and the rest is as if it had never been there."""
+    without, _ = good.build()
+    spoil(good)
+    meta, _ = good.build(on_error="skip")
+    assert meta["skipped"]["reasons"] == {what: count}
+    assert meta["skipped"]["items"][name] == what
+    assert {**meta, "skipped": None} == {**without, "skipped": None}
+
+
+def test_the_other_of_two_equal_images_is_named(good):
+    """Of two files with the same pixels both are named."""
+    duplicate_in_another_class_and_kind(good)
+    with pytest.raises(FctError, match=r"dog/same\.bmp: the same pixels as another image: cat/1\.png"):
+        good.build()
+
+
+def test_a_small_classs_count_is_named(good):
+    """A class with fewer images than splits is named with its count."""
+    few(good)
+    with pytest.raises(FctError, match="ant has 3, and each of the 4 splits needs one"):
+        good.build()
+
+
+def test_a_class_whose_images_are_all_bad_is_no_class(good):
+    """Under skip, a class of which nothing is left is counted and gives no label."""
+    (good.root / "ant").mkdir()
+    (good.root / "ant/one.png").write_text("no")
+    meta, splits = good.build(on_error="skip")
+    assert meta["classes"] == ["cat", "dog"]
+    assert meta["skipped"]["items"].keys() == {"ant/", "ant/one.png"}
+    assert set(splits["train"].labels.tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize("on_error", ["fail", "skip"])
+@pytest.mark.parametrize(("one", "other"), [("Cat", "cat"), ("Caf\u00e9", "cafe\u0301")])
+def test_classes_that_differ_in_case_are_never_guessed_about(good, on_error, one, other):
+    """Two classes whose names are the same to some file systems stop the stage, naming both."""
+    for name in (one, other):
+        (good.root / name).mkdir(exist_ok=True)
+    with pytest.raises(FctError, match=f"{one} and .*{other} differ in case"):
+        good.build(on_error=on_error)
+
+
+def test_a_missing_folder_says_what_to_do(own):
+    """A folder that is not there is named with its key."""
+    with pytest.raises(FctError, match=r"data\.folder\.path: '.*images' is not a folder"):
+        own.build()
+
+
+@pytest.mark.parametrize("on_error", ["fail", "skip"])
+def test_one_class_is_not_enough(own, on_error):
+    """A folder with a single class is refused: there is nothing to tell apart."""
+    for i in range(5):
+        own.add(f"cat/{i}.png")
+    with pytest.raises(FctError, match="two"):
+        own.build(on_error=on_error)
+
+
+def test_nothing_left_says_what_was_skipped(own):
+    """Where skipping leaves no two classes, the error gives an example of what was skipped."""
+    for label in ("cat", "dog"):
+        (own.root / label).mkdir(parents=True)
+        (own.root / label / "one.png").write_text("no")
+    with pytest.raises(FctError, match=r"fewer than two classes .*cat/one\.png: not a JPEG"):
+        own.build(on_error="skip")
+
+
+def test_the_error_shows_ten_problems_and_stops(good, monkeypatch):
+    """A folder full of bad files is given up after ten, all of them named."""
+    monkeypatch.setattr(folder, "CHUNK", 4)
+    for i in range(60):
+        (good.root / f"cat/bad{i:02}.png").write_text("no")
+    with pytest.raises(FctError) as caught:
+        good.build()
+    assert str(caught.value).count("not a JPEG") == 10
+    assert "maybe more" in str(caught.value)
+
+
+def test_files_in_dvcs_cache_may_be_linked_to(good, tmp_path, monkeypatch):
+    """A folder that DVC checked out as links into its cache is read like any other."""
+    monkeypatch.chdir(tmp_path)
+    before, _ = good.build()
+    cached = tmp_path / ".dvc/cache/files/md5/ab"
+    cached.mkdir(parents=True)
+    shutil.move(good.root / "cat/0.jpg", cached / "cdef")
+    (good.root / "cat/0.jpg").symlink_to(cached / "cdef")
+    assert good.build()[0] == before
+
+
+def test_a_file_that_changes_meanwhile_is_noticed(good, monkeypatch):
+    """A file that is not what was examined when it is packed stops the stage."""
+    real = folder._write
+
+    def write(part, pixels, place):
+        real(part, pixels, place)
+        good.add("cat/0.jpg", seed=123)
+
+    monkeypatch.setattr(folder, "_write", write)
+    with pytest.raises(FctError, match=r"cat/0\.jpg changed while"):
+        good.build()
+
+
+def test_an_added_image_leaves_the_others_in_their_splits(good):
+    """One more image moves at most one across each border of its class."""
+    _, before = good.build()
+    good.add("cat/new.png")
+    _, after = good.build()
+    moved = [
+        name
+        for name in before
+        for row in range(len(before[name]))
+        if before[name].originals[row] not in [after[name].originals[i] for i in range(len(after[name]))]
+    ]
+    assert len(moved) <= 3

@@ -1,0 +1,400 @@
+"""A model is promoted on proof, replaced only by one that is not worse, and taken back in one step."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from fct import registry, tracking
+from fct.core.errors import FctError
+from fct.core.files import md5, sha256
+from fct.data.store import open_split
+from fct.evaluate import record
+from fct.evaluate.sweep import predict
+from fct.registry.compare import paired
+from fct.registry.evidence import MODEL
+from fct.tracking.server import connect
+
+NAME = "toy"
+QUALITIES = [30, 90]
+PARAMS = (
+    "evaluate: {qualities: [30, 90], batch_size: 16, resamples: 200, confidence: 0.95, seed: 0}\n"
+    "registry: {name: toy, margin: 0.05, confidence: 0.95}\n"
+)
+PREDICT = """
+import json, sys, warnings
+warnings.simplefilter("ignore")
+import mlflow, numpy as np
+model = mlflow.pyfunc.load_model("models:/toy@champion")
+image = np.load(sys.argv[1])
+out = model.predict({"image": image, "quality": np.full(len(image), 30, np.int64)})
+print(json.dumps(out["logits"].argmax(axis=1).tolist()))
+"""
+
+
+def save_model(signs, *, takes_quality=False, classes=("left", "right")):
+    """Write a linear classifier of 8 x 8 images whose logits are the brightness of the halves, times `signs`."""
+    half = np.repeat([[1.0, 0.0]] * 8, 4, axis=1).reshape(-1)  # [64]
+    weights = np.stack([half, 1 - half], axis=1).astype(np.float32) * np.asarray(signs, np.float32)
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["pixels"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["scores"]),
+    ]
+    inputs = [helper.make_tensor_value_info("image", TensorProto.UINT8, ["B", 1, 8, 8])]
+    constants = [numpy_helper.from_array(weights, "weights")]
+    if takes_quality:  # it does not change the order of the logits
+        inputs.append(helper.make_tensor_value_info("quality", TensorProto.INT64, ["B"]))
+        constants.append(numpy_helper.from_array(np.array([1]), "axis"))
+        nodes += [
+            helper.make_node("Cast", ["quality"], ["told"], to=TensorProto.FLOAT),
+            helper.make_node("Unsqueeze", ["told", "axis"], ["column"]),
+            helper.make_node("Add", ["scores", "column"], ["logits"]),
+        ]
+    else:
+        nodes.append(helper.make_node("Identity", ["scores"], ["logits"]))
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["B", 2])]
+    graph = helper.make_graph(nodes, "toy", inputs, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    helper.set_model_props(model, {"fct.classes": json.dumps(classes)})
+    MODEL.parent.mkdir(exist_ok=True)
+    onnx.save(model, MODEL)
+
+
+GOOD, EQUAL, BAD = (1, 1), (2, 2), (1, 0)  # EQUAL is another file that predicts the same; BAD says left, always
+
+
+def commit():
+    """Write dvc.lock for the files that are here, and commit it."""
+    outs = [f"    - {{path: {path}, hash: md5, md5: {md5(path)}}}" for path in (MODEL, Path("metrics/gate.json"))]
+    data = "    - {path: data/splits, hash: md5, md5: d41d8cd98f00b204e9800998ecf8427e.dir}"
+    Path("dvc.lock").write_text(
+        "\n".join(["schema: '2.0'", "stages:", "  made:", "    cmd: x", "    outs:", *outs, data, ""])
+    )
+    subprocess.run(["git", "add", "-A"], check=True)
+    subprocess.run(["git", "commit", "-qm", "made", "--allow-empty"], check=True)
+
+
+def judge(verdict="PASS"):
+    """Evaluate the model that is here and write the verdict, as the stages do."""
+    split = open_split("gate")
+    predicted = predict(MODEL, split, QUALITIES, "4:2:0", batch_size=16)
+    made_with = {"model_sha256": sha256(MODEL), "qualities": QUALITIES, "subsampling": "4:2:0"}
+    record.write({"gate": predicted}, [split], made_with=made_with)
+    check = {"name": "clean", "value": 0.9, "low": 0.8, "high": 0.95, "threshold": 0.7, "direction": "at least"}
+    told = {
+        "verdict": verdict,
+        "model_sha256": sha256(MODEL),
+        "split": {"name": "gate", "images": len(split), "digest": record.digest(split)},
+        "confidence": 0.95,
+        "checks": [{**check, "passed": verdict == "PASS"}],
+    }
+    Path("metrics").mkdir(exist_ok=True)
+    Path("metrics/gate.json").write_text(json.dumps(told))
+
+
+def make(signs=GOOD, **more):
+    """Bring another model as far as a promotion."""
+    save_model(signs, **more)
+    judge()
+    commit()
+
+
+def versions():
+    return connect().client.search_model_versions(f"name='{NAME}'")
+
+
+def aliases():
+    return {alias: int(number) for alias, number in connect().client.get_registered_model(NAME).aliases.items()}
+
+
+def tags(number):
+    return connect().client.get_model_version(NAME, str(number)).tags
+
+
+@pytest.fixture(autouse=True)
+def workplace(place, monkeypatch):
+    """Stand in a repository with a gate split of images whose left or right half is bright, and a model that passed."""
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "Ada")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "ada@example.org")
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 40)
+    images = random.integers(0, 60, (40, 8, 8, 1), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[:, label * 4 : label * 4 + 4] += 120
+    folder = place / "data/splits/gate"
+    folder.mkdir(parents=True)
+    for name, array in (("images", images), ("labels", labels), ("quality", np.full(40, 100))):
+        np.save(folder / f"{name}.npy", array)
+    (place / "data/originals").mkdir()
+    (place / "data/originals/meta.json").write_text('{"native": false}')
+    (place / "params.yaml").write_text(PARAMS)
+    (place / ".gitignore").write_text("/mlflow.db*\n/mlruns\n/.fct\n/model\n/data\n")
+    subprocess.run(["git", "init", "-q"], check=True)
+    subprocess.run(["git", "config", "user.name", "Ada"], check=True)
+    subprocess.run(["git", "config", "user.email", "ada@example.org"], check=True)
+    make()
+    return place
+
+
+def test_the_first_model_that_passes_is_champion():
+    """Without a champion, the model becomes challenger and champion; its version carries the proof."""
+    done = registry.promote(why="the first")
+    assert (done.version, done.outcome, done.is_new) == ("1", "champion", True)
+    assert aliases() == {"champion": 1, "challenger": 1}
+    said = tags(1)
+    assert said["fct.sha256"] == sha256(MODEL)
+    assert (said["fct.verdict"], said["fct.why"], said["fct.who"]) == ("PASS", "the first", "Ada <ada@example.org>")
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    assert said["fct.commit"] == head
+    assert json.loads(said["fct.data"]) == {"data/splits": "d41d8cd98f00b204e9800998ecf8427e.dir"}
+
+
+def test_the_version_points_to_the_run_that_made_the_file():
+    """A file that a tracked stage wrote is linked to its pipeline's run by its content."""
+    with tracking.stage("export", outputs=[MODEL]):
+        pass
+    registry.promote()
+    server = connect()
+    (parent,) = server.client.search_runs([server.experiment], "tags.fct.kind = 'pipeline'")
+    assert versions()[0].run_id == parent.info.run_id
+
+
+def test_the_same_file_is_registered_once():
+    """Promoting the champion again does nothing, and says so."""
+    registry.promote()
+    done = registry.promote()
+    assert (done.version, done.outcome) == ("1", "already champion")
+    assert len(versions()) == 1
+
+
+def test_a_model_that_is_not_worse_takes_over():
+    """An equal model becomes champion; the one before it is remembered, and both say since and until when."""
+    registry.promote()
+    make(EQUAL)
+    done = registry.promote()
+    assert (done.outcome, done.against.number, done.difference.value) == ("champion", "1", 0)
+    assert aliases() == {"champion": 2, "challenger": 2, "previous": 1}
+    assert "fct.champion_until" in tags(1)
+    assert "fct.champion_since" in tags(2)
+
+
+def test_a_worse_model_stays_challenger():
+    """A model that may be worse by more than the margin is registered, and the champion stays."""
+    registry.promote()
+    make(BAD)
+    done = registry.promote()
+    assert done.outcome == "challenger"
+    assert done.difference.value == pytest.approx(-open_split("gate").labels.mean())
+    assert done.difference.low < done.difference.value
+    assert aliases() == {"champion": 1, "challenger": 2}
+    assert registry.promote().version == "2"
+
+
+def test_a_failed_gate_registers_nothing():
+    """A FAIL is refused with the checks that failed."""
+    judge("FAIL")
+    commit()
+    with pytest.raises(FctError, match=r"(?s)FAIL; nothing is registered.*clean: 0\.9 .*at least 0\.7"):
+        registry.promote()
+    assert versions() == []
+
+
+def test_a_verdict_of_another_file_is_refused():
+    """A model that was made again after its verdict has none."""
+    save_model(EQUAL)
+    commit()
+    with pytest.raises(FctError, match="of another file"):
+        registry.promote()
+    assert versions() == []
+
+
+def test_a_file_that_the_commit_does_not_name_is_refused():
+    """A dvc.lock that is right here but not committed is not enough; the error says to commit it."""
+    old = Path("dvc.lock").read_text()
+    make(EQUAL)
+    new = Path("dvc.lock").read_text()
+    Path("dvc.lock").write_text(old)
+    with pytest.raises(FctError, match=r"dvc\.lock does not name model/model\.onnx"):
+        registry.promote()
+    subprocess.run(["git", "reset", "-q", "--soft", "HEAD~1"], check=True)
+    Path("dvc.lock").write_text(new)
+    with pytest.raises(FctError, match="git commit"):
+        registry.promote()
+    assert versions() == []
+
+
+def test_a_verdict_that_was_edited_is_refused():
+    """A verdict that is not the one the pipeline wrote has another checksum than the commit's dvc.lock names."""
+    judge("FAIL")
+    commit()
+    path = Path("metrics/gate.json")
+    path.write_text(path.read_text().replace("FAIL", "PASS").replace("false", "true"))
+    with pytest.raises(FctError, match=r"dvc\.lock does not name metrics/gate\.json"):
+        registry.promote()
+
+
+def test_another_gate_split_is_refused(workplace):
+    """A verdict on other images than those here is no verdict."""
+    images = np.load(workplace / "data/splits/gate/images.npy")
+    np.save(workplace / "data/splits/gate/images.npy", 255 - images)
+    with pytest.raises(FctError, match="not the one that the verdict is about"):
+        registry.promote()
+
+
+def test_another_task_is_refused():
+    """A model of other classes cannot be compared with the champion, and nothing is registered."""
+    registry.promote()
+    make(EQUAL, classes=("top", "bottom"))
+    with pytest.raises(FctError, match=r"another task.*registry\.name"):
+        registry.promote()
+    assert len(versions()) == 1
+
+
+def test_rollback_goes_one_step_back_and_no_further():
+    """The previous champion is champion again; a second rollback has nothing to return to and changes nothing."""
+    registry.promote()
+    make(EQUAL)
+    registry.promote()
+    done = registry.rollback(why="slow")
+    assert (done.champion.number, done.gone.number) == ("1", "2")
+    again = registry.rollback()
+    assert (again.changed, again.champion.number) == (False, "1")
+    assert aliases() == {"champion": 1, "challenger": 2}
+    assert tags(2)["fct.rolled_back"].endswith("Ada <ada@example.org>: slow")
+
+
+def test_what_was_rolled_back_comes_back_only_when_told():
+    """Promoting a rolled-back file leaves the champion, until a person says again."""
+    registry.promote()
+    make(EQUAL)
+    registry.promote()
+    registry.rollback()
+    assert registry.promote().outcome == "rolled back"
+    assert aliases()["champion"] == 1
+    assert registry.promote(again=True).outcome == "champion"
+    assert aliases() == {"champion": 2, "challenger": 2, "previous": 1}
+    assert "fct.rolled_back" not in tags(2)
+
+
+def test_rollback_before_any_promotion_has_nothing_to_return_to():
+    """An empty registry is no error."""
+    assert not registry.rollback().changed
+
+
+def test_a_champion_moved_by_hand_is_unproven():
+    """An alias that no command moved is seen, and proven again by a promotion that passes."""
+    registry.promote()
+    make(BAD)
+    registry.promote()
+    assert registry.status()[1].is_proven
+    connect().client.set_registered_model_alias(NAME, "champion", "2")
+    assert not registry.status()[1].is_proven
+    done = registry.promote()
+    assert (done.outcome, done.against.number) == ("challenger", "1")
+    assert not registry.status()[1].is_proven
+
+
+def test_the_registered_file_is_the_judged_one():
+    """The artifact has the bytes of the file that the gate judged, and the signature names its inputs."""
+    make(GOOD, takes_quality=True)
+    registry.promote()
+    import mlflow
+
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}/1", tracking_uri=connect().uri))
+    assert sha256(folder / "model.onnx") == sha256(MODEL)
+    signature = mlflow.models.Model.load(folder).signature
+    assert [(each.name, each.type.name, each.shape) for each in signature.inputs.inputs] == [
+        ("image", "uint8", (-1, 1, 8, 8)),
+        ("quality", "int64", (-1,)),
+    ]
+    assert mlflow.models.Model.load(folder).load_input_example(folder)["image"].shape == (2, 1, 8, 8)
+
+
+def test_a_registry_that_breaks_half_way_registers_nothing():
+    """Where the artifact cannot be stored, there is no version and no logged model."""
+    server = connect()
+    root = Path(server.client.get_experiment(server.experiment).artifact_location.removeprefix("file://"))
+    root.parent.mkdir(parents=True, exist_ok=True)
+    root.write_text("in the way")
+    with pytest.raises((FctError, OSError)):
+        registry.promote()
+    root.unlink()
+    assert versions() == []
+    assert server.client.search_logged_models([server.experiment]) == []
+
+
+@pytest.mark.e2e
+@pytest.mark.usefixtures("server")
+def test_the_command_line_promotes_on_a_real_server():
+    """Over HTTP too: one line of output, nothing on stderr, then the state, then a step back that is not there."""
+    said = []
+    for command in (["promote", "--why", "the first"], ["status"], ["rollback"]):
+        code = f"from fct.cli import main; main({command})"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        said.append(done.stdout)
+    assert said[0] == "toy: version 1 is registered and is champion now.\n"
+    assert [line.split()[:5] for line in said[1].splitlines()] == [
+        ["toy"],
+        ["champion", "version", "1", "PASS", "sha256"],
+        ["challenger", "version", "1", "PASS", "sha256"],
+        ["previous", "-"],
+    ]
+    assert "unproven" not in said[1]
+    assert said[2] == "toy: nothing to return to; version 1 stays champion.\n"
+
+
+def test_an_unreachable_registry_is_said_in_seconds(monkeypatch):
+    """A server that does not answer is one error, for every command."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # the discard port: nobody listens
+    for command in (registry.promote, registry.rollback, registry.status):
+        with pytest.raises(FctError, match="does not answer"):
+            command()
+
+
+@pytest.mark.e2e
+def test_a_fresh_process_loads_the_champion(workplace):
+    """`models:/toy@champion` predicts on uint8 images and int64 qualities, knowing nothing but the server."""
+    make(GOOD, takes_quality=True)
+    registry.promote()
+    split = open_split("gate")
+    np.save(workplace / "batch.npy", split.images.transpose(0, 3, 1, 2))
+    done = subprocess.run([sys.executable, "-c", PREDICT, "batch.npy"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == split.labels.tolist()
+
+
+def test_identical_predictions_have_no_difference():
+    """A model against itself is not worse, at any margin."""
+    right = np.random.default_rng(0).random((3, 50)) < 0.8
+    found = paired(right, right, margin=0, confidence=0.95)
+    assert (found.value, found.low, found.high, found.not_worse) == (0, 0, 0, True)
+
+
+def test_the_interval_narrows_with_images():
+    """The same difference on 16 times the images has an interval of a quarter of the width."""
+    random = np.random.default_rng(0)
+    ours, theirs = random.random((3, 4000)) < 0.8, random.random((3, 4000)) < 0.8
+    widths = []
+    for count in (250, 4000):
+        found = paired(ours[:, :count], theirs[:, :count], margin=0, confidence=0.95)
+        assert found.low < found.value < found.high
+        widths.append(found.high - found.low)
+    assert widths[0] / widths[1] == pytest.approx(4, rel=0.2)
+
+
+def test_pairing_is_by_image():
+    """A model that errs on the same images and a few more is told apart where an unpaired test would not."""
+    theirs = np.random.default_rng(0).random((5, 400)) < 0.7
+    ours = theirs.copy()
+    ours[:, :8] = False
+    found = paired(ours, theirs, margin=0.001, confidence=0.95)
+    assert found.high < 0
+    assert not found.not_worse
