@@ -4,6 +4,8 @@
     python -m benchmarks.methods         # trains what is missing of METHODS x SEEDS, then prints the table
     python -m benchmarks.methods --table # prints the table of what is there
 
+Side by side, one process a core: `OMP_NUM_THREADS=1 python -m benchmarks.methods --seed 0 & ... --seed 1 & wait`.
+
 Each method forwards the same number of images in the same number of optimiser steps: methods that forward one view of
 an image take batches twice as large for twice the epochs. All other parameters are those of params.yaml; no method is
 tuned. Test images only report. Each run leaves benchmarks/results/<source>/<method>-<seed>.json as it ends, and one
@@ -105,12 +107,13 @@ def _interval(values: list[float]) -> str:
 
 @click.command()
 @click.option("--table", "only_table", is_flag=True, help="Train nothing; print what is there.")
-def main(*, only_table: bool) -> None:
+@click.option("--seed", "seeds", type=int, multiple=True, default=SEEDS, help="Only this one; may be repeated.")
+def main(*, only_table: bool, seeds: tuple[int, ...]) -> None:
     """Train what is missing and print the table."""
     with readable_errors():
         folder = RESULTS / read_meta()["source"]
         baseline = params.load(Params).method
-        for seed in () if only_table else SEEDS:
+        for seed in () if only_table else seeds:
             for name in METHODS:
                 path = folder / f"{name}-{seed}.json"
                 if not path.exists():

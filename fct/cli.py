@@ -29,7 +29,10 @@ def main() -> None:
 @main.command()
 @click.option("--why", default="", metavar="TEXT", help="Kept with the version, for those who come after you.")
 @click.option("--again", is_flag=True, help="Make champion even a model that was rolled back before.")
-def promote(why: str, again: bool) -> None:  # noqa: FBT001 (click passes flags so)
+@click.option(
+    "--commit", is_flag=True, help="Commit dvc.lock, metrics and plots first, if the last commit lags behind."
+)
+def promote(*, why: str, again: bool, commit: bool) -> None:
     """Register the model that passed the gate; make it champion.
 
     Refuses, with exit status 1 and nothing registered, a model that failed the gate, a file that is not the one the
@@ -42,7 +45,7 @@ def promote(why: str, again: bool) -> None:  # noqa: FBT001 (click passes flags 
     with readable_errors():
         from fct import registry
 
-        click.echo(_told(registry.promote(why=why, again=again)))
+        click.echo(_told(registry.promote(why=why, again=again, commit=commit)))
 
 
 @main.command()

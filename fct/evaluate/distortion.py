@@ -10,7 +10,7 @@ raw self as the features of different images and places are from their mean. The
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +30,7 @@ BATCH = 250  # images forwarded at a time
 class FeaturesParams(Section):
     """The section `features`: where distortion is measured."""
 
+    layers: Annotated[list[str], Field(min_length=1)]  # whether the method pulls at them or not
     images: int = Field(ge=2)  # of the test split, evenly spread
     qualities: Annotated[tuple[Quality, ...], Field(min_length=1)]
 
@@ -40,31 +41,35 @@ def distortion(
     raw: NDArray[np.uint8],
     raw_quality: NDArray[np.int64],
     views: Mapping[int, NDArray[np.uint8]],
+    layers: Sequence[str],
 ) -> dict[str, dict[int, float]]:
-    """Measure the distortion of each of the network's layers at each quality.
+    """Measure the distortion of each layer's feature at each quality.
 
     Args:
         network: on the CPU, in evaluation mode.
         raw: uint8 [N, C, H, W].
         raw_quality: int64 [N], the JPEG quality that each image came with.
         views: for each quality the compressed views of the same images, uint8 [N, C, H, W].
+        layers: names of the backbone's modules.
 
     Returns:
         Layer -> quality -> distortion.
     """
-    moved = {layer: dict.fromkeys(views, 0.0) for layer in network.layers}
-    spread = dict.fromkeys(network.layers, 0.0)
+    moved = {layer: dict.fromkeys(views, 0.0) for layer in layers}
+    spread = dict.fromkeys(layers, 0.0)
+    network.watch(layers)
     for start in range(0, len(raw), BATCH):
         rows = slice(start, start + BATCH)
         _, clean = network(torch.from_numpy(raw[rows]), torch.from_numpy(raw_quality[rows]))
-        for layer, feature in clean.items():
+        for layer in layers:
+            feature = clean[layer]
             centre = feature.mean(dim=[axis for axis in range(feature.ndim) if axis != 1], keepdim=True)
             spread[layer] += float((feature - centre).square().sum())
         for quality, images in views.items():
             compressed = torch.from_numpy(images[rows])
             _, features = network(compressed, torch.full((len(compressed),), quality))
-            for layer, feature in features.items():
-                moved[layer][quality] += float((feature - clean[layer]).square().sum())
+            for layer in layers:
+                moved[layer][quality] += float((features[layer] - clean[layer]).square().sum())
     return {
         layer: {quality: value / max(spread[layer], 1e-12) for quality, value in by_quality.items()}
         for layer, by_quality in moved.items()

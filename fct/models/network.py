@@ -51,6 +51,11 @@ class Network(nn.Module):
                 {_key(layer): ResidualMappingBlock(channels[layer], bottleneck=block_width) for layer in layers}
             )
 
+    def watch(self, layers: Sequence[str]) -> None:
+        """Show the features of `layers` too, from the next call on; the prediction stays the same."""
+        check_layers(self.backbone, layers, key="features.layers")
+        self.layers = tuple(dict.fromkeys([*self.layers, *layers]))
+
     @property
     def uses_quality(self) -> bool:
         """Whether the prediction depends on the image's JPEG quality."""
@@ -81,22 +86,22 @@ class Network(nn.Module):
         return (image.to(self.mean.dtype) / 255 - self.mean) / self.std
 
     def _tap(self, layer: str, quality: Tensor, features: dict[str, Tensor]) -> RemovableHandle:
-        block = None if self.blocks is None else self.blocks[_key(layer)]
+        has_block = self.blocks is not None and _key(layer) in self.blocks
 
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-            features[layer] = output if block is None else block(output, quality)
+            features[layer] = self.blocks[_key(layer)](output, quality) if self.blocks and has_block else output
             return features[layer]
 
         return self.backbone.get_submodule(layer).register_forward_hook(hook)
 
 
-def check_layers(backbone: nn.Module, layers: Sequence[str]) -> None:
-    """Refuse layer names that `backbone` does not have, naming the nearest it has."""
+def check_layers(backbone: nn.Module, layers: Sequence[str], *, key: str = "method.layers") -> None:
+    """Refuse layer names, read from `key` of params.yaml, that `backbone` does not have; name the nearest it has."""
     known = [name for name, _ in backbone.named_modules() if name]
     for layer in layers:
         if layer not in known:
             near = difflib.get_close_matches(layer, known, n=3) or known[:8]
-            raise FctError(f"params.yaml: method.layers: no layer is called {layer!r}. Nearest: {', '.join(near)}.")
+            raise FctError(f"params.yaml: {key}: no layer is called {layer!r}. Nearest: {', '.join(near)}.")
 
 
 def _key(layer: str) -> str:

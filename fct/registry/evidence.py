@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,8 +43,11 @@ class Evidence:
         }
 
 
-def gather() -> Evidence:
+def gather(*, commit: bool) -> Evidence:
     """Return the proof that the file here may be promoted.
+
+    Args:
+        commit: Commit dvc.lock, metrics and plots first if the last commit does not name this file.
 
     Raises:
         FctError: it did not pass, the verdict is of another file, or the commit does not name this file.
@@ -63,8 +65,8 @@ def gather() -> Evidence:
     if verdict["verdict"] != "PASS" or failed:
         raise FctError(f"{VERDICT}: the verdict is {verdict['verdict']}; nothing is registered.\n" + "\n".join(failed))
     here = _checksums(LOCK.read_text(), str(LOCK))
-    commit = _committed(here)
-    return Evidence(found, verdict, commit, {path: each for path, each in here.items() if path.startswith("data/")})
+    made_by = _committed(here, commit=commit)
+    return Evidence(found, verdict, made_by, {path: each for path, each in here.items() if path.startswith("data/")})
 
 
 def who() -> str:
@@ -73,10 +75,7 @@ def who() -> str:
     email = (git.run("config", "user.email") or "").strip()
     if name or email:
         return f"{name} <{email}>" if email else name
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"
+    return git.user()
 
 
 def _verdict() -> dict[str, Any]:
@@ -97,29 +96,38 @@ def _said(check: Mapping[str, Any]) -> str:
     )
 
 
-def _committed(here: Mapping[str, str]) -> str:
+def _committed(here: Mapping[str, str], *, commit: bool) -> str:
     """Return the commit whose dvc.lock names the files that are here.
 
     Raises:
         FctError: dvc.lock, here or in the commit, names others.
     """
-    head = git.run("rev-parse", "HEAD")
-    if head is None:
-        raise FctError("this is not a git repository with a commit. A model is promoted from the commit that made it.")
-    commit = head.strip()
-    named = _checksums(git.run("show", f"HEAD:./{LOCK}") or "", f"{LOCK} in {commit[:10]}")
     for path in (MODEL, VERDICT):
-        found = md5(path)
-        if here.get(path.as_posix()) != found:
+        if here.get(path.as_posix()) != md5(path):
             raise FctError(
                 f"{LOCK} does not name {path} as it is here. Run `dvc repro`, or `dvc checkout` to get it back."
             )
-        if named.get(path.as_posix()) != found:
-            raise FctError(
-                f"{LOCK} in the commit {commit[:10]} does not name {path} as it is here: nobody could make it again. "
-                f"Commit what made it, with `git add {LOCK} && git commit`."
-            )
-    return commit
+    head, unnamed = _unnamed(here)
+    if unnamed and commit:
+        git.commit_outs("Reproduce the pipeline\n\ndvc.lock names the model that is promoted.")
+        head, unnamed = _unnamed(here)
+    if unnamed:
+        raise FctError(
+            f"{LOCK} in the commit {head[:10]} does not name {unnamed[0]} as it is here: nobody could make it again. "
+            f"Commit what made it, with `git add {LOCK} && git commit` or `fct promote --commit`."
+        )
+    return head
+
+
+def _unnamed(here: Mapping[str, str]) -> tuple[str, list[str]]:
+    """Return the last commit, and which of the model and its verdict the dvc.lock in it does not name."""
+    head = git.run("rev-parse", "HEAD")
+    if head is None:
+        raise FctError("this is not a git repository with a commit. A model is promoted from the commit that made it.")
+    head = head.strip()
+    named = _checksums(git.run("show", f"HEAD:./{LOCK}") or "", f"{LOCK} in {head[:10]}")
+    paths = [path.as_posix() for path in (MODEL, VERDICT)]
+    return head, [path for path in paths if named.get(path) != here[path]]
 
 
 def _checksums(text: str, place: str) -> dict[str, str]:

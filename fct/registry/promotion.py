@@ -20,7 +20,7 @@ from fct.registry.evidence import MODEL, Evidence, gather, who
 from fct.registry.package import register
 from fct.registry.params import RegistryParams
 from fct.registry.versions import State, Version, Versions, now
-from fct.tracking import content, pipeline
+from fct.tracking import content, git, pipeline
 from fct.tracking.server import Server, connect, readable
 
 LOCK = Path(".fct/registry.lock")
@@ -61,18 +61,19 @@ class Rollback:
     changed: bool
 
 
-def promote(*, why: str = "", again: bool = False) -> Promotion:
+def promote(*, why: str = "", again: bool = False, commit: bool = False) -> Promotion:
     """Register the exported model if it passed the gate, and make it champion if it is not worse than the present one.
 
     Args:
         why: What a person wants to say about it.
         again: Promote even a file that was rolled back.
+        commit: Commit dvc.lock, metrics and plots first if the last commit does not name the file.
 
     Raises:
         FctError: the file may not be promoted, cannot be compared, or the server cannot be used. Nothing is registered.
     """
     params = load(PromoteParams)
-    evidence = gather()
+    evidence = gather(commit=commit)
     split = open_split("gate")
     if record.digest(split) != evidence.verdict["split"]["digest"]:
         raise FctError("data/splits: the gate split is not the one that the verdict is about. Run `dvc repro gate`.")
@@ -158,7 +159,13 @@ def _compare(
 
 
 def _register(versions: Versions, evidence: Evidence, model: Model, split: Split, why: str) -> Version:
-    tags = {**evidence.tags(), "fct.who": who(), "fct.registered": now(), **({"fct.why": why} if why else {})}
+    tags = {
+        **evidence.tags(),
+        "fct.who": who(),
+        "fct.registered": now(),
+        "fct.dirty": git.tree().dirty,
+        **({"fct.why": why} if why else {}),
+    }
     run = _maker(versions.server, evidence)
     return register(versions, model, split, run=run, tags=tags)
 

@@ -30,6 +30,7 @@ class SearchParams(Section):
     images: int = Field(ge=2)
     epochs: int = Field(ge=1)
     clean_loss: float = Field(ge=0, le=1)  # accuracy
+    gain: float = Field(ge=0, le=1)  # accuracy
     seed: int = Field(ge=0)
     weight: Range
     distances: Annotated[list[Distance], Field(min_length=1)]

@@ -46,8 +46,9 @@ class Best(NamedTuple):
 def search(setup: Setup, baseline: MethodParams, params: SearchParams, observed: Observed, *, fresh: bool) -> Best:
     """Return the best method among `params.trials` short trainings, of which `baseline` is the first.
 
-    Best means the highest mean validation accuracy over the trained qualities, among those whose clean accuracy is at
-    most `params.clean_loss` below the baseline's. Trials already in the study are not run again.
+    Best means the highest mean validation accuracy over the trained qualities, among those that beat the baseline's by
+    `params.gain` (short trainings are noisy) and whose clean accuracy is at most `params.clean_loss` below the
+    baseline's; where there are none, the baseline. Trials already in the study are not run again.
     """
     if baseline.name not in WITH_CONSISTENCY:
         return Best(baseline, 0, None, None)
@@ -64,7 +65,7 @@ def search(setup: Setup, baseline: MethodParams, params: SearchParams, observed:
                 study.tell(trial, state=TrialState.PRUNED)
                 continue
             with observed(f"trial {len(done)}", method.model_dump()) as observer:
-                _run(study, trial, method, _Short(setup, data, meta, params.clean_loss, observer))
+                _run(study, trial, method, _Short(setup, data, meta, params, observer))
             bar.update()
     return _best(study)
 
@@ -75,7 +76,7 @@ class _Short(NamedTuple):
     setup: Setup
     data: Data
     meta: dict[str, Any]
-    clean_loss: float
+    params: SearchParams
     observer: Observer
 
 
@@ -97,11 +98,13 @@ def _run(study: optuna.Study, trial: Trial, method: MethodParams, short: _Short)
             raise  # the baseline itself diverges: params.yaml must change
         study.tell(trial, state=TrialState.PRUNED)
         return
-    raw = history[-1]["val_raw"]
-    earlier = finished(study)
+    compressed, raw = history[-1]["val_compressed"], history[-1]["val_raw"]
     trial.set_user_attr(RAW, raw)
-    trial.set_constraint("clean accuracy", (earlier[0].user_attrs[RAW] if earlier else raw) - raw - short.clean_loss)
-    study.tell(trial, history[-1]["val_compressed"])
+    if earlier := finished(study):  # feasible at zero and below; the baseline, which comes first, always is
+        baseline = earlier[0]
+        trial.set_constraint("clean accuracy", baseline.user_attrs[RAW] - raw - short.params.clean_loss)
+        trial.set_constraint("gain", (baseline.value or 0.0) + short.params.gain - compressed)
+    study.tell(trial, compressed)
 
 
 def _best(study: optuna.Study) -> Best:

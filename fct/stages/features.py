@@ -49,7 +49,9 @@ def main() -> None:
                 quality: _channels_first(compressed(test, quality, read.jpeg.subsampling, description=f"Q{quality}"))
                 for quality in read.features.qualities
             }
-            found = distortion(network, _channels_first(test.images), np.array(test.quality), views)
+            found = distortion(
+                network, _channels_first(test.images), np.array(test.quality), views, read.features.layers
+            )
             write_json(METRICS, {layer: _rounded(by_quality) for layer, by_quality in found.items()})
             write_text(PLOT, _csv(found))
             for quality in read.features.qualities:

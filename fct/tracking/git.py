@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+
+from fct.core.errors import FctError
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,35 @@ def tree() -> Tree:
     paths = (entry[3:] for entry in listed.split("\0") if entry)
     here = (path.removeprefix(prefix) if path.startswith(prefix) else f"/{path}" for path in paths)
     return Tree(commit.strip(), tuple(path for path in here if not any(_covers(out, path) for out in made)))
+
+
+def commit_outs(message: str) -> None:
+    """Commit dvc.lock and the outs that git holds (metrics, plots), and nothing else of what has changed.
+
+    Where git knows no one, the system's user signs.
+
+    Raises:
+        FctError: git refused; its own words say why.
+    """
+    made = [path for path in ("dvc.lock", *_outs(Path("dvc.yaml"))) if Path(path).exists()]
+    paths = [path for path in made if run("check-ignore", path) is None]
+    name = () if run("config", "user.email") else ("-c", f"user.name={user()}", "-c", f"user.email={user()}@localhost")
+    for arguments in (
+        ("add", "--", *paths),
+        (*name, "commit", "--quiet", "--message", message, "--only", "--", *paths),
+    ):
+        done = subprocess.run(["git", *arguments], capture_output=True, check=False)
+        if done.returncode:
+            said = (done.stderr or done.stdout).decode(errors="replace").strip()
+            raise FctError(f"git would not commit {', '.join(paths)}: {said}")
+
+
+def user() -> str:
+    """Return the name of the system's user."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
 
 
 def run(*arguments: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import socket
 import sqlite3
@@ -51,6 +52,8 @@ def connect() -> Server:
     with readable(uri), calm(), _impatient():
         from mlflow import MlflowClient
 
+        # It would print a traceback of what reaches people as an `FctError`.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         client = MlflowClient(uri)
         return Server(uri, client, _experiment(client, name))
 

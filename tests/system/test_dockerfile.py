@@ -26,12 +26,12 @@ def test_the_data_is_inside(image):
     assert sum(meta["counts"].values()) == 70_000
 
 
-def test_the_image_starts_the_pipeline(image):
-    """The image's own command finds DVC, git and the stages; a dry run of it ends well."""
+def test_the_pipeline_runs_to_its_verdict(image):
+    """The image's own command runs every stage, without a network, to a gate's verdict."""
     assert image.command == ("dvc", "repro")
-    done = image.run(*image.command, "--dry")
-    assert done.returncode == 0, done.stdout
-    assert "fct.stages.data" in done.stdout
+    done = image.run(*image.command)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert json.loads((image.root / "srv/fct/metrics/gate.json").read_text())["verdict"] in ("PASS", "FAIL")
 
 
 def git(*command: str) -> str:
