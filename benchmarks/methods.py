@@ -57,11 +57,12 @@ def run(method: MethodParams, seed: int) -> dict[str, Any]:
     setup = Setup(tuple(read.cache.qualities), read.jpeg.subsampling, read.model, schedule)
     data, meta = open_data(setup)
     network, description = make_network(setup, method, data.train, meta)
+    checkpoint = Checkpoint(identity(setup, method, meta), root=CHECKPOINTS)
+    resumed = len((checkpoint.load() or {"history": ()})["history"])  # epochs
     start = time.perf_counter()
-    history = train(
-        network, data, method, schedule, checkpoint=Checkpoint(identity(setup, method, meta), root=CHECKPOINTS)
-    )
-    seconds = time.perf_counter() - start
+    history = train(network, data, method, schedule, checkpoint=checkpoint)
+    share = (len(history) - resumed) / len(history)
+    seconds = (time.perf_counter() - start) / share if share else None  # of a whole training
     test = open_split("test")
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.onnx"
@@ -75,7 +76,7 @@ def run(method: MethodParams, seed: int) -> dict[str, Any]:
         "test": f"{meta['test']}, {len(test)} images",
         "model": setup.model.model_dump(),
         "train": schedule.model_dump(),
-        "seconds": round(seconds, 1),  # of the training, on a machine that other work shares
+        "seconds": seconds and round(seconds, 1),  # on a machine that other work shares
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
     }
 
@@ -92,8 +93,9 @@ def table(results: list[dict[str, Any]]) -> str:
         if not runs:
             continue
         cells = [_interval([100 * result["accuracy"][condition] for result in runs]) for condition in conditions]
-        minutes = statistics.mean(result["seconds"] for result in runs) / 60
-        lines.append(f"| `{name}` | " + " | ".join(cells) + f" | {minutes:.1f} |")
+        timed = [result["seconds"] for result in runs if result["seconds"]]
+        minutes = f"{statistics.mean(timed) / 60:.1f}" if timed else "-"
+        lines.append(f"| `{name}` | " + " | ".join(cells) + f" | {minutes} |")
     return "\n".join(lines)
 
 
