@@ -1,5 +1,6 @@
 """A pipeline reads as one run, whatever becomes of its stages."""
 
+import hashlib
 import os
 import signal
 import socket
@@ -381,3 +382,18 @@ def test_a_dirty_tree_is_said_loudly():
         assert tags["dirty"] == "true"
         assert "`code.py`" in tags["mlflow.note.content"]
         assert tags["mlflow.source.git.commit"] == git.tree().commit
+
+
+def test_a_data_set_is_known_by_dvcs_checksum(place):
+    """What dvc.lock names is told by DVC's MD5, anything else by a digest of its content."""
+    (place / "a").write_text("a")
+    (place / "dvc.lock").write_text("stages: {data: {outs: [{path: data/splits, md5: 0a1b.dir}]}}")
+    found = tracking.datasets(Path("data/splits"), Path("a"))
+    assert found == {"data/splits": "0a1b.dir", "a": hashlib.sha256(b"a").hexdigest()}
+
+
+def test_a_damaged_lock_says_what_to_do(place):
+    """A dvc.lock that holds something else is an error that names it."""
+    (place / "dvc.lock").write_text("stages: [1, 2]")
+    with pytest.raises(FctError, match=r"dvc\.lock is damaged .* Run `dvc repro`"):
+        tracking.datasets(Path("data/splits"))

@@ -8,16 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from fct.core.errors import FctError
 from fct.core.files import md5, sha256
 from fct.tracking import git
+from fct.tracking.lock import LOCK, checksums
 
 MODEL = Path("model/model.onnx")
 VERDICT = Path("metrics/gate.json")
-LOCK = Path("dvc.lock")
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ def gather(*, commit: bool) -> Evidence:
     failed = [_said(check) for check in verdict["checks"] if not check["passed"]]
     if verdict["verdict"] != "PASS" or failed:
         raise FctError(f"{VERDICT}: the verdict is {verdict['verdict']}; nothing is registered.\n" + "\n".join(failed))
-    here = _checksums(LOCK.read_text(), str(LOCK))
+    here = checksums(LOCK.read_text(), str(LOCK))
     made_by = _committed(here, commit=commit)
     return Evidence(found, verdict, made_by, {path: each for path, each in here.items() if path.startswith("data/")})
 
@@ -125,15 +122,6 @@ def _unnamed(here: Mapping[str, str]) -> tuple[str, list[str]]:
     if head is None:
         raise FctError("this is not a git repository with a commit. A model is promoted from the commit that made it.")
     head = head.strip()
-    named = _checksums(git.run("show", f"HEAD:./{LOCK}") or "", f"{LOCK} in {head[:10]}")
+    named = checksums(git.run("show", f"HEAD:./{LOCK}") or "", f"{LOCK} in {head[:10]}")
     paths = [path.as_posix() for path in (MODEL, VERDICT)]
     return head, [path for path in paths if named.get(path) != here[path]]
-
-
-def _checksums(text: str, place: str) -> dict[str, str]:
-    """Return the checksum of every out in a dvc.lock, by path."""
-    try:
-        stages = (YAML(typ="safe").load(text) or {}).get("stages", {}).values()
-        return {out["path"]: str(out.get("md5", "")) for stage in stages for out in stage.get("outs", ())}
-    except (YAMLError, AttributeError, KeyError, TypeError) as error:
-        raise FctError(f"{place} is damaged ({type(error).__name__}). Run `dvc repro`.") from None

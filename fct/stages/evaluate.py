@@ -14,7 +14,7 @@ from fct import tracking
 from fct.core.errors import FctError, readable_errors
 from fct.core.files import sha256, write_bytes, write_json, write_text
 from fct.core.params import Section, load
-from fct.data.store import open_split, read_meta
+from fct.data.store import SPLITS, open_split, read_meta
 from fct.evaluate import plots, record
 from fct.evaluate.intervals import Summary, summarise
 from fct.evaluate.params import EvaluateParams
@@ -26,7 +26,7 @@ MODEL = Path("model/model.onnx")
 METRICS = Path("metrics/evaluate.json")
 TABLE = Path("plots/accuracy.csv")
 PICTURE = Path("plots/accuracy.png")
-SPLITS = ("gate", "test")
+MEASURED = ("gate", "test")
 
 
 class Params(Section):
@@ -45,7 +45,7 @@ def main() -> None:
             params=read.model_dump(),
             inputs={"export": MODEL},
             outputs=[record.EVALUATION],
-            datasets={"splits": read_meta()["digest"]},
+            datasets=tracking.datasets(SPLITS),
         ) as run:
             sweeps = measure(read)
             for quality in read.evaluate.qualities:
@@ -68,7 +68,7 @@ def measure(params: Params) -> dict[str, Summary]:
     """Evaluate the model on each split, write the outs, and return what they say."""
     how, subsampling = params.evaluate, params.jpeg.subsampling
     _same_classes()
-    splits = [open_split(name) for name in SPLITS]
+    splits = [open_split(name) for name in MEASURED]
     predicted = {
         split.name: predict(MODEL, split, how.qualities, subsampling, batch_size=how.batch_size) for split in splits
     }

@@ -18,7 +18,7 @@ from fct import tracking
 from fct.core.errors import FctError, readable_errors
 from fct.core.files import sha256, write_json
 from fct.core.params import Section, load
-from fct.data.store import open_split, read_meta
+from fct.data.store import SPLITS, open_split
 from fct.evaluate import gate, record
 from fct.evaluate.intervals import summarise
 from fct.evaluate.params import EvaluateParams, GateParams
@@ -44,7 +44,7 @@ def main() -> None:
             params=read.model_dump(),
             inputs={"export": MODEL, "evaluate": record.EVALUATION},
             outputs=[VERDICT],
-            datasets={"splits": read_meta()["digest"]},
+            datasets=tracking.datasets(SPLITS),
         ) as run:
             verdict = judge(read)
             run.headline(gate.metrics(verdict))

@@ -15,11 +15,12 @@ from ruamel.yaml import YAML
 
 from fct import tracking
 from fct.cache.params import CacheParams
+from fct.cache.store import folder
 from fct.core import params
 from fct.core.errors import readable_errors
 from fct.core.files import write_text
 from fct.core.params import Section
-from fct.data.store import read_meta
+from fct.data.store import SPLITS
 from fct.jpeg.params import JpegParams
 from fct.methods.params import MethodParams
 from fct.models.params import ModelParams
@@ -50,7 +51,8 @@ def main(*, fresh: bool) -> None:
         read = params.load(Params)
         setup = Setup(tuple(read.cache.qualities), read.jpeg.subsampling, read.model, read.train)
         told = read.model_dump()
-        with tracking.stage("search", params=told, outputs=[BEST], datasets={"splits": read_meta()["digest"]}) as run:
+        read_data = tracking.datasets(SPLITS, *map(folder, setup.qualities))
+        with tracking.stage("search", params=told, outputs=[BEST], datasets=read_data) as run:
             best = search(setup, read.method, read.search, run.child, fresh=fresh)
             if best.compressed is not None and best.raw is not None:
                 run.metrics({"val_compressed": best.compressed, "val_raw": best.raw})

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from fct import tracking
 from fct.cache.params import CacheParams
+from fct.cache.store import folder
 from fct.core import params
 from fct.core.errors import readable_errors
 from fct.core.files import write_json, write_text
 from fct.core.params import Section
+from fct.data.store import SPLITS
 from fct.jpeg.params import JpegParams
 from fct.methods.params import MethodParams
 from fct.models.params import ModelParams
@@ -61,7 +63,7 @@ def main() -> None:
             params=told,
             inputs={"search": BEST},
             outputs=[candidate.MODEL],
-            datasets={"splits": meta["digest"]},
+            datasets=tracking.datasets(SPLITS, *map(folder, setup.qualities)),
         ) as run:
             history = train(
                 network,

@@ -1,6 +1,7 @@
 """What happened when, in MLflow: one run a pipeline, one nested run a stage, one nested run a search trial.
 
-    with tracking.stage("train", params=told, inputs={"search": BEST}, outputs=[MODEL], datasets=digests) as run:
+    data = tracking.datasets(SPLITS)
+    with tracking.stage("train", params=told, inputs={"search": BEST}, outputs=[MODEL], datasets=data) as run:
         run.metrics({"loss": 0.3}, step=epoch)  # on the stage's run
         run.headline({"accuracy": 0.9}, step=30)  # on the stage's and on the pipeline's run
         run.plot(Path("plots/curve.png"))  # a file, on both
@@ -15,7 +16,8 @@ Environment:
 Importing this package imports nothing heavy; MLflow is imported when a stage starts. Nothing here writes to DVC's outs.
 """
 
+from fct.tracking.lock import datasets
 from fct.tracking.record import stage
 from fct.tracking.runs import Run
 
-__all__ = ["Run", "stage"]
+__all__ = ["Run", "datasets", "stage"]
