@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -31,11 +33,12 @@ def main() -> None:
     print(f"{joblib.cpu_count()} cores; us an image, and ratios")
     print(f"{'':14}{'Pillow':>8}{'1 core':>8}{'all':>8}{'Pillow/1':>10}{'1/all':>8}")
     for name, shape in SHAPES.items():
-        images = _scenes(shape)
-        split = Split(name, images, np.zeros(len(images), np.int64), np.full(len(images), LOSSLESS), None)
-        pillow = _time(lambda images=images[::PILLOW_SHARE]: _by_pillow(images)) / len(images[::PILLOW_SHARE])
-        one = _time(lambda split=split: _with_cores("1", split)) / len(split)
-        every = _time(lambda split=split: _with_cores(None, split)) / len(split)
+        with tempfile.TemporaryDirectory() as folder:
+            images = _on_disk(_scenes(shape), folder)
+            split = Split(name, images, np.zeros(len(images), np.int64), np.full(len(images), LOSSLESS), None)
+            pillow = _time(lambda images=images[::PILLOW_SHARE]: _by_pillow(images)) / len(images[::PILLOW_SHARE])
+            one = _time(lambda split=split: _with_cores("1", split)) / len(split)
+            every = _time(lambda split=split: _with_cores(None, split)) / len(split)
         print(f"{name:14}{pillow:8.1f}{one:8.1f}{every:8.1f}{pillow / one:10.2f}{one / every:8.2f}")
 
 
@@ -44,6 +47,13 @@ def _scenes(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     ramp = np.linspace(0, 200, int(np.prod(shape[1:]))).reshape(shape[1:])
     noise = rng.integers(0, 56, (64, *shape[1:]))
     return np.resize((ramp + noise).astype(np.uint8), shape)
+
+
+def _on_disk(images: NDArray[np.uint8], folder: str) -> NDArray[np.uint8]:
+    """Return the images memory-mapped, as splits are."""
+    path = Path(folder) / "images.npy"
+    np.save(path, images)
+    return np.load(path, mmap_mode="r")
 
 
 def _by_pillow(images: NDArray[np.uint8]) -> None:

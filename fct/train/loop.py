@@ -191,11 +191,12 @@ def _optimiser(
     plain = [weight for weight in network.parameters() if weight.ndim <= 1]  # biases and norms
     groups = [{"params": decayed, "weight_decay": params.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     optimiser = torch.optim.SGD(groups, lr=params.learning_rate, momentum=params.momentum, nesterov=params.momentum > 0)
+    total = max(2, params.epochs * steps) + 1  # it is asked for one rate more than there are steps
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser,
         params.learning_rate,
-        total_steps=max(2, params.epochs * steps) + 1,  # it is asked for one rate more than there are steps
-        pct_start=WARM_UP,
+        total_steps=total,
+        pct_start=max(WARM_UP, 2 / total),  # it divides by the steps of the rise, which are one fewer
         cycle_momentum=False,
     )
     return optimiser, schedule
