@@ -1,4 +1,4 @@
-"""A real tracking database for every test that wants one."""
+"""What tests of several packages stand on: a real tracking database, and a tiny data set with its caches."""
 
 import os
 import shutil
@@ -6,11 +6,19 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from fct.cache import store
 from fct.core.errors import FctError
+from fct.core.files import new_folder, write_json
+from fct.data.store import open_split, write_split
+from fct.methods.params import MethodParams
 from fct.tracking.server import connect
 
 
@@ -70,3 +78,100 @@ def server(running_server, place, monkeypatch):
             time.sleep(0.5)
         else:
             return folder
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A tiny data set on disk, in the folder that the test stands in: RGB, 16 pixels, two cached qualities."""
+
+    root: Path
+    digest: str = "0123456789abcdef"
+    qualities: tuple[int, ...] = (20, 60)
+    subsampling: str = "4:2:0"
+
+    def split(self, name):
+        return open_split(name, self.root / "data/splits", self.root / "data/originals")
+
+    def views(self, name="train", qualities=qualities, **changed):
+        checked = {"subsampling": self.subsampling, "source_digest": self.digest} | changed
+        return store.open_views(self.split(name), qualities, cache=self.root / "data/cache", **checked)
+
+    def method(self, **changed):
+        """Parameters of a method, fct-r unless said otherwise."""
+        told = {"name": "fct-r", "probability": 0.5, "weight": 0.3, "layers": ["stage1", "stage3"]}
+        told |= {"distance": "centred-mse", "gradient": "raw-detached", "block_width": 0.5}
+        return MethodParams.model_validate(told | changed)
+
+    def setup(self, model="resnet8", **changed):
+        """All else that decides a training: three epochs of four steps, unless said otherwise."""
+        from fct.models.params import ModelParams
+        from fct.train.assemble import Setup
+        from fct.train.params import TrainParams
+
+        told = {"seed": 0, "epochs": 3, "patience": 10, "batch_size": 24, "learning_rate": 0.1, "momentum": 0.9}
+        told |= {"weight_decay": 5e-4, "crop_padding": 2, "flip": True, "views": "cache", "precision": "fp32"}
+        small = ModelParams(name=model, width=8)
+        return Setup(self.qualities, self.subsampling, small, TrainParams.model_validate(told | changed))
+
+
+@pytest.fixture(scope="session")
+def built_toy(tmp_path_factory):
+    """Make the tiny data set and its caches once: the class is the colour of a bright half, over noise."""
+    toy = Toy(tmp_path_factory.mktemp("toy"))
+    rng = np.random.default_rng(0)
+    with new_folder(toy.root / "data/splits") as splits:
+        for name, count in {"train": 96, "val": 48, "gate": 30, "test": 30}.items():
+            labels = rng.permutation(np.arange(count) % 3)
+            images = rng.integers(0, 140, (count, 16, 16, 3), np.uint8)
+            images[np.arange(count), :8, :, labels] += 60
+            write_split(splits / name, images, labels, rng.choice([100, 100, 100, 75], count))
+        meta = {"classes": ["red", "green", "blue"], "size": 16, "channels": 3, "digest": toy.digest}
+        write_json(splits / "meta.json", meta)
+    write_json(toy.root / "data/originals/meta.json", {"native": False})
+    for quality in toy.qualities:
+        both = [toy.split(name) for name in store.SPLITS]
+        store.build(both, quality, toy.subsampling, source_digest=toy.digest, cache=toy.root / "data/cache")
+    return toy
+
+
+@pytest.fixture
+def toy(built_toy, tmp_path, monkeypatch):
+    """Stand in a folder with a copy of the tiny data set."""
+    shutil.copytree(built_toy.root / "data", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    return replace(built_toy, root=tmp_path)
+
+
+@pytest.fixture
+def killed(tmp_path):
+    """Run Python code in a process of its own that must end by its own SIGKILL."""
+
+    def run(code):
+        command = [sys.executable, "-c", textwrap.dedent(code)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def scenes():
+    """Make a split of small images whose class shows: a bright half, left, right or upper, under noise."""
+    from fct.data.store import LOSSLESS, Split
+
+    def make(name="train", count=96, size=16, channels=3, seed=0):
+        rng = np.random.default_rng(seed)
+        labels = np.arange(count) % 3
+        images = rng.integers(0, 90, (count, size, size, channels), dtype=np.uint8)
+        half = size // 2
+        for label, region in enumerate([np.s_[:, :, :half], np.s_[:, :, half:], np.s_[:, :half]]):
+            images[labels == label] = _brighter(images[labels == label], region)
+        return Split(name, images, labels.astype(np.int64), np.full(count, LOSSLESS, np.int64), None)
+
+    return make
+
+
+def _brighter(images, region):
+    images = images.copy()
+    images[region] += 120
+    return images

@@ -75,18 +75,19 @@ def open_views(
         here = folder(quality, cache)
         rebuild = f"Rebuild it with `dvc repro --force --single-item cache@{quality}`."
         try:
-            manifest = json.loads((here / "manifest.json").read_text())
+            manifest = dict(json.loads((here / "manifest.json").read_text()))
             array = np.load(here / f"{split.name}.npy", mmap_mode="r")
         except FileNotFoundError as error:
             raise FctError(f"{error.filename} is not here. {rebuild}") from None
-        except ValueError as error:
+        except (ValueError, TypeError, EOFError) as error:
             raise FctError(f"{here} is damaged ({error}). {rebuild}") from None
         expected.setdefault("codec", manifest.get("codec"))  # every quality must agree with the first
         for key, value in (expected | {"quality": quality}).items():
             if manifest.get(key) != value:
                 raise FctError(f"{here / 'manifest.json'}: {key} is {manifest.get(key)!r}, not {value!r}. {rebuild}")
-        if array.shape != split.images.shape:
-            raise FctError(f"{here}: {split.name} has shape {array.shape}, not {split.images.shape}. {rebuild}")
+        if (array.shape, array.dtype) != (split.images.shape, split.images.dtype):
+            kinds = [f"{each.dtype} {each.shape}" for each in (array, split.images)]
+            raise FctError(f"{here}: {split.name} is {kinds[0]}, not {kinds[1]}. {rebuild}")
         views[quality] = array
     return views
 

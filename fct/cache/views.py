@@ -13,7 +13,7 @@ from fct.data.images import decode, resize
 from fct.data.store import Originals, Split
 from fct.jpeg.codec import roundtrip
 
-CHUNK_BYTES = 2 << 20  # of pixels at the model's size, handed to a process at a time
+CHUNK_BYTES = 4 << 20  # of pixels at the model's size, handed to a process at a time
 CHUNK_FILES = 64  # native-size originals handed to a process at a time
 
 

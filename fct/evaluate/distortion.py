@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
+from torch import Tensor
 
 from fct.core.params import Section
 from fct.jpeg.params import Quality
@@ -56,20 +57,25 @@ def distortion(
         Layer -> quality -> distortion.
     """
     moved = {layer: dict.fromkeys(views, 0.0) for layer in layers}
-    spread = dict.fromkeys(layers, 0.0)
+    squares = dict.fromkeys(layers, 0.0)
+    sums: dict[str, Tensor] = dict.fromkeys(layers, torch.zeros(()))  # by channel
+    values = dict.fromkeys(layers, 0)  # a channel
     network.watch(layers)
     for start in range(0, len(raw), BATCH):
         rows = slice(start, start + BATCH)
         _, clean = network(torch.from_numpy(raw[rows]), torch.from_numpy(raw_quality[rows]))
         for layer in layers:
-            feature = clean[layer]
-            centre = feature.mean(dim=[axis for axis in range(feature.ndim) if axis != 1], keepdim=True)
-            spread[layer] += float((feature - centre).square().sum())
+            feature = clean[layer].double()  # squares of sums lose digits
+            squares[layer] += float(feature.square().sum())
+            sums[layer] = sums[layer] + feature.transpose(0, 1).flatten(1).sum(1)
+            values[layer] += feature.numel() // feature.shape[1]
         for quality, images in views.items():
             compressed = torch.from_numpy(images[rows])
             _, features = network(compressed, torch.full((len(compressed),), quality))
             for layer in layers:
                 moved[layer][quality] += float((features[layer] - clean[layer]).square().sum())
+    # Around the mean over all images, not over those that happened to be forwarded together.
+    spread = {layer: squares[layer] - float(sums[layer].square().sum()) / values[layer] for layer in layers}
     return {
         layer: {quality: value / max(spread[layer], 1e-12) for quality, value in by_quality.items()}
         for layer, by_quality in moved.items()

@@ -89,8 +89,9 @@ class Network(nn.Module):
         has_block = self.blocks is not None and _key(layer) in self.blocks
 
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-            features[layer] = self.blocks[_key(layer)](output, quality) if self.blocks and has_block else output
-            return features[layer]
+            shown: Tensor = self.blocks[_key(layer)](output, quality) if self.blocks and has_block else output
+            features[layer] = shown.clone()  # what comes next may work in place, as many ReLUs and sums do
+            return shown
 
         return self.backbone.get_submodule(layer).register_forward_hook(hook)
 

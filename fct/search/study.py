@@ -43,7 +43,7 @@ def open_study(identity: dict[str, Any], params: SearchParams, *, fresh: bool, j
         load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=2),
     )
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
     return study
 
@@ -63,7 +63,7 @@ def next_trial(study: optuna.Study, baseline: MethodParams, params: SearchParams
     study.sampler = optuna.samplers.TPESampler(
         seed=int(digest([params.seed, len(done)]), 16) % 2**32, n_startup_trials=4
     )
-    if not done:
+    if not done and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):  # one that a kill left behind
         study.enqueue_trial(_values(baseline, params.weight), user_attrs={BASELINE: True})
     return study.ask()
 

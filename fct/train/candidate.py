@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import torch
 from pydantic import BaseModel, ConfigDict
 
 from fct.core.errors import FctError
 from fct.core.files import write_bytes
 from fct.models import backbones
 from fct.models.network import Network
-from fct.train.checkpoint import serialised
+from fct.train.checkpoint import read, serialised
 
 MODEL = Path("model/model.pt")
 
@@ -49,10 +48,9 @@ def save(network: Network, description: Description, path: Path = MODEL) -> None
 
 def load(path: Path = MODEL) -> tuple[Network, Description]:
     """Read a network, in evaluation mode on the CPU."""
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise FctError(f"{path} is not here. Make it with `dvc repro train`.") from None
+    if not path.exists():
+        raise FctError(f"{path} is not here. Make it with `dvc repro train`.")
+    saved = read(path, "Make it again with `dvc repro --force --single-item train`.")
     description = Description.model_validate(json.loads(saved["description"]))
     network = description.build()
     network.load_state_dict(saved["state"])

@@ -7,6 +7,7 @@ changed parameter looks elsewhere. The folder lies outside DVC's outs, which DVC
 from __future__ import annotations
 
 import io
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,7 @@ class Checkpoint:
         """
         if not self.path.exists():
             return None
-        try:
-            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, OSError) as error:
-            raise FctError(f"{self.path} is damaged ({error}). Remove it to train from the start.") from None
-        return state
+        return read(self.path, "Remove it to train from the start.")
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint, whole or not at all, and forget all but the newest trainings."""
@@ -50,6 +47,20 @@ class Checkpoint:
         folders = sorted(self.root.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
         for old in folders[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def read(path: Path, remedy: str) -> dict[str, Any]:
+    """Return what `serialised` made, on the CPU, or say that the file at `path` is damaged, and the remedy.
+
+    Only weights and plain values are read: no file can make this run code.
+    """
+    content = path.read_bytes()
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__  # torch adds a page of advice
+        raise FctError(f"{path} is damaged ({reason}). {remedy}") from None
+    return state
 
 
 def serialised(state: dict[str, Any]) -> bytes:

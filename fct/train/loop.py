@@ -115,6 +115,8 @@ class _Training:
         """Train for one epoch, validate, keep the weights if they are the best so far, and save a checkpoint."""
         metrics = self._run(number)
         accuracy = validate(self.network, self.data.val, self.data.val_views, precision=self.params.precision)
+        if not accuracy.finite:  # the last step's doing: no loss has shown it yet
+            raise self._diverged("logits of validation images are not numbers", number, self.steps - 1)
         metrics |= {"val_raw": accuracy.raw, "val_compressed": accuracy.compressed}
         self.history.append(metrics)
         if self.best_epoch < 0 or _score(metrics) > _score(self.history[self.best_epoch]):
@@ -168,13 +170,16 @@ class _Training:
         total, cross_entropy = float(loss.total.detach()), float(loss.parts["cross_entropy"].detach())
         if math.isfinite(total) and cross_entropy < self.ceiling:
             return
+        raise self._diverged(f"the loss is {total:.3g}", number, step)
+
+    def _diverged(self, what: str, number: int, step: int) -> FctError:
         kept = (
             f"The last good checkpoint is {self.checkpoint.path}."
             if self.checkpoint and self.checkpoint.path.exists()
             else "There is no checkpoint yet."
         )
-        raise FctError(
-            f"Training diverged: the loss is {total:.3g} at step {step + 1} of epoch {number + 1}. {kept} "
+        return FctError(
+            f"Training diverged: {what} at step {step + 1} of epoch {number + 1}. {kept} "
             "Lower train.learning_rate or method.weight in params.yaml."
         )
 

@@ -21,6 +21,7 @@ class Validation(NamedTuple):
 
     raw: float
     compressed: float  # mean over the trained qualities
+    finite: bool  # whether every logit is a number
 
 
 @torch.inference_mode()
@@ -33,6 +34,7 @@ def validate(network: Network, split: Split, views: Mapping[int, Images], *, pre
     device = network.mean.device
     qualities = list(views)
     right = np.zeros((2, len(split)), bool)
+    finite = torch.ones((), dtype=torch.bool, device=device)
     training = network.training
     network.eval()
     for start in range(0, len(split), BATCH):
@@ -42,7 +44,8 @@ def validate(network: Network, split: Split, views: Mapping[int, Images], *, pre
         for view, (images, known) in enumerate([(split.images[rows], split.quality[rows]), (compressed, quality)]):
             with autocast(precision, device):
                 logits, _ = network(to_device(images, device), torch.from_numpy(known).to(device))
+            finite &= logits.isfinite().all()
             right[view, rows] = logits.argmax(1).cpu().numpy() == split.labels[rows]
     network.train(training)
     raw, compressed_accuracy = right.mean(1)
-    return Validation(float(raw), float(compressed_accuracy))
+    return Validation(float(raw), float(compressed_accuracy), bool(finite))

@@ -13,17 +13,6 @@ from fct.tracking.server import connect
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(scope="module")
-def schema(tmp_path_factory):
-    """Make MLflow's tables once: it takes seconds, a copy takes none."""
-    folder = tmp_path_factory.mktemp("schema")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-        connect()
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
 def run(workplace, schema, monkeypatch):
     """Return a function that runs a stage as DVC does, with a tracking database of its own."""

@@ -1,0 +1,39 @@
+"""Small trained-looking networks and their ONNX files, exported once: an export takes seconds."""
+
+import pytest
+import torch
+
+from fct.export.onnx import export
+from fct.train.candidate import Description
+
+
+def _network(*, blocks):
+    description = Description(
+        backbone="resnet8", width=8, classes=["red", "green", "blue"], channels=3, size=16,
+        mean=[0.3, 0.4, 0.5], std=[0.2, 0.3, 0.4], layers=["stage1", "stage3"], block_width=0.5 if blocks else None,
+        qualities=[20, 60], data_digest="0123456789abcdef", params_digest="fedcba9876543210",
+    )  # fmt: skip
+    torch.manual_seed(0)
+    network = description.build()
+    for block in network.blocks.values() if network.blocks else ():
+        torch.nn.init.normal_(block.expand.weight, std=0.2)  # an untrained block does nothing
+    return network.eval(), description
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """Networks with and without blocks: network, description and the file's path, by name."""
+    folder, made = tmp_path_factory.mktemp("exported"), {}
+    for name in ("blocks", "plain"):
+        network, description = _network(blocks=name == "blocks")
+        export(network, description, folder / f"{name}.onnx")
+        made[name] = network, description, folder / f"{name}.onnx"
+    return made
+
+
+@pytest.fixture
+def pixels():
+    """Seven images and a quality for each."""
+    random = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (7, 3, 16, 16), dtype=torch.uint8, generator=random).numpy()
+    return images, torch.tensor([100, 20, 60, 5, 100, 50, 90]).numpy()

@@ -1,0 +1,62 @@
+"""A file that does not compute what the network computes is refused."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from fct.core.errors import FctError
+from fct.export.parity import compare
+
+
+@pytest.mark.parametrize("name", ["blocks", "plain"])
+def test_a_faithful_file_passes(exported, pixels, name):
+    """The difference is rounding, and every image is counted."""
+    network, _, path = exported[name]
+    parity = compare(network, path, *pixels, tolerance=1e-3)
+    assert 0 <= parity.difference < 1e-4
+    assert (parity.disagreements, parity.images) == (0, 7)
+
+
+def tampered(path, target, change):
+    """Write `path` to `target` with the weights of its last layer changed."""
+    model = onnx.load(path)
+    (head,) = [tensor for tensor in model.graph.initializer if tensor.name.endswith("head.bias")]
+    head.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(head).copy()), head.name))
+    onnx.save(model, target)
+    return target
+
+
+def test_a_tampered_weight_is_refused(exported, pixels, tmp_path):
+    """One bias moved by 0.5 is an error with the difference, the tolerance and what to do."""
+    network, _, path = exported["blocks"]
+    changed = tampered(path, tmp_path / "a.onnx", lambda bias: bias + np.array([0.5, 0, 0], np.float32))
+    with pytest.raises(
+        FctError, match=r"a\.onnx does not compute what the network does: on 7 images .* by 0\.5 "
+    ) as caught:
+        compare(network, changed, *pixels, tolerance=1e-3)
+    assert "export.tolerance is 0.001" in str(caught.value)
+
+
+def test_a_file_that_answers_nan_is_refused(exported, pixels, tmp_path):
+    """NaN is not within any tolerance."""
+    network, _, path = exported["plain"]
+    changed = tampered(path, tmp_path / "a.onnx", lambda bias: bias * np.float32("nan"))
+    with pytest.raises(FctError, match="does not compute"):
+        compare(network, changed, *pixels, tolerance=1e9)
+
+
+def test_a_class_that_differs_is_refused_where_the_margin_is_clear(exported, pixels, tmp_path):
+    """Within the tolerance of a logit, a class may differ only where torch itself is undecided."""
+    network, _, path = exported["plain"]
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(pixels[0]), torch.from_numpy(pixels[1]))[0].numpy()
+    top = np.sort(logits, axis=1)
+    largest = float((top[:, -1] - top[:, -2]).max())
+    shift = np.zeros(3, np.float32)
+    shift[int(logits[0].argmax())] = -largest * 1.01  # the first image's class loses everywhere
+    changed = tampered(path, tmp_path / "a.onnx", lambda bias: bias + shift)
+    assert compare(network, changed, *pixels, tolerance=largest * 1.1).disagreements == 0  # no margin exceeds 2.2
+    with pytest.raises(FctError, match="classes differ"):
+        compare(network, changed, *pixels, tolerance=largest / 4)

@@ -1,0 +1,143 @@
+"""`fct` is `pair` plus the consistency of features; its distances are what their names say."""
+
+import math
+
+import pytest
+import torch
+
+from fct.methods import fct, pair
+from fct.methods.batch import forward_both
+
+DISTANCES = ["mse", "centred-mse", "cosine"]
+
+
+def feature(seed, *shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_without_weight_it_is_pair_to_the_bit(make_network, batch, toy, gradients, distance, blocks):
+    """At weight 0 the loss and every gradient are those of `pair`."""
+    one, other = make_network(blocks=blocks), make_network(blocks=blocks)
+    ours = fct.loss(one, batch, toy.method(weight=0, distance=distance, gradient="both"))
+    control = pair.loss(other, batch, toy.method(name="pair"))
+    assert torch.equal(ours.total, control.total)
+    mine, theirs = gradients(one, ours.total), gradients(other, control.total)
+    assert mine.keys() == theirs.keys()
+    assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
+
+
+@pytest.mark.parametrize("gradient", ["both", "raw-detached"])
+def test_the_loss_adds_the_weighted_mean_over_layers(make_network, batch, toy, gradient):
+    """Cross entropy plus lambda times the layers' mean distance; how gradients flow does not change the value."""
+    network = make_network(blocks=True).eval()
+    method = toy.method(weight=0.7, distance="mse", gradient=gradient)
+    loss = fct.loss(network, batch, method)
+    _, features = forward_both(network, batch)
+    by_layer = [float((compressed - raw).detach().square().mean()) for raw, compressed in features.values()]
+    assert len(by_layer) == 2
+    assert loss.parts["consistency"].item() == pytest.approx(sum(by_layer) / 2, rel=1e-5)
+    total = loss.parts["cross_entropy"].item() + 0.7 * loss.parts["consistency"].item()
+    assert loss.total.item() == pytest.approx(total, rel=1e-6)
+
+
+class _Branches(torch.nn.Module):
+    """A network whose features are two leaves, so that each branch's gradient shows."""
+
+    def __init__(self, raw, compressed):
+        super().__init__()
+        self.raw, self.compressed = torch.nn.Parameter(raw), torch.nn.Parameter(compressed)
+
+    def forward(self, image, _quality):
+        return torch.zeros(len(image), 3), {"layer": torch.cat([self.raw, self.compressed])}
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_a_detached_raw_branch_gets_no_gradient(batch, toy, distance):
+    """With raw-detached only the compressed features are pulled; with both, the raw ones too."""
+    pulled = {}
+    for gradient in ("raw-detached", "both"):
+        network = _Branches(feature(1, 6, 4, 2, 2), feature(2, 6, 4, 2, 2))
+        fct.loss(network, batch, toy.method(distance=distance, gradient=gradient)).total.backward()
+        pulled[gradient] = [float(each.grad.abs().sum()) for each in (network.raw, network.compressed)]
+    assert pulled["raw-detached"][0] == 0
+    assert min(pulled["raw-detached"][1], *pulled["both"]) > 0
+
+
+@pytest.mark.parametrize("gradient", ["both", "raw-detached"])
+def test_consistency_reaches_the_weights_below_its_layers(make_network, batch, toy, gradients, gradient):
+    """The consistency term alone moves the stem and the blocks, and leaves the head alone."""
+    network = make_network(blocks=True)
+    loss = fct.loss(network, batch, toy.method(gradient=gradient))
+    moved = gradients(network, loss.parts["consistency"])
+    assert float(moved["backbone.stem.0.weight"].abs().sum()) > 0
+    assert float(moved["blocks.stage3.expand.weight"].abs().sum()) > 0
+    assert "backbone.head.weight" not in moved
+
+
+def test_mse_by_hand():
+    """(1 + 0 + 4 + 9) / 4."""
+    compressed = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    raw = torch.tensor([[0.0, 2.0], [5.0, 1.0]])
+    assert float(fct.distance(compressed, raw, "mse")) == 14 / 4
+
+
+def test_centred_mse_by_hand():
+    """The mean squared difference 3.5 over the variance around each channel's mean, (6.25 + 0.25) / 2."""
+    compressed = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    raw = torch.tensor([[0.0, 2.0], [5.0, 1.0]])  # channel means 2.5 and 1.5
+    assert float(fct.distance(compressed, raw, "centred-mse")) == pytest.approx(3.5 / 3.25, rel=1e-6)
+
+
+def test_cosine_by_hand():
+    """Angles of 45, 90 and 180 degrees: the mean of 1 - cos."""
+    compressed = torch.tensor([[1.0, 1.0], [0.0, 2.0], [-3.0, 0.0]])
+    raw = torch.tensor([[5.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    expected = ((1 - math.sqrt(0.5)) + 1 + 2) / 3
+    assert float(fct.distance(compressed, raw, "cosine")) == pytest.approx(expected, rel=1e-6)
+
+
+def test_cosine_takes_one_vector_an_image():
+    """A feature [B, C, H, W] is one long vector for each image."""
+    compressed, raw = feature(0, 4, 3, 5, 5), feature(1, 4, 3, 5, 5)
+    angles = [
+        float(torch.dot(a.flatten(), b.flatten()) / a.norm() / b.norm()) for a, b in zip(compressed, raw, strict=True)
+    ]
+    assert float(fct.distance(compressed, raw, "cosine")) == pytest.approx(1 - sum(angles) / 4, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", DISTANCES)
+def test_equal_features_are_no_distance_apart(kind):
+    """D(phi, phi) = 0, for features of any rank."""
+    for shape in ((4, 6), (4, 6, 3, 3)):
+        same = feature(0, *shape)
+        assert float(fct.distance(same, same, kind)) == pytest.approx(0, abs=1e-6)
+
+
+def test_centred_mse_cannot_be_lowered_by_scale_or_offset():
+    """Both features times a factor, or plus a constant a channel, are as far apart as before; plain mse is not."""
+    compressed, raw = feature(0, 8, 3, 4, 4), feature(1, 8, 3, 4, 4)
+    before = fct.distance(compressed, raw, "centred-mse")
+    offset = torch.tensor([100.0, -3.0, 0.5])[:, None, None]
+    for moved in ((compressed / 10, raw / 10), (compressed + offset, raw + offset)):
+        torch.testing.assert_close(fct.distance(*moved, "centred-mse"), before, rtol=1e-3, atol=0)
+    assert fct.distance(compressed / 10, raw / 10, "mse") < fct.distance(compressed, raw, "mse") / 50
+
+
+def test_a_constant_feature_leaves_the_distance_finite():
+    """A dead layer has no variance to divide by; the distance and its gradient are still numbers."""
+    compressed = torch.full((2, 3, 4, 4), 1.0, requires_grad=True)
+    value = fct.distance(compressed, torch.zeros(2, 3, 4, 4), "centred-mse")
+    value.backward()
+    assert torch.isfinite(value)
+    assert torch.isfinite(compressed.grad).all()
+
+
+@pytest.mark.parametrize("kind", DISTANCES)
+def test_features_in_bf16_are_compared_in_fp32(kind):
+    """The distance of bf16 features is a float32, as exact as if they had been float32 all along."""
+    compressed, raw = feature(0, 4, 3, 5, 5).bfloat16(), feature(1, 4, 3, 5, 5).bfloat16()
+    value = fct.distance(compressed, raw, kind)
+    assert value.dtype == torch.float32
+    assert torch.equal(value, fct.distance(compressed.float(), raw.float(), kind))

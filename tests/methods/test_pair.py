@@ -1,0 +1,38 @@
+"""`pair` is cross entropy on both views, in one forward pass."""
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from fct.methods import pair
+from fct.methods.batch import forward_both
+
+
+def test_the_loss_is_the_mean_over_both_views(make_network, batch, toy):
+    """Half the cross entropy of the raw images plus half that of the compressed ones."""
+    network = make_network(blocks=True).eval()  # batch statistics would mix the two
+    raw = cross_entropy(network(batch.raw, batch.raw_quality)[0], batch.labels)
+    compressed = cross_entropy(network(batch.compressed, batch.quality)[0], batch.labels)
+    loss = pair.loss(network, batch, toy.method(name="pair"))
+    torch.testing.assert_close(loss.total, (raw + compressed) / 2)
+    assert loss.parts == {"cross_entropy": loss.total}
+
+
+def test_both_views_share_batch_statistics(make_network, batch, toy):
+    """One forward pass of twice the images: each norm counts one batch, of both views."""
+    network = make_network()
+    pair.loss(network, batch, toy.method(name="pair"))
+    norm = network.backbone.stem[1]
+    assert norm.num_batches_tracked == 1
+    pixels = network.normalised(torch.cat([batch.raw, batch.compressed]))
+    mean = network.backbone.stem[0](pixels).mean(dim=(0, 2, 3))
+    torch.testing.assert_close(norm.running_mean, 0.1 * mean)  # torch's momentum, from zero
+
+
+def test_features_are_given_back_by_view(make_network, batch):
+    """Of each layer's features the first are the raw images', the second the compressed images'."""
+    network = make_network(blocks=True).eval()
+    _, features = forward_both(network, batch)
+    assert list(features) == ["stage1", "stage3"]
+    for layer, (raw, compressed) in features.items():
+        torch.testing.assert_close(raw, network(batch.raw, batch.raw_quality)[1][layer])
+        torch.testing.assert_close(compressed, network(batch.compressed, batch.quality)[1][layer])

@@ -1,0 +1,61 @@
+"""The residual mapping block: off at quality 100, off when untrained, else led by the quality."""
+
+import pytest
+import torch
+
+from fct.models.residual import ResidualMappingBlock
+
+
+@pytest.fixture
+def phi():
+    return torch.randn(5, 8, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def block():
+    torch.manual_seed(0)
+    return ResidualMappingBlock(8, bottleneck=0.5)
+
+
+def step(block, phi, quality):
+    """Take one step of gradient descent towards zero features."""
+    optimiser = torch.optim.SGD(block.parameters(), lr=0.5)
+    block(phi, quality).square().mean().backward()
+    optimiser.step()
+
+
+def test_an_untrained_block_does_nothing(block, phi):
+    """The last convolution starts at zero: at any quality the feature passes to the bit."""
+    for quality in (1, 10, 50, 100):
+        assert torch.equal(block(phi, torch.full((5,), quality)), phi)
+
+
+def test_raw_images_pass_unchanged_after_training(block, phi):
+    """s(100) = 0: a trained block leaves quality 100 alone, to the bit, and only that."""
+    step(block, phi, torch.full((5,), 10))
+    out = block(phi, torch.tensor([100, 99, 50, 100, 1]))
+    assert [torch.equal(a, b) for a, b in zip(out, phi, strict=True)] == [True, False, False, True, False]
+
+
+def test_the_quality_matters_beyond_its_strength(block, phi):
+    """The same feature at two qualities is corrected by other amounts, also once s(q) is divided out: FiLM."""
+    step(block, phi, torch.tensor([10, 20, 30, 40, 50]))
+    half, full = ((block(phi, torch.full((5,), quality)) - phi) / ((100 - quality) / 100) for quality in (80, 10))
+    assert not torch.allclose(half, full, rtol=1e-2)
+
+
+def test_every_weight_learns(block, phi):
+    """One step opens the last convolution; then every weight of the block has a gradient."""
+    quality = torch.tensor([10, 20, 30, 40, 50])
+    step(block, phi, quality)
+    block.zero_grad()
+    block(phi, quality).square().mean().backward()
+    assert [name for name, weight in block.named_parameters() if not weight.grad.abs().sum() > 0] == []
+    scale, shift = block.film[-1].bias.grad.chunk(2)
+    assert min(scale.abs().sum(), shift.abs().sum()) > 0
+
+
+def test_a_narrow_layer_keeps_a_bottleneck():
+    """Between its 1x1 convolutions a block never has fewer than four channels."""
+    assert ResidualMappingBlock(4, bottleneck=0.25).mix.weight.shape == (4, 4, 3, 3)
+    assert ResidualMappingBlock(64, bottleneck=0.25).mix.weight.shape == (16, 16, 3, 3)

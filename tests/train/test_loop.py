@@ -1,0 +1,223 @@
+"""A training is decided by its data and params alone: killed and resumed, or undisturbed."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from fct.core.errors import FctError
+from fct.train.assemble import identity, make_network, open_data
+from fct.train.batches import Cached
+from fct.train.checkpoint import Checkpoint
+from fct.train.loop import train
+
+
+class Training:
+    """A training in the folder that the test stands in, as the train stage makes it."""
+
+    def __init__(self, toy, method=None, model="resnet8", **changed):
+        self.setup, self.method = toy.setup(model=model, **changed), method or toy.method()
+        self.data, self.meta = open_data(self.setup)
+        self.network, _ = make_network(self.setup, self.method, self.data.train, self.meta)
+        self.checkpoint = Checkpoint(identity(self.setup, self.method, self.meta))
+        self.told = []
+
+    def run(self, *, saved=False):
+        checkpoint = self.checkpoint if saved else None
+        told = lambda number, metrics: self.told.append((number, metrics))  # noqa: E731 one line is plainer
+        self.history = train(
+            self.network, self.data, self.method, self.setup.train, checkpoint=checkpoint, on_epoch=told
+        )
+        return self
+
+    @property
+    def weights(self):
+        return {name: value.clone() for name, value in self.network.state_dict().items()}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("name", ["standard", "augment", "pair", "fct", "fct-r"])
+def test_every_method_learns_the_colours(toy, name):
+    """A few epochs of any method tell three colours apart, raw and compressed, and say how at each epoch."""
+    done = Training(toy, toy.method(name=name), epochs=6).run()
+    assert done.history[-1]["loss"] < done.history[0]["loss"]
+    assert max(metrics["val_compressed"] for metrics in done.history) > 0.6
+    parts = {"loss", "cross_entropy", "val_raw", "val_compressed", "learning_rate"}
+    assert set(done.history[0]) == parts | ({"consistency"} if name.startswith("fct") else set())
+    assert done.told == list(enumerate(done.history))
+    assert not done.network.training
+
+
+@pytest.mark.parametrize("views", ["cache", "online"])
+def test_two_trainings_give_the_same_weights(toy, views):
+    """On a CPU the seed decides everything, to the bit; another seed ends elsewhere."""
+    one, two, other = (Training(toy, views=views, seed=seed, epochs=2).run() for seed in (0, 0, 1))
+    assert same(one.weights, two.weights)
+    assert one.history == two.history
+    assert not same(one.weights, other.weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"), [("resnet8", ["stage1", "stage3"]), ("mobilenet_v3_small", ["features.1", "features.3"])]
+)
+def test_bf16_trains_blocks_and_all(toy, name, layers):
+    """Mixed precision goes through every part of a step, and weights stay float32."""
+    done = Training(toy, toy.method(layers=layers), model=name, epochs=1, precision="bf16").run()
+    assert np.isfinite(done.history[0]["loss"])
+    assert {value.dtype for value in done.network.parameters()} == {torch.float32}
+
+
+KILLED = """
+import os, signal
+from fct.core import params
+from fct.data.store import open_split
+from fct.methods.params import MethodParams
+from fct.models.params import ModelParams
+from fct.train.assemble import Setup, identity, make_network, open_data
+from fct.train.batches import Cached
+from fct.train.checkpoint import Checkpoint
+from fct.train.loop import train
+from fct.train.params import TrainParams
+import dataclasses, json
+
+told = json.loads('''{told}''')
+setup = Setup((20, 60), "4:2:0", ModelParams.model_validate(told["model"]), TrainParams.model_validate(told["train"]))
+method = MethodParams.model_validate(told["method"])
+data, meta = open_data(setup)
+network, _ = make_network(setup, method, data.train, meta)
+
+class Deadly(dict):
+    reads = 0
+    def __getitem__(self, quality):
+        Deadly.reads += 1
+        if Deadly.reads > {reads}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(quality)
+
+data = dataclasses.replace(data, source=Cached(Deadly(data.source.views)))
+train(network, data, method, setup.train, checkpoint=Checkpoint(identity(setup, method, meta)))
+"""
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(toy, killed):
+    """SIGKILL in the second of three epochs, then the same command again: the weights of an undisturbed training."""
+    undisturbed = Training(toy).run()
+    setup = toy.setup()
+    told = {"model": setup.model.model_dump(), "train": setup.train.model_dump(), "method": toy.method().model_dump()}
+    killed(KILLED.format(told=json.dumps(told), reads=12))  # four steps an epoch, two qualities each
+    again = Training(toy)
+    assert len(again.checkpoint.load()["history"]) == 1
+    again.run(saved=True)
+    assert same(again.weights, undisturbed.weights)
+    assert again.history == undisturbed.history
+    assert [number for number, _ in again.told] == [0, 1, 2]
+
+
+def test_a_finished_training_is_not_taken_again(toy):
+    """Run again after its end, a training gives its best weights and its history at once."""
+    first = Training(toy).run(saved=True)
+    again = Training(toy)
+    again.data = dataclasses.replace(again.data, source=Cached({}))  # nothing to train on
+    again.run(saved=True)
+    assert same(again.weights, first.weights)
+    assert again.history == first.history
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"learning_rate": 0.05}, {"seed": 1}, {"views": "online"}, {"crop_padding": 1}, {"epochs": 4}, {"batch_size": 16}],
+)
+def test_a_changed_parameter_never_resumes(toy, changed):
+    """Whatever of `train` changes, there is no checkpoint to resume from."""
+    Training(toy, epochs=1).run(saved=True)
+    assert Training(toy, epochs=1).checkpoint.load()
+    assert Training(toy, **{"epochs": 1} | changed).checkpoint.load() is None
+
+
+def test_changed_data_method_or_model_never_resumes(toy):
+    """Neither other data, other qualities or subsampling, another method nor another model finds the checkpoint."""
+    setup, method = toy.setup(), toy.method()
+    meta = {"digest": toy.digest}
+    others = [
+        (setup, method, {"digest": "f00d"}),
+        (setup._replace(qualities=(20,)), method, meta),
+        (setup._replace(subsampling="4:4:4"), method, meta),
+        (setup._replace(model=setup.model.model_copy(update={"width": 9})), method, meta),
+        (setup, toy.method(weight=0.31), meta),
+        (setup, toy.method(layers=["stage1"]), meta),
+    ]
+    paths = {Checkpoint(identity(*each)).path for each in [(setup, method, meta), *others]}
+    assert len(paths) == 1 + len(others)
+
+
+def test_a_diverging_training_names_the_step(toy):
+    """An absurd learning rate stops with the step and what to lower; no checkpoint was kept yet, and that is said."""
+    with pytest.raises(
+        FctError, match=r"diverged: the loss is .* at step [234] of epoch 1\. There is no checkpoint yet"
+    ) as caught:
+        Training(toy, learning_rate=1e6).run(saved=True)
+    assert "Lower train.learning_rate or method.weight in params.yaml" in str(caught.value)
+
+
+def test_a_loss_that_is_not_a_number_names_the_last_good_checkpoint(toy):
+    """NaN weights after the first epoch stop the second at its first step, with the checkpoint to go back to."""
+    training = Training(toy)
+
+    def poison(number, _metrics):
+        if number == 0:
+            with torch.no_grad():
+                training.network.backbone.head.weight.fill_(float("nan"))
+
+    with pytest.raises(
+        FctError, match=r"the loss is nan at step 1 of epoch 2\. The last good checkpoint is "
+    ) as caught:
+        train(
+            training.network, training.data, training.method, training.setup.train,
+            checkpoint=training.checkpoint, on_epoch=poison,
+        )  # fmt: skip
+    assert str(training.checkpoint.path) in str(caught.value)
+    kept = training.checkpoint.load()["network"]
+    assert all(torch.isfinite(value).all() for value in kept.values())
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_weights_that_blow_up_at_the_end_of_an_epoch_are_never_kept(toy, epochs):
+    """One step an epoch, so huge that the weights overflow: an error, and no checkpoint of them to resume from."""
+    training = Training(toy, toy.method(name="standard"), epochs=epochs, batch_size=96, learning_rate=1e38)
+    with pytest.raises(FctError, match=r"diverged: .* epoch 1\. There is no checkpoint yet"):
+        training.run(saved=True)
+    assert training.checkpoint.load() is None
+
+
+def test_patience_ends_a_training_that_gets_no_better(toy):
+    """Validation that cannot improve stops after `patience` more epochs; the first, as good as any, is kept."""
+    training = Training(toy, epochs=9, patience=2)
+    labels = np.full(len(training.data.val), 7)  # a class that no network of three predicts
+    training.data = dataclasses.replace(training.data, val=dataclasses.replace(training.data.val, labels=labels))
+    first = []
+
+    def keep(number, _metrics):
+        if number == 0:
+            first.append(training.weights)
+
+    history = train(training.network, training.data, training.method, training.setup.train, on_epoch=keep)
+    assert len(history) == 3
+    assert same(training.weights, first[0])
+
+
+def test_the_best_epoch_is_kept(toy):
+    """The network is left with the weights after which raw plus compressed accuracy was first highest."""
+    training = Training(toy, epochs=5, learning_rate=0.5)
+    weights = []
+    history = train(
+        training.network, training.data, training.method, training.setup.train,
+        on_epoch=lambda _number, _metrics: weights.append(training.weights),
+    )  # fmt: skip
+    scores = [metrics["val_raw"] + metrics["val_compressed"] for metrics in history]
+    assert same(training.weights, weights[int(np.argmax(scores))])
+    assert len(set(scores)) > 1

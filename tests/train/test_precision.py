@@ -1,0 +1,28 @@
+"""The arithmetic is what params say, or what the hardware is fast at."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fct.train.precision import autocast, pick_device, uses_bf16
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_what_is_told_is_used(precision, dtype):
+    """fp32 and bf16 hold on any hardware."""
+    with autocast(precision, CPU):
+        assert torch.nn.Linear(2, 2)(torch.ones(1, 2)).dtype == dtype
+
+
+def test_auto_on_a_cpu_asks_for_the_instructions():
+    """Bf16 where /proc/cpuinfo lists AVX512-BF16 or AMX-BF16, and nowhere else."""
+    flags = Path("/proc/cpuinfo").read_text()
+    assert uses_bf16("auto", CPU) == ("avx512_bf16" in flags or "amx_bf16" in flags)
+
+
+def test_the_device_is_there():
+    """A tensor can be made on the device that is picked."""
+    assert torch.ones(1, device=pick_device()).device.type == pick_device().type
