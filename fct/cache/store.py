@@ -92,6 +92,11 @@ def open_views(
     return views
 
 
+def codec(quality: int, cache: Path = CACHE) -> str:
+    """Return the codec and version that made the views at `quality`, whose manifest has been checked."""
+    return str(json.loads((folder(quality, cache) / "manifest.json").read_text())["codec"])
+
+
 def unnamed(qualities: Iterable[int], cache: Path = CACHE) -> list[str]:
     """Return the names of the folders under `cache` that belong to none of `qualities`: what DVC leaves behind."""
     keep = {folder(quality, cache) for quality in qualities}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from fct.cache.store import open_views
+from fct.cache.store import codec, open_views
 from fct.core.files import digest
 from fct.data.store import Split, open_split, read_meta
 from fct.methods.params import MethodParams
@@ -33,7 +33,7 @@ class Setup(NamedTuple):
 
 
 def open_data(setup: Setup) -> tuple[Data, dict[str, Any]]:
-    """Open splits and caches, checking every manifest; return them and the splits' meta."""
+    """Open splits and caches, checking every manifest; return them and the splits' meta, with the caches' codec."""
     meta = read_meta()
     train, val = open_split("train"), open_split("val")
 
@@ -41,7 +41,7 @@ def open_data(setup: Setup) -> tuple[Data, dict[str, Any]]:
         return open_views(split, setup.qualities, setup.subsampling, source_digest=meta["digest"])
 
     source = Cached(views(train)) if setup.train.views == "cache" else Online(setup.qualities, setup.subsampling)
-    return Data(train, source, val, views(val)), meta
+    return Data(train, source, val, views(val)), meta | {"codec": codec(setup.qualities[0])}
 
 
 def identity(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> dict[str, Any]:
@@ -50,6 +50,7 @@ def identity(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> dict[s
         "data": meta["digest"],
         "qualities": list(setup.qualities),
         "subsampling": setup.subsampling,
+        "codec": meta["codec"],
         "model": setup.model.model_dump(),
         "train": setup.train.model_dump(),
         "method": method.model_dump(),

@@ -140,11 +140,12 @@ def test_a_changed_parameter_never_resumes(toy, changed):
 
 
 def test_changed_data_method_or_model_never_resumes(toy):
-    """Neither other data, other qualities or subsampling, another method nor another model finds the checkpoint."""
+    """No other data, codec, qualities or subsampling, and no other method or model, finds the checkpoint."""
     setup, method = toy.setup(), toy.method()
-    meta = {"digest": toy.digest}
+    meta = {"digest": toy.digest, "codec": "a 1.0"}
     others = [
-        (setup, method, {"digest": "f00d"}),
+        (setup, method, meta | {"digest": "f00d"}),
+        (setup, method, meta | {"codec": "a 1.1"}),
         (setup._replace(qualities=(20,)), method, meta),
         (setup._replace(subsampling="4:4:4"), method, meta),
         (setup._replace(model=setup.model.model_copy(update={"width": 9})), method, meta),
