@@ -63,6 +63,11 @@ def read(model: type[Sections], path: Path) -> Sections:
     return _validated(model, path, _parse(path))
 
 
+def place(*key: str, path: Path = PARAMS) -> str:
+    """Return `file, line N: section.key`, for an error about a value that came here by another way than `load`."""
+    return _place(path, _parse(path), key)
+
+
 def _validated(model: type[Sections], path: Path, document: Mapping[str, Any]) -> Sections:
     try:
         return model.model_validate(document)

@@ -13,7 +13,7 @@ import click
 
 from fct.cache import store
 from fct.core import params
-from fct.core.errors import readable_errors
+from fct.core.errors import FctError, readable_errors
 from fct.core.params import Section
 from fct.data.store import open_split, read_meta
 from fct.jpeg.params import JpegParams
@@ -26,12 +26,14 @@ class Params(Section):
 
 
 @click.command()
-@click.option("--quality", type=click.IntRange(1, 100), required=True, help="JPEG quality of the views.")
+@click.option("--quality", type=int, required=True, help="JPEG quality of the views.")
 def main(quality: int) -> None:
     """Compress the train and val splits at QUALITY into data/cache."""
     with readable_errors():
         start = time.perf_counter()
         subsampling = params.load(Params).jpeg.subsampling
+        if not 1 <= quality <= 100:  # dvc.yaml hands on what the list says
+            raise FctError(f"{params.place('cache', 'qualities')}: a JPEG quality is 1 to 100 (it is {quality})")
         splits = [open_split(name) for name in store.SPLITS]
         manifest = store.build(splits, quality, subsampling, source_digest=read_meta()["digest"])
         images, seconds = sum(manifest["images"].values()), time.perf_counter() - start

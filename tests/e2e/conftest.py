@@ -1,0 +1,258 @@
+"""The project as its users have it, in a folder of its own, with little data: real commands, real images."""
+
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from fct.core.errors import FctError
+from fct.data import fashion_mnist
+from fct.data.download import mirror_folder
+from fct.tracking.server import connect
+
+REPOSITORY = Path(__file__).parents[2]
+PARTS = (
+    *("dvc.yaml", "params.yaml", "images/README.md", ".dvc/config", ".dvcignore"),
+    *(".gitignore", ".dvc/.gitignore", "data/.gitignore", "data/cache/.gitignore", "model/.gitignore"),
+)
+CLASSES = ("Trouser", "Bag", "Ankle boot")  # easily told apart
+EACH = 100  # images
+MADE_SMALL = {
+    "data.source": "folder",
+    "data.fractions": {"val": 0.1, "gate": 0.3, "test": 0.1},
+    "data.folder.size": 28,
+    "data.folder.channels": 1,
+    "cache.qualities": [10, 50],
+    "model.width": 8,
+    "search.trials": 2,
+    "search.images": 60,
+    "search.epochs": 1,
+    "train.epochs": 6,
+    "train.batch_size": 16,
+    "export.images": 30,
+    "evaluate.qualities": [10, 50, 90],
+    "evaluate.resamples": 200,
+    "features.images": 20,
+    "features.qualities": [10, 90],
+    "gate.clean": 0.5,  # of three classes
+    "gate.mean": 0.5,
+    "gate.worst": 0.4,
+    "registry.name": "clothes",
+}
+
+
+class Project:
+    """A working copy of the project, and what a person types in it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        theirs = {key: value for key, value in os.environ.items() if not re.match("MLFLOW|FCT|DVC|GIT", key)}
+        self.environment = theirs | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(folder),  # the console script runs this copy's code
+            "DVC_NO_ANALYTICS": "1",
+            "DVC_SITE_CACHE_DIR": str(folder / ".dvc/tmp/site"),  # another copy's memory of files is none of its own
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+
+    def run(self, *command, status=0, **environment):
+        """Run a command, which is to end with `status`, and return what it said on both streams together."""
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout
+        return done.stdout
+
+    def show(self, *command, until=lambda: False):
+        """Run a command on a terminal; return its exit status and what the terminal showed.
+
+        Where `until` comes true before it ends, it is killed with all its processes.
+        """
+        master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (24, 120))  # rows, columns
+        process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+        os.set_blocking(master, False)
+        shown = b""
+        try:
+            while process.poll() is None and not until():
+                shown += _available(master)
+                time.sleep(0.005)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+        status = process.wait()
+        shown += _available(master)
+        os.close(master)
+        return status, shown.decode(errors="replace")
+
+    def change(self, values):
+        """Put `values`, by dotted key, into params.yaml."""
+        yaml, path = YAML(), self.folder / "params.yaml"
+        document = yaml.load(path)
+        for key, value in values.items():
+            *sections, last = key.split(".")
+            section = document
+            for name in sections:
+                section = section[name]
+            section[last] = value
+        yaml.dump(document, path)
+
+    def append(self, path, text):
+        """Add lines to the end of a file."""
+        with (self.folder / path).open("a") as file:
+            file.write(text)
+
+    def stale(self):
+        """Return the stages that DVC would run for a reason of their own."""
+        changes = YAML(typ="safe").load(self.run("dvc", "status", "--json"))
+        return {name for name in changes if not name.endswith(".dvc")}
+
+    def lock(self):
+        """Return the stages of dvc.lock."""
+        return YAML(typ="safe").load(self.folder / "dvc.lock")["stages"]
+
+    def md5(self, path):
+        """Return DVC's checksum of an out."""
+        return next(out["md5"] for each in self.lock().values() for out in each["outs"] if out["path"] == path)
+
+    def contents(self, *paths):
+        """Return every file under `paths` with what it holds."""
+        found = (file for path in paths for file in (self.folder / path).rglob("*") if file.is_file())
+        return {str(file.relative_to(self.folder)): file.read_bytes() for file in found}
+
+    def forget_training(self):
+        """Lose the trained network and every memory of it; return where checkpoints will be."""
+        for memory in (".dvc/cache/runs", ".fct/checkpoints"):
+            shutil.rmtree(self.folder / memory)
+        (self.folder / "model/model.pt").unlink()
+        return self.folder / ".fct/checkpoints"
+
+    def copy(self, folder):
+        """Return a copy to change: finished like this one, with its own DVC cache and tracking database."""
+        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("tmp", "__pycache__"))
+        return Project(folder)
+
+
+def _available(terminal):
+    shown = b""
+    try:
+        while chunk := os.read(terminal, 1 << 16):
+            shown += chunk
+    except OSError:  # nothing more for now, or for good
+        return shown
+    return shown
+
+
+def photos():
+    """Return uint8 [N, 28, 28] for each class: Fashion-MNIST's if it can be had, else noisy drawings."""
+    try:
+        stock = fashion_mnist.load(mirror_folder(None))
+    except FctError:
+        return {name: _drawn(seed) for seed, name in enumerate(CLASSES)}
+    of = {name: stock.pool.labels == stock.classes.index(name) for name in CLASSES}
+    return {name: stock.pool.images[is_it][:EACH, :, :, 0] for name, is_it in of.items()}
+
+
+def _drawn(seed):
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[-1:1:28j, -1:1:28j]
+    shape = (abs(columns) < 0.4, rows**2 + columns**2 < 0.5, rows > columns)[seed]
+    noise = random.normal(0, 30, (EACH, 28, 28))
+    return (shape * 160 + 40 + noise).clip(0, 255).astype(np.uint8)
+
+
+def fill(folder):
+    """Write a user's folder of images: most lossless and small, some JPEG and larger."""
+    for name, images in photos().items():
+        place = folder / name.replace(" ", "-")
+        place.mkdir(parents=True)
+        for number, image in enumerate(map(Image.fromarray, images)):
+            if number % 5:
+                image.save(place / f"{number:03}.png")
+            else:
+                image.resize((45, 45)).save(place / f"{number:03}.jpg", quality=80)
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory):
+    """Return a function that makes a clone with its own images, committed, in which nothing has run."""
+
+    def make(name="clone"):
+        folder = tmp_path_factory.mktemp(name)
+        for part in PARTS:
+            (folder / part).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / part, folder / part)
+        shutil.copytree(REPOSITORY / "fct", folder / "fct", ignore=shutil.ignore_patterns("__pycache__"))
+        project = Project(folder)
+        project.change(MADE_SMALL)
+        fill(folder / "images")
+        classes = sorted(str(path.relative_to(folder)) for path in (folder / "images").iterdir() if path.is_dir())
+        project.run("git", "init", "--quiet")
+        project.run("git", "config", "user.name", "Ada")
+        project.run("git", "config", "user.email", "ada@example.org")
+        project.run("dvc", "add", "--quiet", *classes)
+        project.run("git", "add", "--all")
+        project.run("git", "commit", "--quiet", "--message", "Start")
+        return project
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def finished(fresh):
+    """Run the whole pipeline once for all tests that look at what it leaves; none of them may change it."""
+    project = fresh("finished")
+    project.said = project.run("dvc", "repro")
+    return project
+
+
+@pytest.fixture
+def ran():
+    """Return a function that finds the stages that `dvc repro` says it ran, in order."""
+    return lambda said: re.findall(r"^Running stage '(.+)':", said, re.MULTILINE)
+
+
+@pytest.fixture
+def tracked(monkeypatch):
+    """Return a function that opens the tracking database of a project."""
+
+    def look(project):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.folder}/mlflow.db")
+        monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+        return connect()
+
+    return look
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """Return a copy of the finished project, to change."""
+    return finished.copy(tmp_path / "copy")

@@ -1,0 +1,103 @@
+"""`dvc repro` from nothing to a verdict: what it leaves, what it records, and that it does nothing twice."""
+
+import json
+import platform
+import re
+import sys
+import time
+
+import pytest
+from ruamel.yaml import YAML
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+STAGES = {"data", "cache@10", "cache@50", "cache-index"} | (
+    TRACKED := {"search", "train", "export", "evaluate", "features", "gate"}
+)
+
+
+def test_the_pipeline_ends_with_a_verdict(finished, ran):
+    """From a clone in which nothing has run, one command runs every stage and ends with PASS."""
+    assert set(ran(finished.said)) == STAGES
+    assert "gate: PASS on 90 images" in finished.said
+    assert json.loads((finished.folder / "metrics/gate.json").read_text())["verdict"] == "PASS"
+
+
+def test_every_declared_out_is_there(finished):
+    """Each out, metric and plot of every stage exists and is in dvc.lock."""
+    declared = YAML(typ="safe").load(finished.folder / "dvc.yaml")["stages"]
+    lock = finished.lock()
+    assert set(lock) == STAGES
+    for name, entry in lock.items():
+        stage = declared[name.partition("@")[0]]
+        kinds = (stage.get(kind, []) for kind in ("outs", "metrics", "plots"))
+        assert len(entry["outs"]) == sum(map(len, kinds))
+        assert all((finished.folder / out["path"]).exists() for out in entry["outs"])
+
+
+def test_a_second_run_runs_nothing(finished, ran, record_property):
+    """With nothing changed, no stage runs."""
+    start = time.monotonic()
+    said = finished.run("dvc", "repro")
+    record_property("seconds", round(time.monotonic() - start, 1))
+    assert ran(said) == []
+    assert "up to date" in said
+
+
+@pytest.mark.slow
+def test_the_same_inputs_give_the_same_lock(finished, fresh):
+    """Another clone, with a DVC cache of its own, ends with dvc.lock the same to the byte."""
+    other = fresh("other")
+    other.run("dvc", "repro")
+    assert (other.folder / "dvc.lock").read_bytes() == (finished.folder / "dvc.lock").read_bytes()
+
+
+def test_outs_hold_content_only(finished, tracked):
+    """No out holds a run's id, a place on this machine, its name or a date."""
+    server = tracked(finished)
+    runs = [run.info.run_id for run in server.client.search_runs([server.experiment])]
+    host = [platform.node()] if len(platform.node()) > 5 else []  # a shorter name may be a word
+    places = [str(finished.folder), sys.prefix, *host]
+    traces = re.compile(b"|".join([*(re.escape(each.encode()) for each in (*runs, *places)), rb"20\d\d-\d\d-\d\d"]))
+    paths = [out["path"] for stage in finished.lock().values() for out in stage["outs"]]
+    files = {path: each for path, each in finished.contents(*paths).items() if not path.endswith(".bin")}  # a user's
+    assert len(files) > 25
+    assert {path: found.group() for path, each in files.items() if (found := traces.search(each))} == {}
+
+
+def test_a_pipeline_is_one_run(finished, tracked):
+    """MLflow has one pipeline run with a run for each tracked stage and each trial under it, all ended well."""
+    server = tracked(finished)
+    runs = server.client.search_runs([server.experiment])
+    (pipeline,) = [run for run in runs if run.data.tags["fct.kind"] == "pipeline"]
+    stages = [run for run in runs if run.data.tags["fct.kind"] == "stage"]
+    assert {run.info.run_name for run in stages} == TRACKED
+    assert {run.data.tags["mlflow.parentRunId"] for run in stages} == {pipeline.info.run_id}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    (search,) = [run.info.run_id for run in stages if run.info.run_name == "search"]
+    children = [run for run in runs if run.data.tags["fct.kind"] == "child"]
+    assert [run.data.tags["mlflow.parentRunId"] for run in children] == [search] * 2
+    assert pipeline.data.tags["dirty"] == "false"
+
+
+def test_the_pipeline_run_has_the_curve(finished, tracked):
+    """The pipeline's run has each quality's accuracy as a step, as metrics/evaluate.json has it."""
+    server = tracked(finished)
+    (pipeline,) = server.client.search_runs([server.experiment], "tags.`fct.kind` = 'pipeline'")
+    points = server.client.get_metric_history(pipeline.info.run_id, "accuracy_gate")
+    assert [point.step for point in points] == [10, 50, 90]
+    measured = json.loads((finished.folder / "metrics/evaluate.json").read_text())["gate"]
+    worst = measured["worst"]["value"]
+    assert min(point.value for point in points) == pytest.approx(worst, abs=1e-4)
+
+
+def test_an_unreachable_server_stops_a_stage_at_its_start(copy):
+    """Where MLFLOW_TRACKING_URI names no server, training has not begun when the stage fails."""
+    checkpoints = copy.forget_training()
+    nobody = "http://127.0.0.1:9"  # the discard service, which no one runs
+    start = time.monotonic()
+    said = copy.run("dvc", "repro", "--single-item", "train", status=255, MLFLOW_TRACKING_URI=nobody)
+    assert time.monotonic() - start < 60  # seconds, most of them imports on a busy machine
+    assert f"error: MLFLOW_TRACKING_URI={nobody}: the tracking server cannot be used" in said
+    assert "Traceback" not in said
+    assert not checkpoints.exists()

@@ -1,0 +1,84 @@
+"""From a verdict to what deployments load, or to nothing."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+PREDICT = """
+import json, warnings
+warnings.simplefilter("ignore")
+import mlflow, numpy as np
+mlflow.set_tracking_uri("sqlite:///mlflow.db")
+model = mlflow.pyfunc.load_model("models:/clothes@champion")
+image = np.load("data/splits/gate/images.npy").transpose(0, 3, 1, 2)
+quality = np.load("data/splits/gate/quality.npy")
+logits = model.predict({"image": image, "quality": quality})["logits"]
+print(json.dumps(logits.argmax(axis=1).tolist()))
+"""
+
+
+@pytest.fixture(scope="module")
+def failed(finished, tmp_path_factory):
+    """Ask for what no model reaches."""
+    project = finished.copy(tmp_path_factory.mktemp("failed") / "copy")
+    project.change({"gate.clean": 1.0})
+    project.status, project.shown = project.show("dvc", "repro")
+    return project
+
+
+def test_a_failed_gate_is_a_result(failed):
+    """`dvc repro` ends well and says FAIL in red; the verdict names the check."""
+    assert failed.status == 0
+    assert "gate: \033[31mFAIL\033[0m on 90 images" in failed.shown
+    verdict = json.loads((failed.folder / "metrics/gate.json").read_text())
+    assert verdict["verdict"] == "FAIL"
+    assert [check["name"] for check in verdict["checks"] if not check["passed"]] == ["clean"]
+
+
+def test_what_failed_is_not_promoted(failed, tracked):
+    """`fct promote` ends with status 1 and names the check; nothing is registered."""
+    said = failed.run("fct", "promote", "--commit", status=1)
+    assert "the verdict is FAIL; nothing is registered" in said
+    assert "must be at least 1" in said
+    assert "  clean: " in said
+    assert "  mean: " not in said
+    client = tracked(failed).client
+    assert list(client.search_registered_models()) == list(client.search_model_versions()) == []
+
+
+@pytest.fixture(scope="module")
+def promoted(finished, tmp_path_factory):
+    """Commit what the pipeline made, and promote it."""
+    project = finished.copy(tmp_path_factory.mktemp("promoted") / "copy")
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message", "Reproduce")
+    project.said = project.run("fct", "promote", "--why", "the first")
+    return project
+
+
+def test_what_passed_is_champion(promoted, tracked):
+    """The first model that passed is version 1 and champion, with the commit and the run that made it."""
+    assert "version 1 is registered and is champion now" in promoted.said
+    server = tracked(promoted)
+    version = server.client.get_model_version_by_alias("clothes", "champion")
+    (pipeline,) = server.client.search_runs([server.experiment], "tags.`fct.kind` = 'pipeline'")
+    assert (str(version.version), version.run_id) == ("1", pipeline.info.run_id)
+    tags = version.tags
+    assert (tags["fct.verdict"], tags["fct.why"], tags["fct.dirty"]) == ("PASS", "the first", "false")
+    assert tags["fct.commit"] == promoted.run("git", "rev-parse", "HEAD").strip()
+
+
+def test_the_champion_predicts_what_was_judged(promoted):
+    """A fresh process loads the champion by its alias; it says of the gate's images what the evaluation recorded."""
+    said = promoted.run("python", "-c", PREDICT)
+    recorded = np.load(promoted.folder / "evaluation/gate.npy")[0]
+    assert json.loads(said.splitlines()[-1]) == recorded.tolist()
+
+
+def test_promoting_again_registers_nothing(promoted, tracked):
+    """The same file again stays version 1."""
+    assert "champion already" in promoted.run("fct", "promote")
+    assert len(tracked(promoted).client.search_model_versions("name='clothes'")) == 1

@@ -1,0 +1,88 @@
+"""What a change makes stale, and what it leaves alone."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fct.train import candidate
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+HARMLESS = '\n\ndef harmless() -> None:\n    """Do nothing."""\n'
+
+
+@pytest.mark.parametrize(
+    ("path", "stale"),
+    [
+        ("fct/train/loop.py", {"search", "train"}),
+        ("fct/methods/fct.py", {"search", "train"}),
+        (
+            "fct/cache/views.py",
+            {"cache@10", "cache@50", "cache-index", "search", "train", "evaluate", "features"},
+        ),
+        ("fct/evaluate/gate.py", {"gate"}),
+        ("fct/tracking/record.py", set()),
+        ("fct/registry/promotion.py", set()),
+    ],
+)
+def test_code_makes_stale_what_runs_it(copy, path, stale):
+    """A function added to a module makes those stages stale that import it, and no others."""
+    copy.append(path, HARMLESS)
+    assert copy.stale() == stale
+
+
+def test_a_floor_reruns_the_gate_alone(copy, ran):
+    """A changed threshold is judged anew on what was measured before."""
+    copy.change({"gate.clean": 0.45})
+    assert ran(copy.run("dvc", "repro")) == ["gate"]
+
+
+@pytest.fixture(scope="module")
+def swapped(finished, tmp_path_factory):
+    """In place of quality 10, train on quality 95."""
+    project = finished.copy(tmp_path_factory.mktemp("swapped") / "copy")
+    project.change({"cache.qualities": [50, 95]})
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message", "Other qualities")
+    project.said = project.run("dvc", "repro", "train")
+    return project
+
+
+def test_a_new_quality_computes_its_own_cache_alone(swapped, ran):
+    """Of the caches, only the new one is computed; then what is trained on them."""
+    assert sorted(ran(swapped.said)) == ["cache-index", "cache@95", "search", "train"]
+
+
+def test_a_removed_quality_leaves_nothing_behind(swapped):
+    """The folder of a quality that params.yaml no longer names is gone."""
+    assert sorted(path.name for path in (swapped.folder / "data/cache").glob("q*")) == ["q50", "q95"]
+    assert json.loads((swapped.folder / "data/cache/index.json").read_text()) == {"qualities": [50, 95]}
+
+
+def test_training_reads_the_named_qualities(swapped):
+    """The trained network says that it saw the qualities that params.yaml names, and no other."""
+    _, description = candidate.load(swapped.folder / "model/model.pt")
+    assert description.qualities == [50, 95]
+
+
+def test_what_was_swapped_is_at_rest(swapped):
+    """After it, no stage up to the training is stale."""
+    assert not swapped.stale() & {"data", "cache@50", "cache@95", "cache-index", "search", "train"}
+
+
+def test_a_new_quality_changes_no_code(swapped, tracked):
+    """Once params.yaml is committed, what is trained on the new quality counts as made from a commit."""
+    server = tracked(swapped)
+    last = server.client.search_runs([server.experiment], "tags.`fct.stage` = 'train'", max_results=1)[0]
+    assert last.data.tags["dirty"] == "false"
+    assert last.data.tags["mlflow.source.git.commit"] == swapped.run("git", "rev-parse", "HEAD").strip()
+
+
+def test_an_added_image_reruns_what_depends_on_it(copy, ran):
+    """With folders tracked by `dvc add`, one new image reruns the data stage, the caches, and what reads them."""
+    pixels = np.random.default_rng(7).integers(0, 256, (28, 28), np.uint8)
+    Image.fromarray(pixels).save(copy.folder / "images/Bag/new.png")
+    assert ran(copy.run("dvc", "repro", "cache@50")) == ["data", "cache@50"]
+    assert copy.stale() == {"cache@10", "search", "train", "export", "evaluate", "features", "gate"}
