@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 
 import joblib
 import numpy as np
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -22,7 +25,7 @@ def compressed(
     quality: int,
     subsampling: str,
     *,
-    out: NDArray[np.uint8] | None = None,
+    out: np.memmap[tuple[int, ...], np.dtype[np.uint8]] | None = None,
     description: str | None = None,
 ) -> NDArray[np.uint8]:
     """Compress every image of `split` at its native size, then resize it to the model's size, as a deployment does.
@@ -31,32 +34,40 @@ def compressed(
         split: the raw images.
         quality: JPEG quality, 1..100.
         subsampling: of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
-        out: where to put the views (a memory-mapped file, say); a new array where absent.
+        out: memory-mapped file to put the views into; one without a name where absent.
         description: beside the progress bar.
 
     Returns:
         uint8 [N, H, W, C], the shape of `split.images`.
     """
-    views = np.empty(split.images.shape, np.uint8) if out is None else out
     size = CHUNK_FILES if split.originals else max(1, CHUNK_BYTES // max(1, split.images[:1].nbytes))
     starts = range(0, len(split), size)
     # Processes, not threads: at 32 pixels the codec's calls are so short that threads queue for the interpreter lock.
     # joblib counts the cores this process may use; LOKY_MAX_CPU_COUNT lowers the count.
     workers = max(1, min(joblib.cpu_count(), len(starts)))
-    pool = joblib.Parallel(n_jobs=workers, return_as="generator", mmap_mode="r")
-    jobs = (joblib.delayed(_chunk)(split, start, start + size, quality, subsampling) for start in starts)
-    with tqdm(total=len(split), desc=description, unit="image", unit_scale=True, disable=None) as bar:
-        for start, chunk in zip(starts, pool(jobs), strict=True):
-            views[start : start + size] = chunk
-            bar.update(len(chunk))
-    return views
+    pool = joblib.Parallel(n_jobs=workers, return_as="generator")
+    bar = tqdm(total=len(split), desc=description, unit="image", unit_scale=True, disable=None, leave=None)
+    with tempfile.TemporaryDirectory() as folder, bar:
+        # The processes write into the mapped file themselves: pixels sent back would cost as much as making them.
+        views = open_memmap(Path(folder) / "views.npy", "w+", np.uint8, split.images.shape) if out is None else out
+        jobs = (joblib.delayed(_fill)(views, split, start, start + size, quality, subsampling) for start in starts)
+        for count in pool(jobs):
+            bar.update(count)
+    return views  # the mapping outlives the file's name
 
 
-def _chunk(split: Split, start: int, stop: int, quality: int, subsampling: str) -> NDArray[np.uint8]:
+def _fill(  # noqa: PLR0913, PLR0917  # a job is told everything
+    views: NDArray[np.uint8], split: Split, start: int, stop: int, quality: int, subsampling: str
+) -> int:
+    """Write the views of images `start` to `stop` into their rows of `views`; return how many there are."""
     images = split.images[start:stop]
     if split.originals is not None:
-        return _from_files(split.originals, range(start, start + len(images)), images.shape, quality, subsampling)
-    return np.stack([roundtrip(image, quality, subsampling) for image in images])
+        indices = range(start, start + len(images))
+        views[start:stop] = _from_files(split.originals, indices, images.shape, quality, subsampling)
+    else:
+        for row, image in enumerate(images, start):
+            views[row] = roundtrip(image, quality, subsampling)
+    return len(images)
 
 
 def _from_files(
