@@ -197,6 +197,43 @@ def test_a_worse_model_stays_challenger():
     assert registry.promote().version == "2"
 
 
+def test_a_lagging_commit_is_made_on_request():
+    """With `commit`, dvc.lock and what git holds of the outs are committed, and nothing else that has changed."""
+    make(EQUAL)
+    subprocess.run(["git", "reset", "-q", "--soft", "HEAD~1"], check=True)
+    subprocess.run(["git", "reset", "-q"], check=True)
+    Path("code.py").write_text("unfinished")
+    done = registry.promote(commit=True)
+    shown = subprocess.run(
+        ["git", "show", "--name-only", "--format=%an", "HEAD"], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.split() == ["Ada", "dvc.lock"]
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    said = tags(done.version)
+    assert (said["fct.commit"], said["fct.dirty"]) == (head, "true")
+
+
+def test_a_failed_gate_commits_nothing():
+    """A FAIL is refused before anything is committed."""
+    judge("FAIL")
+    commit()
+    Path("dvc.lock").write_text(Path("dvc.lock").read_text() + "# changed\n")
+    with pytest.raises(FctError, match="FAIL"):
+        registry.promote(commit=True)
+    assert subprocess.run(["git", "diff", "--quiet", "dvc.lock"], check=False).returncode == 1
+
+
+def test_caches_of_removed_qualities_are_not_the_models_data():
+    """What DVC keeps in its lock of a quality that is no longer trained is not among the data of the version."""
+    lock = Path("dvc.lock")
+    kept = "".join(f"    - {{path: data/cache/q{quality}, md5: {quality}.dir}}\n" for quality in (10, 50))
+    lock.write_text(lock.read_text() + kept)
+    Path("data/cache").mkdir()
+    Path("data/cache/index.json").write_text('{"qualities": [50]}')
+    done = registry.promote(commit=True)
+    assert set(json.loads(tags(done.version)["fct.data"])) == {"data/splits", "data/cache/q50"}
+
+
 def test_a_failed_gate_registers_nothing():
     """A FAIL is refused with the checks that failed."""
     judge("FAIL")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fct.cache.store import CACHE, folder
 from fct.core.errors import FctError
 from fct.core.files import md5, sha256
 from fct.tracking import git
@@ -63,7 +64,17 @@ def gather(*, commit: bool) -> Evidence:
         raise FctError(f"{VERDICT}: the verdict is {verdict['verdict']}; nothing is registered.\n" + "\n".join(failed))
     here = checksums(LOCK.read_text(), str(LOCK))
     made_by = _committed(here, commit=commit)
-    return Evidence(found, verdict, made_by, {path: each for path, each in here.items() if path.startswith("data/")})
+    return Evidence(found, verdict, made_by, _data(here))
+
+
+def _data(here: Mapping[str, str]) -> dict[str, str]:
+    """Return the checksums of the data, without caches of removed qualities, which DVC keeps in its lock."""
+    index = CACHE / "index.json"
+    if not index.is_file():
+        return {path: each for path, each in here.items() if path.startswith("data/")}
+    named = {folder(quality).as_posix() for quality in json.loads(index.read_text())["qualities"]}
+    unread = {path for path in here if path.startswith(f"{CACHE.as_posix()}/q")} - named
+    return {path: each for path, each in here.items() if path.startswith("data/") and path not in unread}
 
 
 def who() -> str:
