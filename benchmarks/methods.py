@@ -1,15 +1,16 @@
 """Every method of the pipeline on the data of `data/splits`, at equal compute, over seeds.
 
     dvc repro data cache-index cache     # the splits and their caches, if they are not there yet
-    python -m benchmarks.methods         # trains what is missing of METHODS x SEEDS, then prints the table
+    python -m benchmarks.methods         # trains what is missing of RUNS x SEEDS, then prints the table
     python -m benchmarks.methods --table # prints the table of what is there
 
 Side by side, one process a core: `OMP_NUM_THREADS=1 python -m benchmarks.methods --seed 0 & ... --seed 1 & wait`.
 
 Each method forwards the same number of images in the same number of optimiser steps: methods that forward one view of
-an image take batches twice as large for twice the epochs. All other parameters are those of params.yaml; no method is
-tuned. Test images only report. Each run leaves benchmarks/results/<source>/<method>-<seed>.json as it ends, and one
-that was killed goes on from its last epoch.
+an image take batches twice as large for twice the epochs. So that one also sees what changing `method.name` alone does,
+these run once more on params.yaml's own schedule, at half the compute. All other parameters are those of params.yaml;
+no method is tuned. Test images only report. Each run leaves benchmarks/results/<source>/<method>-<seed>.json as it
+ends (<method>-half-<seed>.json at half the compute), and one that was killed goes on from its last epoch.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import platform
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +42,10 @@ RESULTS = Path("benchmarks/results")
 CHECKPOINTS = Path(".fct/benchmarks")
 QUALITIES = (30, 10, 5)  # 5 lies outside the trained ones
 SEEDS = (0, 1, 2)
+RUNS = [(name, half) for name, method in METHODS.items() for half in (False, True)[: 3 - method.VIEWS]]
 
 
-def run(method: MethodParams, seed: int) -> dict[str, Any]:
+def run(method: MethodParams, seed: int, *, half: bool) -> dict[str, Any]:
     """Train one method with one seed and measure its exported file on the test split."""
     import torch
 
@@ -50,7 +53,7 @@ def run(method: MethodParams, seed: int) -> dict[str, Any]:
     from fct.export.onnx import export
 
     read = params.load(Params)
-    double = 2 // METHODS[method.name].VIEWS
+    double = 1 if half else 2 // METHODS[method.name].VIEWS
     schedule = read.train.model_copy(
         update={"seed": seed, "epochs": double * read.train.epochs, "batch_size": double * read.train.batch_size}
     )
@@ -71,6 +74,7 @@ def run(method: MethodParams, seed: int) -> dict[str, Any]:
     return {
         "method": method.model_dump(),
         "seed": seed,
+        "half": half,
         "accuracy": dict(zip(["raw", *(f"q{quality}" for quality in QUALITIES)], right.mean(1).tolist(), strict=True)),
         "validation": {key: history[-1][key] for key in ("val_raw", "val_compressed")},
         "test": f"{meta['test']}, {len(test)} images",
@@ -88,14 +92,14 @@ def table(results: list[dict[str, Any]]) -> str:
         "| method | " + " | ".join(name.replace("q", "Q") for name in conditions) + " | minutes a run |",
         "|---|" + "---|" * (len(conditions) + 1),
     ]
-    for name in METHODS:
-        runs = [result for result in results if result["method"]["name"] == name]
+    for name, half in RUNS:
+        runs = [result for result in results if (result["method"]["name"], result["half"]) == (name, half)]
         if not runs:
             continue
         cells = [_interval([100 * result["accuracy"][condition] for result in runs]) for condition in conditions]
         timed = [result["seconds"] for result in runs if result["seconds"]]
         minutes = f"{statistics.mean(timed) / 60:.1f}" if timed else "-"
-        lines.append(f"| `{name}` | " + " | ".join(cells) + f" | {minutes} |")
+        lines.append(f"| `{name}`{', half the compute' if half else ''} | " + " | ".join(cells) + f" | {minutes} |")
     return "\n".join(lines)
 
 
@@ -113,15 +117,21 @@ def _interval(values: list[float]) -> str:
 def main(*, only_table: bool, seeds: tuple[int, ...]) -> None:
     """Train what is missing and print the table."""
     with readable_errors():
-        folder = RESULTS / read_meta()["source"]
-        baseline = params.load(Params).method
-        for seed in () if only_table else seeds:
-            for name in METHODS:
-                path = folder / f"{name}-{seed}.json"
-                if not path.exists():
-                    print(f"{name}, seed {seed}", flush=True)
-                    write_json(path, run(baseline.model_copy(update={"name": name}), seed))
-        print(table([json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]))
+        if not only_table:
+            fill(RESULTS / read_meta()["source"], seeds)
+        for folder in sorted(RESULTS.iterdir()):
+            print(f"{folder.name}\n\n{table([json.loads(path.read_text()) for path in sorted(folder.glob('*.json'))])}")
+
+
+def fill(folder: Path, seeds: Sequence[int]) -> None:
+    """Train what is missing in a folder of results."""
+    baseline = params.load(Params).method
+    for seed in seeds:
+        for name, half in RUNS:
+            path = folder / f"{name}{'-half' if half else ''}-{seed}.json"
+            if not path.exists():
+                print(path.stem, flush=True)
+                write_json(path, run(baseline.model_copy(update={"name": name}), seed, half=half))
 
 
 if __name__ == "__main__":

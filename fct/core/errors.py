@@ -1,10 +1,12 @@
-"""The one exception whose message is meant for a person."""
+"""The exceptions whose messages are meant for a person."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+TRY_AGAIN = 75  # exit status: nothing is wrong here and the same command may succeed later (EX_TEMPFAIL of sysexits.h)
 
 
 class FctError(Exception):
@@ -14,12 +16,19 @@ class FctError(Exception):
     """
 
 
+class UnreachableError(FctError):
+    """A server that does not answer now; the same command may succeed later."""
+
+
 @contextmanager
 def readable_errors() -> Iterator[None]:
-    """Print an `FctError` to stderr and exit with status 1, so that bad input never shows a traceback."""
+    """Print an `FctError` to stderr and exit, so that bad input never shows a traceback.
+
+    The exit status is 1, or `TRY_AGAIN` for an `UnreachableError`, which is how a schedule knows what to try again.
+    """
     try:
         yield
     except FctError as error:
         red, plain = ("\033[31m", "\033[0m") if sys.stderr.isatty() else ("", "")
         print(f"{red}error:{plain} {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(TRY_AGAIN if isinstance(error, UnreachableError) else 1)

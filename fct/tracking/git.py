@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -50,13 +50,19 @@ def tree() -> Tree:
 def commit_outs(message: str) -> None:
     """Commit dvc.lock and the outs that git holds (metrics, plots), and nothing else of what has changed.
 
-    Where git knows no one, the system's user signs.
-
     Raises:
         FctError: git refused; its own words say why.
     """
     made = [path for path in ("dvc.lock", *_outs(Path("dvc.yaml"))) if Path(path).exists()]
-    paths = [path for path in made if run("check-ignore", path) is None]
+    commit([path for path in made if run("check-ignore", path) is None], message)
+
+
+def commit(paths: Sequence[str], message: str) -> None:
+    """Commit these paths and nothing else of what has changed; where git knows no one, the system's user signs.
+
+    Raises:
+        FctError: git refused; its own words say why.
+    """
     name = () if run("config", "user.email") else ("-c", f"user.name={user()}", "-c", f"user.email={user()}@localhost")
     for arguments in (
         ("add", "--", *paths),

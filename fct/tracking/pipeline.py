@@ -43,7 +43,7 @@ def locked(lock: Path = LOCK) -> Iterator[None]:
 def join(server: Server, tags: Mapping[str, str]) -> str:
     """Return the id of this pipeline's run, RUNNING; make it, with `tags`, if this is the first stage."""
     name, owner = _key()
-    found = [run for run in _search(server, f"tags.`fct.pipeline` = {quoted(name)}") if _is_of(owner, run)]
+    found = [run for run in named(server, name) if _is_of(owner, run)]
     mine = Owner.of(os.getpid()).tags()
     if not found:
         about = {"fct.kind": "pipeline", "fct.pipeline": name, "fct.origin": f"{owner.started:.2f}" if owner else ""}
@@ -56,6 +56,11 @@ def join(server: Server, tags: Mapping[str, str]) -> str:
         server.client.set_tag(run.info.run_id, "dirty", "true")
     server.client.update_run(run.info.run_id, status="RUNNING")
     return str(run.info.run_id)
+
+
+def named(server: Server, name: str) -> list[Any]:
+    """Return the pipelines' runs that are joined by `name`, oldest first."""
+    return _search(server, f"tags.`fct.pipeline` = {quoted(name)}")
 
 
 def settle(server: Server, pipeline: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from fct.core.errors import FctError
+from fct.core.errors import FctError, UnreachableError
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 DEFAULT_EXPERIMENT = "fct"
@@ -73,12 +73,13 @@ def readable(uri: str) -> Iterator[None]:
 
 def _refused(uri: str, reason: BaseException) -> FctError:
     said = "it does not answer" if _is_silence(reason) else str(reason).strip().partition("\n")[0].rstrip(".")
+    kind = UnreachableError if _is_silence(reason) else FctError
     message = (
         f"MLFLOW_TRACKING_URI={uri}: the tracking server cannot be used: {said}. "
         f"Start it or check the address; unset MLFLOW_TRACKING_URI to track in {DEFAULT_URI}."
     )
     password = urlsplit(uri).password
-    return FctError(message.replace(f":{password}@", ":***@") if password else message)
+    return kind(message.replace(f":{password}@", ":***@") if password else message)
 
 
 def _is_silence(error: BaseException | None) -> bool:
