@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 INSTALLED := .venv/.installed# newer than what it was installed from, or there is something to install
 
-.PHONY: help setup repro promote-if-passed test test-all lint format lock clean
+.PHONY: help setup repro promote-if-passed ui promote test test-all lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,12 @@ promote-if-passed: $(INSTALLED)
 	else [ ! -t 1 ] || red=$$'\e[31m' plain=$$'\e[0m'; \
 		echo "$${red-}gate: $$verdict$${plain-} (metrics/gate.json says why); nothing is promoted"; fi
 
+ui: $(INSTALLED) ## start Prefect, MLflow and optuna-dashboard on loopback until Ctrl-C; ARGS="--prefect-port 4201"
+	python -m pipelines.ui $(ARGS)
+
+promote: $(INSTALLED) ## register the model that passed the gate, make it champion; ARGS="--why 'more data'"
+	fct promote $(ARGS)
+
 test: $(INSTALLED) ## run the tests; ARGS="tests/core -x" are pytest's
 	pytest $(ARGS)
 
@@ -65,7 +71,9 @@ format: $(INSTALLED) ## put the code into its one format, and right what can be 
 	ruff check --fix
 	ruff format
 
-lock: $(INSTALLED) ## renew requirements.lock: the newest versions that pyproject.toml allows
+lock: ## renew requirements.lock: the newest versions that pyproject.toml allows
+	@[ -x .venv/bin/pip ] || $(PYTHON) -m venv --clear .venv
+	@[ -x .venv/bin/pip-compile ] || .venv/bin/python -m pip install --quiet pip-tools
 	CUSTOM_COMPILE_COMMAND="make lock" pip-compile --quiet --upgrade --all-extras --strip-extras --no-annotate \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 		--output-file requirements.lock pyproject.toml

@@ -73,7 +73,7 @@ def status() -> None:
         from fct import registry
 
         name, state = registry.status()
-        click.echo(_shown(name, state))
+        click.echo(shown(name, state))
 
 
 def _told(done: Promotion) -> str:
@@ -97,7 +97,8 @@ def _returned(done: Rollback) -> str:
     return f"{done.name}: version {number} is champion again{f', {done.gone.number} is not' if done.gone else ''}."
 
 
-def _shown(name: str, state: State) -> str:
+def shown(name: str, state: State) -> str:
+    """Return who is what, as lines for a person."""
     if not (state.champion or state.challenger):
         return f"{name}: nothing is registered. `fct promote` registers a model that passed the gate."
     lines = [name]

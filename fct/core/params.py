@@ -32,6 +32,8 @@ SECTIONS = (
     "features",
     "gate",
     "registry",
+    "pipeline",
+    "intake",
 )
 
 

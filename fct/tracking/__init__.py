@@ -17,7 +17,7 @@ Importing this package imports nothing heavy; MLflow is imported when a stage st
 """
 
 from fct.tracking.lock import datasets
-from fct.tracking.record import stage
+from fct.tracking.record import bury, stage
 from fct.tracking.runs import Run
 
-__all__ = ["Run", "datasets", "stage"]
+__all__ = ["Run", "bury", "datasets", "stage"]

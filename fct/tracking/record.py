@@ -52,6 +52,13 @@ def stage(
         _tag_outputs(run, outputs)
 
 
+def bury() -> None:
+    """Close as KILLED the runs of processes of this host that have ended without closing them."""
+    server = connect()
+    with readable(server.uri), pipeline.locked():
+        pipeline.bury(server)
+
+
 def _open(server: Server, name: str) -> Run:
     tree = git.tree()
     about = {**source(), "dirty": tree.dirty}

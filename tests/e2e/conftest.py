@@ -210,7 +210,8 @@ def fresh(tmp_path_factory):
         for part in PARTS:
             (folder / part).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / part, folder / part)
-        shutil.copytree(REPOSITORY / "fct", folder / "fct", ignore=shutil.ignore_patterns("__pycache__"))
+        for package in ("fct", "pipelines"):
+            shutil.copytree(REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
         project = Project(folder)
         project.change(MADE_SMALL)
         fill(folder / "images")
@@ -250,6 +251,32 @@ def tracked(monkeypatch):
         return connect()
 
     return look
+
+
+@pytest.fixture(scope="session")
+def prefect():
+    """Run a Prefect server with a database of its own for all tests of flows."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture
+def stand(prefect, monkeypatch):  # noqa: ARG001 flows need it
+    """Return a function that goes to a project, in which flows then run."""
+
+    def go(project):
+        monkeypatch.chdir(project.folder)
+        for name in ("MLFLOW_EXPERIMENT_NAME", "FCT_PIPELINE_RUN"):
+            monkeypatch.delenv(name, raising=False)
+        # MLflow remembers a database by its name: one name for each project in this process.
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.folder}/mlflow.db")
+        for name, value in project.environment.items():
+            monkeypatch.setenv(name, value)
+        return project
+
+    return go
 
 
 @pytest.fixture

@@ -1,0 +1,123 @@
+"""A temporary clone, in which a run with changed parameters leaves the user's tree alone.
+
+It starts from the last commit, holds the data by links into the same DVC cache, shares checkpoints and search trials
+(.fct) and tracks to the same MLflow. What comes out of it is a branch of the user's repository.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fct.core.errors import FctError
+from fct.core.params import PARAMS
+from fct.tracking import git
+from fct.tracking.lock import LOCK
+from fct.tracking.server import DEFAULT_URI
+
+CLONES = Path(".fct/clones")
+OWNER = "owner"  # beside a clone: the pid of the process at work in it
+VARIABLE = "MLFLOW_TRACKING_URI"
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A clone at work, which is the current folder."""
+
+    home: Path  # the user's tree
+    branch: str  # of the user's repository, where its results go
+    commit: str  # that it started from
+    left_out: tuple[str, ...]  # changed files of the user's tree that no commit holds, and so the clone lacks
+
+    def keep(self, why: str) -> None:
+        """Commit dvc.lock, metrics and plots, and bring them into the user's repository."""
+        git.commit_outs(why)
+        self.publish()
+
+    def publish(self) -> None:
+        """Bring the branch, as it stands, into the user's repository."""
+        _run("git", "push", "--quiet", "--force", str(self.home), f"HEAD:refs/heads/{self.branch}")
+
+
+@contextmanager
+def clone(name: str, params: str, why: str) -> Iterator[Clone]:
+    """Make a clone with this params.yaml, committed on a branch of its own, and stand in it; remove it at the end.
+
+    Args:
+        name: Of the run; the branch is fct/<name>.
+        params: The text of its params.yaml.
+        why: The commit's message.
+
+    Raises:
+        FctError: the current folder is no git repository with a commit, or git or DVC refuses.
+    """
+    home, tree = Path.cwd(), git.tree()
+    if tree.commit is None:
+        raise FctError("this is not a git repository with a commit. A run with overrides starts from a commit.")
+    _forget_dead()
+    folder = (CLONES / name).absolute()
+    try:
+        folder.mkdir(parents=True)
+        (folder / OWNER).write_text(str(os.getpid()))
+        place = folder / "tree"
+        _run("git", "clone", "--quiet", "--shared", str(home), str(place))
+        with chdir(place), _tracked_at(home):
+            _furnish(home)
+            made = Clone(home, f"fct/{name}", tree.commit, tree.changed)
+            PARAMS.write_text(params)
+            git.commit([PARAMS.as_posix()], why)
+            made.publish()  # the commit that MLflow names, whatever becomes of the run
+            yield made
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _tracked_at(home: Path) -> Iterator[None]:
+    """Track to the user's own database, unless the environment names a server."""
+    given = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = given or DEFAULT_URI.replace("sqlite:///", f"sqlite:///{home}/")
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = given
+
+
+def _furnish(home: Path) -> None:
+    """Give the clone in the current folder what git does not hold."""
+    Path(".git/info/exclude").write_text("/.fct\n")  # .gitignore means the folder, not a link to it
+    Path(".fct").symlink_to(home / ".fct")
+    local = Path(".dvc/config.local")
+    if (home / local).exists():
+        shutil.copy(home / local, local)
+    cache = _run("dvc", "cache", "dir", cwd=home).strip()
+    _run("dvc", "config", "--local", "cache.dir", str((home / cache).resolve()))
+    if (home / LOCK).exists():
+        shutil.copy(home / LOCK, LOCK)  # what is made already, whether it was committed or not
+    subprocess.run(
+        ["dvc", "checkout", "--quiet"], capture_output=True, check=False
+    )  # what the cache lacks is made anew
+
+
+def _forget_dead() -> None:
+    """Remove what runs left that were killed."""
+    import psutil
+
+    for owner in CLONES.glob(f"*/{OWNER}"):
+        if not psutil.pid_exists(int(owner.read_text() or 0)):
+            shutil.rmtree(owner.parent, ignore_errors=True)
+
+
+def _run(*command: str, cwd: Path | None = None) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode:
+        raise FctError(f"`{' '.join(command)}` failed: {(done.stderr or done.stdout).strip()}")
+    return done.stdout

@@ -1,0 +1,216 @@
+"""What Prefect runs: reproduce, search, promote, rollback; `intake` has a module of its own.
+
+A flow stands in the project's folder. It decides nothing that `dvc repro` or `fct` would decide otherwise: stages run
+through DVC, promotions through the command `fct`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import State, flow, get_run_logger, runtime
+from prefect.artifacts import create_markdown_artifact
+from prefect.futures import PrefectFuture
+from prefect.states import Completed, Failed
+from pydantic import Field, PositiveInt
+
+from fct import tracking
+from fct.core import params
+from fct.core.params import Section
+from pipelines import graph, report
+from pipelines.clone import Clone, clone
+from pipelines.params import PipelineParams, changed
+from pipelines.process import Commands
+from pipelines.readable import readable
+from pipelines.stage import CACHED, stage_task
+from pipelines.turns import RUNNING, held
+
+BEST = Path("search/best.yaml")
+
+Targets = Annotated[list[str], Field(examples=[["train"]])]
+Overrides = Annotated[dict[str, Any], Field(examples=[{"train.epochs": 5, "method.weight": 1.0}])]
+
+
+class Read(Section):
+    """What `reproduce` reads of params.yaml itself."""
+
+    pipeline: PipelineParams
+
+
+@flow
+@readable
+def reproduce(
+    *,
+    targets: Targets = [],  # noqa: B006 Prefect shows defaults in its form
+    overrides: Overrides = {},  # noqa: B006
+    promote: bool = False,
+    why: str = "",
+) -> State[Any]:
+    """Bring the pipeline up to date, judge the model and, if told so, promote it.
+
+    Each stage of dvc.yaml is a task; one that is up to date is shown as cached and starts nothing. What comes out is
+    what `dvc repro` would leave. The tab "Artifacts" shows the verdict, accuracy by JPEG quality, what each stage did,
+    metrics beside the last run's and the champion's, and where the run is in MLflow.
+
+    Args:
+        targets: Stages to bring up to date, with what they need; all if empty.
+        overrides: Other values for keys of params.yaml. Such a run leaves your files alone: it works in a temporary
+            clone of the last commit, and its params, dvc.lock and metrics go to a git branch, fct/<name of the run>.
+        promote: Promote the model if the gate says PASS.
+        why: Kept with the promoted version, for those who come after you.
+    """
+    with turn(), ExitStack() as stack:
+        made = stack.enter_context(_cloned(overrides, f"Try {_told(overrides)}")) if overrides else None
+        commands = stack.enter_context(_commands())
+        return _reproduce(targets, commands, promote=promote, why=why, made=made)
+
+
+@flow
+@readable
+def search(*, trials: PositiveInt) -> State[Any]:
+    """Run more trials of the current study.
+
+    Trials of earlier runs count: only what is missing is run. params.yaml and search/best.yaml stay as they are; the
+    result is on the git branch fct/<name of the run>, for you to merge.
+
+    Args:
+        trials: How many the study shall have in all.
+    """
+    overrides = {"search.trials": trials}
+    with turn(), _cloned(overrides, f"Search with {trials} trials") as made, _commands() as commands:
+        state = _reproduce(["search"], commands, made=made)
+        if state.is_completed():
+            text = f"```yaml\n{BEST.read_text()}```"
+            create_markdown_artifact(text, key="best", description=f"The best of {trials} trials.")
+        return state
+
+
+@flow
+@readable
+def promote(*, why: str = "", again: bool = False) -> State[Any]:
+    """Register the model that passed the gate; make it champion if it is not worse than the present one.
+
+    The rules are those of `fct promote --commit`: a model that failed the gate is refused and nothing is registered.
+
+    Args:
+        why: Kept with the version, for those who come after you.
+        again: Make champion even a model that was rolled back before.
+    """
+    with turn(), _commands() as commands:
+        return _fct(commands, "promote", "--commit", "--why", why, *(["--again"] if again else []))
+
+
+@flow
+@readable
+def rollback(*, why: str = "") -> State[Any]:
+    """Make the previous champion champion again, as `fct rollback` does.
+
+    Args:
+        why: Kept with the version that goes.
+    """
+    with turn(), _commands() as commands:
+        return _fct(commands, "rollback", "--why", why)
+
+
+def _reproduce(
+    targets: Sequence[str],
+    commands: Commands,
+    *,
+    promote: bool = False,
+    why: str = "",
+    made: Clone | None = None,
+) -> State[Any]:
+    """Bring the stages of the current folder up to date, then show what came of it."""
+    stages, before = graph.plan(targets), report.numbers()
+    states = _run(stages, commands)
+    report.show_stages(states)
+    if not all(state.is_completed() for state in states.values()):
+        return Failed(message="\n".join(str(state.message) for state in states.values() if state.is_failed()))
+    report.show_links(_id())
+    report.show_changes(before, report.numbers())
+    if made:
+        made.keep(f"Reproduce {', '.join(targets) or 'the pipeline'}")
+        report.show_branch(made)
+    ran = sum(state.name != CACHED for state in states.values())
+    done = f"{ran} of {len(stages)} stages ran, the others were up to date"
+    if "gate" not in stages:
+        return Completed(message=done)
+    verdict = report.show_verdict()
+    report.show_curve()
+    if verdict["verdict"] != "PASS":
+        missed = [check["name"] for check in verdict["checks"] if not check["passed"]]
+        kept = "; nothing is promoted, the champion stays" if promote else ""
+        return Completed(name="GateFailed", message=f"gate: FAIL ({', '.join(missed)}){kept}; {done}")
+    if promote:
+        promoted = _fct(commands, "promote", "--commit", "--why", why)
+        if not promoted.is_completed():
+            return promoted
+        done = f"{promoted.message}; {done}"
+    return Completed(message=f"gate: PASS; {done}")
+
+
+def _run(stages: Mapping[str, Sequence[str]], commands: Commands) -> dict[str, State[float]]:
+    """Run each stage as a task, after those that it needs; return how each ended."""
+    stale = graph.stale(list(stages))
+    cached: set[str] = set()  # neither they nor what they need is stale
+    futures: dict[str, PrefectFuture[Any]] = {}
+    for stage, needs in stages.items():
+        if stage not in stale and cached.issuperset(needs):
+            cached.add(stage)
+        after = [futures[each] for each in needs]
+        futures[stage] = stage_task(stage, commands).submit(stage in cached, wait_for=after, return_state=False)
+    for future in futures.values():
+        future.wait()
+    return {stage: future.state for stage, future in futures.items()}
+
+
+def _fct(commands: Commands, *arguments: str) -> State[Any]:
+    """Run a command of `fct`; show what it says, and who is what afterwards."""
+    ended = commands.run(["fct", *arguments], get_run_logger().info)
+    report.show_registry()
+    said = "\n".join(ended.tail)
+    return Completed(message=said) if ended.status == 0 else Failed(message=said.removeprefix("error: "))
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """Let one run at a time work in this project: they share files, checkpoints and search trials."""
+    with held(RUNNING, on_wait=lambda: get_run_logger().info("waiting for another run of this project to end")):
+        yield
+
+
+@contextmanager
+def _commands() -> Iterator[Commands]:
+    """Give commands one pipeline's run in MLflow; end those still at work however the block ends."""
+    workers = params.load(Read).pipeline.workers
+    commands = Commands({"FCT_PIPELINE_RUN": _id()}, workers)
+    try:
+        yield commands
+    finally:
+        if commands.stop():
+            tracking.bury()  # what was killed had no chance to close its run
+
+
+@contextmanager
+def _cloned(overrides: Mapping[str, Any], why: str) -> Iterator[Clone]:
+    text = changed(overrides)
+    with clone(str(runtime.flow_run.name), text, why) as made:
+        if made.left_out:
+            get_run_logger().warning(
+                "The run starts from the commit %s, which lacks your changes in %s",
+                made.commit[:10],
+                ", ".join(made.left_out),
+            )
+        yield made
+
+
+def _id() -> str:
+    """Return the id under which the stages of this flow run share a run in MLflow."""
+    return str(runtime.flow_run.id)
+
+
+def _told(overrides: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in overrides.items())

@@ -1,0 +1,117 @@
+"""What params.yaml says about the night shift, and all that it says, for a run that changes some of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+from pydantic import NonNegativeInt, PositiveInt, model_validator
+from ruamel.yaml import YAML
+
+from fct.cache.params import CacheParams
+from fct.core.errors import FctError
+from fct.core.params import PARAMS, Section, load
+from fct.data.params import DataParams
+from fct.evaluate.distortion import FeaturesParams
+from fct.evaluate.params import EvaluateParams, GateParams
+from fct.export.params import ExportParams
+from fct.jpeg.params import JpegParams
+from fct.methods.params import MethodParams
+from fct.models.params import ModelParams
+from fct.registry.params import RegistryParams
+from fct.search.params import SearchParams
+from fct.train.params import TrainParams
+
+
+class Scheduled(Section):
+    """Something that a schedule starts."""
+
+    schedule: str | None  # cron; null: on demand only
+    timezone: str  # of the schedule, such as Europe/Vienna
+
+    @model_validator(mode="after")
+    def _is_a_schedule(self) -> Self:
+        from prefect.client.schemas.schedules import CronSchedule
+
+        if self.schedule is not None:
+            CronSchedule(cron=self.schedule, timezone=self.timezone)  # refuses what it cannot read
+        return self
+
+
+class PipelineParams(Scheduled):
+    """The section `pipeline`: when and how wide `reproduce` runs."""
+
+    workers: PositiveInt  # stages side by side
+
+
+class IntakeParams(Scheduled):
+    """The section `intake`: where new images arrive."""
+
+    inbox: Path  # one sub-folder a class
+    quarantine: Path  # where files go that cannot be used, each with its reason
+    settle: NonNegativeInt  # seconds that a file must be left alone before it is taken: it may still be uploading
+
+
+class Schedules(Section):
+    """What the deployments read of params.yaml."""
+
+    pipeline: PipelineParams
+    intake: IntakeParams
+
+
+class Params(Section):
+    """Every section of params.yaml."""
+
+    data: DataParams
+    jpeg: JpegParams
+    cache: CacheParams
+    model: ModelParams
+    method: MethodParams
+    search: SearchParams
+    train: TrainParams
+    export: ExportParams
+    evaluate: EvaluateParams
+    features: FeaturesParams
+    gate: GateParams
+    registry: RegistryParams
+    pipeline: PipelineParams
+    intake: IntakeParams
+
+
+def changed(overrides: Mapping[str, Any], path: Path = PARAMS) -> str:
+    """Return the text of params.yaml with other values for some keys, its comments kept.
+
+    Args:
+        overrides: New values by dotted key, such as {"train.epochs": 5}.
+        path: Of the file.
+
+    Raises:
+        FctError: a key is not there or a value is impossible; the message names the key.
+    """
+    yaml = YAML()  # round trip: keeps comments
+    yaml.preserve_quotes, yaml.width = True, 4096  # columns: breaks no line
+    yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
+    document = yaml.load(path.read_text())
+    for key, value in overrides.items():
+        *sections, last = key.split(".")
+        section: Any = document
+        for name in sections:
+            section = section.get(name) if isinstance(section, MutableMapping) else None
+        if not isinstance(section, MutableMapping) or last not in section:
+            beside = (sections, section) if isinstance(section, MutableMapping) else ([], document)
+            known = ", ".join(".".join([*beside[0], name]) for name in beside[1])
+            raise FctError(f"overrides: {key}: there is no such key in {path}. Known: {known}.")
+        section[last] = value
+    stream = StringIO()
+    yaml.dump(document, stream)
+    with TemporaryDirectory() as folder:
+        place = Path(folder) / path.name
+        place.write_text(stream.getvalue())
+        try:
+            load(Params, place)
+        except FctError as error:
+            raise FctError(f"overrides: {str(error).replace(str(place), path.name)}") from None
+    return stream.getvalue()

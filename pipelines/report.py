@@ -1,0 +1,155 @@
+"""What a finished run shows in the UI: artifacts, each with a key under which its history is kept."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect import State
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
+
+from fct.cli import shown
+from fct.registry import status
+from fct.tracking.lock import LOCK, checksums
+from fct.tracking.pipeline import named
+from fct.tracking.server import connect
+from pipelines.clone import Clone
+from pipelines.stage import CACHED
+
+METRICS = Path("metrics")
+VERDICT = METRICS / "gate.json"
+CURVE = Path("plots/accuracy.png")
+
+Numbers = Mapping[str, float]
+
+
+def numbers() -> dict[str, float]:
+    """Return every number of the metrics files by `file.key`, and of the verdict the value of each check."""
+    found = {f"gate.{check['name']}": check["value"] for check in _verdict().get("checks", ())}
+    for path in sorted(METRICS.glob("*.json")):
+        if path != VERDICT:
+            found |= {f"{path.stem}.{key}": value for key, value in _leaves(json.loads(path.read_text()))}
+    return found
+
+
+def show_stages(states: Mapping[str, State[float]]) -> None:
+    """Show what became of each stage, and how long it took."""
+    rows = [{"stage": stage, "outcome": _outcome(state), "seconds": _seconds(state)} for stage, state in states.items()]
+    create_table_artifact(rows, key="stages", description="What each stage did: ran, or was up to date (cached).")
+
+
+def show_verdict() -> dict[str, Any]:
+    """Show the verdict with every check, and return it."""
+    found = _verdict()
+    lines = [
+        f"# {'✅' if found['verdict'] == 'PASS' else '❌'} {found['verdict']}",
+        f"On {found['split']['images']:,} images of the gate split; model `{found['model_sha256'][:12]}`.",
+        "",
+        f"| check | value | {found['confidence']:.0%} interval | needed | |",
+        "|---|---|---|---|---|",
+    ]
+    for check in found["checks"]:
+        interval = "" if check["low"] == check["high"] else f"{check['low']:.4f} to {check['high']:.4f}"
+        needed = f"{check['direction']} {check['threshold']:.4g}"
+        word = "passed" if check["passed"] else "**failed**"
+        lines.append(f"| {check['name']} | {check['value']:.4g} | {interval} | {needed} | {word} |")
+    create_markdown_artifact("\n".join(lines), key="verdict", description="The gate's verdict and its checks.")
+    return found
+
+
+def show_registry() -> None:
+    """Show who is champion, challenger and previous."""
+    text = f"```\n{shown(*status())}\n```"
+    create_markdown_artifact(text, key="registry", description="Who is champion, since when, by whose hand.")
+
+
+def show_branch(made: Clone) -> None:
+    """Show where the results of a run with overrides are, and how to take them over."""
+    lines = [f"Results are on the branch `{made.branch}`, from the commit `{made.commit[:10]}`.", ""]
+    lines += [f"- look: `git diff {made.commit[:10]} {made.branch} -- params.yaml metrics`"]
+    lines += [f"- take over: `git merge {made.branch} && dvc checkout`", f"- forget: `git branch -D {made.branch}`"]
+    if made.left_out:
+        lines += ["", f"Not in it, since no commit holds them: {', '.join(made.left_out)}"]
+    create_markdown_artifact("\n".join(lines), key="branch", description="Where the results of changed params are.")
+
+
+def show_curve() -> None:
+    """Show accuracy against JPEG quality."""
+    if CURVE.exists():
+        picture = base64.b64encode(CURVE.read_bytes()).decode()
+        create_image_artifact(
+            f"data:image/png;base64,{picture}", key="accuracy-by-quality", description="Accuracy by JPEG quality."
+        )
+
+
+def show_changes(before: Numbers, now: Numbers) -> None:
+    """Show each number beside that of the last run and of the champion."""
+    champion = _champion()
+    rows = [
+        {
+            "metric": name,
+            "this run": f"{value:.4f}",
+            "last run": _told(before.get(name), value),
+            "champion": _told(champion.get(name), value),
+        }
+        for name, value in now.items()
+    ]
+    create_table_artifact(
+        rows, key="metrics", description="Metrics, and how they differ from the last run's and the champion's."
+    )
+
+
+def show_links(pipeline: str) -> None:
+    """Show where else the run is on record: MLflow's run, DVC's checksums."""
+    server = connect()
+    if server.uri.startswith("http"):
+        for run in named(server, pipeline):
+            link = f"{server.uri}/#/experiments/{server.experiment}/runs/{run.info.run_id}"
+            create_link_artifact(
+                link, link_text="the run in MLflow", key="mlflow", description="Curves, params, plots."
+            )
+    rows = [{"path": path, "md5": md5} for path, md5 in checksums(LOCK.read_text(), str(LOCK)).items()]
+    create_table_artifact(rows, key="dvc", description="DVC's checksum of every out.")
+
+
+def _verdict() -> dict[str, Any]:
+    """Return the gate's verdict; nothing where there is none yet."""
+    found: dict[str, Any] = json.loads(VERDICT.read_text()) if VERDICT.exists() else {}
+    return found
+
+
+def _champion() -> dict[str, float]:
+    """Return what the champion reached on the gate split when it was promoted."""
+    champion = status()[1].champion
+    reached = json.loads(champion.tags.get("fct.checks", "{}")) if champion else {}
+    return {f"gate.{name}": value for name, value in reached.items()}
+
+
+def _outcome(state: State[float]) -> str:
+    if state.is_completed():
+        return "cached" if state.name == CACHED else "ran"
+    return "failed" if state.is_failed() else "not started"  # since what it needs failed
+
+
+def _seconds(state: State[float]) -> str:
+    return f"{state.result(raise_on_failure=False):.1f}" if state.is_final() else ""
+
+
+def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(tree, int | float):
+        yield prefix, float(tree)
+
+
+def _told(before: float | None, now: float) -> str:
+    return "" if before is None else f"{before:.4f} ({now - before:+.4f})"

@@ -1,0 +1,208 @@
+"""The servers of the night shift, started and stopped together.
+
+    python -m pipelines.ui        # or `make ui`; Ctrl-C stops what it started
+
+Prefect (runs, schedules), MLflow (curves, models), optuna-dashboard (the search) and the process that serves the
+deployments, all on loopback. What runs already is used as it is. Logs lie in .fct/logs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from fct.core import params
+from fct.core.errors import FctError, readable_errors
+from fct.search.study import JOURNAL
+from fct.tracking.server import DEFAULT_URI
+from pipelines.params import Schedules
+from pipelines.process import GRACE, end, end_children
+from pipelines.turns import SERVING, is_held
+
+HOST = "127.0.0.1"
+PORTS = {"prefect": 4200, "mlflow": 5000, "optuna": 8080}
+LOGS = Path(".fct/logs")
+HOME = Path(".fct/prefect")  # Prefect's database and settings: this project's own
+DEPLOYMENTS = "deployments"
+PATIENCE = 180  # seconds that a server has to come up; a first start makes its database
+SETTINGS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_RUNNER_POLL_FREQUENCY": "2",  # seconds until a run that was started in the UI begins
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """A program that runs until it is told to stop."""
+
+    name: str
+    command: tuple[str, ...]
+    address: str  # where a browser finds it
+    health: str  # a URL that answers once it is up
+    mark: str  # in that answer: tells it from another program on the same port
+    lock: Path | None = None  # held while it runs, where the answer is another program's
+
+    @property
+    def log(self) -> Path:
+        """Return where its output goes."""
+        return LOGS / f"{self.name}.log"
+
+    def is_up(self) -> bool:
+        """Tell whether it answers."""
+        if self.lock and not is_held(self.lock):
+            return False
+        try:
+            with urllib.request.urlopen(self.health, timeout=5) as answer:  # noqa: S310 a URL of ours
+                return self.mark in answer.read(1 << 16).decode(errors="replace")
+        except (OSError, HTTPException):
+            return False
+
+
+def services(*, prefect: int, mlflow: int, optuna: int) -> list[Service]:
+    """Return the programs in the order in which they start, given the ports of the servers."""
+    api = f"http://{HOST}:{prefect}/api"
+    return [
+        _server("prefect", prefect, "/api/health", "true", "prefect", "server", "start"),
+        _server(
+            "mlflow", mlflow, "/health", "OK", "mlflow", "server", "--backend-store-uri", DEFAULT_URI, "--workers", "1"
+        ),
+        _server("optuna", optuna, "/dashboard/", "Optuna", "optuna-dashboard", str(JOURNAL)),
+        Service(
+            name=DEPLOYMENTS,
+            command=(sys.executable, "-m", "pipelines.serve"),
+            address=f"http://{HOST}:{prefect}/deployments",
+            health=f"{api}/deployments/name/reproduce/nightly",
+            mark='"paused":false',
+            lock=SERVING,
+        ),
+    ]
+
+
+def _server(name: str, port: int, health: str, mark: str, *command: str) -> Service:
+    address = f"http://{HOST}:{port}"
+    return Service(name, (*command, "--host", HOST, "--port", str(port)), address, address + health, mark)
+
+
+@contextmanager
+def running(wanted: Sequence[Service], environment: Mapping[str, str]) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """Start what does not run yet, each once the one before it is healthy; stop it at the end, the last one first.
+
+    Yields:
+        The processes that were started, by name.
+
+    Raises:
+        FctError: a port is taken by another program, or one did not come up; its last words are in the message.
+    """
+    started: dict[str, subprocess.Popen[bytes]] = {}
+    LOGS.mkdir(parents=True, exist_ok=True)
+    try:
+        for service in wanted:
+            if service.is_up():
+                click.echo(f"{service.name:<12}{service.address}  (was running already)")
+                continue
+            _check_port(service)
+            started[service.name] = _start(service, environment)
+            _wait_for(service, started[service.name])
+            click.echo(f"{service.name:<12}{service.address}")
+        yield started
+    finally:
+        for name, process in reversed(started.items()):
+            if name == DEPLOYMENTS:
+                end_children(process.pid, grace=2 * GRACE)  # flow runs; each has a stage to end first
+            end(process.pid)
+            process.wait()
+
+
+def _check_port(service: Service) -> None:
+    port = urlsplit(service.address).port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that just closed is free
+        try:
+            if service.name in PORTS:
+                probe.bind((HOST, port))
+        except OSError as error:
+            raise FctError(
+                f"{service.name} cannot have the port {port}: {error.strerror}. "
+                f"Choose another, such as `make ui ARGS='--{service.name}-port {(port or 0) + 1}'`."
+            ) from None
+
+
+def _start(service: Service, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    with service.log.open("wb") as log:
+        return subprocess.Popen(
+            service.command,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for this program, which ends them in order
+        )
+
+
+def _wait_for(service: Service, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not service.is_up():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise FctError(f"{service.name} did not come up; {service.log} ends so:\n{_last_words(service)}")
+        time.sleep(0.2)
+
+
+def _last_words(service: Service) -> str:
+    return "\n".join(service.log.read_text(errors="replace").splitlines()[-15:])
+
+
+def _watch(wanted: Sequence[Service], started: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    """Return only by an error: one of those that were started has ended."""
+    while True:
+        for service in wanted:
+            if service.name in started and started[service.name].poll() is not None:
+                raise FctError(f"{service.name} has ended; {service.log} ends so:\n{_last_words(service)}")
+        time.sleep(1)
+
+
+@click.command()
+@click.option("--prefect-port", default=PORTS["prefect"], show_default=True, help="Runs, schedules, artifacts.")
+@click.option("--mlflow-port", default=PORTS["mlflow"], show_default=True, help="Curves, params, registered models.")
+@click.option("--optuna-port", default=PORTS["optuna"], show_default=True, help="Trials of the search.")
+def main(*, prefect_port: int, mlflow_port: int, optuna_port: int) -> None:
+    """Start Prefect, MLflow, optuna-dashboard and the deployments on this machine, until Ctrl-C."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # both end it in order
+    wanted = services(prefect=prefect_port, mlflow=mlflow_port, optuna=optuna_port)
+    environment = SETTINGS | {
+        "PREFECT_HOME": str(HOME.absolute()),
+        "PREFECT_API_URL": f"{wanted[0].address}/api",
+        "PREFECT_UI_URL": wanted[0].address,
+        "MLFLOW_TRACKING_URI": wanted[1].address,
+    }
+    with readable_errors():
+        params.load(Schedules)  # says what is wrong with it before anything starts
+        JOURNAL.parent.mkdir(exist_ok=True)
+        JOURNAL.touch()  # optuna-dashboard wants a file
+        try:
+            with running(wanted, environment) as started:
+                if not started:
+                    return
+                click.echo("Ctrl-C stops what was started here. Logs: .fct/logs")
+                _watch(wanted, started)
+        except KeyboardInterrupt:
+            click.echo("stopped")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Parameters of the night shift, and runs that change some."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fct.core.errors import FctError
+from fct.core.params import SECTIONS, load
+from pipelines.params import Params, Schedules, changed
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def params(tmp_path, monkeypatch):
+    """Stand beside a copy of params.yaml."""
+    text = (REPOSITORY / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return text
+
+
+def test_every_section_is_validated():
+    """A run with other values is checked as a whole, before anything starts."""
+    assert set(Params.model_fields) == set(SECTIONS)
+
+
+def test_changed_params_keep_everything_else(params):
+    """Only the lines that an override names differ; comments stay."""
+    lines = zip(params.splitlines(), changed({"train.epochs": 7}).splitlines(), strict=True)
+    different = [pair for old, new in lines if (pair := ("".join(old.split()), "".join(new.split())))[0] != pair[1]]
+    assert different == [("epochs:3", "epochs:7")]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"train.epoch": 7}, r"overrides: train\.epoch: there is no such key.*train\.epochs"),
+        ({"trian.epochs": 7}, r"overrides: trian\.epochs: there is no such key.*train"),
+        ({"train.epochs.x": 7}, r"overrides: train\.epochs\.x: there is no such key"),
+        ({"train.epochs": 0}, r"overrides: params\.yaml, line \d+: train\.epochs: .*\(it is 0\)"),
+        ({"train.epochs": "many"}, r"overrides: params\.yaml, line \d+: train\.epochs: .*'many'"),
+    ],
+)
+@pytest.mark.usefixtures("params")
+def test_an_impossible_override_is_named(overrides, message):
+    """A key that is not there and a value that cannot be are refused with what would do."""
+    with pytest.raises(FctError, match=message):
+        changed(overrides)
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('schedule: "0 25 * * *"', "pipeline"),
+        ("timezone: Mars/Olympus", "pipeline"),
+        ("workers: 0", "pipeline.workers"),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_named(params, line, key):
+    """Wrong cron, unknown zone, no worker: each is an error that names the key."""
+    word = line.partition(":")[0]
+    Path("params.yaml").write_text(re.sub(rf"{word}: .*", line, params, count=1))
+    with pytest.raises(FctError, match=rf"params\.yaml, line \d+: {key}"):
+        load(Schedules)

@@ -1,0 +1,41 @@
+"""What is made of how a stage ended."""
+
+import pytest
+
+from pipelines.process import Ended
+from pipelines.stage import _reason, is_temporary
+
+FAILED = "ERROR: failed to reproduce 'train': failed to run: python -m fct.stages.train, exited with {}"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("ERROR: Unable to acquire lock. Most likely another DVC process is running", True),
+        ("ERROR: '/x/model' is busy, it is being blocked by:", True),
+        (FAILED.format(75), True),  # the tracking server did not answer
+        (FAILED.format(1), False),
+        (FAILED.format(175), False),
+        (FAILED.format(-9), False),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(line, expected):
+    """A lock that was taken and a server that was away are worth another try; a training that diverged is not."""
+    assert is_temporary(Ended(255, ("begins", line))) is expected
+
+
+@pytest.mark.parametrize(
+    ("tail", "expected"),
+    [
+        (
+            ("> python", "error: images: cannot use", "         - a.png: damaged", FAILED.format(1)),
+            "images: cannot use",
+        ),
+        (("> python", FAILED.format(-9)), FAILED.format(-9).removeprefix("ERROR: ")),
+        (("Segmentation fault",), "Segmentation fault"),
+        ((), "exit status 255"),
+    ],
+)
+def test_the_reason_is_what_a_person_would_read(tail, expected):
+    """Our own error comes first, then DVC's, then whatever was said last."""
+    assert _reason(Ended(255, tail)).startswith(expected)
