@@ -16,6 +16,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -36,7 +37,6 @@ HOST = "127.0.0.1"
 PORTS = {"prefect": 4200, "mlflow": 5000, "optuna": 8080}
 LOGS = Path(".fct/logs")
 HOME = Path(".fct/prefect")  # Prefect's database and settings: this project's own
-DEPLOYMENTS = "deployments"
 PATIENCE = 180  # seconds that a server has to come up; a first start makes its database
 SETTINGS = {
     "DO_NOT_TRACK": "1",
@@ -74,7 +74,7 @@ class Service:
 
 
 def services(*, prefect: int, mlflow: int, optuna: int) -> list[Service]:
-    """Return the programs in the order in which they start, given the ports of the servers."""
+    """Return the servers, given their ports, and last the deployments, which need them."""
     api = f"http://{HOST}:{prefect}/api"
     return [
         _server("prefect", prefect, "/api/health", "true", "prefect", "server", "start"),
@@ -83,7 +83,7 @@ def services(*, prefect: int, mlflow: int, optuna: int) -> list[Service]:
         ),
         _server("optuna", optuna, "/dashboard/", "Optuna", "optuna-dashboard", str(JOURNAL)),
         Service(
-            name=DEPLOYMENTS,
+            name="deployments",
             command=(sys.executable, "-m", "pipelines.serve"),
             address=f"http://{HOST}:{prefect}/deployments",
             health=f"{api}/deployments/name/reproduce/nightly",
@@ -100,7 +100,7 @@ def _server(name: str, port: int, health: str, mark: str, *command: str) -> Serv
 
 @contextmanager
 def running(wanted: Sequence[Service], environment: Mapping[str, str]) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """Start what does not run yet, each once the one before it is healthy; stop it at the end, the last one first.
+    """Start, side by side, what does not run yet, and wait until it is healthy; stop it at the end.
 
     Yields:
         The processes that were started, by name.
@@ -110,21 +110,21 @@ def running(wanted: Sequence[Service], environment: Mapping[str, str]) -> Iterat
     """
     started: dict[str, subprocess.Popen[bytes]] = {}
     LOGS.mkdir(parents=True, exist_ok=True)
+    missing = [service for service in wanted if not service.is_up()]
+    for service in missing:
+        _check_port(service)
     try:
-        for service in wanted:
-            if service.is_up():
-                click.echo(f"{service.name:<12}{service.address}  (was running already)")
-                continue
-            _check_port(service)
+        for service in missing:
             started[service.name] = _start(service, environment)
-            _wait_for(service, started[service.name])
-            click.echo(f"{service.name:<12}{service.address}")
+        for service in wanted:
+            if service in missing:
+                _wait_for(service, started[service.name])
+            click.echo(f"{service.name:<12}{service.address}{'' if service in missing else '  (was running already)'}")
         yield started
     finally:
-        for name, process in reversed(started.items()):
-            if name == DEPLOYMENTS:
-                end_children(process.pid, grace=2 * GRACE)  # flow runs; each has a stage to end first
-            end(process.pid)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda process: end(process.pid), started.values()))
+        for process in started.values():
             process.wait()
 
 
@@ -183,23 +183,28 @@ def main(*, prefect_port: int, mlflow_port: int, optuna_port: int) -> None:
     """Start Prefect, MLflow, optuna-dashboard and the deployments on this machine, until Ctrl-C."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)  # both end it in order
-    wanted = services(prefect=prefect_port, mlflow=mlflow_port, optuna=optuna_port)
+    *servers, deployments = services(prefect=prefect_port, mlflow=mlflow_port, optuna=optuna_port)
     environment = SETTINGS | {
         "PREFECT_HOME": str(HOME.absolute()),
-        "PREFECT_API_URL": f"{wanted[0].address}/api",
-        "PREFECT_UI_URL": wanted[0].address,
-        "MLFLOW_TRACKING_URI": wanted[1].address,
+        "PREFECT_API_URL": f"{servers[0].address}/api",
+        "PREFECT_UI_URL": servers[0].address,
+        "MLFLOW_TRACKING_URI": servers[1].address,
     }
     with readable_errors():
         params.load(Schedules)  # says what is wrong with it before anything starts
         JOURNAL.parent.mkdir(exist_ok=True)
         JOURNAL.touch()  # optuna-dashboard wants a file
         try:
-            with running(wanted, environment) as started:
+            with running(servers, environment) as first, running([deployments], environment) as last:
+                started = {**first, **last}
                 if not started:
                     return
                 click.echo("Ctrl-C stops what was started here. Logs: .fct/logs")
-                _watch(wanted, started)
+                try:
+                    _watch([*servers, deployments], started)
+                finally:
+                    for process in last.values():
+                        end_children(process.pid, grace=2 * GRACE)  # flow runs; each has a stage to end first
         except KeyboardInterrupt:
             click.echo("stopped")
 
