@@ -57,7 +57,8 @@ promote: $(INSTALLED) ## register the model that passed the gate, make it champi
 test: $(INSTALLED) ## run the tests; ARGS="tests/core -x" are pytest's
 	pytest $(ARGS)
 
-test-all: $(INSTALLED) ## run the slow and the system tests too (as root: they build a chroot)
+test-all: $(INSTALLED) ## run the slow and the system tests too (as root: they build a chroot, and open a browser)
+	@command -v chromium >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends chromium; }
 	pytest -m "" $(ARGS)
 
 lint: $(INSTALLED) ## check style, types, layers and the Dockerfile; changes nothing

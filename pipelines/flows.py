@@ -57,8 +57,9 @@ def reproduce(
 
     Args:
         targets: Stages to bring up to date, with what they need; all if empty.
-        overrides: Other values for keys of params.yaml. Such a run leaves your files alone: it works in a temporary
-            clone of the last commit, and its params, dvc.lock and metrics go to a git branch, fct/<name of the run>.
+        overrides: Other values for keys of params.yaml, such as {"train.epochs": 5, "method.weight": 1.0}. Such a run
+            leaves your files alone: it works in a temporary clone of the last commit, and its params, dvc.lock and
+            metrics go to a git branch called fct/ and the name of the run.
         promote: Promote the model if the gate says PASS.
         why: Kept with the promoted version, for those who come after you.
     """
@@ -74,7 +75,7 @@ def search(*, trials: PositiveInt) -> State[Any]:
     """Run more trials of the current study.
 
     Trials of earlier runs count: only what is missing is run. params.yaml and search/best.yaml stay as they are; the
-    result is on the git branch fct/<name of the run>, for you to merge.
+    result is on a git branch called fct/ and the name of the run, for you to merge.
 
     Args:
         trials: How many the study shall have in all.

@@ -118,7 +118,7 @@ def _show(found: inbox.Sorted, read: Read) -> None:
         create_table_artifact(rows, key="inbox-qualities", description="JPEG qualities of the new images.")
     outside = _outside(found, trained)
     lines = [
-        f"# {'⚠️' if outside else '📥'} {len(found.taken)} new images",
+        f"# {'ATTENTION: ' if outside else ''}{len(found.taken)} new images",
         "",
         *([f"**{outside}**", ""] if outside else []),
     ]

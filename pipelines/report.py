@@ -50,7 +50,7 @@ def show_verdict() -> dict[str, Any]:
     """Show the verdict with every check, and return it."""
     found = _verdict()
     lines = [
-        f"# {'✅' if found['verdict'] == 'PASS' else '❌'} {found['verdict']}",
+        f"# {found['verdict']}",
         f"On {found['split']['images']:,} images of the gate split; model `{found['model_sha256'][:12]}`.",
         "",
         f"| check | value | {found['confidence']:.0%} interval | needed | |",
@@ -96,11 +96,12 @@ def show_changes(before: Numbers, now: Numbers) -> None:
     rows = [
         {
             "metric": name,
-            "this run": f"{value:.4f}",
+            "this run": f"{value:.4g}",
             "last run": _told(before.get(name), value),
             "champion": _told(champion.get(name), value),
         }
         for name, value in now.items()
+        if not name.endswith((".low", ".high"))  # bounds of intervals
     ]
     create_table_artifact(
         rows, key="metrics", description="Metrics, and how they differ from the last run's and the champion's."
@@ -152,4 +153,4 @@ def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
 
 
 def _told(before: float | None, now: float) -> str:
-    return "" if before is None else f"{before:.4f} ({now - before:+.4f})"
+    return "" if before is None else f"{before:.4g} ({now - before:+.2g})"

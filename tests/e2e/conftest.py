@@ -5,10 +5,13 @@ import pty
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import termios
 import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +31,7 @@ PARTS = (
 )
 CLASSES = ("Trouser", "Bag", "Ankle boot")  # easily told apart
 EACH = 100  # images
+PATIENCE = 240  # seconds
 MADE_SMALL = {
     "data.source": "folder",
     "data.fractions": {"val": 0.1, "gate": 0.3, "test": 0.1},
@@ -161,6 +165,108 @@ class Project:
         return Project(folder)
 
 
+def _free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def _wait(until, patience=PATIENCE):
+    """Wait for something to be true, and return it."""
+    deadline = time.monotonic() + patience
+    while not (found := until()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
+
+
+def _client():
+    from prefect.client.orchestration import get_client
+
+    return get_client(sync_client=True)
+
+
+class Night:
+    """`make ui` in a project, and what a person does in the UI, by the requests that the UI makes."""
+
+    def __init__(self, project):
+        self.project = project
+        self.ports = {name: _free_port() for name in ("prefect", "mlflow", "optuna")}
+        self.mlflow = f"http://127.0.0.1:{self.ports['mlflow']}"
+        self.said = project.folder / ".fct/said.txt"
+        self.command = [sys.executable, "-m", "pipelines.ui"]
+        for name, port in self.ports.items():
+            self.command += [f"--{name}-port", str(port)]
+
+    @contextmanager
+    def open(self):
+        """Start everything, wait until it is up, and stop it with Ctrl-C."""
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        self.said.parent.mkdir(exist_ok=True)
+        with self.said.open("w") as said:
+            process = subprocess.Popen(
+                self.command,
+                cwd=self.project.folder,
+                env=self.project.environment,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+            )
+        try:
+            _wait(lambda: process.poll() is not None or "Ctrl-C" in self.said.read_text())
+            assert process.poll() is None, self.said.read_text()
+            with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{self.ports['prefect']}/api"}):
+                yield
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+
+    def start(self, deployment, **parameters):
+        """Start a run, now."""
+        with _client() as client:
+            found = client.read_deployment_by_name(deployment)
+            return client.create_flow_run_from_deployment(found.id, parameters=parameters).id
+
+    def start_as_scheduled(self, deployment):
+        """Start a run as the scheduler would: with the schedule's parameters, late by nothing."""
+        with _client() as client:
+            found = client.read_deployment_by_name(deployment)
+            [schedule] = found.schedules
+            assert schedule.active
+            from prefect.states import Scheduled
+
+            now = Scheduled(scheduled_time=datetime.now(UTC))
+            made = client.create_flow_run_from_deployment(found.id, parameters=schedule.parameters, state=now)
+            return made.id
+
+    def state(self, run):
+        with _client() as client:
+            return client.read_flow_run(run).state
+
+    def finish(self, run):
+        """Wait for a run to end, and return its state."""
+        return _wait(lambda: (state := self.state(run)).is_final() and state)
+
+    def runs(self, flow):
+        """Return the runs of a flow, newest first."""
+        asked = {"flows": {"name": {"any_": [flow]}}, "sort": "EXPECTED_START_TIME_DESC"}
+        with _client() as client:
+            return client.request("POST", "/flow_runs/filter", json=asked).json()
+
+    def artifact(self, key):
+        """Return what the UI shows under a key: the latest data."""
+        return self.latest(key)["data"]
+
+    def latest(self, key):
+        asked = {"artifacts": {"key": {"any_": [key]}}}
+        with _client() as client:
+            return client.request("POST", "/artifacts/latest/filter", json=asked).json()[0]
+
+    def fct(self, *arguments):
+        return self.project.run("fct", *arguments, MLFLOW_TRACKING_URI=self.mlflow)
+
+
 def _available(terminal):
     shown = b""
     try:
@@ -277,6 +383,18 @@ def stand(prefect, monkeypatch):  # noqa: ARG001 flows need it
         return project
 
     return go
+
+
+@pytest.fixture(scope="session")
+def nights():
+    """Return what opens the night shift of a project."""
+    return Night
+
+
+@pytest.fixture(scope="session")
+def wait():
+    """Return a function that waits for something to be true and returns it."""
+    return _wait
 
 
 @pytest.fixture

@@ -1,113 +1,18 @@
 """The night shift as a user has it: servers, schedules, cancellation, and one story from new images to a rollback."""
 
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
-from contextlib import contextmanager
-from datetime import UTC, datetime
 
 import numpy as np
 import psutil
 import pytest
 from PIL import Image
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Cancelling, Scheduled
+from prefect.states import Cancelling
 
 pytestmark = pytest.mark.e2e
-PATIENCE = 240  # seconds
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def wait(until, patience=PATIENCE):
-    """Wait for something to be true, and return it."""
-    deadline = time.monotonic() + patience
-    while not (found := until()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return found
-
-
-class Night:
-    """`make ui` in a project, and what a person does in the UI, by the requests that the UI makes."""
-
-    def __init__(self, project):
-        self.project = project
-        self.ports = {name: free_port() for name in ("prefect", "mlflow", "optuna")}
-        self.mlflow = f"http://127.0.0.1:{self.ports['mlflow']}"
-        self.said = project.folder / ".fct/said.txt"
-        self.command = [sys.executable, "-m", "pipelines.ui"]
-        for name, port in self.ports.items():
-            self.command += [f"--{name}-port", str(port)]
-
-    @contextmanager
-    def open(self):
-        """Start everything, wait until it is up, and stop it with Ctrl-C."""
-        self.said.parent.mkdir(exist_ok=True)
-        with self.said.open("w") as said:
-            process = subprocess.Popen(
-                self.command,
-                cwd=self.project.folder,
-                env=self.project.environment,
-                stdout=said,
-                stderr=said,
-                start_new_session=True,
-            )
-        try:
-            wait(lambda: process.poll() is not None or "Ctrl-C" in self.said.read_text())
-            assert process.poll() is None, self.said.read_text()
-            with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{self.ports['prefect']}/api"}):
-                yield
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(60)
-
-    def start(self, deployment, **parameters):
-        """Start a run, now."""
-        with get_client(sync_client=True) as client:
-            found = client.read_deployment_by_name(deployment)
-            return client.create_flow_run_from_deployment(found.id, parameters=parameters).id
-
-    def start_as_scheduled(self, deployment):
-        """Start a run as the scheduler would: with the schedule's parameters, late by nothing."""
-        with get_client(sync_client=True) as client:
-            found = client.read_deployment_by_name(deployment)
-            [schedule] = found.schedules
-            assert schedule.active
-            now = Scheduled(scheduled_time=datetime.now(UTC))
-            made = client.create_flow_run_from_deployment(found.id, parameters=schedule.parameters, state=now)
-            return made.id
-
-    def state(self, run):
-        with get_client(sync_client=True) as client:
-            return client.read_flow_run(run).state
-
-    def finish(self, run):
-        """Wait for a run to end, and return its state."""
-        return wait(lambda: (state := self.state(run)).is_final() and state)
-
-    def runs(self, flow):
-        """Return the runs of a flow, newest first."""
-        asked = {"flows": {"name": {"any_": [flow]}}, "sort": "EXPECTED_START_TIME_DESC"}
-        with get_client(sync_client=True) as client:
-            return client.request("POST", "/flow_runs/filter", json=asked).json()
-
-    def artifact(self, key):
-        asked = {"artifacts": {"key": {"any_": [key]}}}
-        with get_client(sync_client=True) as client:
-            return client.request("POST", "/artifacts/latest/filter", json=asked).json()[0]["data"]
-
-    def fct(self, *arguments):
-        return self.project.run("fct", *arguments, MLFLOW_TRACKING_URI=self.mlflow)
 
 
 def at_work(folder):
@@ -132,9 +37,9 @@ def endless(finished, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def night(endless):
+def night(endless, nights):
     """Run all servers of one project for the tests of this module that leave them as they are."""
-    night = Night(endless)
+    night = nights(endless)
     with night.open():
         yield night
 
@@ -145,7 +50,7 @@ def is_training(project):
     return busy and busy[0].cpu_times().user > 8  # seconds, most of them imports
 
 
-def test_cancelling_ends_the_training_and_frees_everything(night, endless, tracked):
+def test_cancelling_ends_the_training_and_frees_everything(night, endless, tracked, wait):
     """Within ten seconds no process is left, DVC's locks are free, and MLflow says KILLED; nothing half-made stays."""
     run = night.start("reproduce/nightly")
     wait(lambda: is_training(endless))
@@ -164,10 +69,10 @@ def test_cancelling_ends_the_training_and_frees_everything(night, endless, track
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_the_servers_ends_the_run_at_work_first(endless, tmp_path, tracked):
+def test_ctrl_c_in_the_servers_ends_the_run_at_work_first(endless, nights, tmp_path, tracked, wait):
     """Whoever closes the terminal leaves no training on the GPU, and no run that says RUNNING for ever."""
     project = endless.copy(tmp_path / "another")
-    night = Night(project)
+    night = nights(project)
     with night.open():
         night.start("reproduce/nightly")
         wait(lambda: is_training(project))
@@ -240,9 +145,9 @@ def users(fresh):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_story(users):
+def test_the_story(users, nights):
     """A folder of JPEGs, a nightly schedule, new images, a promotion, a refusal, and in the morning a rollback."""
-    night = Night(users)
+    night = nights(users)
     begun = time.monotonic()
     with night.open():
         # The first night: everything runs, and what passes is promoted.

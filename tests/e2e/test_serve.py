@@ -1,0 +1,106 @@
+"""The deployments: what is served, how runs queue, what is tried again."""
+
+import fcntl
+import re
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.states import Running
+
+from pipelines import serve, stage
+from pipelines.flows import reproduce
+from pipelines.process import Commands, Ended
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def deployments(finished, stand):
+    stand(finished)
+    return {f"{each.flow_name}/{each.name}": each for each in serve.deployments()}
+
+
+def test_every_flow_is_deployed_and_explains_itself(deployments):
+    """Names, a description, and a sentence for each parameter of the form."""
+    assert set(deployments) == {
+        *("reproduce/nightly", "search/more-trials", "promote/by-hand", "rollback/by-hand", "intake/inbox"),
+    }
+    for each in deployments.values():
+        assert len(each.description) > 40
+        for parameter in each._parameter_openapi_schema.properties.values():
+            assert re.search(r"\w+\.$", parameter["description"]), parameter
+
+
+def test_the_nightly_run_has_its_schedule_and_promotes(deployments):
+    """The cron of params.yaml starts a run that promotes; one that a person starts does not, unless told."""
+    [schedule] = deployments["reproduce/nightly"].schedules
+    assert (schedule.schedule.cron, schedule.schedule.timezone) == ("0 2 * * *", "UTC")
+    assert schedule.parameters == {"promote": True}
+    assert deployments["reproduce/nightly"].parameters == {}
+    assert not deployments["intake/inbox"].schedules  # null in params.yaml
+
+
+def test_overlapping_runs_queue(deployments):
+    """Of each flow one run is let in, and none is dropped."""
+    for each in deployments.values():
+        assert each.concurrency_limit == 1
+        assert each.concurrency_options.collision_strategy.value == "ENQUEUE"
+
+
+def test_a_run_whose_process_was_killed_does_not_block_the_queue(deployments, prefect):  # noqa: ARG001
+    """What says RUNNING where nothing runs is closed before the next runs are let in."""
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(reproduce, state=Running())
+        serve.bury()
+        assert client.read_flow_run(run.id).state.type.value == "CRASHED"
+
+
+def test_a_run_waits_for_another_one_of_the_project(copy, stand):
+    """Runs of different flows share files: one works, the other says that it waits."""
+    from threading import Timer
+
+    stand(copy)
+    with (copy.folder / ".fct/running.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        Timer(3, lambda: fcntl.flock(lock, fcntl.LOCK_UN)).start()
+        state = reproduce(targets=["data"], return_state=True)
+    assert state.is_completed()
+
+
+class Scripted(Commands):
+    """Commands that end as told, one after the other."""
+
+    def __init__(self, *ends):
+        super().__init__({}, 1)
+        self.ends = list(ends)
+
+    def run(self, command, say):
+        say(" ".join(command))
+        return self.ends.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected", "left"),
+    [
+        ([Ended(255, ("ERROR: 'x' is busy, it is being blocked by:",)), Ended(0, ())], "Completed", 0),
+        ([Ended(255, ("ERROR: failed to run: x, exited with 1",)), Ended(0, ())], "Failed", 1),
+    ],
+)
+def test_only_a_temporary_failure_is_tried_again(copy, stand, monkeypatch, ends, expected, left):
+    """A lost race for a lock is run again by itself; a training that diverged is not."""
+    stand(copy)
+    monkeypatch.setattr(stage, "DELAYS", [0.1])
+    commands = Scripted(*ends)
+
+    copy.append("fct/stages/gate.py", "\n")  # stale
+    states = []
+
+    @flow
+    def alone():
+        future = stage.stage_task("gate", commands).submit(is_cached=False)
+        future.wait()
+        states.append(future.state.name)
+
+    alone()
+    assert (states, len(commands.ends)) == ([expected], left)
