@@ -7,6 +7,7 @@ It starts from the last commit, holds the data by links into the same DVC cache,
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -17,7 +18,6 @@ from pathlib import Path
 from fct.core.errors import FctError
 from fct.core.params import PARAMS
 from fct.tracking import git
-from fct.tracking.lock import LOCK
 from fct.tracking.server import DEFAULT_URI
 
 CLONES = Path(".fct/clones")
@@ -45,11 +45,12 @@ class Clone:
 
 
 @contextmanager
-def clone(name: str, params: str, why: str) -> Iterator[Clone]:
+def clone(run: str, name: str, params: str, why: str) -> Iterator[Clone]:
     """Make a clone with this params.yaml, committed on a branch of its own, and stand in it; remove it at the end.
 
     Args:
-        name: Of the run; the branch is fct/<name>.
+        run: The id of the run.
+        name: What people call it; the branch is fct/<name>, as far as git can have it.
         params: The text of its params.yaml.
         why: The commit's message.
 
@@ -60,15 +61,15 @@ def clone(name: str, params: str, why: str) -> Iterator[Clone]:
     if tree.commit is None:
         raise FctError("this is not a git repository with a commit. A run with overrides starts from a commit.")
     _forget_dead()
-    folder = (CLONES / name).absolute()
+    folder = (CLONES / run).absolute()
+    folder.mkdir(parents=True)
     try:
-        folder.mkdir(parents=True)
         (folder / OWNER).write_text(str(os.getpid()))
         place = folder / "tree"
         _run("git", "clone", "--quiet", "--shared", str(home), str(place))
         with chdir(place), _tracked_at(home):
             _furnish(home)
-            made = Clone(home, f"fct/{name}", tree.commit, tree.changed)
+            made = Clone(home, _branch(name, run), tree.commit, tree.changed)
             PARAMS.write_text(params)
             git.commit([PARAMS.as_posix()], why)
             made.publish()  # the commit that MLflow names, whatever becomes of the run
@@ -81,7 +82,7 @@ def clone(name: str, params: str, why: str) -> Iterator[Clone]:
 def _tracked_at(home: Path) -> Iterator[None]:
     """Track to the user's own database, unless the environment names a server."""
     given = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = given or DEFAULT_URI.replace("sqlite:///", f"sqlite:///{home}/")
+    os.environ[VARIABLE] = re.sub(r"^sqlite:///(?!/)", f"sqlite:///{home}/", given or DEFAULT_URI)
     try:
         yield
     finally:
@@ -89,6 +90,13 @@ def _tracked_at(home: Path) -> Iterator[None]:
             del os.environ[VARIABLE]
         else:
             os.environ[VARIABLE] = given
+
+
+def _branch(name: str, run: str) -> str:
+    """Return a branch that git can have and the clone's origin lacks."""
+    branch = "fct/" + (re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "run")
+    taken = _run("git", "branch", "--remotes", "--list", f"origin/{branch}").strip()
+    return f"{branch}-{run[:8]}" if taken else branch
 
 
 def _furnish(home: Path) -> None:
@@ -100,11 +108,13 @@ def _furnish(home: Path) -> None:
         shutil.copy(home / local, local)
     cache = _run("dvc", "cache", "dir", cwd=home).strip()
     _run("dvc", "config", "--local", "cache.dir", str((home / cache).resolve()))
-    if (home / LOCK).exists():
-        shutil.copy(home / LOCK, LOCK)  # what is made already, whether it was committed or not
-    subprocess.run(
-        ["dvc", "checkout", "--quiet"], capture_output=True, check=False
-    )  # what the cache lacks is made anew
+    with chdir(home):
+        made = git.made()
+    for path in map(Path, made):  # what is made already, whether it was committed or not
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(home / path, path)
+    # What the cache lacks is made anew.
+    subprocess.run(["dvc", "checkout", "--quiet"], capture_output=True, check=False)
 
 
 def _forget_dead() -> None:

@@ -6,7 +6,7 @@ through DVC, promotions through the command `fct`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ from pydantic import Field, PositiveInt
 
 from fct import tracking
 from fct.core import params
+from fct.core.errors import FctError
 from fct.core.params import Section
 from pipelines import graph, report
 from pipelines.clone import Clone, clone
@@ -29,6 +30,7 @@ from pipelines.stage import CACHED, stage_task
 from pipelines.turns import RUNNING, held
 
 BEST = Path("search/best.yaml")
+GATE = "gate"  # the stage that writes the verdict
 
 Targets = Annotated[list[str], Field(examples=[["train"]])]
 Overrides = Annotated[dict[str, Any], Field(examples=[{"train.epochs": 5, "method.weight": 1.0}])]
@@ -126,21 +128,25 @@ def _reproduce(
 ) -> State[Any]:
     """Bring the stages of the current folder up to date, then show what came of it."""
     stages, before = graph.plan(targets), report.numbers()
+    if promote and GATE not in stages:
+        raise FctError(f"promote: the targets {', '.join(targets)} leave out {GATE}, whose verdict decides it.")
     states = _run(stages, commands)
-    report.show_stages(states)
+    _show(report.show_stages, states)
     if not all(state.is_completed() for state in states.values()):
-        return Failed(message="\n".join(str(state.message) for state in states.values() if state.is_failed()))
-    report.show_links(_id())
-    report.show_changes(before, report.numbers())
+        ended_ill = [state for state in states.values() if state.is_failed() or state.is_crashed()]
+        return Failed(message="\n".join(str(state.message) for state in ended_ill))
     if made:
         made.keep(f"Reproduce {', '.join(targets) or 'the pipeline'}")
-        report.show_branch(made)
+        _show(report.show_branch, made)
+    _show(report.show_links, _id())
+    _show(report.show_changes, before, report.numbers())
     ran = sum(state.name != CACHED for state in states.values())
     done = f"{ran} of {len(stages)} stages ran, the others were up to date"
-    if "gate" not in stages:
+    if GATE not in stages:
         return Completed(message=done)
-    verdict = report.show_verdict()
-    report.show_curve()
+    verdict = report.verdict()
+    _show(report.show_verdict, verdict)
+    _show(report.show_curve)
     if verdict["verdict"] != "PASS":
         missed = [check["name"] for check in verdict["checks"] if not check["passed"]]
         kept = "; nothing is promoted, the champion stays" if promote else ""
@@ -155,7 +161,7 @@ def _reproduce(
 
 def _run(stages: Mapping[str, Sequence[str]], commands: Commands) -> dict[str, State[float]]:
     """Run each stage as a task, after those that it needs; return how each ended."""
-    stale = graph.stale(list(stages))
+    stale = graph.stale(list(stages), get_run_logger().info)
     cached: set[str] = set()  # neither they nor what they need is stale
     futures: dict[str, PrefectFuture[Any]] = {}
     for stage, needs in stages.items():
@@ -168,10 +174,18 @@ def _run(stages: Mapping[str, Sequence[str]], commands: Commands) -> dict[str, S
     return {stage: future.state for stage, future in futures.items()}
 
 
+def _show(artifact: Callable[..., None], *given: object) -> None:
+    """Show something in the UI; that it cannot be shown spoils no run."""
+    try:
+        artifact(*given)
+    except Exception as error:  # noqa: BLE001 whatever Prefect's or MLflow's server may answer
+        get_run_logger().warning("%s: %s", artifact.__name__, error)
+
+
 def _fct(commands: Commands, *arguments: str) -> State[Any]:
     """Run a command of `fct`; show what it says, and who is what afterwards."""
     ended = commands.run(["fct", *arguments], get_run_logger().info)
-    report.show_registry()
+    _show(report.show_registry)
     said = "\n".join(ended.tail)
     return Completed(message=said) if ended.status == 0 else Failed(message=said.removeprefix("error: "))
 
@@ -198,13 +212,11 @@ def _commands() -> Iterator[Commands]:
 @contextmanager
 def _cloned(overrides: Mapping[str, Any], why: str) -> Iterator[Clone]:
     text = changed(overrides)
-    with clone(str(runtime.flow_run.name), text, why) as made:
-        if made.left_out:
-            get_run_logger().warning(
-                "The run starts from the commit %s, which lacks your changes in %s",
-                made.commit[:10],
-                ", ".join(made.left_out),
-            )
+    data = graph.stale([stage for stage in graph.plan() if stage.endswith(".dvc")], get_run_logger().info)
+    with clone(_id(), str(runtime.flow_run.name), text, why) as made:
+        if lacks := [*made.left_out, *sorted(data)]:
+            said = "The run starts from the commit %s, which lacks your changes in %s"
+            get_run_logger().warning(said, made.commit[:10], ", ".join(lacks))
         yield made
 
 

@@ -6,10 +6,11 @@ is in one of the places or in both.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -58,6 +59,7 @@ def sort(inbox: Path, images: Path, quarantine: Path, *, channels: int, settle: 
     Raises:
         FctError: there is no inbox or no folder of images.
     """
+    _check_apart({"intake.inbox": inbox, "intake.quarantine": quarantine, "data.folder.path": images})
     for folder, key in ((inbox, "intake.inbox"), (images, "data.folder.path")):
         if not folder.is_dir():
             raise FctError(
@@ -76,6 +78,12 @@ def sort(inbox: Path, images: Path, quarantine: Path, *, channels: int, settle: 
             place = _move(inbox / path, images / path)
             taken.append(Arrival(place.relative_to(images).as_posix(), found))
     return Sorted(tuple(taken), tuple(refused), len(files) - len(ready))
+
+
+def _check_apart(folders: Mapping[str, Path]) -> None:
+    for (key, one), (other_key, other) in itertools.permutations(folders.items(), 2):
+        if one.resolve().is_relative_to(other.resolve()):
+            raise FctError(f"params.yaml: {key} ({one}) lies in {other_key} ({other}). Choose folders that are apart.")
 
 
 def _is_at_rest(path: Path, settle: float) -> bool:
@@ -115,6 +123,8 @@ def _misplaced(inbox: Path, path: Path, images: Path) -> Problem | None:
         return Problem(name, LINK, "copy the file itself")
     if not group.is_dir():
         return Problem(name, "an unknown class", f"make the folder {group} to begin one")
+    if not file.is_file():
+        return Problem(name, "not a file", "a pipe, a socket or a device; remove it")
     if file.stat().st_size > LARGEST_FILE:
         return Problem(name, "too large a file", f"{file.stat().st_size:,} bytes")
     return None
@@ -148,14 +158,14 @@ def _reject(source: Path, target: Path, problem: Problem) -> None:
 def _move(source: Path, target: Path) -> Path:
     """Move a file to `target`, or beside it where another file has that name; return where it is."""
     place = _free(source, target)
-    if source.is_symlink():
-        source.rename(place)
-        return place
     try:
-        os.link(source, place)
+        os.link(source, place, follow_symlinks=False)
     except OSError:  # another file system, or one without links
         copy = place.with_name(f".{place.name}.incoming")
-        shutil.copy2(source, copy)
+        if source.is_file() and not source.is_symlink():
+            shutil.copy2(source, copy)
+        else:
+            copy.write_text(f"{source} was no file of its own\n")
         copy.rename(place)
     source.unlink()
     return place

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from prefect import State, flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed
 
 from fct.cache.params import CacheParams
@@ -56,31 +57,42 @@ def intake(*, run: bool = True) -> State[Any]:
     with turn():
         place = read.intake
         found = inbox.sort(place.inbox, images, place.quarantine, channels=folder.channels, settle=place.settle)
+        for problem in found.refused:
+            get_run_logger().warning("to %s: %s", place.quarantine, problem)
+        _show(found, read)
         versioned = _new_version(images, f"Add {len(found.taken)} images")
-    for problem in found.refused:
-        get_run_logger().warning("to %s: %s", place.quarantine, problem)
-    _show(found, read)
     said = f"{len(found.taken)} taken, {len(found.refused)} to {place.quarantine}, {found.waiting} still arriving"
     outside = _outside(found, read.cache.qualities)
     if outside:
         said += f"; ATTENTION: {outside}"
         get_run_logger().warning(outside)
     if run and (found.taken or versioned):
-        started = run_deployment(NIGHTLY, parameters={"promote": True, "why": said}, timeout=0, as_subflow=False)
-        assert isinstance(started, FlowRun)  # not a coroutine: this is no event loop
+        started = _start(said)
         said += f"; started {started.name}"
     return Completed(name="OutsideTrainedQualities" if outside else "Completed", message=said)
 
 
+def _start(why: str) -> FlowRun:
+    try:
+        started = run_deployment(NIGHTLY, parameters={"promote": True, "why": why}, timeout=0, as_subflow=False)
+    except ObjectNotFound:
+        raise FctError(f"{NIGHTLY} is not deployed here; the images are in. Start it by hand, or `make ui`.") from None
+    assert isinstance(started, FlowRun)  # not a coroutine: this is no event loop
+    return started
+
+
 def _new_version(images: Path, why: str) -> list[str]:
-    """Let DVC and git hold what is in the images now; return the .dvc files that changed.
+    """Let DVC and git hold what is in the images now; return the .dvc files that changed since the last commit.
 
     Images that are not under `dvc add` are a dependency as they are; there is nothing to do.
     """
-    held = [stage for stage in graph.plan() if stage.endswith(".dvc") and Path(stage).is_relative_to(images.parent)]
-    changed = sorted(graph.stale([stage for stage in held if Path(stage).with_suffix("").is_relative_to(images)]))
+    place = Path(os.path.relpath(images))
+    held = [stage for stage in graph.plan() if stage.endswith(".dvc")]
+    held = [stage for stage in held if Path(stage.removesuffix(".dvc")).is_relative_to(place)]
+    if stale := graph.stale(held, get_run_logger().info):
+        _dvc("add", "--quiet", *sorted(stage.removesuffix(".dvc") for stage in stale))
+    changed = sorted(stale | (set(held) & set(git.tree().changed)))  # an intake that was killed left some behind
     if changed:
-        _dvc("add", "--quiet", *(stage.removesuffix(".dvc") for stage in changed))
         git.commit(changed, why)
     return changed
 
@@ -104,15 +116,19 @@ def _outside(found: inbox.Sorted, trained: Sequence[int]) -> str:
 
 def _show(found: inbox.Sorted, read: Read) -> None:
     trained = read.cache.qualities
-    counts = Counter(image.quality if image.quality == LOSSLESS else image.quality // 10 * 10 for image in found.taken)
+    buckets: dict[int, list[int]] = {}  # by their lowest quality
+    for image in found.taken:
+        low = image.quality if image.quality == LOSSLESS else image.quality // 10 * 10
+        buckets.setdefault(low, []).append(image.quality)
+    most = max(map(len, buckets.values()), default=1)
     rows = [
         {
             "JPEG quality": "100 or lossless" if low == LOSSLESS else f"{low} to {low + 9}",
-            "new images": count,
-            "": "█" * max(1, round(40 * count / max(counts.values()))),
-            "trained": "yes" if low + 9 >= min(trained) else "NO: below every trained quality",
+            "new images": len(qualities),
+            "": "█" * max(1, round(40 * len(qualities) / most)),
+            "trained": "NO: below every trained quality" if min(qualities) < min(trained) else "yes",
         }
-        for low, count in sorted(counts.items())
+        for low, qualities in sorted(buckets.items())
     ]
     if rows:
         create_table_artifact(rows, key="inbox-qualities", description="JPEG qualities of the new images.")

@@ -91,6 +91,7 @@ def changed(overrides: Mapping[str, Any], path: Path = PARAMS) -> str:
     Raises:
         FctError: a key is not there or a value is impossible; the message names the key.
     """
+    load(Params, path)  # says what is wrong without any override
     yaml = YAML()  # round trip: keeps comments
     yaml.preserve_quotes, yaml.width = True, 4096  # columns: breaks no line
     yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))

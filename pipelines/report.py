@@ -20,7 +20,7 @@ from fct.cli import shown
 from fct.registry import status
 from fct.tracking.lock import LOCK, checksums
 from fct.tracking.pipeline import named
-from fct.tracking.server import connect
+from fct.tracking.server import connect, readable
 from pipelines.clone import Clone
 from pipelines.stage import CACHED
 
@@ -33,7 +33,7 @@ Numbers = Mapping[str, float]
 
 def numbers() -> dict[str, float]:
     """Return every number of the metrics files by `file.key`, and of the verdict the value of each check."""
-    found = {f"gate.{check['name']}": check["value"] for check in _verdict().get("checks", ())}
+    found = {f"gate.{check['name']}": check["value"] for check in verdict().get("checks", ())}
     for path in sorted(METRICS.glob("*.json")):
         if path != VERDICT:
             found |= {f"{path.stem}.{key}": value for key, value in _leaves(json.loads(path.read_text()))}
@@ -46,9 +46,8 @@ def show_stages(states: Mapping[str, State[float]]) -> None:
     create_table_artifact(rows, key="stages", description="What each stage did: ran, or was up to date (cached).")
 
 
-def show_verdict() -> dict[str, Any]:
-    """Show the verdict with every check, and return it."""
-    found = _verdict()
+def show_verdict(found: Mapping[str, Any]) -> None:
+    """Show the verdict with every check."""
     lines = [
         f"# {found['verdict']}",
         f"On {found['split']['images']:,} images of the gate split; model `{found['model_sha256'][:12]}`.",
@@ -62,7 +61,6 @@ def show_verdict() -> dict[str, Any]:
         word = "passed" if check["passed"] else "**failed**"
         lines.append(f"| {check['name']} | {check['value']:.4g} | {interval} | {needed} | {word} |")
     create_markdown_artifact("\n".join(lines), key="verdict", description="The gate's verdict and its checks.")
-    return found
 
 
 def show_registry() -> None:
@@ -112,7 +110,9 @@ def show_links(pipeline: str) -> None:
     """Show where else the run is on record: MLflow's run, DVC's checksums."""
     server = connect()
     if server.uri.startswith("http"):
-        for run in named(server, pipeline):
+        with readable(server.uri):
+            found = named(server, pipeline)
+        for run in found:
             link = f"{server.uri}/#/experiments/{server.experiment}/runs/{run.info.run_id}"
             create_link_artifact(
                 link, link_text="the run in MLflow", key="mlflow", description="Curves, params, plots."
@@ -121,7 +121,7 @@ def show_links(pipeline: str) -> None:
     create_table_artifact(rows, key="dvc", description="DVC's checksum of every out.")
 
 
-def _verdict() -> dict[str, Any]:
+def verdict() -> dict[str, Any]:
     """Return the gate's verdict; nothing where there is none yet."""
     found: dict[str, Any] = json.loads(VERDICT.read_text()) if VERDICT.exists() else {}
     return found
@@ -141,7 +141,8 @@ def _outcome(state: State[float]) -> str:
 
 
 def _seconds(state: State[float]) -> str:
-    return f"{state.result(raise_on_failure=False):.1f}" if state.is_final() else ""
+    result = state.result(raise_on_failure=False) if state.is_final() else None
+    return f"{result:.1f}" if isinstance(result, float) else ""
 
 
 def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, float]]:

@@ -11,14 +11,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
 from prefect.states import Cancelled, Completed, Failed
 
-from fct.core.errors import TRY_AGAIN
+from fct.core.errors import TRY_AGAIN, FctError
 from pipelines import graph
 from pipelines.process import Commands, Ended, StoppedError
 
 CACHED = "Cached"  # the state of a stage that DVC has already
 TEMPORARY = "TemporaryFailure"  # the state of one that may well succeed later
 DELAYS = [5.0, 30.0, 120.0]  # seconds before each new try
-BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")  # DVC's words: another process was faster
 
 
 def is_temporary(ended: Ended) -> bool:
@@ -28,7 +27,7 @@ def is_temporary(ended: Ended) -> bool:
     """
     said = "\n".join(ended.tail)
     statuses = re.findall(r"exited with (-?\d+)", said)  # DVC's words for the stage's own status
-    return str(TRY_AGAIN) in statuses or any(words in said for words in BUSY)
+    return str(TRY_AGAIN) in statuses or graph.is_busy(said)
 
 
 def _is_temporary(_task: Task[..., object], _run: TaskRun, state: State[object]) -> bool:
@@ -53,12 +52,14 @@ def stage_task(stage: str, commands: Commands) -> Task[[bool], State[float]]:
     )
     def reproduce_stage(is_cached: bool) -> State[float]:  # noqa: FBT001 Prefect's call
         start = time.perf_counter()
-        if is_cached or stage not in graph.stale([stage]):
-            return Completed(name=CACHED, message=f"{stage} is up to date", data=0.0)
         try:
+            if is_cached or stage not in graph.stale([stage], get_run_logger().info):
+                return Completed(name=CACHED, message=f"{stage} is up to date", data=0.0)
             ended = commands.run(command(stage), get_run_logger().info)
         except StoppedError as error:
             return Cancelled(message=str(error))
+        except (FctError, OSError) as error:  # a damaged dvc.lock, no DVC on PATH
+            return Failed(message=f"{stage} failed: {error}")
         seconds = time.perf_counter() - start
         if ended.status == 0:
             return Completed(message=f"{stage} ran for {seconds:.1f} s", data=seconds)

@@ -8,6 +8,7 @@ deployments, all on loopback. What runs already is used as it is. Logs lie in .f
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -17,10 +18,11 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
@@ -55,7 +57,7 @@ class Service:
     address: str  # where a browser finds it
     health: str  # a URL that answers once it is up
     mark: str  # in that answer: tells it from another program on the same port
-    lock: Path | None = None  # held while it runs, where the answer is another program's
+    lock: Path  # held while it runs for this project, by itself
 
     @property
     def log(self) -> Path:
@@ -64,7 +66,7 @@ class Service:
 
     def is_up(self) -> bool:
         """Tell whether it answers."""
-        if self.lock and not is_held(self.lock):
+        if not is_held(self.lock):
             return False
         try:
             with urllib.request.urlopen(self.health, timeout=5) as answer:  # noqa: S310 a URL of ours
@@ -87,7 +89,7 @@ def services(*, prefect: int, mlflow: int, optuna: int) -> list[Service]:
             command=(sys.executable, "-m", "pipelines.serve"),
             address=f"http://{HOST}:{prefect}/deployments",
             health=f"{api}/deployments/name/reproduce/nightly",
-            mark='"paused":false',
+            mark='"name":"nightly"',
             lock=SERVING,
         ),
     ]
@@ -95,7 +97,8 @@ def services(*, prefect: int, mlflow: int, optuna: int) -> list[Service]:
 
 def _server(name: str, port: int, health: str, mark: str, *command: str) -> Service:
     address = f"http://{HOST}:{port}"
-    return Service(name, (*command, "--host", HOST, "--port", str(port)), address, address + health, mark)
+    lock = LOGS / f"{name}-{port}.lock"
+    return Service(name, (*command, "--host", HOST, "--port", str(port)), address, address + health, mark, lock)
 
 
 @contextmanager
@@ -137,19 +140,24 @@ def _check_port(service: Service) -> None:
                 probe.bind((HOST, port))
         except OSError as error:
             raise FctError(
-                f"{service.name} cannot have the port {port}: {error.strerror}. "
+                f"{service.name} cannot have the port {port}: {error.strerror}, by something else than this project. "
                 f"Choose another, such as `make ui ARGS='--{service.name}-port {(port or 0) + 1}'`."
             ) from None
 
 
 def _start(service: Service, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    with service.log.open("wb") as log:
+    # A server holds its lock by an open file that it knows nothing of; the deployments take theirs themselves.
+    with service.log.open("wb") as log, ExitStack() as stack:
+        mine = stack.enter_context(service.lock.open("w")) if service.lock != SERVING else None
+        if mine:
+            fcntl.flock(mine, fcntl.LOCK_EX)
         return subprocess.Popen(
             service.command,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            pass_fds=[mine.fileno()] if mine else [],
             start_new_session=True,  # Ctrl-C is for this program, which ends them in order
         )
 
@@ -175,18 +183,25 @@ def _watch(wanted: Sequence[Service], started: Mapping[str, subprocess.Popen[byt
         time.sleep(1)
 
 
+def _on_request(handler: Any) -> None:
+    """Let Ctrl-C, a request to end and a closed terminal have the same answer."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, handler)
+
+
 @click.command()
 @click.option("--prefect-port", default=PORTS["prefect"], show_default=True, help="Runs, schedules, artifacts.")
 @click.option("--mlflow-port", default=PORTS["mlflow"], show_default=True, help="Curves, params, registered models.")
 @click.option("--optuna-port", default=PORTS["optuna"], show_default=True, help="Trials of the search.")
 def main(*, prefect_port: int, mlflow_port: int, optuna_port: int) -> None:
     """Start Prefect, MLflow, optuna-dashboard and the deployments on this machine, until Ctrl-C."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)  # both end it in order
+    _on_request(signal.default_int_handler)
     *servers, deployments = services(prefect=prefect_port, mlflow=mlflow_port, optuna=optuna_port)
     environment = SETTINGS | {
         "PREFECT_HOME": str(HOME.absolute()),
         "PREFECT_API_URL": f"{servers[0].address}/api",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": servers[0].address,  # no other page in the browser may start runs
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PREFECT_UI_URL": servers[0].address,
         "MLFLOW_TRACKING_URI": servers[1].address,
     }
@@ -203,6 +218,7 @@ def main(*, prefect_port: int, mlflow_port: int, optuna_port: int) -> None:
                 try:
                     _watch([*servers, deployments], started)
                 finally:
+                    _on_request(signal.SIG_IGN)  # what follows takes seconds, and is to come to its end
                     for process in last.values():
                         end_children(process.pid, grace=2 * GRACE)  # flow runs; each has a stage to end first
         except KeyboardInterrupt:

@@ -48,17 +48,22 @@ def tree() -> Tree:
 
 
 def commit_outs(message: str) -> None:
-    """Commit dvc.lock and the outs that git holds (metrics, plots), and nothing else of what has changed.
+    """Commit dvc.lock, the outs that git holds and .dvc files that changed with the data, and nothing else.
 
     Raises:
         FctError: git refused; its own words say why.
     """
-    made = [path for path in ("dvc.lock", *_outs(Path("dvc.yaml"))) if Path(path).exists()]
-    commit([path for path in made if run("check-ignore", path) is None], message)
+    commit([*made(), *(path for path in tree().changed if path.endswith(".dvc"))], message)
+
+
+def made() -> list[str]:
+    """Return what a pipeline writes and git holds: dvc.lock, metrics, plots and the like, as far as they are here."""
+    here = [path for path in ("dvc.lock", *_outs(Path("dvc.yaml"))) if Path(path).exists()]
+    return [path for path in here if run("check-ignore", path) is None]
 
 
 def commit(paths: Sequence[str], message: str) -> None:
-    """Commit these paths and nothing else of what has changed; where git knows no one, the system's user signs.
+    """Commit what has changed in these paths and nothing else; where git knows no one, the system's user signs.
 
     Raises:
         FctError: git refused; its own words say why.
@@ -66,10 +71,14 @@ def commit(paths: Sequence[str], message: str) -> None:
     name = () if run("config", "user.email") else ("-c", f"user.name={user()}", "-c", f"user.email={user()}@localhost")
     for arguments in (
         ("add", "--", *paths),
+        ("diff", "--cached", "--quiet", "--", *paths),
         (*name, "commit", "--quiet", "--message", message, "--only", "--", *paths),
     ):
         done = subprocess.run(["git", *arguments], capture_output=True, check=False)
-        if done.returncode:
+        if "diff" in arguments:
+            if done.returncode == 0:
+                return  # the last commit holds it all
+        elif done.returncode:
             said = (done.stderr or done.stdout).decode(errors="replace").strip()
             raise FctError(f"git would not commit {', '.join(paths)}: {said}")
 

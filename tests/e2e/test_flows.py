@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from PIL import Image
 from prefect.client.orchestration import get_client
 
 from pipelines.flows import promote, reproduce, rollback, search
@@ -155,6 +156,35 @@ def test_changed_params_leave_the_users_tree_alone(copy, stand, artifacts):
     assert "worst: 0.99999" in project.run("git", "show", f"{branch}:params.yaml")
     assert branch in artifacts("branch")
     assert not list((project.folder / ".fct/clones").iterdir())
+
+
+def test_a_runs_name_is_no_path(copy, stand):
+    """Whatever a person calls a run, its clone and its branch are where they belong."""
+    project = stand(copy)
+    state = reproduce.with_options(flow_run_name="../../try 5: epochs")(
+        overrides={"registry.margin": 0.02}, return_state=True
+    )
+    assert "0 of 13 stages ran" in state.message  # nor is it an error that there is nothing new to commit
+    assert project.run("git", "branch", "--list", "fct/*", "--format", "%(refname:short)").split() == [
+        "fct/try-5-epochs"
+    ]
+
+
+def test_a_promotion_needs_a_verdict(copy, stand):
+    """Targets that leave out the gate decide nothing, and are not silently taken for a yes."""
+    stand(copy)
+    state = reproduce(targets=["train"], promote=True, return_state=True)
+    assert state.is_failed()
+    assert "promote: the targets train leave out gate" in state.message
+
+
+def test_images_put_into_the_tracked_folder_are_part_of_the_promotion(copy, stand):
+    """The commit that a champion names holds the version of the data that it was trained on."""
+    project = stand(copy)
+    Image.new("L", (30, 30), 77).save(project.folder / "images/Bag/new.png")
+    state = reproduce(promote=True, return_state=True)
+    assert state.is_completed(), state.message
+    assert "images/Bag.dvc" in project.run("git", "show", "--name-only", "--format=", "HEAD")
 
 
 @pytest.mark.parametrize(

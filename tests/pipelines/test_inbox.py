@@ -90,6 +90,24 @@ def test_a_link_is_not_followed():
 
 
 @pytest.mark.usefixtures("inbox")
+def test_a_pipe_is_not_waited_for():
+    """What would never end when read is refused unread."""
+    os.mkfifo("inbox/cat/pipe.png")
+    [problem] = run().refused
+    assert "not a file" in str(problem)
+    assert files("inbox") == []
+
+
+@pytest.mark.parametrize(
+    ("inbox", "quarantine"), [("images", "quarantine"), ("images/cat", "quarantine"), ("inbox", "inbox/bad")]
+)
+def test_folders_that_overlap_are_refused(inbox, quarantine):
+    """An inbox in the data set would empty it into quarantine."""
+    with pytest.raises(FctError, match="lies in"):
+        sort(Path(inbox), Path("images"), Path(quarantine), channels=3, settle=0)
+
+
+@pytest.mark.usefixtures("inbox")
 def test_the_same_image_twice_is_taken_once():
     """Two files of one upload with the same pixels would stop the pipeline; the second is refused."""
     put("inbox/cat/one.png", picture(5))
@@ -132,7 +150,7 @@ def test_a_file_must_be_at_rest():
 @pytest.mark.usefixtures("inbox")
 def test_between_file_systems_files_are_copied_whole(monkeypatch):
     """Where a second name cannot be had, a copy is complete before it has its name."""
-    monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError("cross-device link")))
+    monkeypatch.setattr(os, "link", lambda *_, **__: (_ for _ in ()).throw(OSError("cross-device link")))
     put("inbox/cat/new.png", picture(5))
     run()
     assert files("images") == ["cat/known.png", "cat/new.png", "dog/known.png"]

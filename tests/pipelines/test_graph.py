@@ -1,0 +1,76 @@
+"""What DVC says of a small pipeline of its own."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fct.core.errors import FctError
+from pipelines import graph
+
+DAG = """
+stages:
+  last: {cmd: cat left@1 left@2 > last, deps: [left@1, left@2], outs: [last]}
+  left:
+    matrix: {n: [1, 2]}
+    cmd: cp first left@${item.n}
+    deps: [first]
+    outs: ["left@${item.n}"]
+  first: {cmd: cp seed first, deps: [seed], outs: [first]}
+  alone: {cmd: touch alone, outs: [alone]}
+"""
+
+
+@pytest.fixture
+def dag(tmp_path, monkeypatch):
+    """Stand in a pipeline in which nothing has run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / ".dvc/tmp/site"))
+    Path("dvc.yaml").write_text(DAG)
+    Path("seed").write_text("x")
+    subprocess.run(["dvc", "init", "--no-scm", "--quiet"], check=True)
+
+
+@pytest.mark.usefixtures("dag")
+def test_a_stage_comes_after_what_it_needs():
+    """The order is that of the dependencies, and that of dvc.yaml where these leave it open."""
+    assert graph.plan() == {
+        "first": (),
+        "left@1": ("first",),
+        "left@2": ("first",),
+        "last": ("left@1", "left@2"),
+        "alone": (),
+    }
+
+
+@pytest.mark.usefixtures("dag")
+def test_a_matrix_is_called_by_its_name():
+    """`left` means each of its stages, with what they need and nothing else."""
+    assert set(graph.plan(["left"])) == {"first", "left@1", "left@2"}
+
+
+@pytest.mark.parametrize("target", ["lost", "left@3", "lost.dvc"])
+@pytest.mark.usefixtures("dag")
+def test_an_unknown_target_is_named(target):
+    """A typing mistake is an error that names it."""
+    with pytest.raises(FctError, match=target):
+        graph.plan([target])
+
+
+@pytest.mark.usefixtures("dag")
+def test_a_broken_file_is_an_error_for_people():
+    """What DVC says of dvc.yaml is said without a traceback."""
+    Path("dvc.yaml").write_text("stages: [")
+    with pytest.raises(FctError, match=r"dvc\.yaml"):
+        graph.plan()
+
+
+@pytest.mark.usefixtures("dag")
+def test_what_is_stale_is_what_dvc_would_run():
+    """All of it before the first run, none of it after, and after a change the stage that reads it."""
+    stages = list(graph.plan())
+    assert graph.stale(stages) == set(stages)
+    subprocess.run(["dvc", "repro", "--quiet"], check=True)
+    assert graph.stale(stages) == set()
+    Path("seed").write_text("y")
+    assert graph.stale(stages) == {"first"}
