@@ -88,7 +88,7 @@ def test_a_model_that_fails_while_it_runs_is_an_error_for_people(save_model, mak
 
 def test_only_one_quality_is_in_memory_at_a_time(bright, make_split):
     """Twelve qualities take no more memory than two: less than one view more."""
-    split, path = make_split(count=1000, size=16), bright()
+    split, path = make_split(count=1000, size=64), bright()
 
     def peak(qualities):
         tracemalloc.start()
