@@ -19,6 +19,7 @@ from fct.core.errors import FctError
 from fct.core.params import PARAMS
 from fct.tracking import git
 from fct.tracking.server import DEFAULT_URI
+from pipelines.process import output
 
 CLONES = Path(".fct/clones")
 OWNER = "owner"  # beside a clone: the pid of the process at work in it
@@ -41,7 +42,7 @@ class Clone:
 
     def publish(self) -> None:
         """Bring the branch, as it stands, into the user's repository."""
-        _run("git", "push", "--quiet", "--force", str(self.home), f"HEAD:refs/heads/{self.branch}")
+        output("git", "push", "--quiet", "--force", str(self.home), f"HEAD:refs/heads/{self.branch}")
 
 
 @contextmanager
@@ -66,7 +67,7 @@ def clone(run: str, name: str, params: str, why: str) -> Iterator[Clone]:
     try:
         (folder / OWNER).write_text(str(os.getpid()))
         place = folder / "tree"
-        _run("git", "clone", "--quiet", "--shared", str(home), str(place))
+        output("git", "clone", "--quiet", "--shared", str(home), str(place))
         with chdir(place), _tracked_at(home):
             _furnish(home)
             made = Clone(home, _branch(name, run), tree.commit, tree.changed)
@@ -95,7 +96,7 @@ def _tracked_at(home: Path) -> Iterator[None]:
 def _branch(name: str, run: str) -> str:
     """Return a branch that git can have and the clone's origin lacks."""
     branch = "fct/" + (re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "run")
-    taken = _run("git", "branch", "--remotes", "--list", f"origin/{branch}").strip()
+    taken = output("git", "branch", "--remotes", "--list", f"origin/{branch}").strip()
     return f"{branch}-{run[:8]}" if taken else branch
 
 
@@ -106,8 +107,8 @@ def _furnish(home: Path) -> None:
     local = Path(".dvc/config.local")
     if (home / local).exists():
         shutil.copy(home / local, local)
-    cache = _run("dvc", "cache", "dir", cwd=home).strip()
-    _run("dvc", "config", "--local", "cache.dir", str((home / cache).resolve()))
+    cache = output("dvc", "cache", "dir", cwd=home).strip()
+    output("dvc", "config", "--local", "cache.dir", str((home / cache).resolve()))
     with chdir(home):
         made = git.made()
     for path in map(Path, made):  # what is made already, whether it was committed or not
@@ -124,10 +125,3 @@ def _forget_dead() -> None:
     for owner in CLONES.glob(f"*/{OWNER}"):
         if not psutil.pid_exists(int(owner.read_text() or 0)):
             shutil.rmtree(owner.parent, ignore_errors=True)
-
-
-def _run(*command: str, cwd: Path | None = None) -> str:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, errors="replace", check=False)
-    if done.returncode:
-        raise FctError(f"`{' '.join(command)}` failed: {(done.stderr or done.stdout).strip()}")
-    return done.stdout

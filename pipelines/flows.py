@@ -21,13 +21,14 @@ from fct import tracking
 from fct.core import params
 from fct.core.errors import FctError
 from fct.core.params import Section
+from fct.tracking.pipeline import locked
 from pipelines import graph, report
 from pipelines.clone import Clone, clone
 from pipelines.params import PipelineParams, changed
 from pipelines.process import Commands
 from pipelines.readable import readable
 from pipelines.stage import CACHED, stage_task
-from pipelines.turns import RUNNING, held
+from pipelines.turns import RUNNING
 
 BEST = Path("search/best.yaml")
 GATE = "gate"  # the stage that writes the verdict
@@ -193,7 +194,7 @@ def _fct(commands: Commands, *arguments: str) -> State[Any]:
 @contextmanager
 def turn() -> Iterator[None]:
     """Let one run at a time work in this project: they share files, checkpoints and search trials."""
-    with held(RUNNING, on_wait=lambda: get_run_logger().info("waiting for another run of this project to end")):
+    with locked(RUNNING, on_wait=lambda: get_run_logger().info("waiting for another run of this project to end")):
         yield
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from fct.tracking import git
 from pipelines import graph, inbox
 from pipelines.flows import turn
 from pipelines.params import IntakeParams
+from pipelines.process import output
 from pipelines.readable import readable
 
 NIGHTLY = "reproduce/nightly"
@@ -90,17 +90,11 @@ def _new_version(images: Path, why: str) -> list[str]:
     held = [stage for stage in graph.plan() if stage.endswith(".dvc")]
     held = [stage for stage in held if Path(stage.removesuffix(".dvc")).is_relative_to(place)]
     if stale := graph.stale(held, get_run_logger().info):
-        _dvc("add", "--quiet", *sorted(stage.removesuffix(".dvc") for stage in stale))
+        output("dvc", "--wait-for-lock", "add", "--quiet", *sorted(stage.removesuffix(".dvc") for stage in stale))
     changed = sorted(stale | (set(held) & set(git.tree().changed)))  # an intake that was killed left some behind
     if changed:
         git.commit(changed, why)
     return changed
-
-
-def _dvc(*arguments: str) -> None:
-    done = subprocess.run(["dvc", "--wait-for-lock", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise FctError(f"`dvc {' '.join(arguments)}` failed: {done.stderr.strip()}")
 
 
 def _outside(found: inbox.Sorted, trained: Sequence[int]) -> str:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil
 
@@ -109,6 +110,18 @@ class Commands:
             )
             self._running.add(process.pid)
             return process
+
+
+def output(*command: str, cwd: Path | None = None) -> str:
+    """Return what a short command prints.
+
+    Raises:
+        FctError: it failed; its own words say why.
+    """
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode:
+        raise FctError(f"`{' '.join(command)}` failed: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
 
 
 def lines(descriptor: int) -> Iterator[str]:

@@ -27,10 +27,11 @@ from prefect.types.entrypoint import EntrypointType
 
 from fct.core import params
 from fct.core.errors import readable_errors
+from fct.tracking.pipeline import locked
 from pipelines.flows import promote, reproduce, rollback, search
 from pipelines.intake import intake
 from pipelines.params import Scheduled, Schedules
-from pipelines.turns import RUNNING, SERVING, held
+from pipelines.turns import RUNNING, SERVING
 
 FLOWS: tuple[Flow[..., Any], ...] = (reproduce, search, promote, rollback, intake)
 ONE = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
@@ -76,8 +77,11 @@ def bury() -> None:
 
 def main() -> None:
     """Serve the deployments until told to stop."""
-    with readable_errors(), held(SERVING, on_wait=lambda: print("waiting for another process that serves them to end")):
-        with held(RUNNING, on_wait=lambda: print("waiting for a run to end")):
+    with (
+        readable_errors(),
+        locked(SERVING, on_wait=lambda: print("waiting for another process that serves them to end")),
+    ):
+        with locked(RUNNING, on_wait=lambda: print("waiting for a run to end")):
             bury()
         serve(*deployments(), print_starting_message=False)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,18 @@ def overall(stages: Iterable[tuple[str, str]]) -> str:
 
 
 @contextmanager
-def locked(lock: Path = LOCK) -> Iterator[None]:
-    """Let one process of this working copy at a time into the block, such as one that joins, leaves or cleans up."""
+def locked(lock: Path = LOCK, *, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Let one process of this working copy at a time into the block, such as one that joins, leaves or cleans up.
+
+    Where another is in it, `on_wait` is called once and the lock waited for.
+    """
     lock.parent.mkdir(exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # ends with the process, however it ends
+    with lock.open("w") as file:  # the lock ends with the process, however it ends
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
