@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -74,6 +75,23 @@ def status() -> None:
 
         name, state = registry.status()
         click.echo(shown(name, state))
+
+
+@main.command()
+def doctor() -> None:
+    """Look for damage in the splits and the caches.
+
+    Reads every byte and holds it against the checksums that were taken when it was written. Whatever is damaged or
+    missing is named, with the command that makes it anew; the exit status is then 1.
+    """
+    with readable_errors():
+        from fct.doctor import examine
+
+        findings = []
+        for finding in examine():
+            findings.append(finding)
+            click.echo(f"{finding.what}: {finding.problem or 'whole'}")
+    sys.exit(any(finding.problem for finding in findings))
 
 
 def _told(done: Promotion) -> str:

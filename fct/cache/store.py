@@ -1,7 +1,8 @@
 """The multi-quality cache on disk: one folder a quality, each with a manifest that says what it was made from.
 
     <cache>/q<quality>/<split>.npy     uint8 [N, H, W, C], row k the compressed view of the split's image k
-    <cache>/q<quality>/manifest.json   codec and its version, subsampling, quality, digest of the source splits
+    <cache>/q<quality>/manifest.json   codec and its version, subsampling, quality, digest of the source splits, and
+                                       of each array the number of images and the checksum
 
 A cache whose manifest does not fit is refused, never mixed with others.
 """
@@ -9,7 +10,8 @@ A cache whose manifest does not fit is refused, never mixed with others.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,9 @@ from numpy.typing import NDArray
 
 from fct.cache.views import compressed
 from fct.core.errors import FctError
-from fct.core.files import new_folder, write_json
+from fct.core.files import new_folder, sha256, write_json
 from fct.data.store import Split
-from fct.jpeg.codec import VERSION
+from fct.jpeg.arrays import VERSION
 
 CACHE = Path("data/cache")
 SPLITS = ("train", "val")  # gate and test are compressed when they are evaluated, at more qualities than are trained
@@ -45,6 +47,7 @@ def build(
         "quality": quality,
         "source": source_digest,
         "images": {},
+        "sha256": {},
     }
     with new_folder(folder(quality, cache)) as target:
         for split in splits:
@@ -53,6 +56,7 @@ def build(
             compressed(split, quality, subsampling, out=views, description=f"{split.name} at quality {quality}")
             views.flush()
             manifest["images"][split.name] = len(split)
+            manifest["sha256"][split.name] = sha256(path)
         write_json(target / "manifest.json", manifest)
     return manifest
 
@@ -73,14 +77,10 @@ def open_views(
     expected: dict[str, Any] = {"subsampling": subsampling, "source": source_digest}
     for quality in qualities:
         here = folder(quality, cache)
-        rebuild = f"Rebuild it with `dvc repro --force --single-item cache@{quality}`."
-        try:
+        rebuild = _rebuild(quality)
+        with _readable(here, rebuild):
             manifest = dict(json.loads((here / "manifest.json").read_text()))
             array = np.load(here / f"{split.name}.npy", mmap_mode="r")
-        except FileNotFoundError as error:
-            raise FctError(f"{error.filename} is not here. {rebuild}") from None
-        except (ValueError, TypeError, EOFError) as error:
-            raise FctError(f"{here} is damaged ({error}). {rebuild}") from None
         expected.setdefault("codec", manifest.get("codec"))  # every quality must agree with the first
         for key, value in (expected | {"quality": quality}).items():
             if manifest.get(key) != value:
@@ -90,6 +90,37 @@ def open_views(
             raise FctError(f"{here}: {split.name} is {kinds[0]}, not {kinds[1]}. {rebuild}")
         views[quality] = array
     return views
+
+
+def verify(quality: int, cache: Path = CACHE) -> None:
+    """Read every byte of the views at `quality`.
+
+    Raises:
+        FctError: they are not those that were written; it names the file and the command that rebuilds it.
+    """
+    here, rebuild = folder(quality, cache), _rebuild(quality)
+    with _readable(here, rebuild):
+        for name, expected in dict(json.loads((here / "manifest.json").read_text())["sha256"]).items():
+            path = here / f"{name}.npy"
+            if sha256(path) != expected:
+                raise FctError(f"{path} is damaged (its checksum is not the manifest's). {rebuild}")
+
+
+def _rebuild(quality: int) -> str:
+    return f"Rebuild it with `dvc repro --force --single-item cache@{quality}`."
+
+
+@contextmanager
+def _readable(here: Path, rebuild: str) -> Iterator[None]:
+    """Turn what reading a cache raises into an error for people."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FctError(f"{error.filename} is not here. {rebuild}") from None
+    except (ValueError, TypeError, EOFError) as error:
+        raise FctError(f"{here} is damaged ({error}). {rebuild}") from None
+    except KeyError as error:
+        raise FctError(f"{here / 'manifest.json'}: it has no {error}. {rebuild}") from None
 
 
 def codec(quality: int, cache: Path = CACHE) -> str:

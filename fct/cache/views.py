@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import joblib
@@ -13,11 +15,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fct.data.images import decode, resize
-from fct.data.store import Originals, Split
-from fct.jpeg.codec import roundtrip
+from fct.data.store import Originals, Split, let_go
+from fct.jpeg.arrays import roundtrip
 
-CHUNK_BYTES = 4 << 20  # of pixels at the model's size, handed to a process at a time
-CHUNK_FILES = 64  # native-size originals handed to a process at a time
+CHUNK_BYTES = 4 << 20  # of pixels at the model's size, compressed at a time
+CHUNK_FILES = 32  # native-size originals that a thread takes at a time
 
 
 def compressed(
@@ -30,6 +32,8 @@ def compressed(
 ) -> NDArray[np.uint8]:
     """Compress every image of `split` at its native size, then resize it to the model's size, as a deployment does.
 
+    Memory stays bounded, whatever the number of images: pages of files are let go of as soon as they are done with.
+
     Args:
         split: the raw images.
         quality: JPEG quality, 1..100.
@@ -40,39 +44,44 @@ def compressed(
     Returns:
         uint8 [N, H, W, C], the shape of `split.images`.
     """
-    size = CHUNK_FILES if split.originals else max(1, CHUNK_BYTES // max(1, split.images[:1].nbytes))
-    starts = range(0, len(split), size)
-    # Processes, not threads: at 32 pixels the codec's calls are so short that threads queue for the interpreter lock.
-    # joblib counts the cores this process may use; LOKY_MAX_CPU_COUNT lowers the count.
-    workers = max(1, min(joblib.cpu_count(), len(starts)))
-    pool = joblib.Parallel(n_jobs=workers, return_as="generator")
     bar = tqdm(total=len(split), desc=description, unit="image", unit_scale=True, disable=None, leave=None)
     with tempfile.TemporaryDirectory() as folder, bar:
-        # The processes write into the mapped file themselves: pixels sent back would cost as much as making them.
         views = open_memmap(Path(folder) / "views.npy", "w+", np.uint8, split.images.shape) if out is None else out
-        jobs = (joblib.delayed(_fill)(views, split, start, start + size, quality, subsampling) for start in starts)
-        for count in pool(jobs):
-            bar.update(count)
+        steps = (
+            _from_pixels(views, split.images, quality, subsampling)
+            if split.originals is None
+            else _from_files(views, split.originals, quality, subsampling)
+        )
+        with closing(steps):
+            for count in steps:
+                bar.update(count)
+                let_go(views)
     return views  # the mapping outlives the file's name
 
 
-def _fill(  # noqa: PLR0913, PLR0917  # a job is told everything
-    views: NDArray[np.uint8], split: Split, start: int, stop: int, quality: int, subsampling: str
-) -> int:
-    """Write the views of images `start` to `stop` into their rows of `views`; return how many there are."""
-    images = split.images[start:stop]
-    if split.originals is not None:
-        indices = range(start, start + len(images))
-        views[start:stop] = _from_files(split.originals, indices, images.shape, quality, subsampling)
-    else:
-        for row, image in enumerate(images, start):
-            views[row] = roundtrip(image, quality, subsampling)
-    return len(images)
+def _from_pixels(views: NDArray[np.uint8], images: NDArray[np.uint8], quality: int, subsampling: str) -> Generator[int]:
+    """Write the views of images that have the model's size already; yield how many there are more each time."""
+    size = max(1, CHUNK_BYTES // max(1, images[:1].nbytes))
+    for start in range(0, len(images), size):
+        rows = slice(start, start + size)
+        roundtrip(images[rows], quality, subsampling, out=views[rows], threads=joblib.cpu_count())
+        let_go(images)
+        yield len(views[rows])
 
 
-def _from_files(
-    originals: Originals, indices: Iterable[int], shape: tuple[int, ...], quality: int, subsampling: str
-) -> NDArray[np.uint8]:
-    _, size, _, channels = shape
-    natives = (decode(originals[index], channels) for index in indices)
-    return np.stack([resize(roundtrip(native, quality, subsampling), size) for native in natives])
+def _from_files(views: NDArray[np.uint8], originals: Originals, quality: int, subsampling: str) -> Generator[int]:
+    """Write the views of encoded files; yield how many there are more each time."""
+    _, size, _, channels = views.shape
+
+    def fill(start: int) -> int:
+        stop = min(start + CHUNK_FILES, len(originals))
+        for index in range(start, stop):
+            native = decode(originals[index], channels)
+            views[index] = resize(roundtrip(native[None], quality, subsampling)[0], size)
+        return stop - start
+
+    # Threads: Pillow and the kernel leave the interpreter to others while they work.
+    with ThreadPoolExecutor(joblib.cpu_count()) as pool:  # the cores that this process may use
+        for count in pool.map(fill, range(0, len(originals), CHUNK_FILES)):
+            let_go(originals.files)
+            yield count

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fct.core import files
+from fct.core.errors import FctError
 from fct.data.params import DataParams
-from fct.data.store import NAMES
+from fct.data.store import NAMES, read_meta
 
 OFFICIAL = "official"
 HELD_OUT = "held out of train"
@@ -51,6 +52,23 @@ def describe(params: DataParams, division: Division, written: Sequence[Path]) ->
         },
         "digest": files.digest([list(classes), *_sums(written)]),
     }
+
+
+def verify(splits: Path, originals: Path) -> None:
+    """Read every byte of the splits and originals.
+
+    Raises:
+        FctError: they are not those that were written.
+    """
+    meta = read_meta(splits)
+    here = [each for each in _sums([splits]) if each[0] != "meta.json"]
+    if meta["source"] == "folder":
+        here += _sums([originals])
+    if files.digest([list(meta["classes"]), *here]) != meta["digest"]:
+        raise FctError(
+            f"{splits} or {originals} is damaged (their checksum is not that of {splits / 'meta.json'}). "
+            "Rebuild them with `dvc repro --force --single-item data`."
+        )
 
 
 def table(meta: Mapping[str, Any]) -> str:

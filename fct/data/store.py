@@ -16,6 +16,7 @@ deployment. Images of array sources (Fashion-MNIST, CIFAR) have the model's size
 from __future__ import annotations
 
 import json
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -114,3 +115,16 @@ def write_split(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.int6
     folder.mkdir()
     for name, array in (("images", images), ("labels", labels), ("quality", quality)):
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
+
+
+def let_go(*arrays: NDArray[Any]) -> None:
+    """Drop the pages of memory-mapped arrays from this process's memory; they are read again when they are touched.
+
+    What was written to them stays, in the system's page cache and then in the file. Arrays in memory are left alone.
+    """
+    for array in arrays:
+        base: Any = array
+        while isinstance(base, np.ndarray):
+            base = base.base
+        if isinstance(base, mmap.mmap):
+            base.madvise(mmap.MADV_DONTNEED)

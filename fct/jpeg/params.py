@@ -10,6 +10,7 @@ from fct.core.params import Section
 
 Quality = Annotated[int, Field(ge=1, le=100)]  # of the Independent JPEG Group's scale
 Subsampling = Literal["4:2:0", "4:2:2", "4:4:4"]
+FACTORS = {"4:2:0": (2, 2), "4:2:2": (1, 2), "4:4:4": (1, 1)}  # luma samples a chroma sample, down and across
 
 
 class JpegParams(Section):

@@ -58,12 +58,12 @@ def quality_of(content: bytes) -> int:
     tables = _tables(content)
     if not len(tables):
         return LOSSLESS
-    distances = ((_all_tables()[:, : len(tables)] - tables) ** 2).sum(axis=(1, 2))
+    distances = ((all_tables()[:, : len(tables)] - tables) ** 2).sum(axis=(1, 2))
     return int(distances.argmin()) + 1
 
 
 @cache
-def _all_tables() -> NDArray[np.int64]:
+def all_tables() -> NDArray[np.int64]:
     """Return the tables of qualities 1..100, int64 [100, 2, 64]."""
     return np.stack([ijg_tables(quality) for quality in range(1, 101)])
 

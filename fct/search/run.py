@@ -16,7 +16,6 @@ from fct.methods.registry import WITH_CONSISTENCY
 from fct.search.params import SearchParams
 from fct.search.study import finished, next_trial, open_study, suggest
 from fct.train.assemble import Setup, identity, make_network, open_data
-from fct.train.batches import Cached
 from fct.train.checkpoint import code_digest
 from fct.train.loop import Data, Metrics, train
 
@@ -116,8 +115,5 @@ def _best(study: optuna.Study) -> Best:
 def _thinned(data: Data, images: int) -> Data:
     """Return `data` with about `images` images of each split, evenly spread; nothing is read."""
     train, val = data.train.step(images), data.val.step(images)
-    source = data.source
-    if isinstance(source, Cached):
-        source = Cached({quality: views[::train] for quality, views in source.views.items()})
     val_views = {quality: views[::val] for quality, views in data.val_views.items()}
-    return Data(data.train.every(train), source, data.val.every(val), val_views)
+    return Data(data.train.every(train), data.source.every(train), data.val.every(val), val_views)

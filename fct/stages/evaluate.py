@@ -19,7 +19,7 @@ from fct.evaluate import plots, record
 from fct.evaluate.intervals import Summary, summarise
 from fct.evaluate.params import EvaluateParams
 from fct.evaluate.sweep import open_model, predict
-from fct.jpeg.codec import VERSION
+from fct.jpeg.arrays import VERSION
 from fct.jpeg.params import JpegParams
 
 MODEL = Path("model/model.onnx")

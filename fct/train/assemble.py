@@ -14,11 +14,11 @@ from fct.methods.params import MethodParams
 from fct.methods.registry import WITH_BLOCKS
 from fct.models.network import Network
 from fct.models.params import ModelParams
-from fct.train.batches import Cached, Online
 from fct.train.candidate import Description
 from fct.train.loop import Data
 from fct.train.params import TrainParams
 from fct.train.precision import pick_device
+from fct.train.sources import pick
 
 STATISTICS_FROM = 5_000  # images, evenly spread, that the channels' mean and deviation are taken from
 
@@ -33,15 +33,18 @@ class Setup(NamedTuple):
 
 
 def open_data(setup: Setup) -> tuple[Data, dict[str, Any]]:
-    """Open splits and caches, checking every manifest; return them and the splits' meta, with the caches' codec."""
+    """Open splits and caches, checking every manifest; return them and the splits' meta.
+
+    To the meta are added the caches' codec and the order of cropping and compressing.
+    """
     meta = read_meta()
     train, val = open_split("train"), open_split("val")
 
     def views(split: Split) -> dict[int, np.ndarray[Any, np.dtype[np.uint8]]]:
         return open_views(split, setup.qualities, setup.subsampling, source_digest=meta["digest"])
 
-    source = Cached(views(train)) if setup.train.views == "cache" else Online(setup.qualities, setup.subsampling)
-    return Data(train, source, val, views(val)), meta | {"codec": codec(setup.qualities[0])}
+    source = pick(setup.train.views, train, views(train), setup.subsampling, pick_device())
+    return Data(train, source, val, views(val)), meta | {"codec": codec(setup.qualities[0]), "order": source.order}
 
 
 def identity(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> dict[str, Any]:
@@ -51,6 +54,7 @@ def identity(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> dict[s
         "qualities": list(setup.qualities),
         "subsampling": setup.subsampling,
         "codec": meta["codec"],
+        "order": meta["order"],
         "model": setup.model.model_dump(),
         "train": setup.train.model_dump(),
         "method": method.model_dump(),

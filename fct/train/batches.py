@@ -1,132 +1,210 @@
-"""Paired batches: whole arrays in, whole arrays out, nothing done image by image in Python.
+"""Paired batches: each image raw, and compressed at a random quality, under one crop and flip.
 
-Two orders of cropping and compressing exist. From the cache, images are compressed whole and the crop shifts JPEG's 8x8
-grid; online, the crop comes first, and the grid is aligned with the image as it is at test time.
+Compressed views have two sources, and with them cropping and compressing have two orders. From the cache, images were
+compressed whole, so that the crop shifts JPEG's 8x8 grid; online, the crop comes first, and the grid is aligned with
+the image, as it is at test time.
+
+Whole arrays go in and come out, nothing is done image by image in Python, and batches are made by a thread of their own
+while the network is busy with the ones before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from fct.data.store import Split
-from fct.jpeg.codec import roundtrip
+from fct import jpeg
+from fct.data.store import Split, let_go
 from fct.methods.batch import Batch
+from fct.train.ahead import ahead
+from fct.train.crop import Augmentation, Crops
 
-Images = NDArray[np.uint8]  # [B, H, W, C]
+Images = NDArray[np.uint8]  # [N, H, W, C]
+MAPPED = 512 << 20  # bytes of memory-mapped pixels that are read before their pages are let go of
+AHEAD = 2  # batches that are made before they are asked for
+
+
+class Draw(NamedTuple):
+    """What was drawn for a batch."""
+
+    rows: NDArray[np.int64]  # [B], images of the split
+    quality: NDArray[np.int64]  # [B], of the compressed views
+    crops: Crops
+
+
+class Source(Protocol):
+    """Where compressed views come from."""
+
+    name: ClassVar[str]  # for people
+    order: ClassVar[str]  # of cropping and compressing: what decides the pixels
+
+    @property
+    def qualities(self) -> tuple[int, ...]:
+        """The trained qualities."""
+
+    def views(self, split: Split, draw: Draw, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the raw and the compressed views of a batch, each uint8 [B, C, H, W] on `device`."""
+
+    def every(self, step: int) -> Source:
+        """Return the source of every `step`-th image of the split. Nothing is read."""
 
 
 @dataclass(frozen=True)
 class Cached:
     """Compressed views from the cache: a uint8 [N, H, W, C] array for each quality."""
 
-    views: Mapping[int, Images]
+    name: ClassVar[str] = "the cache"
+    order: ClassVar[str] = "compress, crop"
+
+    cache: Mapping[int, Images]
+
+    @property
+    def qualities(self) -> tuple[int, ...]:
+        """The trained qualities."""
+        return tuple(self.cache)
+
+    def views(self, split: Split, draw: Draw, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Read both views of each image: one pass for each quality, not one for each image."""
+        raw = _cropped(split, draw)
+        compressed = np.empty_like(raw)
+        for quality in np.unique(draw.quality):
+            places = np.flatnonzero(draw.quality == quality)
+            draw.crops.take(self.cache[int(quality)], draw.rows[places], out=compressed, places=places)
+        return to_device(raw, device), to_device(compressed, device)
+
+    def every(self, step: int) -> Cached:
+        """Return the source of every `step`-th image of the split."""
+        return Cached({quality: images[::step] for quality, images in self.cache.items()})
 
 
 @dataclass(frozen=True)
 class Online:
-    """Compressed views made while training runs, after the crop."""
+    """Compressed views made from the raw ones, after the crop."""
+
+    name: ClassVar[str] = "online"
+    order: ClassVar[str] = "crop, compress"
 
     qualities: tuple[int, ...]
     subsampling: str
 
+    def views(self, split: Split, draw: Draw, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Read the raw view of each image and compress it on the device."""
+        raw = to_device(_cropped(split, draw), device)
+        return raw, jpeg.roundtrip(raw, torch.from_numpy(draw.quality), subsampling=self.subsampling)
+
+    def every(self, step: int) -> Online:  # noqa: ARG002  # of the protocol
+        """Return the source of every `step`-th image of the split."""
+        return self
+
 
 @dataclass(frozen=True)
-class Augmentation:
-    """Random shift by up to `padding` pixels over a black border, and random horizontal flip."""
+class Resident:
+    """The cache in the device's own memory, where a batch is gathered without the host."""
 
-    padding: int
-    flip: bool
+    name: ClassVar[str] = "the cache, in the GPU's memory"
+    order: ClassVar[str] = Cached.order
 
-
-@dataclass(frozen=True)
-class Transform:
-    """One drawn crop and flip for each image of a batch, applied alike to all its views."""
-
-    rows: NDArray[np.intp]  # [B, H], which row of the padded image each row comes from
-    columns: NDArray[np.intp]  # [B, W]
-    padding: int
+    raw: Tensor  # uint8 [N, H, W, C]
+    cache: Tensor  # uint8 [Q, N, H, W, C]
+    qualities: tuple[int, ...]
 
     @classmethod
-    def draw(cls, augmentation: Augmentation, shape: tuple[int, ...], rng: np.random.Generator) -> Transform:
-        """Draw for a batch of shape [B, H, W, C]."""
-        count, height, width, _ = shape
-        top, left = rng.integers(0, 2 * augmentation.padding + 1, (2, count, 1))
-        columns = left + np.arange(width)
-        if augmentation.flip:
-            columns = np.where(rng.random((count, 1)) < 0.5, columns[:, ::-1], columns)
-        return cls(top + np.arange(height), columns, augmentation.padding)
+    def upload(cls, split: Split, cached: Cached, device: torch.device) -> Resident:
+        """Copy raw images and views to `device`."""
+        raw = torch.from_numpy(np.ascontiguousarray(split.images)).to(device)
+        views = torch.empty((len(cached.cache), *raw.shape), dtype=torch.uint8, device=device)
+        for view, images in zip(views, cached.cache.values(), strict=True):
+            view.copy_(torch.from_numpy(np.ascontiguousarray(images)))
+            let_go(images)
+        return cls(raw, views, cached.qualities)
 
-    def __call__(self, images: Images) -> Images:
-        """Return the cropped and flipped images, in the shape they came in."""
-        border = (self.padding, self.padding)
-        padded = np.pad(images, ((0, 0), border, border, (0, 0)))
-        which = np.arange(len(images))[:, None, None]
-        cropped: Images = padded[which, self.rows[:, :, None], self.columns[:, None, :]]
-        return cropped
+    def views(self, split: Split, draw: Draw, device: torch.device) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        """Gather both views of each image."""
+        rows = torch.from_numpy(draw.rows).to(device)
+        which = torch.from_numpy(np.searchsorted(self.qualities, draw.quality)).to(device)
+        return _crop_on(self.raw[rows], draw.crops), _crop_on(self.cache[which, rows], draw.crops)
+
+    def every(self, step: int) -> Resident:
+        """Return the source of every `step`-th image of the split."""
+        return Resident(self.raw[::step], self.cache[:, ::step], self.qualities)
 
 
 def epoch(  # noqa: PLR0913  # each is a choice of its own
     split: Split,
-    source: Cached | Online,
+    source: Source,
     augmentation: Augmentation,
     *,
     batch_size: int,
     rng: np.random.Generator,
     device: torch.device,
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Yield every image of `split` once, in random order, beside a view compressed at a random quality.
 
     Batches are full, but for one that holds a whole split smaller than `batch_size`.
     """
+    return ahead(_batches(split, source, augmentation, min(batch_size, len(split)), rng, device), AHEAD)
+
+
+def _batches(  # noqa: PLR0913, PLR0917  # of `epoch`
+    split: Split,
+    source: Source,
+    augmentation: Augmentation,
+    batch_size: int,
+    rng: np.random.Generator,
+    device: torch.device,
+) -> Iterator[Batch]:
     order = rng.permutation(len(split))
-    batch_size = min(batch_size, len(split))
+    read = 0  # bytes
     for start in range(0, len(split) - batch_size + 1, batch_size):
-        chosen = np.sort(order[start : start + batch_size])  # ascending: memory-mapped pages are read in order
-        raw = split.images[chosen]
-        transform = Transform.draw(augmentation, raw.shape, rng)
-        quality = rng.choice(_qualities(source), len(chosen))
-        cropped = transform(raw)
-        compressed = (
-            transform(_gather(source.views, chosen, quality))
-            if isinstance(source, Cached)
-            else _compress(cropped, quality, source.subsampling)
-        )
+        rows = np.sort(order[start : start + batch_size])  # ascending: memory-mapped pages are read in order
+        crops = Crops.draw(augmentation, batch_size, rng)
+        draw = Draw(rows, rng.choice(np.array(source.qualities, np.int64), batch_size), crops)
+        raw, compressed = source.views(split, draw, device)
         yield Batch(
-            raw=to_device(cropped, device),
-            raw_quality=torch.from_numpy(split.quality[chosen]).to(device),
-            compressed=to_device(compressed, device),
-            quality=torch.from_numpy(quality).to(device),
-            labels=torch.from_numpy(split.labels[chosen]).to(device),
+            raw=raw,
+            raw_quality=torch.from_numpy(split.quality[rows]).to(device),
+            compressed=compressed,
+            quality=torch.from_numpy(draw.quality).to(device),
+            labels=torch.from_numpy(split.labels[rows]).to(device),
         )
+        read += 2 * raw.nbytes
+        if read > MAPPED:
+            read = 0
+            let_go(split.images, *(source.cache.values() if isinstance(source, Cached) else ()))
 
 
-def to_device(images: Images, device: torch.device) -> torch.Tensor:
-    """Return uint8 [B, H, W, C] pixels as a tensor [B, C, H, W] in channels-last memory: no byte moves on a CPU."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).to(device, non_blocking=True)
+def to_device(images: Images, device: torch.device) -> Tensor:
+    """Return uint8 [B, H, W, C] pixels as a tensor [B, C, H, W] in channels-last memory: no byte moves on a CPU.
+
+    They go to a GPU from pinned memory, which it reads while the host goes on.
+    """
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+    return pixels.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else pixels.to(device)
 
 
-def _qualities(source: Cached | Online) -> NDArray[np.int64]:
-    return np.array(list(source.views) if isinstance(source, Cached) else source.qualities, np.int64)
+def _cropped(split: Split, draw: Draw) -> Images:
+    """Return the raw images of a batch, [B, H, W, C], cropped and flipped."""
+    raw = np.empty((len(draw.rows), *split.images.shape[1:]), np.uint8)
+    draw.crops.take(split.images, draw.rows, out=raw)
+    return raw
 
 
-def _gather(views: Mapping[int, Images], chosen: NDArray[np.intp], quality: NDArray[np.int64]) -> Images:
-    """Return for each chosen image its view at its quality: one read for each quality, not for each image."""
-    first = next(iter(views.values()))
-    gathered = np.empty((len(chosen), *first.shape[1:]), np.uint8)
-    for value in np.unique(quality):
-        here = np.flatnonzero(quality == value)
-        gathered[here] = views[int(value)][chosen[here]]
-    return gathered
-
-
-def _compress(images: Images, quality: NDArray[np.int64], subsampling: str) -> Images:
-    """Compress each image at its own quality; the codec works outside the interpreter lock."""
-    with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(partial(roundtrip, subsampling=subsampling), images, quality.tolist())))
+def _crop_on(images: Tensor, crops: Crops) -> Tensor:
+    """Return [B, H, W, C], cropped and flipped where they are, as [B, C, H, W] in channels-last memory."""
+    count, height, width, _ = images.shape
+    top, left, flipped = (
+        torch.from_numpy(each)[:, None].to(images.device) for each in (crops.top, crops.left, crops.flipped)
+    )
+    x = torch.arange(width, device=images.device).expand(count, width)
+    rows = top + torch.arange(height, device=images.device)  # [B, H], of the image; outside it is border
+    columns = left + torch.where(flipped, x.flip(1), x)
+    which = torch.arange(count, device=images.device)[:, None, None]
+    taken = images[which, rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None, :]]
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
+    return (taken * inside[..., None]).permute(0, 3, 1, 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +19,12 @@ from tqdm import tqdm
 
 from fct.core.errors import FctError
 from fct.data.store import Split
-from fct.methods.batch import Loss
 from fct.methods.params import MethodParams
 from fct.methods.registry import METHODS
 from fct.models.network import Network
-from fct.train.batches import Augmentation, Cached, Images, Online, epoch
+from fct.train.batches import Images, Source, epoch
 from fct.train.checkpoint import Checkpoint
+from fct.train.crop import Augmentation
 from fct.train.params import TrainParams
 from fct.train.precision import autocast
 from fct.train.validation import validate
@@ -31,6 +32,7 @@ from fct.train.validation import validate
 Metrics = dict[str, float]
 DIVERGED = 10.0  # times the cross entropy of guessing
 WARM_UP = 0.2  # share of the steps in which the learning rate rises
+LOOK = 16  # steps between two looks at the loss: a look makes the host wait for the GPU
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Data:
     """What a training sees."""
 
     train: Split
-    source: Cached | Online  # of the compressed views of `train`
+    source: Source  # of the views of `train`
     val: Split
     val_views: Mapping[int, Images]
 
@@ -150,27 +152,31 @@ class _Training:
         )
         self.network.train()
         title = f"epoch {number + 1}/{self.params.epochs}"
-        with tqdm(batches, total=self.steps, desc=title, unit="step", disable=None) as bar:
-            for step, batch in enumerate(bar):
+        unseen: list[Tensor] = []  # total loss and cross entropy of steps that were not looked at yet
+        with closing(batches), tqdm(batches, total=self.steps, desc=title, unit="step", disable=None) as bar:
+            for step, batch in enumerate(bar, start=1):
                 with autocast(self.params.precision, device):
                     loss = METHODS[self.method.name].loss(self.network, batch, self.method)
-                self._check(loss, number, step)
                 self.optimiser.zero_grad(set_to_none=True)
                 loss.total.backward()  # type: ignore[no-untyped-call]  # torch's own
                 self.optimiser.step()
                 self.schedule.step()
                 for name, value in {"loss": loss.total, **loss.parts}.items():
                     sums[name] += value.detach()
-                bar.set_postfix(loss=f"{float(loss.total.detach()):.3f}", refresh=False)
+                unseen.append(torch.stack([loss.total.detach(), loss.parts["cross_entropy"].detach()]))
+                if len(unseen) == LOOK or step == self.steps:
+                    losses = torch.stack(unseen).tolist()
+                    unseen.clear()
+                    self._check(losses, number, step - len(losses))
+                    bar.set_postfix(loss=f"{losses[-1][0]:.3f}", refresh=False)
         means = {name: float(value) / self.steps for name, value in sums.items()}
         return means | {"learning_rate": float(self.schedule.get_last_lr()[0])}
 
-    def _check(self, loss: Loss, number: int, step: int) -> None:
+    def _check(self, losses: list[list[float]], number: int, first: int) -> None:
         """Stop a training whose loss is not a number, or whose cross entropy is far above guessing."""
-        total, cross_entropy = float(loss.total.detach()), float(loss.parts["cross_entropy"].detach())
-        if math.isfinite(total) and cross_entropy < self.ceiling:
-            return
-        raise self._diverged(f"the loss is {total:.3g}", number, step)
+        for step, (total, cross_entropy) in enumerate(losses, start=first):
+            if not (math.isfinite(total) and cross_entropy < self.ceiling):
+                raise self._diverged(f"the loss is {total:.3g}", number, step)
 
     def _diverged(self, what: str, number: int, step: int) -> FctError:
         kept = (
@@ -195,7 +201,9 @@ def _optimiser(
     decayed = [weight for weight in network.parameters() if weight.ndim > 1]
     plain = [weight for weight in network.parameters() if weight.ndim <= 1]  # biases and norms
     groups = [{"params": decayed, "weight_decay": params.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    optimiser = torch.optim.SGD(groups, lr=params.learning_rate, momentum=params.momentum, nesterov=params.momentum > 0)
+    optimiser = torch.optim.SGD(
+        groups, lr=params.learning_rate, momentum=params.momentum, nesterov=params.momentum > 0, fused=True
+    )
     total = max(2, params.epochs * steps) + 1  # it is asked for one rate more than there are steps
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser,

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from fct.core.params import Section
 
+Views = Literal["auto", "cache", "online"]
+
 
 class TrainParams(Section):
     """How long, how fast and in which arithmetic."""
@@ -21,5 +23,5 @@ class TrainParams(Section):
     weight_decay: float = Field(ge=0)
     crop_padding: int = Field(ge=0)  # pixels around an image before the random crop
     flip: bool  # horizontally, at random
-    views: Literal["cache", "online"]  # compress then crop, ahead of training; or crop then compress, while it runs
+    views: Views  # cache: compress, then crop | online: crop, then compress, while training runs
     precision: Literal["auto", "fp32", "bf16"]

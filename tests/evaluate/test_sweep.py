@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 from fct.core.errors import FctError
 from fct.evaluate import sweep
-from fct.jpeg.codec import roundtrip
+from fct.jpeg.arrays import roundtrip
 
 FLATTEN = [
     helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
@@ -38,7 +38,7 @@ def test_each_quality_row_is_the_model_on_the_compressed_images(brightest, make_
     qualities = [90, 10, 40]
     predicted = sweep.predict(brightest(3, 8), split, qualities, subsampling, batch_size=4)
     for row, quality in zip(predicted[1:], qualities, strict=True):
-        views = np.stack([roundtrip(image, quality, subsampling) for image in split.images])
+        views = roundtrip(split.images, quality, subsampling)
         np.testing.assert_array_equal(row, places(views))
 
 

@@ -77,7 +77,7 @@ def test_trials_are_short_trainings_on_some_images(toy, monkeypatch):
     sizes, real = [], run.train
 
     def spy(network, data, method, params, **rest):
-        sizes.append((len(data.train), {len(v) for v in data.source.views.values()}, len(data.val), params.epochs))
+        sizes.append((len(data.train), {len(v) for v in data.source.cache.values()}, len(data.val), params.epochs))
         return real(network, data, method, params, **rest)
 
     monkeypatch.setattr(run, "train", spy)

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from fct.data.store import Split
-from fct.jpeg.codec import roundtrip
-from fct.train.batches import Augmentation, Cached, Online, Transform, epoch, to_device
+from fct.jpeg.arrays import roundtrip
+from fct.train.batches import Cached, Online, Resident, epoch, to_device
+from fct.train.crop import Augmentation
 
 CPU = torch.device("cpu")
 STILL = Augmentation(0, flip=False)
@@ -78,7 +79,7 @@ def test_online_crops_first_and_then_compresses():
     """The online view is the codec's own result on the cropped and flipped raw image, at the quality said."""
     split = numbered(size=16)
     for batch in take(split, Online((20, 60), "4:4:4"), MOVED):
-        expected = [roundtrip(i, q, "4:4:4") for i, q in zip(rows(batch.raw), batch.quality.tolist(), strict=True)]
+        expected = roundtrip(rows(batch.raw), batch.quality.numpy(), "4:4:4")
         np.testing.assert_array_equal(rows(batch.compressed), expected)
 
 
@@ -93,29 +94,49 @@ def test_an_epoch_follows_from_its_generator(online):
     assert not all(torch.equal(a.compressed, b.compressed) for a, b in zip(one, other, strict=True))
 
 
-def test_a_transform_is_a_crop_of_the_bordered_image_maybe_flipped():
-    """Each image is one of the 2 x 25 crops of itself with two black pixels around; shifts and flips are drawn."""
-    images = numbered().images
-    moved = Transform.draw(MOVED, images.shape, np.random.default_rng(0))(images)
-    found = set()
-    for before, after in zip(images, moved, strict=True):
-        padded = np.pad(before, ((2, 2), (2, 2), (0, 0)))
-        crops = {
-            (top, left, flip): padded[top : top + 8, left : left + 8][:, :: -1 if flip else 1]
-            for top in range(5)
-            for left in range(5)
-            for flip in (0, 1)
-        }
-        (match,) = [key for key, crop in crops.items() if (crop == after).all()]
-        found.add(match)
-    assert {top for top, _, _ in found} == {left for _, left, _ in found} == set(range(5))
-    assert {flip for _, _, flip in found} == {0, 1}
+@pytest.mark.parametrize("augmentation", [STILL, MOVED])
+def test_a_resident_cache_gives_the_batches_of_the_mapped_one(augmentation):
+    """Gathered and cropped on the device, batches are the same, to the bit, of a part of the images too."""
+    split = numbered()
+    cached = Cached({20: split.images, 60: 255 - split.images})
+    resident = Resident.upload(split, cached, CPU)
+    for step in (1, 3):
+        part = split.every(step)
+        one, other = (take(part, source.every(step), augmentation) for source in (cached, resident))
+        assert len(one) == len(other) > 0
+        for a, b in zip(one, other, strict=True):
+            assert all(torch.equal(getattr(a, name), getattr(b, name)) for name in vars(a))
 
 
-def test_without_padding_and_flip_nothing_moves():
-    """No border and no flip: images pass as they are."""
-    images = numbered().images
-    np.testing.assert_array_equal(Transform.draw(STILL, images.shape, np.random.default_rng(0))(images), images)
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("kind", ["cache", "resident", "online"])
+def test_a_gpu_gets_the_batches_of_the_cpu(kind):
+    """Pinned and copied, gathered there, or compressed there: the same pixels."""
+    split, gpu = numbered(size=16), torch.device("cuda")
+    cached = Cached({20: split.images, 60: 255 - split.images})
+    source = Online((20, 60), "4:2:0") if kind == "online" else cached
+    there = Resident.upload(split, cached, gpu) if kind == "resident" else source
+    expected = take(split, source, MOVED)
+    rng = np.random.default_rng(0)
+    found = list(epoch(split, there, MOVED, batch_size=10, rng=rng, device=gpu))
+    for a, b in zip(expected, found, strict=True):
+        assert all(torch.equal(getattr(a, name), getattr(b, name).cpu()) for name in vars(a))
+
+
+def test_pages_are_let_go_of_between_batches(tmp_path, monkeypatch):
+    """However much of a mapped file an epoch reads, little of it stays in this process's memory."""
+    import psutil
+
+    count, side = 400, 128
+    np.save(tmp_path / "images.npy", np.zeros((count, side, side, 3), np.uint8))
+    images = np.load(tmp_path / "images.npy", mmap_mode="r")
+    split = Split("train", images, np.zeros(count, np.int64), np.full(count, 100), None)
+    monkeypatch.setattr("fct.train.batches.MAPPED", 1 << 20)
+    take(split, Cached({50: images}), batch_size=8)  # what is loaded once is loaded now
+    before = psutil.Process().memory_info().rss
+    for _ in epoch(split, Cached({50: images}), STILL, batch_size=8, rng=np.random.default_rng(0), device=CPU):
+        pass
+    assert psutil.Process().memory_info().rss - before < images.nbytes / 2
 
 
 def test_tensors_are_channels_last_views_of_the_pixels():

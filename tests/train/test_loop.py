@@ -99,7 +99,7 @@ class Deadly(dict):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__getitem__(quality)
 
-data = dataclasses.replace(data, source=Cached(Deadly(data.source.views)))
+data = dataclasses.replace(data, source=Cached(Deadly(data.source.cache)))
 train(network, data, method, setup.train, checkpoint=Checkpoint(identity(setup, method, meta)))
 """
 
@@ -142,10 +142,11 @@ def test_a_changed_parameter_never_resumes(toy, changed):
 def test_changed_data_method_or_model_never_resumes(toy):
     """No other data, codec, qualities or subsampling, and no other method or model, finds the checkpoint."""
     setup, method = toy.setup(), toy.method()
-    meta = {"digest": toy.digest, "codec": "a 1.0"}
+    meta = {"digest": toy.digest, "codec": "a 1.0", "order": "compress, crop"}
     others = [
         (setup, method, meta | {"digest": "f00d"}),
         (setup, method, meta | {"codec": "a 1.1"}),
+        (setup, method, meta | {"order": "crop, compress"}),
         (setup._replace(qualities=(20,)), method, meta),
         (setup._replace(subsampling="4:4:4"), method, meta),
         (setup._replace(model=setup.model.model_copy(update={"width": 9})), method, meta),

@@ -1,0 +1,48 @@
+"""What is wrong with this working copy, and what puts it right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+from fct.cache import store
+from fct.cache.params import CacheParams
+from fct.core import params
+from fct.core.errors import FctError
+from fct.core.params import Section
+from fct.data import meta
+from fct.data.store import ORIGINALS, SPLITS
+
+
+class Params(Section):
+    """What the doctor reads of params.yaml."""
+
+    cache: CacheParams
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at."""
+
+    what: str
+    problem: str | None  # what is wrong and what to do; None where all is well
+
+
+def examine() -> Iterator[Finding]:
+    """Look at what is on disk, one thing after the other: every byte of it is read.
+
+    Raises:
+        FctError: params.yaml cannot be read.
+    """
+    qualities = params.load(Params).cache.qualities
+    yield _looked("splits and originals", partial(meta.verify, SPLITS, ORIGINALS))
+    for quality in qualities:
+        yield _looked(f"cache at quality {quality}", partial(store.verify, quality))
+
+
+def _looked(what: str, check: Callable[[], None]) -> Finding:
+    try:
+        check()
+    except FctError as error:
+        return Finding(what, str(error))
+    return Finding(what, None)

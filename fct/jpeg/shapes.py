@@ -1,0 +1,36 @@
+"""What a JPEG can be of: the checks in front of the round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fct.core.errors import FctError
+from fct.jpeg.params import FACTORS
+
+LARGEST_SIDE = 65_500  # pixels; libjpeg's JPEG_MAX_DIMENSION (jmorecfg.h)
+
+
+def check(shape: Sequence[int], quality: int | NDArray[np.integer], subsampling: str, *, planar: bool) -> None:
+    """Refuse a shape, quality or subsampling that no JPEG has; arguments as for `fct.jpeg.arrays.roundtrip`."""
+    layout = "[N, C, H, W]" if planar else "[N, H, W, C]"
+    if len(shape) != 4:
+        raise FctError(f"images have shape {list(shape)}; a batch is {layout}.")
+    channels, *sides = shape[1:] if planar else (shape[3], *shape[1:3])
+    if channels not in (1, 3) or not 0 < min(sides) <= max(sides) <= LARGEST_SIDE:
+        raise FctError(
+            f"images have shape {list(shape)}; of {layout}, C is 1 or 3, H and W are 1 to {LARGEST_SIDE:,} pixels."
+        )
+    qualities = np.asarray(quality)
+    if qualities.dtype.kind not in "iu":
+        raise FctError(f"quality is of type {qualities.dtype}; it is an integer from 1 to 100.")
+    if qualities.shape not in ((), (shape[0],)):
+        raise FctError(
+            f"quality has shape {list(qualities.shape)}; give one for all images, or one for each of {shape[0]}."
+        )
+    if outside := [int(each) for each in np.unique(qualities) if not 1 <= each <= 100]:
+        raise FctError(f"quality {outside[0]} is not one; it is an integer from 1 to 100.")
+    if subsampling not in FACTORS:
+        raise FctError(f"subsampling is {subsampling!r}; it is one of {', '.join(FACTORS)}.")

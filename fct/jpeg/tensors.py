@@ -1,0 +1,195 @@
+"""The JPEG round trip on tensors: bit-identical to Pillow's, a quality for each image, on whatever device they are.
+
+On the CPU it is `fct.jpeg.arrays`. Elsewhere it is the same arithmetic in torch's own operations: integers, and float64
+matrix products for the DCT. libjpeg's butterflies add up integer multiples of their inputs and round once at the end,
+so each is a matrix of integers; float64 holds every sum exactly.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fct.core.errors import FctError
+from fct.jpeg.params import FACTORS
+from fct.jpeg.shapes import check
+from fct.jpeg.tables import all_tables
+
+# libjpeg's DCT (jfdctint.c), scaled by 2^13: row k makes coefficient k of eight samples. Its transpose is the inverse
+# (jidctint.c). That 10703 and 10704 differ, and 2259 to 2261, is the rounding of libjpeg's constants.
+DCT = (
+    (8192, 8192, 8192, 8192, 8192, 8192, 8192, 8192),
+    (11363, 9633, 6437, 2260, -2260, -6437, -9633, -11363),
+    (10703, 4433, -4433, -10703, -10703, -4433, 4433, 10703),
+    (9633, -2259, -11362, -6436, 6436, 11362, 2259, -9633),
+    (8192, -8192, -8192, 8192, 8192, -8192, -8192, 8192),
+    (6437, -11362, 2261, 9633, -9633, -2261, 11362, -6437),
+    (4433, -10704, 10704, -4433, -4433, 10704, -10704, 4433),
+    (2260, -6436, 9633, -11363, 11363, -9633, 6436, -2260),
+)
+
+
+def roundtrip(images: Tensor, quality: int | Tensor, *, subsampling: str = "4:2:0") -> Tensor:
+    """Return images as they are after JPEG compression, bit-identical to Pillow's encoding and decoding.
+
+    Args:
+        images: uint8 [B, C, H, W] with C 1 or 3, in any memory format.
+        quality: 1..100, one for all or an integer tensor [B], on any device.
+        subsampling: of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
+
+    Returns:
+        uint8 [B, C, H, W] on the same device, in the memory format of `images`.
+
+    Raises:
+        FctError: a type, shape, quality or subsampling that no JPEG has.
+    """
+    _check(images, quality, subsampling)
+    if images.device.type == "cpu" and _is_compiled():
+        return _by_arrays(images, quality, subsampling)
+    return by_tensors(images, quality, subsampling)
+
+
+def _check(images: Tensor, quality: int | Tensor, subsampling: str) -> None:
+    if not isinstance(images, Tensor) or images.dtype != torch.uint8:
+        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise FctError(f"images are {kind}; the round trip takes a uint8 tensor [B, C, H, W].")
+    for name, each in (("images", images), ("quality", quality)):
+        if isinstance(each, Tensor) and each.device.type == "meta":
+            raise FctError(f"{name} are on the device meta, which holds no values; move them to one that does.")
+    values = quality.detach().cpu().numpy() if isinstance(quality, Tensor) else np.asarray(quality)
+    check(images.shape, values, subsampling, planar=True)
+
+
+@cache
+def _is_compiled() -> bool:
+    """Return whether the compiled kernel can be had; say so, once, if not."""
+    try:
+        from fct.jpeg import arrays  # noqa: F401
+    except ImportError as error:
+        warnings.warn(
+            "fct.jpeg.roundtrip computes with torch's own operations on the CPU, to the same pixels and some ten times "
+            f"slower: its kernel needs numba ({error}).",
+            stacklevel=4,
+        )
+        return False
+    return True
+
+
+def _by_arrays(images: Tensor, quality: int | Tensor, subsampling: str) -> Tensor:
+    from fct.jpeg import arrays
+
+    interleaved = images.is_contiguous(memory_format=torch.channels_last)
+    pixels = images.permute(0, 2, 3, 1) if interleaved else images.contiguous()
+    result = arrays.roundtrip(
+        pixels.numpy(),
+        quality if isinstance(quality, int) else quality.cpu().numpy(),
+        subsampling,
+        planar=not interleaved,
+        threads=torch.get_num_threads(),
+    )
+    tensor = torch.from_numpy(result)
+    return tensor.permute(0, 3, 1, 2) if interleaved else tensor
+
+
+def by_tensors(images: Tensor, quality: int | Tensor, subsampling: str) -> Tensor:
+    """Do it in torch's own operations, on any device; arguments as for `roundtrip`, and checked."""
+    down, across = FACTORS[subsampling]
+    *_, height, width = images.shape
+    known = torch.tensor(all_tables(), dtype=torch.float64, device=images.device).view(100, 2, 1, 1, 8, 8)
+    tables = known[torch.as_tensor(quality, device=images.device).long().expand(len(images)) - 1]  # [B, 2, 1, 1, 8, 8]
+    if images.shape[1] == 1:
+        result = _distort(images.int(), tables[:, :1])
+    else:
+        luma, chroma = _to_ycc(images.int())
+        luma = _distort(luma, tables[:, :1])
+        small = _distort(_downsample(chroma, down, across), tables[:, 1:])
+        small = small[..., : -(-width // across)]  # neighbours end with the image, not with its last block
+        result = _to_rgb(luma, _upsample(small, height, width, down, across))
+    layout = torch.channels_last if images.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    return result.to(torch.uint8).contiguous(memory_format=layout)
+
+
+def _to_ycc(rgb: Tensor) -> tuple[Tensor, Tensor]:
+    """Return luma [B, 1, H, W] and chroma [B, 2, H, W], 0..255 (jccolor.c: constants of 16 bits)."""
+    red, green, blue = rgb.chunk(3, dim=1)
+    luma = 19595 * red + 38470 * green + 7471 * blue + 32768
+    blueness = -11059 * red - 21709 * green + 32768 * blue + 8421375
+    redness = 32768 * red - 27439 * green - 5329 * blue + 8421375
+    return luma >> 16, torch.cat([blueness, redness], dim=1) >> 16
+
+
+def _to_rgb(luma: Tensor, chroma: Tensor) -> Tensor:
+    """Return RGB [B, 3, H, W], 0..255 (jdcolor.c)."""
+    blueness, redness = (chroma - 128).chunk(2, dim=1)
+    red = luma + ((91881 * redness + 32768) >> 16)
+    green = luma + ((-22554 * blueness - 46802 * redness + 32768) >> 16)
+    blue = luma + ((116130 * blueness + 32768) >> 16)
+    return torch.cat([red, green, blue], dim=1).clamp(0, 255)
+
+
+def _extended(plane: Tensor, height: int, width: int) -> Tensor:
+    """Return planes [..., height, width] whose last row and column are repeated."""
+    rows, columns = (
+        torch.arange(wanted, device=plane.device).clamp(max=has - 1)
+        for wanted, has in zip((height, width), plane.shape[-2:], strict=True)
+    )
+    return plane[..., rows[:, None], columns]
+
+
+def _downsample(chroma: Tensor, down: int, across: int) -> Tensor:
+    """Average pairs or squares (jcsample.c); columns are padded to whole blocks before, rows to a whole pair.
+
+    Halves are rounded up and down in turn.
+    """
+    if across == 1:
+        return chroma
+    height, width = chroma.shape[-2:]
+    full = _extended(chroma, -(-height // down) * down, -(-width // (8 * across)) * 8 * across)
+    pairs = full[..., ::2] + full[..., 1::2]
+    odd = torch.arange(pairs.shape[-1], device=full.device) & 1
+    if down == 1:
+        return (pairs + odd) >> 1
+    return (pairs[..., ::2, :] + pairs[..., 1::2, :] + 1 + odd) >> 2
+
+
+def _upsample(small: Tensor, height: int, width: int, down: int, across: int) -> Tensor:
+    """Interpolate: 3/4 of the nearer sample, 1/4 of the next, in each direction that was halved (jdsample.c).
+
+    Planes of two columns or fewer are repeated instead.
+    """
+    if across == 1:
+        return small
+    y = torch.arange(height, device=small.device)
+    near = y // down
+    if small.shape[-1] <= 2:
+        return small[..., near, :].repeat_interleave(2, dim=-1)[..., :width]
+    far = near if down == 1 else (near + 2 * (y & 1) - 1).clamp(0, -(-height // down) - 1)
+    line = 3 * small[..., near, :] + small[..., far, :]
+    left = torch.cat([line[..., :1], line[..., :-1]], dim=-1)
+    right = torch.cat([line[..., 1:], line[..., -1:]], dim=-1)
+    half_left, half_right = (4, 8) if down == 1 else (8, 7)
+    both = torch.stack([(3 * line + left + half_left) >> 4, (3 * line + right + half_right) >> 4], dim=-1)
+    return both.flatten(-2)[..., :width]
+
+
+def _distort(planes: Tensor, tables: Tensor) -> Tensor:
+    """Transform, quantise and transform back each 8x8 block of planes [B, P, H, W] by tables [B, 1, 1, 1, 8, 8]."""
+    count, kinds, height, width = planes.shape
+    down, across = -(-height // 8), -(-width // 8)  # blocks
+    padded = _extended(planes, 8 * down, 8 * across).view(count, kinds, down, 8, across, 8).transpose(3, 4)
+    dct = torch.tensor(DCT, dtype=torch.float64, device=planes.device)
+    rows = _rounded((padded - 128).double() @ dct.T, 11)
+    coefficients = _rounded(dct @ rows, 15)  # 8 times too large, and so is the divisor (jcdctmgr.c)
+    steps = ((coefficients.abs() + 4 * tables) / (8 * tables)).floor()
+    columns = _rounded(dct.T @ (steps * tables).copysign(coefficients), 11)
+    samples = (_rounded(columns @ dct, 18) + 128).clamp(0, 255)
+    return samples.int().transpose(3, 4).reshape(count, kinds, 8 * down, 8 * across)[..., :height, :width]
+
+
+def _rounded(value: Tensor, bits: int) -> Tensor:
+    """Return integers without their last `bits` bits, rounded to the nearest, halves up."""
+    return ((value + (1 << (bits - 1))) / (1 << bits)).floor()

@@ -1,0 +1,72 @@
+"""Crops and flips move whole images, over a black border."""
+
+import numpy as np
+import pytest
+
+from fct.train.crop import Augmentation, Crops
+
+STILL = Augmentation(0, flip=False)
+MOVED = Augmentation(2, flip=True)
+
+
+def noise(count, size=8, channels=3):
+    return np.random.default_rng(0).integers(8, 256, (count, size, size, channels), np.uint8)
+
+
+def cropped(images, augmentation, seed=0):
+    out = np.full_like(images, 7)
+    Crops.draw(augmentation, len(images), np.random.default_rng(seed)).take(images, np.arange(len(images)), out=out)
+    return out
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_crop_is_a_piece_of_the_bordered_image_maybe_flipped(channels):
+    """Each image is one of the 2 x 25 crops of itself with two black pixels around; shifts and flips are drawn."""
+    images = noise(200, channels=channels)
+    found = set()
+    for before, after in zip(images, cropped(images, MOVED), strict=True):
+        padded = np.pad(before, ((2, 2), (2, 2), (0, 0)))
+        crops = {
+            (top, left, flip): padded[top : top + 8, left : left + 8][:, :: -1 if flip else 1]
+            for top in range(5)
+            for left in range(5)
+            for flip in (0, 1)
+        }
+        (match,) = [key for key, crop in crops.items() if (crop == after).all()]
+        found.add(match)
+    assert {top for top, _, _ in found} == {left for _, left, _ in found} == set(range(5))
+    assert {flip for _, _, flip in found} == {0, 1}
+
+
+def test_without_padding_and_flip_nothing_moves():
+    """No border and no flip: images pass as they are."""
+    images = noise(20)
+    np.testing.assert_array_equal(cropped(images, STILL), images)
+
+
+def test_a_border_wider_than_the_image_is_black():
+    """A crop may lie outside the image altogether."""
+    images = noise(100, size=4)
+    found = cropped(images, Augmentation(9, flip=True))
+    assert (found == 0).all((1, 2, 3)).any()
+    assert not (found == 7).any()
+
+
+def test_images_go_to_their_places():
+    """Rows of the source come in any order, and go where they are told, with the crop of that place."""
+    images, rows, places = noise(10), np.array([7, 2, 5]), np.array([3, 0, 1])
+    crops = Crops.draw(MOVED, 4, np.random.default_rng(3))
+    out = np.zeros((4, 8, 8, 3), np.uint8)
+    crops.take(images, rows, out=out, places=places)
+    for row, place in zip(rows, places, strict=True):
+        alone = np.zeros_like(out)
+        crops.take(images, np.array([row] * 4), out=alone)
+        np.testing.assert_array_equal(out[place], alone[place])
+    assert not out[2].any()
+
+
+def test_every_third_image_of_a_mapped_file_is_read_as_it_is(tmp_path):
+    """Mapped files and strided parts of them give the same as arrays in memory."""
+    np.save(tmp_path / "images.npy", noise(30))
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    np.testing.assert_array_equal(cropped(mapped[::3], MOVED), cropped(noise(30)[::3].copy(), MOVED))
