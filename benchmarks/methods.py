@@ -9,8 +9,8 @@ Side by side, one process a core: `OMP_NUM_THREADS=1 python -m benchmarks.method
 Each method forwards the same number of images in the same number of optimiser steps: methods that forward one view of
 an image take batches twice as large for twice the epochs. So that one also sees what changing `method.name` alone does,
 these run once more on params.yaml's own schedule, at half the compute. All other parameters are those of params.yaml;
-no method is tuned. Test images only report. Each run leaves benchmarks/results/<source>/<method>-<seed>.json as it
-ends (<method>-half-<seed>.json at half the compute), and one that was killed goes on from its last epoch.
+no method is tuned. Test images only report. Each run leaves benchmarks/results/methods/<source>/<method>-<seed>.json
+as it ends (<method>-half-<seed>.json at half the compute), and one that was killed goes on from its last epoch.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from fct.train.assemble import Setup, identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint
 from fct.train.loop import train
 
-RESULTS = Path("benchmarks/results")
+RESULTS = Path("benchmarks/results/methods")
 CHECKPOINTS = Path(".fct/benchmarks")
 QUALITIES = (30, 10, 5)  # 5 lies outside the trained ones
 SEEDS = (0, 1, 2)
@@ -47,23 +47,29 @@ RUNS = [(name, half) for name, method in METHODS.items() for half in (False, Tru
 
 def run(method: MethodParams, seed: int, *, half: bool) -> dict[str, Any]:
     """Train one method with one seed and measure its exported file on the test split."""
-    import torch
-
-    from fct.evaluate.sweep import predict
-    from fct.export.onnx import export
-
     read = params.load(Params)
     double = 1 if half else 2 // METHODS[method.name].VIEWS
     schedule = read.train.model_copy(
         update={"seed": seed, "epochs": double * read.train.epochs, "batch_size": double * read.train.batch_size}
     )
-    setup = Setup(tuple(read.cache.qualities), read.jpeg.subsampling, read.model, schedule)
+    return measure(Setup(tuple(read.cache.qualities), read.jpeg.subsampling, read.model, schedule), method) | {
+        "half": half
+    }
+
+
+def measure(setup: Setup, method: MethodParams) -> dict[str, Any]:
+    """Train a network, or go on with it, and measure its exported file on the test split."""
+    import torch
+
+    from fct.evaluate.sweep import predict
+    from fct.export.onnx import export
+
     data, meta = open_data(setup)
     network, description = make_network(setup, method, data.train, meta)
     checkpoint = Checkpoint(identity(setup, method, meta), root=CHECKPOINTS)
     resumed = len((checkpoint.load() or {"history": ()})["history"])  # epochs
     start = time.perf_counter()
-    history = train(network, data, method, schedule, checkpoint=checkpoint)
+    history = train(network, data, method, setup.train, checkpoint=checkpoint)
     share = (len(history) - resumed) / len(history)
     seconds = (time.perf_counter() - start) / share if share else None  # of a whole training
     test = open_split("test")
@@ -73,13 +79,12 @@ def run(method: MethodParams, seed: int, *, half: bool) -> dict[str, Any]:
         right = predict(model, test, QUALITIES, setup.subsampling, batch_size=500) == test.labels
     return {
         "method": method.model_dump(),
-        "seed": seed,
-        "half": half,
+        "seed": setup.train.seed,
         "accuracy": dict(zip(["raw", *(f"q{quality}" for quality in QUALITIES)], right.mean(1).tolist(), strict=True)),
         "validation": {key: history[-1][key] for key in ("val_raw", "val_compressed")},
         "test": f"{meta['test']}, {len(test)} images",
         "model": setup.model.model_dump(),
-        "train": schedule.model_dump(),
+        "train": setup.train.model_dump(),
         "seconds": seconds and round(seconds, 1),  # on a machine that other work shares
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
     }
@@ -96,14 +101,15 @@ def table(results: list[dict[str, Any]]) -> str:
         runs = [result for result in results if (result["method"]["name"], result["half"]) == (name, half)]
         if not runs:
             continue
-        cells = [_interval([100 * result["accuracy"][condition] for result in runs]) for condition in conditions]
+        cells = [interval([100 * result["accuracy"][condition] for result in runs]) for condition in conditions]
         timed = [result["seconds"] for result in runs if result["seconds"]]
         minutes = f"{statistics.mean(timed) / 60:.1f}" if timed else "-"
         lines.append(f"| `{name}`{', half the compute' if half else ''} | " + " | ".join(cells) + f" | {minutes} |")
     return "\n".join(lines)
 
 
-def _interval(values: list[float]) -> str:
+def interval(values: list[float]) -> str:
+    """Return the mean and, of several values, the half-width of its 95 % t interval."""
     mean = statistics.mean(values)
     if len(values) < 2:
         return f"{mean:.1f}"

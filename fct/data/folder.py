@@ -26,7 +26,7 @@ from fct.data.meta import HELD_OUT, Division, describe
 from fct.data.params import DataParams
 from fct.data.scan import Problem, scan
 from fct.data.splits import divide, fingerprint
-from fct.data.store import NAMES
+from fct.data.store import NAMES, let_go
 from fct.jpeg.tables import quality_of
 
 CHUNK = 32  # files handed to a process at a time
@@ -132,6 +132,7 @@ def _examine(
                     small, mark, content, quality = result
                     pixels[row] = small
                     yield Usable(paths[row], labels[row], mark, content, quality, row)
+            let_go(pixels)
             bar.update(len(results))
 
 
@@ -186,8 +187,10 @@ def _enough(
 def _write(part: Sequence[Usable], pixels: NDArray[np.uint8], folder: Path) -> None:
     folder.mkdir()
     images = open_memmap(folder / "images.npy", "w+", np.uint8, (len(part), *pixels.shape[1:]))
-    for index, image in enumerate(part):
-        images[index] = pixels[image.row]
+    for start in range(0, len(part), CHUNK):
+        rows = [image.row for image in part[start : start + CHUNK]]
+        images[start : start + CHUNK] = pixels[rows]
+        let_go(images, pixels)
     np.save(folder / "labels.npy", np.array([image.label for image in part], np.int64))
     np.save(folder / "quality.npy", np.array([image.quality for image in part], np.int64))
 

@@ -26,7 +26,7 @@ from fct.train.ahead import ahead
 from fct.train.crop import Augmentation, Crops
 
 Images = NDArray[np.uint8]  # [N, H, W, C]
-MAPPED = 512 << 20  # bytes of memory-mapped pixels that are read before their pages are let go of
+MAPPED = 128 << 20  # bytes of memory-mapped pixels that are read before their pages are let go of
 AHEAD = 2  # batches that are made before they are asked for
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from fct.core.errors import FctError
 from fct.data.store import Split
+from fct.methods.batch import Batch, Loss
 from fct.methods.params import MethodParams
 from fct.methods.registry import METHODS
 from fct.models.network import Network
@@ -70,7 +71,7 @@ def train(  # noqa: PLR0913  # each is a part of its own
     Raises:
         FctError: the loss is not a number or has diverged; it names the step and the last good checkpoint.
     """
-    training = _Training(network, data, method, params, checkpoint)
+    training = Training(network, data, method, params, checkpoint)
     training.resume()
     for number, metrics in enumerate(training.history):
         on_epoch(number, metrics)
@@ -83,11 +84,16 @@ def train(  # noqa: PLR0913  # each is a part of its own
     return training.history
 
 
-class _Training:
-    """The state of one training between epochs."""
+class Training:
+    """The state of one training between steps and epochs; arguments as for `train`."""
 
     def __init__(
-        self, network: Network, data: Data, method: MethodParams, params: TrainParams, checkpoint: Checkpoint | None
+        self,
+        network: Network,
+        data: Data,
+        method: MethodParams,
+        params: TrainParams,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.network, self.data, self.method, self.params, self.checkpoint = network, data, method, params, checkpoint
         self.batch_size = min(params.batch_size, len(data.train))
@@ -100,6 +106,7 @@ class _Training:
 
     @property
     def finished(self) -> bool:
+        """Whether there is no further epoch to take."""
         stale = len(self.history) - 1 - self.best_epoch
         return len(self.history) >= self.params.epochs or (bool(self.history) and stale >= self.params.patience)
 
@@ -136,31 +143,39 @@ class _Training:
                 }
             )
 
-    def _run(self, number: int) -> Metrics:
-        """Take one pass over the training images; return the mean of each part of the loss."""
-        device = self.network.mean.device
+    def batches(self, number: int) -> Generator[Batch]:
+        """Return the batches of an epoch, and seed what its steps draw."""
         rng = np.random.default_rng([self.params.seed, number])
         torch.manual_seed(int(rng.integers(2**62)))
-        sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=device))
-        batches = epoch(
+        return epoch(
             self.data.train,
             self.data.source,
             Augmentation(self.params.crop_padding, self.params.flip),
             batch_size=self.batch_size,
             rng=rng,
-            device=device,
+            device=self.network.mean.device,
         )
+
+    def step(self, batch: Batch) -> Loss:
+        """Take one step, of a network in training mode; return the loss before it."""
+        with autocast(self.params.precision, batch.raw.device):
+            loss = METHODS[self.method.name].loss(self.network, batch, self.method)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.total.backward()  # type: ignore[no-untyped-call]  # torch's own
+        self.optimiser.step()
+        self.schedule.step()
+        return loss
+
+    def _run(self, number: int) -> Metrics:
+        """Take one pass over the training images; return the mean of each part of the loss."""
+        sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=self.network.mean.device))
+        batches = self.batches(number)
         self.network.train()
         title = f"epoch {number + 1}/{self.params.epochs}"
         unseen: list[Tensor] = []  # total loss and cross entropy of steps that were not looked at yet
         with closing(batches), tqdm(batches, total=self.steps, desc=title, unit="step", disable=None) as bar:
             for step, batch in enumerate(bar, start=1):
-                with autocast(self.params.precision, device):
-                    loss = METHODS[self.method.name].loss(self.network, batch, self.method)
-                self.optimiser.zero_grad(set_to_none=True)
-                loss.total.backward()  # type: ignore[no-untyped-call]  # torch's own
-                self.optimiser.step()
-                self.schedule.step()
+                loss = self.step(batch)
                 for name, value in {"loss": loss.total, **loss.parts}.items():
                     sums[name] += value.detach()
                 unseen.append(torch.stack([loss.total.detach(), loss.parts["cross_entropy"].detach()]))
