@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from fct.cache.views import compressed
 from fct.core.errors import FctError
-from fct.data.store import Split
+from fct.data.store import Split, let_go
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,7 @@ def predict(  # noqa: PLR0913 (what is measured, on what, how; the how by keywor
             for part, classes in zip(parts, answers, strict=True):
                 row[part] = classes
                 bar.update(len(classes))
+                let_go(images)
             del images, answers  # before the next view is made
     return predicted
 

@@ -26,7 +26,7 @@ from fct.train.ahead import ahead
 from fct.train.crop import Augmentation, Crops
 
 Images = NDArray[np.uint8]  # [N, H, W, C]
-MAPPED = 128 << 20  # bytes of memory-mapped pixels that are read before their pages are let go of
+KEPT = 1 << 30  # bytes of images and views that may stay mapped; the pages of more are let go of after each batch
 AHEAD = 2  # batches that are made before they are asked for
 
 
@@ -160,7 +160,8 @@ def _batches(  # noqa: PLR0913, PLR0917  # of `epoch`
     device: torch.device,
 ) -> Iterator[Batch]:
     order = rng.permutation(len(split))
-    read = 0  # bytes
+    maps = [split.images, *(source.cache.values() if isinstance(source, Cached) else ())]
+    large = sum(images.nbytes for images in maps) > KEPT
     for start in range(0, len(split) - batch_size + 1, batch_size):
         rows = np.sort(order[start : start + batch_size])  # ascending: memory-mapped pages are read in order
         crops = Crops.draw(augmentation, batch_size, rng)
@@ -173,10 +174,8 @@ def _batches(  # noqa: PLR0913, PLR0917  # of `epoch`
             quality=torch.from_numpy(draw.quality).to(device),
             labels=torch.from_numpy(split.labels[rows]).to(device),
         )
-        read += 2 * raw.nbytes
-        if read > MAPPED:
-            read = 0
-            let_go(split.images, *(source.cache.values() if isinstance(source, Cached) else ()))
+        if large:
+            let_go(*maps)  # a page may be one of 2 MiB: where the system caches files so, one image counts as that
 
 
 def to_device(images: Images, device: torch.device) -> Tensor:

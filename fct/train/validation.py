@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from fct.data.store import Split
+from fct.data.store import Split, let_go
 from fct.models.network import Network
 from fct.train.batches import Images, to_device
 from fct.train.precision import autocast
@@ -46,6 +46,7 @@ def validate(network: Network, split: Split, views: Mapping[int, Images], *, pre
                 logits, _ = network(to_device(images, device), torch.from_numpy(known).to(device))
             finite &= logits.isfinite().all()
             right[view, rows] = logits.argmax(1).cpu().numpy() == split.labels[rows]
+        let_go(split.images, *views.values())
     network.train(training)
     raw, compressed_accuracy = right.mean(1)
     return Validation(float(raw), float(compressed_accuracy), bool(finite))
