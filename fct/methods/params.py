@@ -15,7 +15,7 @@ Gradient = Literal["both", "raw-detached"]
 class MethodParams(Section):
     """How raw and compressed views become a loss. Keys that a method has no use for are checked and ignored."""
 
-    name: Literal["standard", "augment", "pair", "fct", "fct-r"]
+    name: Literal["standard", "augment", "pair", "stability", "jsd", "fct", "fct-r"]
     probability: float = Field(ge=0, le=1)
     weight: float = Field(ge=0, allow_inf_nan=False)
     layers: Annotated[list[str], Field(min_length=1)]

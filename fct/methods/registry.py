@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from fct.methods import augment, fct, pair, standard
+from fct.methods import augment, fct, jsd, pair, stability, standard
 from fct.methods.batch import Batch, Loss
 from fct.methods.params import MethodParams
 from fct.models.network import Network
@@ -23,6 +23,8 @@ METHODS: dict[str, Method] = {
     "standard": standard,
     "augment": augment,
     "pair": pair,
+    "stability": stability,
+    "jsd": jsd,
     "fct": fct,
     "fct-r": fct,
 }

@@ -41,14 +41,15 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("name", ["standard", "augment", "pair", "fct", "fct-r"])
+@pytest.mark.parametrize("name", ["standard", "augment", "pair", "stability", "jsd", "fct", "fct-r"])
 def test_every_method_learns_the_colours(toy, name):
     """A few epochs of any method tell three colours apart, raw and compressed, and say how at each epoch."""
     done = Training(toy, toy.method(name=name), epochs=6).run()
     assert done.history[-1]["loss"] < done.history[0]["loss"]
     assert max(metrics["val_compressed"] for metrics in done.history) > 0.6
     parts = {"loss", "cross_entropy", "val_raw", "val_compressed", "learning_rate"}
-    assert set(done.history[0]) == parts | ({"consistency"} if name.startswith("fct") else set())
+    own = {"fct": {"consistency"}, "fct-r": {"consistency"}, "stability": {"stability"}, "jsd": {"divergence"}}
+    assert set(done.history[0]) == parts | own.get(name, set())
     assert done.told == list(enumerate(done.history))
     assert not done.network.training
 

@@ -1,0 +1,32 @@
+"""`stability` keeps the prediction of the raw view where the image is compressed."""
+
+import torch
+
+from fct.methods import stability
+
+
+def predictions(network, batch):
+    raw = network(batch.raw, batch.raw_quality)[0].softmax(1)
+    return raw, network(batch.compressed, batch.quality)[0].softmax(1)
+
+
+def test_the_loss_is_cross_entropy_and_weighted_divergence(make_network, batch, toy):
+    """By hand: minus the log probability of the label, and sum p log(p / q), each averaged over images."""
+    network = make_network().eval()  # batch statistics would mix the two
+    raw, compressed = predictions(network, batch)
+    entropy = -raw[range(6), batch.labels].log().mean()
+    divergence = (raw * (raw / compressed).log()).sum(1).mean()
+    assert divergence > 1e-4
+    found = stability.loss(network, batch, toy.method(name="stability", weight=0.7))
+    torch.testing.assert_close(found.total, entropy + 0.7 * divergence)
+    torch.testing.assert_close(found.parts["cross_entropy"], entropy)
+    torch.testing.assert_close(found.parts["stability"], divergence)
+
+
+def test_labels_of_compressed_images_are_not_used(make_network, batch, toy, gradients):
+    """Without weight, the gradient in evaluation mode is that of the raw images alone."""
+    network = make_network().eval()
+    found = gradients(network, stability.loss(network, batch, toy.method(name="stability", weight=0)).total)
+    entropy = torch.nn.functional.cross_entropy(network(batch.raw, batch.raw_quality)[0], batch.labels)
+    for name, expected in gradients(network, entropy).items():
+        torch.testing.assert_close(found[name], expected)
