@@ -31,11 +31,16 @@ def main() -> None:
         read, source = params.load(Params), read_meta()["source"]
         found = {views: [_run(read, views, seed, RESULTS / source) for seed in SEEDS] for views in VIEWS}
     conditions = ["raw", *(f"q{quality}" for quality in QUALITIES)]
-    print("| views | " + " | ".join(condition.title() for condition in conditions) + " | seconds | disk | mapped |")
+    print(
+        "| views | "
+        + " | ".join(condition.title() for condition in conditions)
+        + " | seconds | cache on disk | mapped |"
+    )
     print("|---|" + "---|" * (len(conditions) + 3))
     for views, runs in found.items():
         cells = [interval([100 * run["accuracy"][condition] for run in runs]) for condition in conditions]
-        cells += [interval([run["seconds"] for run in runs if run["seconds"]])]
+        timed = [run["seconds"] for run in runs if run["seconds"]]
+        cells += [interval(timed) if timed else "-"]
         cells += [f"{runs[0][key] / 2**20:,.0f} MiB" for key in ("disk", "mapped")]
         print(f"| {views} | " + " | ".join(cells) + " |")
 

@@ -14,7 +14,8 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 def compiled(function: Function) -> Function:
     """Compile a function when it is first called; the result is kept beside its file, for all processes.
 
-    Whatever it calls must be in the same file: numba would not notice a change in another.
+    Whatever it calls must be in the same file: numba would not notice a change in another. Nor would it notice one of
+    `OPTIONS`, after which `make clean` is due.
     """
     try:
         made: Function = numba.njit(cache=True, **OPTIONS)(function)

@@ -12,12 +12,14 @@ from fct.core import params
 from fct.core.errors import FctError
 from fct.core.params import Section
 from fct.data import meta
-from fct.data.store import ORIGINALS, SPLITS
+from fct.data.store import ORIGINALS, SPLITS, read_meta
+from fct.jpeg.params import JpegParams
 
 
 class Params(Section):
     """What the doctor reads of params.yaml."""
 
+    jpeg: JpegParams
     cache: CacheParams
 
 
@@ -34,10 +36,14 @@ def examine() -> Iterator[Finding]:
     Raises:
         FctError: params.yaml cannot be read.
     """
-    qualities = params.load(Params).cache.qualities
+    read = params.load(Params)
     yield _looked("splits and originals", partial(meta.verify, SPLITS, ORIGINALS))
-    for quality in qualities:
-        yield _looked(f"cache at quality {quality}", partial(store.verify, quality))
+    for quality in read.cache.qualities:
+        yield _looked(f"cache at quality {quality}", partial(_cache, quality, read.jpeg.subsampling))
+
+
+def _cache(quality: int, subsampling: str) -> None:
+    store.verify(quality, subsampling, source_digest=read_meta()["digest"])
 
 
 def _looked(what: str, check: Callable[[], None]) -> Finding:
@@ -45,4 +51,13 @@ def _looked(what: str, check: Callable[[], None]) -> Finding:
         check()
     except FctError as error:
         return Finding(what, str(error))
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:  # of the splits' meta.json, or of the disk
+        again = "Rebuild them with `dvc repro --force --single-item data`."
+        return Finding(what, f"{SPLITS / 'meta.json'} or what it describes cannot be read ({error!r}). {again}")
     return Finding(what, None)

@@ -1,24 +1,40 @@
 """The doctor finds damage that opening a file does not show, and names the command that mends it."""
 
+import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from fct import cli
-from fct.core.files import digest, sha256, write_json
-from fct.data.store import read_meta
+from fct.cache import store
+from fct.core.files import new_folder, write_json
+from fct.data import stock
+from fct.data.params import DataParams
+from fct.data.stock import Labelled, Stock
+from fct.data.store import ORIGINALS, SPLITS
+
+PARAMS = DataParams.model_validate(
+    {"source": "cifar-10", "mirror": None, "seed": 0, "fractions": {"val": 0.2, "gate": 0.1, "test": 0.1}}
+    | {"folder": {"path": "images", "size": 16, "channels": 3, "on_error": "fail"}}
+)
 
 
 @pytest.fixture
-def healthy(toy):
+def healthy(toy, scenes):
     """Stand in a working copy in which all is well."""
-    Path("params.yaml").write_text("cache: {qualities: [20, 60]}\n")
-    meta = read_meta()
-    files = sorted(path for path in Path("data/splits").rglob("*") if path.is_file() and path.name != "meta.json")
-    sums = [[str(path.relative_to("data/splits")), sha256(path)] for path in files]
-    write_json(Path("data/splits/meta.json"), meta | {"source": "toy", "digest": digest([meta["classes"], *sums])})
-    return toy
+    Path("params.yaml").write_text('jpeg: {subsampling: "4:2:0"}\ncache: {qualities: [20, 60]}\n')
+    shutil.rmtree("data")
+    made = scenes(count=120)
+    drawn = Stock(("left", "right", "top"), Labelled(made.images, made.labels), None)
+    with new_folder(SPLITS) as splits, new_folder(ORIGINALS) as originals:
+        digest = stock.build(drawn, PARAMS, splits, originals)["digest"]
+    for quality in toy.qualities:
+        both = [toy.split(name) for name in store.SPLITS]
+        store.build(both, quality, toy.subsampling, source_digest=digest)
+    return replace(toy, digest=digest)
 
 
 def flip(path):
@@ -61,6 +77,40 @@ def test_one_flipped_bit_of_a_split_is_found():
     assert told.exit_code == 1
     assert "data/splits or data/originals is damaged" in told.output
     assert "dvc repro --force --single-item data" in told.output
+
+
+@pytest.mark.usefixtures("healthy")
+@pytest.mark.parametrize("path", ["data/splits/meta.json", "data/originals/meta.json"])
+def test_a_changed_description_is_found(path):
+    """What is said of the splits is covered as they are."""
+    text = Path(path).read_text()
+    Path(path).write_text(text.replace("16", "17").replace("false", "true"))
+    assert Path(path).read_text() != text
+    told = ask()
+    assert told.exit_code == 1
+    assert "dvc repro --force --single-item data" in told.output
+
+
+@pytest.mark.usefixtures("healthy")
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_description_that_is_none_is_found(text):
+    """A meta.json that cannot be read is a finding, not a traceback."""
+    Path("data/splits/meta.json").write_text(text)
+    told = ask()
+    assert told.exit_code == 1
+    assert isinstance(told.exception, SystemExit)
+    assert "splits and originals: data/splits" in told.output
+
+
+@pytest.mark.usefixtures("healthy")
+@pytest.mark.parametrize("key", ["quality", "source", "subsampling", "codec", "sha256"])
+def test_a_cache_that_training_would_refuse_is_found(key):
+    """Of another quality, source, subsampling or codec, or without checksums: not whole."""
+    path = Path("data/cache/q60/manifest.json")
+    write_json(path, json.loads(path.read_text()) | {key: {}})
+    told = ask()
+    assert told.exit_code == 1
+    assert "cache@60" in told.output
 
 
 @pytest.mark.usefixtures("healthy")

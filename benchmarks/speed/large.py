@@ -1,10 +1,11 @@
-"""How much memory many large images take on their way through the data stage, the cache and an epoch of batches.
+"""How much memory many large images take: in the data stage, the cache, an epoch of batches, and validation.
 
     python -m benchmarks.speed.large                      # 2,000 and 8,000 images
     python -m benchmarks.speed.large --images 100000      # needs some 60 GB of disk in $TMPDIR
 
 The images are JPEGs of 300 x 260 pixels, made from two photographs, and trained on at 224. What counts is the resident
 memory of the process and of all that it starts, looked at twenty times a second; pages of files that are mapped count.
+A training step comes on top: it takes what its network and batch size take, however many images there are.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def main(counts: tuple[int, ...], folder: str | None) -> None:
                 raise SystemExit(f"it ended with status {process.returncode}")
             us = (time.perf_counter() - begun) / count * 1e6
         subject, note = f"{count:,} images", f"{peak / 2**20:,.0f} MiB at the peak"
-        rows.append(Row("data, cache of one quality, an epoch of batches", subject, SIZE, round(us), 0, 2, note))
+        rows.append(Row("data, cache of one quality, batches, validation", subject, SIZE, round(us), 0, 2, note))
         print(subject, note, f"{us:,.0f} us an image", flush=True)
     keep("large", rows)
 
@@ -79,8 +80,12 @@ def _run(folder: str) -> None:
     from fct.data import folder as source
     from fct.data.params import DataParams
     from fct.data.store import open_split
+    from fct.models.backbones import build
+    from fct.models.network import Network
+    from fct.train.assemble import statistics
     from fct.train.batches import Cached, epoch
     from fct.train.crop import Augmentation
+    from fct.train.validation import validate
 
     os.chdir(folder)
     params = DataParams.model_validate(
@@ -100,6 +105,12 @@ def _run(folder: str) -> None:
     )
     for _ in batches:
         pass
+    statistics(train)
+    network = Network(
+        build("resnet8", width=8, classes=2, channels=3), mean=[0.5] * 3, std=[0.25] * 3, layers=["stage1"]
+    )
+    val_views = store.open_views(splits[1], [QUALITY], "4:2:0", source_digest="")
+    validate(network, splits[1], val_views, precision="auto")
 
 
 def _watch(process: subprocess.Popen[bytes]) -> int:

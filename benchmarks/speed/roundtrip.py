@@ -21,12 +21,14 @@ QUALITIES = np.arange(10, 100, 10)
 
 def rows() -> list[Row]:
     """Measure every way at every size."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     found: list[Row] = []
     for size, count in COUNTS.items():
         ways = _ways(size, count)
         found += compare("round trip", size, ways, dict.fromkeys(ways, count))
+    torch.set_num_threads(threads)
     return found
 
 

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -70,21 +71,15 @@ def open_views(
         A uint8 [N, H, W, C] array for each quality.
 
     Raises:
-        FctError: a quality is missing, was made with another subsampling, from other splits, or with another codec
-            than the rest, or its array is cut short; it names the folder and the command that rebuilds it.
+        FctError: a quality is missing, was made with another subsampling, from other splits, or by another codec, or
+            its array is cut short; it names the folder and the command that rebuilds it.
     """
     views: dict[int, NDArray[np.uint8]] = {}
-    expected: dict[str, Any] = {"subsampling": subsampling, "source": source_digest}
     for quality in qualities:
-        here = folder(quality, cache)
-        rebuild = _rebuild(quality)
+        here, rebuild = folder(quality, cache), _rebuild(quality)
         with _readable(here, rebuild):
-            manifest = dict(json.loads((here / "manifest.json").read_text()))
+            _manifest(quality, subsampling, source_digest, cache)
             array = np.load(here / f"{split.name}.npy", mmap_mode="r")
-        expected.setdefault("codec", manifest.get("codec"))  # every quality must agree with the first
-        for key, value in (expected | {"quality": quality}).items():
-            if manifest.get(key) != value:
-                raise FctError(f"{here / 'manifest.json'}: {key} is {manifest.get(key)!r}, not {value!r}. {rebuild}")
         if (array.shape, array.dtype) != (split.images.shape, split.images.dtype):
             kinds = [f"{each.dtype} {each.shape}" for each in (array, split.images)]
             raise FctError(f"{here}: {split.name} is {kinds[0]}, not {kinds[1]}. {rebuild}")
@@ -92,18 +87,31 @@ def open_views(
     return views
 
 
-def verify(quality: int, cache: Path = CACHE) -> None:
+def verify(quality: int, subsampling: str, *, source_digest: str, cache: Path = CACHE) -> None:
     """Read every byte of the views at `quality`.
 
     Raises:
-        FctError: they are not those that were written; it names the file and the command that rebuilds it.
+        FctError: they are not those that were written, or not those that are wanted; it names the file and the command
+            that rebuilds it.
     """
     here, rebuild = folder(quality, cache), _rebuild(quality)
     with _readable(here, rebuild):
-        for name, expected in dict(json.loads((here / "manifest.json").read_text())["sha256"]).items():
+        checksums = dict(_manifest(quality, subsampling, source_digest, cache)["sha256"])
+        for name in SPLITS:
             path = here / f"{name}.npy"
-            if sha256(path) != expected:
+            if sha256(path) != checksums[name]:
                 raise FctError(f"{path} is damaged (its checksum is not the manifest's). {rebuild}")
+
+
+def _manifest(quality: int, subsampling: str, source_digest: str, cache: Path) -> dict[str, Any]:
+    """Return the manifest of a quality, which must say what is expected of it."""
+    path = folder(quality, cache) / "manifest.json"
+    manifest = dict(json.loads(path.read_text()))
+    expected = {"codec": VERSION, "subsampling": subsampling, "quality": quality, "source": source_digest}
+    for key, value in expected.items():
+        if manifest.get(key) != value:
+            raise FctError(f"{path}: {key} is {manifest.get(key)!r}, not {value!r}. {_rebuild(quality)}")
+    return manifest
 
 
 def _rebuild(quality: int) -> str:
@@ -117,15 +125,17 @@ def _readable(here: Path, rebuild: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise FctError(f"{error.filename} is not here. {rebuild}") from None
-    except (ValueError, TypeError, EOFError) as error:
-        raise FctError(f"{here} is damaged ({error}). {rebuild}") from None
     except KeyError as error:
-        raise FctError(f"{here / 'manifest.json'}: it has no {error}. {rebuild}") from None
-
-
-def codec(quality: int, cache: Path = CACHE) -> str:
-    """Return the codec and version that made the views at `quality`, whose manifest has been checked."""
-    return str(json.loads((folder(quality, cache) / "manifest.json").read_text())["codec"])
+        raise FctError(f"{here / 'manifest.json'} has no {error}. {rebuild}") from None
+    except (
+        ValueError,
+        TypeError,
+        EOFError,
+        SyntaxError,
+        TokenError,
+        OSError,
+    ) as error:  # numpy reads headers as Python
+        raise FctError(f"{here} is damaged ({error}). {rebuild}") from None
 
 
 def unnamed(qualities: Iterable[int], cache: Path = CACHE) -> list[str]:

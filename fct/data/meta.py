@@ -32,9 +32,13 @@ class Division:
 
 
 def describe(params: DataParams, division: Division, written: Sequence[Path]) -> dict[str, Any]:
-    """Return the content of `<splits>/meta.json`; its digest covers every file in the folders `written`."""
+    """Return the content of `<splits>/meta.json`.
+
+    Its digest covers every file in the folders `written` and what is said of them, but for what was skipped: the same
+    images are the same data, whatever else lay beside them.
+    """
     classes, labels, skipped = division.classes, division.labels, division.skipped
-    return {
+    content = {
         "source": params.source,
         "classes": list(classes),
         "size": division.shape[1],
@@ -45,13 +49,13 @@ def describe(params: DataParams, division: Division, written: Sequence[Path]) ->
         "class_counts": {
             name: {label: int((labels[name] == index).sum()) for index, label in enumerate(classes)} for name in NAMES
         },
-        "skipped": {
-            "count": len(skipped),
-            "reasons": dict(sorted(Counter(reason for _, reason in skipped).items())),
-            "items": dict(skipped),
-        },
-        "digest": files.digest([list(classes), *_sums(written)]),
     }
+    left_out = {
+        "count": len(skipped),
+        "reasons": dict(sorted(Counter(reason for _, reason in skipped).items())),
+        "items": dict(skipped),
+    }
+    return content | {"skipped": left_out, "digest": files.digest([content, *_sums(written)])}
 
 
 def verify(splits: Path, originals: Path) -> None:
@@ -61,10 +65,9 @@ def verify(splits: Path, originals: Path) -> None:
         FctError: they are not those that were written.
     """
     meta = read_meta(splits)
+    content = {key: value for key, value in meta.items() if key not in ("skipped", "digest")}
     here = [each for each in _sums([splits]) if each[0] != "meta.json"]
-    if meta["source"] == "folder":
-        here += _sums([originals])
-    if files.digest([list(meta["classes"]), *here]) != meta["digest"]:
+    if files.digest([content, *here, *_sums([originals])]) != meta.get("digest"):
         raise FctError(
             f"{splits} or {originals} is damaged (their checksum is not that of {splits / 'meta.json'}). "
             "Rebuild them with `dvc repro --force --single-item data`."

@@ -59,7 +59,7 @@ def build(stock: Stock, params: DataParams, splits: Path, originals: Path) -> di
         test=OFFICIAL if stock.test else HELD_OUT,
         skipped=skipped,
     )
-    meta = describe(params, division, written=[splits])
+    meta = describe(params, division, written=[splits, originals])
     files.write_json(splits / "meta.json", meta)
     return meta
 

@@ -15,6 +15,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from fct.core.errors import FctError
 from fct.jpeg import kernel
 from fct.jpeg.params import FACTORS
 from fct.jpeg.shapes import check
@@ -25,7 +26,7 @@ VERSION = "fct.jpeg 1"  # what a cache was made with; another one where pixels w
 
 def roundtrip(  # noqa: PLR0913  # what, how, and by keyword the details
     images: NDArray[np.uint8],
-    quality: int | NDArray[np.int64],
+    quality: int | NDArray[np.integer],
     subsampling: str,
     *,
     planar: bool = False,
@@ -46,9 +47,13 @@ def roundtrip(  # noqa: PLR0913  # what, how, and by keyword the details
         uint8, of the shape of `images`.
 
     Raises:
-        FctError: a shape, quality or subsampling that no JPEG has.
+        FctError: a shape, type, quality or subsampling that no JPEG has, or an `out` that does not fit.
     """
     check(images.shape, quality, subsampling, planar=planar)
+    if images.dtype != np.uint8:
+        raise FctError(f"images are {images.dtype}; the round trip takes uint8.")
+    if out is not None and not (out.shape == images.shape and out.dtype == np.uint8 and out.flags.c_contiguous):
+        raise FctError(f"out is {out.dtype} {list(out.shape)}; it takes C-contiguous uint8 {list(images.shape)}.")
     count, height, width = len(images), *(images.shape[2:] if planar else images.shape[1:3])
     qualities = np.broadcast_to(np.asarray(quality, np.int64), (count,))
     result = np.empty(images.shape, np.uint8) if out is None else out
@@ -73,4 +78,4 @@ def roundtrip(  # noqa: PLR0913  # what, how, and by keyword the details
 
 @cache
 def _pool(process: int) -> ThreadPoolExecutor:  # noqa: ARG001  # a forked process has none of its parent's threads
-    return ThreadPoolExecutor(thread_name_prefix="jpeg")
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="jpeg")

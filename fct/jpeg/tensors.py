@@ -12,6 +12,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fct.core.errors import FctError
@@ -47,13 +48,14 @@ def roundtrip(images: Tensor, quality: int | Tensor, *, subsampling: str = "4:2:
     Raises:
         FctError: a type, shape, quality or subsampling that no JPEG has.
     """
-    _check(images, quality, subsampling)
+    values = _checked(images, quality, subsampling)
     if images.device.type == "cpu" and _is_compiled():
-        return _by_arrays(images, quality, subsampling)
-    return by_tensors(images, quality, subsampling)
+        return _by_arrays(images, values, subsampling)
+    return by_tensors(images, torch.from_numpy(np.broadcast_to(values, len(images)).astype(np.int64)), subsampling)
 
 
-def _check(images: Tensor, quality: int | Tensor, subsampling: str) -> None:
+def _checked(images: Tensor, quality: int | Tensor, subsampling: str) -> NDArray[np.integer]:
+    """Return the quality as an array, [] or [B]."""
     if not isinstance(images, Tensor) or images.dtype != torch.uint8:
         kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise FctError(f"images are {kind}; the round trip takes a uint8 tensor [B, C, H, W].")
@@ -62,6 +64,7 @@ def _check(images: Tensor, quality: int | Tensor, subsampling: str) -> None:
             raise FctError(f"{name} are on the device meta, which holds no values; move them to one that does.")
     values = quality.detach().cpu().numpy() if isinstance(quality, Tensor) else np.asarray(quality)
     check(images.shape, values, subsampling, planar=True)
+    return values
 
 
 @cache
@@ -73,20 +76,20 @@ def _is_compiled() -> bool:
         warnings.warn(
             "fct.jpeg.roundtrip computes with torch's own operations on the CPU, to the same pixels and some ten times "
             f"slower: its kernel needs numba ({error}).",
-            stacklevel=4,
+            stacklevel=3,
         )
         return False
     return True
 
 
-def _by_arrays(images: Tensor, quality: int | Tensor, subsampling: str) -> Tensor:
+def _by_arrays(images: Tensor, quality: NDArray[np.integer], subsampling: str) -> Tensor:
     from fct.jpeg import arrays
 
     interleaved = images.is_contiguous(memory_format=torch.channels_last)
     pixels = images.permute(0, 2, 3, 1) if interleaved else images.contiguous()
     result = arrays.roundtrip(
         pixels.numpy(),
-        quality if isinstance(quality, int) else quality.cpu().numpy(),
+        quality,
         subsampling,
         planar=not interleaved,
         threads=torch.get_num_threads(),
@@ -95,12 +98,13 @@ def _by_arrays(images: Tensor, quality: int | Tensor, subsampling: str) -> Tenso
     return tensor.permute(0, 3, 1, 2) if interleaved else tensor
 
 
-def by_tensors(images: Tensor, quality: int | Tensor, subsampling: str) -> Tensor:
-    """Do it in torch's own operations, on any device; arguments as for `roundtrip`, and checked."""
+def by_tensors(images: Tensor, quality: Tensor, subsampling: str) -> Tensor:
+    """Do it in torch's own operations, on any device, by qualities int64 [B]; arguments are those of `roundtrip`."""
     down, across = FACTORS[subsampling]
     *_, height, width = images.shape
-    known = torch.tensor(all_tables(), dtype=torch.float64, device=images.device).view(100, 2, 1, 1, 8, 8)
-    tables = known[torch.as_tensor(quality, device=images.device).long().expand(len(images)) - 1]  # [B, 2, 1, 1, 8, 8]
+    known, _ = _constants(images.device)
+    which = quality.pin_memory() if images.device.type == "cuda" and quality.device.type == "cpu" else quality
+    tables = known[which.to(images.device, non_blocking=True) - 1]  # [B, 2, 1, 1, 8, 8]
     if images.shape[1] == 1:
         result = _distort(images.int(), tables[:, :1])
     else:
@@ -111,6 +115,13 @@ def by_tensors(images: Tensor, quality: int | Tensor, subsampling: str) -> Tenso
         result = _to_rgb(luma, _upsample(small, height, width, down, across))
     layout = torch.channels_last if images.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
     return result.to(torch.uint8).contiguous(memory_format=layout)
+
+
+@cache
+def _constants(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the tables of all qualities, [100, 2, 1, 1, 8, 8], and the DCT: copied to a device once."""
+    tables = torch.tensor(all_tables(), dtype=torch.float64, device=device).view(100, 2, 1, 1, 8, 8)
+    return tables, torch.tensor(DCT, dtype=torch.float64, device=device)
 
 
 def _to_ycc(rgb: Tensor) -> tuple[Tensor, Tensor]:
@@ -181,7 +192,7 @@ def _distort(planes: Tensor, tables: Tensor) -> Tensor:
     count, kinds, height, width = planes.shape
     down, across = -(-height // 8), -(-width // 8)  # blocks
     padded = _extended(planes, 8 * down, 8 * across).view(count, kinds, down, 8, across, 8).transpose(3, 4)
-    dct = torch.tensor(DCT, dtype=torch.float64, device=planes.device)
+    _, dct = _constants(planes.device)
     rows = _rounded((padded - 128).double() @ dct.T, 11)
     coefficients = _rounded(dct @ rows, 15)  # 8 times too large, and so is the divisor (jcdctmgr.c)
     steps = ((coefficients.abs() + 4 * tables) / (8 * tables)).floor()

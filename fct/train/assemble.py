@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from fct.cache.store import codec, open_views
+from fct.cache.store import open_views
 from fct.core.files import digest
-from fct.data.store import Split, open_split, read_meta
+from fct.data.store import Split, let_go, open_split, read_meta
+from fct.jpeg.arrays import VERSION
 from fct.methods.params import MethodParams
 from fct.methods.registry import WITH_BLOCKS
 from fct.models.network import Network
@@ -21,6 +22,7 @@ from fct.train.precision import pick_device
 from fct.train.sources import pick
 
 STATISTICS_FROM = 5_000  # images, evenly spread, that the channels' mean and deviation are taken from
+STATISTICS_AT_ONCE = 64  # images in memory
 
 
 class Setup(NamedTuple):
@@ -43,8 +45,8 @@ def open_data(setup: Setup) -> tuple[Data, dict[str, Any]]:
     def views(split: Split) -> dict[int, np.ndarray[Any, np.dtype[np.uint8]]]:
         return open_views(split, setup.qualities, setup.subsampling, source_digest=meta["digest"])
 
-    source = pick(setup.train.views, train, views(train), setup.subsampling, pick_device())
-    return Data(train, source, val, views(val)), meta | {"codec": codec(setup.qualities[0]), "order": source.order}
+    source = pick(setup.train.views, train, lambda: views(train), setup.qualities, setup.subsampling, pick_device())
+    return Data(train, source, val, views(val)), meta | {"codec": VERSION, "order": source.order}
 
 
 def identity(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> dict[str, Any]:
@@ -63,7 +65,7 @@ def identity(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> dict[s
 
 def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[str, Any]) -> tuple[Network, Description]:
     """Return an untrained network, seeded, on the device to train on, and the description it is saved with."""
-    mean, std = _statistics(train)
+    mean, std = statistics(train)
     description = Description(
         backbone=setup.model.name,
         width=setup.model.width,
@@ -84,8 +86,17 @@ def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[st
     return network, description
 
 
-def _statistics(train: Split) -> tuple[list[float], list[float]]:
+def statistics(train: Split) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation of each channel, on the scale 0..1."""
-    every = max(1, len(train) // STATISTICS_FROM)
-    pixels = train.images[::every].astype(np.float32) / 255
-    return pixels.mean((0, 1, 2)).round(4).tolist(), np.maximum(pixels.std((0, 1, 2)), 1e-3).round(4).tolist()
+    images = train.every(train.step(STATISTICS_FROM)).images
+    channels = images.shape[-1]
+    sums, squares = np.zeros((2, channels))
+    for start in range(0, len(images), STATISTICS_AT_ONCE):
+        pixels = images[start : start + STATISTICS_AT_ONCE].reshape(-1, channels).astype(np.float64) / 255
+        sums += pixels.sum(0)
+        squares += np.square(pixels).sum(0)
+        let_go(images)
+    count = images.size // channels
+    mean = sums / count
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    return mean.round(4).tolist(), np.maximum(deviation, 1e-3).round(4).tolist()

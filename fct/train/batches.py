@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from fct.train.crop import Augmentation, Crops
 
 Images = NDArray[np.uint8]  # [N, H, W, C]
 KEPT = 1 << 30  # bytes of images and views that may stay mapped; the pages of more are let go of after each batch
+UPLOADED = 512  # images copied to a GPU at a time
 AHEAD = 2  # batches that are made before they are asked for
 
 
@@ -117,17 +118,17 @@ class Resident:
     @classmethod
     def upload(cls, split: Split, cached: Cached, device: torch.device) -> Resident:
         """Copy raw images and views to `device`."""
-        raw = torch.from_numpy(np.ascontiguousarray(split.images)).to(device)
-        views = torch.empty((len(cached.cache), *raw.shape), dtype=torch.uint8, device=device)
-        for view, images in zip(views, cached.cache.values(), strict=True):
-            view.copy_(torch.from_numpy(np.ascontiguousarray(images)))
-            let_go(images)
-        return cls(raw, views, cached.qualities)
+        sources = [split.images, *cached.cache.values()]
+        both = torch.empty((len(sources), *split.images.shape), dtype=torch.uint8, device=device)
+        for target, images in zip(both, sources, strict=True):
+            for start in range(0, len(images), UPLOADED):
+                target[start : start + UPLOADED] = torch.from_numpy(np.array(images[start : start + UPLOADED]))
+                let_go(images)
+        return cls(both[0], both[1:], cached.qualities)
 
     def views(self, split: Split, draw: Draw, device: torch.device) -> tuple[Tensor, Tensor]:  # noqa: ARG002
         """Gather both views of each image."""
-        rows = torch.from_numpy(draw.rows).to(device)
-        which = torch.from_numpy(np.searchsorted(self.qualities, draw.quality)).to(device)
+        rows, which = put(draw.rows, device), put(np.searchsorted(self.qualities, draw.quality), device)
         return _crop_on(self.raw[rows], draw.crops), _crop_on(self.cache[which, rows], draw.crops)
 
     def every(self, step: int) -> Resident:
@@ -169,22 +170,24 @@ def _batches(  # noqa: PLR0913, PLR0917  # of `epoch`
         raw, compressed = source.views(split, draw, device)
         yield Batch(
             raw=raw,
-            raw_quality=torch.from_numpy(split.quality[rows]).to(device),
+            raw_quality=put(split.quality[rows], device),
             compressed=compressed,
-            quality=torch.from_numpy(draw.quality).to(device),
-            labels=torch.from_numpy(split.labels[rows]).to(device),
+            quality=put(draw.quality, device),
+            labels=put(split.labels[rows], device),
         )
         if large:
             let_go(*maps)  # a page may be one of 2 MiB: where the system caches files so, one image counts as that
 
 
 def to_device(images: Images, device: torch.device) -> Tensor:
-    """Return uint8 [B, H, W, C] pixels as a tensor [B, C, H, W] in channels-last memory: no byte moves on a CPU.
+    """Return uint8 [B, H, W, C] pixels as a tensor [B, C, H, W] in channels-last memory: no byte moves on a CPU."""
+    return put(np.ascontiguousarray(images), device).permute(0, 3, 1, 2)
 
-    They go to a GPU from pinned memory, which it reads while the host goes on.
-    """
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
-    return pixels.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else pixels.to(device)
+
+def put(array: NDArray[Any], device: torch.device) -> Tensor:
+    """Return an array as a tensor on `device`: to a GPU from pinned memory, so that the host does not wait for it."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def _cropped(split: Split, draw: Draw) -> Images:
@@ -197,9 +200,7 @@ def _cropped(split: Split, draw: Draw) -> Images:
 def _crop_on(images: Tensor, crops: Crops) -> Tensor:
     """Return [B, H, W, C], cropped and flipped where they are, as [B, C, H, W] in channels-last memory."""
     count, height, width, _ = images.shape
-    top, left, flipped = (
-        torch.from_numpy(each)[:, None].to(images.device) for each in (crops.top, crops.left, crops.flipped)
-    )
+    top, left, flipped = (put(each, images.device)[:, None] for each in (crops.top, crops.left, crops.flipped))
     x = torch.arange(width, device=images.device).expand(count, width)
     rows = top + torch.arange(height, device=images.device)  # [B, H], of the image; outside it is border
     columns = left + torch.where(flipped, x.flip(1), x)

@@ -19,7 +19,7 @@ from fct.core.errors import FctError
 from fct.core.files import digest, sha256, write_bytes
 
 ROOT = Path(".fct/checkpoints")
-CODE = ("data", "jpeg", "cache", "models", "methods", "train")  # packages whose code decides the weights
+CODE = ("compiled.py", "data", "jpeg", "cache", "models", "methods", "train")  # whose code decides the weights
 KEPT = 3  # trainings whose checkpoint stays
 
 
@@ -73,5 +73,6 @@ def serialised(state: dict[str, Any]) -> bytes:
 def code_digest() -> str:
     """Return a digest of the code that decides what a training comes to."""
     package = Path(fct.__file__).parent
-    files = (path for name in CODE for path in sorted((package / name).rglob("*.py")))
+    places = [package / name for name in CODE]
+    files = (path for place in places for path in ([place] if place.is_file() else sorted(place.rglob("*.py"))))
     return digest([[str(path.relative_to(package)), sha256(path)] for path in files])

@@ -13,7 +13,7 @@ from fct.models.network import Network
 from fct.train.batches import Images, to_device
 from fct.train.precision import autocast
 
-BATCH = 512  # images forwarded at a time
+BATCH = 512 * 32 * 32  # pixels forwarded at a time
 
 
 class Validation(NamedTuple):
@@ -37,8 +37,9 @@ def validate(network: Network, split: Split, views: Mapping[int, Images], *, pre
     finite = torch.ones((), dtype=torch.bool, device=device)
     training = network.training
     network.eval()
-    for start in range(0, len(split), BATCH):
-        rows = np.arange(start, min(start + BATCH, len(split)))
+    batch = max(1, BATCH // (split.images.shape[1] * split.images.shape[2]))  # images
+    for start in range(0, len(split), batch):
+        rows = np.arange(start, min(start + batch, len(split)))
         quality = np.array(qualities, np.int64)[rows % len(qualities)]
         compressed = np.stack([views[int(q)][row] for q, row in zip(quality, rows, strict=True)])
         for view, (images, known) in enumerate([(split.images[rows], split.quality[rows]), (compressed, quality)]):

@@ -8,6 +8,7 @@ from PIL import Image, ImageOps
 
 from fct.cache.views import compressed
 from fct.data.store import Originals, Split
+from fct.jpeg.arrays import roundtrip
 
 
 def scene(seed, height, width, channels):
@@ -86,19 +87,22 @@ def test_views_are_put_where_the_caller_says():
 
 @pytest.fixture(scope="module")
 def sources():
-    """One split of arrays and one of files, each more than a process is handed at a time."""
+    """One split of arrays and one of files, each in several chunks."""
     many = np.random.default_rng(0).integers(0, 256, (3000, 28, 28, 1), np.uint8)
     files = [png(scene(seed, 24 + seed % 9, 30, 3)) for seed in range(130)]
     return of_arrays(many), of_files(files, 16, 3)
 
 
-def test_one_process_and_two_give_the_same_views(sources, monkeypatch):
+def test_one_core_and_two_give_the_same_views(sources, monkeypatch):
     """The number of cores changes the time only, for arrays and for files, with their rows in order."""
+    monkeypatch.setattr("fct.cache.views.CHUNK_BYTES", 1_000_000)
     for split in sources:
         views = []
         for cores in ("1", "2"):
             monkeypatch.setenv("LOKY_MAX_CPU_COUNT", cores)
             views.append(compressed(split, 40, "4:2:0"))
         np.testing.assert_array_equal(*views)
+        if split.originals is None:
+            np.testing.assert_array_equal(views[0], roundtrip(split.images, 40, "4:2:0"))
         last = split.every(len(split) - 1)
         np.testing.assert_array_equal(compressed(last, 40, "4:2:0"), views[0][:: len(split) - 1])

@@ -147,6 +147,22 @@ def test_what_no_jpeg_has_is_refused(shape, quality, subsampling, said):
         roundtrip(np.zeros(shape, np.uint8), quality, subsampling)
 
 
+def test_images_of_another_type_are_refused():
+    """Floats of 0 to 1, or wider integers, are not taken for bytes."""
+    with pytest.raises(FctError, match="images are float32; the round trip takes uint8"):
+        roundtrip(np.zeros((1, 8, 8, 3), np.float32), 50, "4:2:0")
+
+
+@pytest.mark.parametrize(
+    "out",
+    [np.zeros((2, 8, 8, 3), np.uint8), np.zeros((1, 8, 8, 3), np.int8), np.zeros((1, 8, 8, 6), np.uint8)[..., ::2]],
+)
+def test_an_out_that_does_not_fit_is_refused(out):
+    """Another shape or type, or one with gaps, which would stay as it was."""
+    with pytest.raises(FctError, match=r"out is .*; it takes C-contiguous uint8 \[1, 8, 8, 3\]"):
+        roundtrip(np.zeros((1, 8, 8, 3), np.uint8), 50, "4:2:0", out=out)
+
+
 def test_it_waits_for_no_torch():
     """The arrays' round trip, and what it is compiled by, never import torch."""
     code = "import sys, numpy as np; from fct.jpeg.arrays import roundtrip; "

@@ -66,11 +66,18 @@ def test_any_integer_is_a_quality(drawn, dtype):
     assert torch.equal(found, roundtrip(images, torch.tensor([10, 90])))
 
 
+@pytest.mark.parametrize("quality", [np.int64(50), [50, 50], np.array([50, 50])])
+def test_numpys_integers_are_qualities_too(drawn, quality):
+    """What says one quality, or one for each, is understood."""
+    images = tensor(drawn("noise", 2, 8, 8, 3))
+    assert torch.equal(roundtrip(images, quality), roundtrip(images, 50))
+
+
 def test_no_images_are_no_error():
     """An empty batch comes back as one."""
-    for how in (roundtrip(torch.empty(0, 3, 8, 8, dtype=torch.uint8), 50),
-                by_tensors(torch.empty(0, 3, 8, 8, dtype=torch.uint8), 50, "4:2:0")):  # fmt: skip
-        assert how.shape == (0, 3, 8, 8)
+    nothing = torch.empty(0, 3, 8, 8, dtype=torch.uint8)
+    assert roundtrip(nothing, 50).shape == nothing.shape
+    assert by_tensors(nothing, torch.empty(0, dtype=torch.int64), "4:2:0").shape == nothing.shape
 
 
 GOOD = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import torch
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
@@ -81,6 +82,7 @@ def test_trials_are_short_trainings_on_some_images(toy, monkeypatch):
         return real(network, data, method, params, **rest)
 
     monkeypatch.setattr(run, "train", spy)
+    monkeypatch.setattr("fct.train.assemble.pick_device", lambda: torch.device("cpu"))
     best, trials = look(toy, trials=2, images=48)
     assert sizes == [(48, {48}, 48, 2)] * 2
     assert [name for name, _, _ in trials] == ["trial 0", "trial 1"]

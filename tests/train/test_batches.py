@@ -129,10 +129,10 @@ def test_pages_are_let_go_of_between_batches(tmp_path, monkeypatch):
 
     count, side = 400, 128
     np.save(tmp_path / "images.npy", np.zeros((count, side, side, 3), np.uint8))
+    monkeypatch.setattr("fct.train.batches.KEPT", 0)
+    take(numbered(), Cached({50: numbered().images}), batch_size=8)  # what is loaded once is loaded now
     images = np.load(tmp_path / "images.npy", mmap_mode="r")
     split = Split("train", images, np.zeros(count, np.int64), np.full(count, 100), None)
-    monkeypatch.setattr("fct.train.batches.KEPT", 0)
-    take(split, Cached({50: images}), batch_size=8)  # what is loaded once is loaded now
     before = psutil.Process().memory_info().rss
     for _ in epoch(split, Cached({50: images}), STILL, batch_size=8, rng=np.random.default_rng(0), device=CPU):
         pass

@@ -79,6 +79,8 @@ from fct.core import params
 from fct.data.store import open_split
 from fct.methods.params import MethodParams
 from fct.models.params import ModelParams
+import torch
+from fct.train import assemble
 from fct.train.assemble import Setup, identity, make_network, open_data
 from fct.train.batches import Cached
 from fct.train.checkpoint import Checkpoint
@@ -89,6 +91,7 @@ import dataclasses, json
 told = json.loads('''{told}''')
 setup = Setup((20, 60), "4:2:0", ModelParams.model_validate(told["model"]), TrainParams.model_validate(told["train"]))
 method = MethodParams.model_validate(told["method"])
+assemble.pick_device = lambda: torch.device("cpu")
 data, meta = open_data(setup)
 network, _ = make_network(setup, method, data.train, meta)
 

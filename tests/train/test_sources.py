@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from fct.core.errors import FctError
 from fct.data.store import Originals
 from fct.train.batches import Cached, Online
 from fct.train.sources import pick
@@ -31,7 +32,7 @@ def split(scenes):
 
 
 def picked(wanted, split, device=CPU):
-    return pick(wanted, split, {20: split.images, 60: split.images}, "4:2:0", device)
+    return pick(wanted, split, lambda: {20: split.images, 60: split.images}, (20, 60), "4:2:0", device)
 
 
 @pytest.mark.parametrize(("wanted", "kind"), [("cache", Cached), ("online", Online)])
@@ -64,6 +65,21 @@ def test_images_compressed_at_their_own_size_are_never_compressed_after_the_resi
     """Where originals have a size of their own, auto stays with the cache, from the disk if need be."""
     memory(1)
     assert isinstance(picked("auto", replace(split, originals=NATIVE)), Cached)
+
+
+def test_views_of_them_are_not_made_online(split):
+    """Asking for it is an error that names the key."""
+    with pytest.raises(FctError, match=r"params\.yaml: train\.views: images of a folder .* Set it to cache"):
+        picked("online", replace(split, originals=NATIVE))
+
+
+def test_online_opens_no_cache(split):
+    """What is not read need not be there."""
+
+    def never():
+        raise AssertionError
+
+    assert pick("online", split, never, (20, 60), "4:2:0", CPU).qualities == (20, 60)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
