@@ -4,13 +4,12 @@ Compressed views have two sources, and with them cropping and compressing have t
 compressed whole, so that the crop shifts JPEG's 8x8 grid; online, the crop comes first, and the grid is aligned with
 the image, as it is at test time.
 
-Whole arrays go in and come out, nothing is done image by image in Python, and batches are made by a thread of their own
-while the network is busy with the ones before.
+Whole arrays go in and come out; nothing is done image by image in Python.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -22,13 +21,11 @@ from torch import Tensor
 from fct import jpeg
 from fct.data.store import Split, let_go
 from fct.methods.batch import Batch
-from fct.train.ahead import ahead
 from fct.train.crop import Augmentation, Crops
 
 Images = NDArray[np.uint8]  # [N, H, W, C]
 KEPT = 1 << 30  # bytes of images and views that may stay mapped; the pages of more are let go of after each batch
 UPLOADED = 512  # images copied to a GPU at a time
-AHEAD = 2  # batches that are made before they are asked for
 
 
 class Draw(NamedTuple):
@@ -144,22 +141,12 @@ def epoch(  # noqa: PLR0913  # each is a choice of its own
     batch_size: int,
     rng: np.random.Generator,
     device: torch.device,
-) -> Generator[Batch]:
+) -> Iterator[Batch]:
     """Yield every image of `split` once, in random order, beside a view compressed at a random quality.
 
     Batches are full, but for one that holds a whole split smaller than `batch_size`.
     """
-    return ahead(_batches(split, source, augmentation, min(batch_size, len(split)), rng, device), AHEAD)
-
-
-def _batches(  # noqa: PLR0913, PLR0917  # of `epoch`
-    split: Split,
-    source: Source,
-    augmentation: Augmentation,
-    batch_size: int,
-    rng: np.random.Generator,
-    device: torch.device,
-) -> Iterator[Batch]:
+    batch_size = min(batch_size, len(split))
     order = rng.permutation(len(split))
     maps = [split.images, *(source.cache.values() if isinstance(source, Cached) else ())]
     large = sum(images.nbytes for images in maps) > KEPT

@@ -23,6 +23,7 @@ from fct.methods.batch import Batch, Loss
 from fct.methods.params import MethodParams
 from fct.methods.registry import METHODS
 from fct.models.network import Network
+from fct.train.ahead import ahead
 from fct.train.batches import Images, Source, epoch
 from fct.train.checkpoint import Checkpoint
 from fct.train.crop import Augmentation
@@ -33,6 +34,7 @@ from fct.train.validation import validate
 Metrics = dict[str, float]
 DIVERGED = 10.0  # times the cross entropy of guessing
 WARM_UP = 0.2  # share of the steps in which the learning rate rises
+AHEAD = 2  # batches that are made before they are asked for
 LOOK = 16  # steps between two looks at the loss: a look makes the host wait for the GPU
 
 
@@ -147,7 +149,7 @@ class Training:
         """Return the batches of an epoch, and seed what its steps draw."""
         rng = np.random.default_rng([self.params.seed, number])
         torch.manual_seed(int(rng.integers(2**62)))
-        return epoch(
+        batches = epoch(
             self.data.train,
             self.data.source,
             Augmentation(self.params.crop_padding, self.params.flip),
@@ -155,6 +157,7 @@ class Training:
             rng=rng,
             device=self.network.mean.device,
         )
+        return ahead(batches, AHEAD)
 
     def step(self, batch: Batch) -> Loss:
         """Take one step, of a network in training mode; return the loss before it."""
