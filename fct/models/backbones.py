@@ -1,4 +1,4 @@
-"""Backbones by name: the project's own small ResNets, or any classification model of torchvision."""
+"""Backbones by name: the project's own small networks, or any classification model of torchvision."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from torch import Tensor, nn
 
 from fct.core.errors import FctError
 from fct.models.resnet import DEPTHS, ResNet
+from fct.models.speednet import SpeedNet
 
 
 def build(name: str, *, width: int, classes: int, channels: int) -> nn.Module:
     """Return an untrained backbone: float [B, channels, H, W] -> logits [B, classes].
 
-    `width` is for the own ResNets only.
+    `width` is for the own networks only.
 
     Raises:
         FctError: no model has this name; it lists the nearest.
     """
     if name in DEPTHS:
         return ResNet(DEPTHS[name], width=width, classes=classes, channels=channels)
+    if name == "speednet":
+        return SpeedNet(width=width, classes=classes, channels=channels)
     from torchvision import models  # seconds to import, and only needed here
 
     known = models.list_models(module=models)
     if name not in known:
-        near = difflib.get_close_matches(name, [*DEPTHS, *known], n=3) or list(DEPTHS)
+        near = difflib.get_close_matches(name, [*DEPTHS, "speednet", *known], n=3) or list(DEPTHS)
         raise FctError(f"params.yaml: model.name: no model is called {name!r}. Nearest: {', '.join(near)}.")
     # GoogLeNet and Inception build auxiliary heads that return tuples; without them they are plain classifiers.
     extra = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}

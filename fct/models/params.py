@@ -10,5 +10,5 @@ from fct.core.params import Section
 class ModelParams(Section):
     """Which backbone is trained."""
 
-    name: str  # resnet8 | resnet20 | resnet56 | any torchvision classification model
-    width: int = Field(ge=4, le=512)  # channels of the first stage of the own ResNets; others ignore it
+    name: str  # resnet8 | resnet20 | resnet56 | speednet | any torchvision classification model
+    width: int = Field(ge=4, le=512)  # channels of the first stage of the own networks; others ignore it
