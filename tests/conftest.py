@@ -99,7 +99,9 @@ class Toy:
     def method(self, **changed):
         """Parameters of a method, fct-r unless said otherwise."""
         told = {"name": "fct-r", "probability": 0.5, "weight": 0.3, "layers": ["stage1", "stage3"]}
-        told |= {"distance": "centred-mse", "gradient": "raw-detached", "block_width": 0.5}
+        told |= {"distance": "centred-mse", "gradient": "raw-detached", "block_width": 0.5, "noise": 0, "teacher": None}
+        told |= {"match": "logits", "schedule": "constant", "momentum": 0.9, "projection": "none"}
+        told |= {"batch_norm": "shared"}
         return MethodParams.model_validate(told | changed)
 
     def setup(self, model="resnet8", **changed):
@@ -109,7 +111,14 @@ class Toy:
         from fct.train.params import TrainParams
 
         told = {"seed": 0, "epochs": 3, "patience": 10, "batch_size": 24, "learning_rate": 0.1, "momentum": 0.9}
-        told |= {"weight_decay": 5e-4, "crop_padding": 2, "flip": True, "views": "cache", "precision": "fp32"}
+        told |= {
+            "weight_decay": 5e-4,
+            "crop_padding": 2,
+            "flip": True,
+            "sampler": "uniform",
+            "views": "cache",
+            "precision": "fp32",
+        }
         small = ModelParams(name=model, width=8)
         return Setup(self.qualities, self.subsampling, small, TrainParams.model_validate(told | changed))
 

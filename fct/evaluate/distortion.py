@@ -60,7 +60,7 @@ def distortion(
     squares = dict.fromkeys(layers, 0.0)
     sums: dict[str, Tensor] = dict.fromkeys(layers, torch.zeros(()))  # by channel
     values = dict.fromkeys(layers, 0)  # a channel
-    network.watch(layers)
+    network.watch(layers, key="features.layers")
     for start in range(0, len(raw), BATCH):
         rows = slice(start, start + BATCH)
         _, clean = network(torch.from_numpy(raw[rows]), torch.from_numpy(raw_quality[rows]))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import cross_entropy
 
-from fct.methods.batch import Batch, Loss
+from fct.methods.batch import START, Batch, Context, Loss
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
 VIEWS = 1
 
 
-def loss(network: Network, batch: Batch, params: MethodParams) -> Loss:
+def loss(network: Network, batch: Batch, params: MethodParams, _context: Context = START) -> Loss:
     """Return the cross entropy of images of which each is compressed with probability `params.probability`."""
     chosen = torch.rand(len(batch.labels), device=batch.labels.device) < params.probability  # [B]
     image = torch.where(chosen[:, None, None, None], batch.compressed, batch.raw)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from fct.methods.params import MethodParams
 from fct.models.network import Network
 
 
@@ -22,6 +23,18 @@ class Batch:
     labels: Tensor  # int64 [B]
 
 
+@dataclass(frozen=True)
+class Context:
+    """What else a training holds at a step."""
+
+    progress: float = 0.0  # share of the steps that lie behind, 0 <= progress < 1
+    teacher: nn.Module | None = None  # a network, frozen or the moving average of the one that is trained
+    projections: nn.ModuleDict | None = None  # by `key_of` a layer; trained with the network, and not a part of it
+
+
+START = Context()
+
+
 class Loss(NamedTuple):
     """A loss and the parts it is made of, for the training curves."""
 
@@ -29,15 +42,25 @@ class Loss(NamedTuple):
     parts: dict[str, Tensor]  # each []
 
 
-def forward_both(network: Network, batch: Batch) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
-    """Pass both views through `network` together: shared weights, shared batch statistics.
+Halves = dict[str, tuple[Tensor, Tensor]]  # layer -> features of the raw and of the compressed images
+
+
+def forward_both(network: Network, batch: Batch, params: MethodParams) -> tuple[Tensor, Halves]:
+    """Pass both views through `network`: shared weights.
+
+    By `params.batch_norm` the views are normalised by statistics of their union, in one pass, or each by its own, in
+    two. Either way a network has one set of running statistics, which are of both views.
 
     Returns:
         Logits [2 B, classes], raw images first, and for each layer the features of the raw and the compressed images.
     """
+    if params.batch_norm == "per-view":
+        logits, features = network(batch.raw, batch.raw_quality)
+        others, moved = network(batch.compressed, batch.quality)
+        return torch.cat([logits, others]), {layer: (feature, moved[layer]) for layer, feature in features.items()}
     image = torch.cat([batch.raw, batch.compressed])
     logits, features = network(image, torch.cat([batch.raw_quality, batch.quality]))
-    halves: dict[str, tuple[Tensor, Tensor]] = {}
+    halves: Halves = {}
     for layer, feature in features.items():
         raw, compressed = feature.chunk(2)
         halves[layer] = raw, compressed

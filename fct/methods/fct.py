@@ -3,51 +3,71 @@
 Wan et al., IEEE TCSVT 30(12), 2020: raw and compressed image together, and a constraint that pulls their internal
 features together. The exact form is this project's reconstruction from the abstract:
 
-    1/2 [CE(f(x), y) + CE(f(x~), y)] + lambda * mean_l D(R_l(phi_l(x~), q), R_l(phi_l(x), q_raw))
+    1/2 [CE(f(x), y) + CE(f(x~), y)] + lambda * s(t) * mean_l D(P_l(R_l(phi_l(x~), q)), P_l(target_l))
 
-where R_l is the identity in `fct`, and in `fct-r` the block of `fct.models.residual`.
+where R_l is the identity in `fct`, and in `fct-r` the block of `fct.models.residual`. The target is the raw image's own
+feature, R_l(phi_l(x), q_raw), with or without gradient, or that of a teacher; P_l a projection; s(t) the schedule of
+the weight over the training.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, cross_entropy, mse_loss
+from torch.nn.functional import cross_entropy
 
-from fct.methods.batch import Batch, Loss, forward_both
-from fct.methods.params import Distance, MethodParams
+from fct.methods.batch import START, Batch, Context, Halves, Loss, forward_both
+from fct.methods.distance import distance
+from fct.methods.params import MethodParams, Schedule
+from fct.methods.projection import key_of
 from fct.models.network import Network
 
 VIEWS = 2
-TINY = 1e-6  # keeps the centred distance finite where a feature is constant
 
 
-def loss(network: Network, batch: Batch, params: MethodParams) -> Loss:
-    """Return the cross entropy of both views plus `params.weight` times the consistency of their features."""
-    logits, features = forward_both(network, batch)
-    entropy = cross_entropy(logits.float(), batch.labels.repeat(2))
-    detached = params.gradient == "raw-detached"
-    distances = [
-        distance(compressed, raw.detach() if detached else raw, params.distance)
-        for raw, compressed in features.values()
-    ]
-    consistency = torch.stack(distances).mean()
-    return Loss(entropy + params.weight * consistency, {"cross_entropy": entropy, "consistency": consistency})
+def loss(network: Network, batch: Batch, params: MethodParams, context: Context = START) -> Loss:
+    """Return the cross entropy of both views plus `params.weight` times the consistency of their features.
 
-
-def distance(compressed: Tensor, raw: Tensor, kind: Distance) -> Tensor:
-    """Return D(compressed, raw) >= 0, a scalar, for features of shape [B, C, ...].
-
-    - "mse": the mean squared difference.
-    - "centred-mse": the same over the raw feature's variance around each channel's mean. A network cannot lower it by
-      shrinking its features, nor by adding a constant to them.
-    - "cosine": 1 - cos of the angle between an image's two feature vectors, averaged over images.
+    Raises:
+        ValueError: the context lacks the teacher or the projections that `params` speak of.
     """
-    compressed, raw = compressed.float(), raw.float()
-    if kind == "cosine":
-        return 1 - cosine_similarity(compressed.flatten(1), raw.flatten(1)).mean()
-    difference = mse_loss(compressed, raw)
-    if kind == "mse":
-        return difference
-    channel_mean = raw.mean(dim=[axis for axis in range(raw.ndim) if axis != 1], keepdim=True)
-    return difference / ((raw - channel_mean).square().mean() + TINY)
+    logits, features = forward_both(network, batch, params)
+    entropy = cross_entropy(logits.float(), batch.labels.repeat(2))
+    targets = _targets(features, batch, params, context)
+    distances = []
+    for layer, target in targets.items():
+        pulled = features[layer][1]
+        if params.projection == "mean":
+            pulled, target = _mean(pulled), _mean(target)  # noqa: PLW2901  # both, for the distance
+        elif params.projection == "linear":
+            if context.projections is None:
+                raise ValueError("a linear projection needs its layers")
+            pulled = context.projections[key_of(layer)](pulled)
+        distances.append(distance(pulled, target, params.distance))
+    consistency = torch.stack(distances).mean()
+    weight = params.weight * strength(params.schedule, context.progress)
+    return Loss(entropy + weight * consistency, {"cross_entropy": entropy, "consistency": consistency})
+
+
+def strength(schedule: Schedule, progress: float) -> float:
+    """Return s(t), 0..1: the share of the weight that is in force after `progress` of a training."""
+    return {"constant": 1.0, "rising": progress, "falling": 1 - progress}[schedule]
+
+
+def _targets(features: Halves, batch: Batch, params: MethodParams, context: Context) -> Mapping[str, Tensor]:
+    """Return what the compressed images' features are pulled to."""
+    if params.gradient in ("both", "raw-detached"):
+        detached = params.gradient == "raw-detached"
+        return {layer: features[layer][0].detach() if detached else features[layer][0] for layer in params.layers}
+    if context.teacher is None:
+        raise ValueError(f"{params.gradient} needs a teacher")
+    with torch.no_grad():
+        _, shown = context.teacher(batch.raw, batch.raw_quality)
+    return {layer: shown[layer] for layer in params.layers}
+
+
+def _mean(feature: Tensor) -> Tensor:
+    """Return the mean over positions, [B, C]."""
+    return feature.flatten(2).mean(2) if feature.ndim > 2 else feature

@@ -15,16 +15,16 @@ import math
 import torch
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
-from fct.methods.batch import Batch, Loss, forward_both
+from fct.methods.batch import START, Batch, Context, Loss, forward_both
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
 VIEWS = 2
 
 
-def loss(network: Network, batch: Batch, params: MethodParams) -> Loss:
+def loss(network: Network, batch: Batch, params: MethodParams, _context: Context = START) -> Loss:
     """Return the cross entropy of the raw images plus `params.weight` times the divergence of both predictions."""
-    logits, _ = forward_both(network, batch)
+    logits, _ = forward_both(network, batch, params)
     raw, compressed = logits.float().chunk(2)
     entropy = cross_entropy(raw, batch.labels)
     both = torch.stack([log_softmax(raw, 1), log_softmax(compressed, 1)])  # [2, B, classes]

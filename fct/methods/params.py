@@ -9,18 +9,28 @@ from pydantic import Field, model_validator
 from fct.core.params import Section
 
 Distance = Literal["mse", "centred-mse", "cosine"]
-Gradient = Literal["both", "raw-detached"]
+Gradient = Literal["both", "raw-detached", "frozen-teacher", "average-teacher"]
+Schedule = Literal["constant", "rising", "falling"]
+Projection = Literal["none", "mean", "linear"]
+WITH_CONSISTENCY = frozenset({"fct", "fct-r"})  # over features: methods that the search can tune
 
 
 class MethodParams(Section):
     """How raw and compressed views become a loss. Keys that a method has no use for are checked and ignored."""
 
-    name: Literal["standard", "augment", "pair", "stability", "jsd", "fct", "fct-r"]
+    name: Literal["standard", "augment", "finetune", "pair", "stability", "jsd", "distill", "fct", "fct-r"]
     probability: float = Field(ge=0, le=1)
+    noise: float = Field(ge=0, le=1)
+    teacher: str | None
+    match: Literal["logits", "features"]
     weight: float = Field(ge=0, allow_inf_nan=False)
+    schedule: Schedule
     layers: Annotated[list[str], Field(min_length=1)]
     distance: Distance
     gradient: Gradient
+    momentum: float = Field(ge=0, lt=1)
+    projection: Projection
+    batch_norm: Literal["shared", "per-view"]
     block_width: float = Field(gt=0, le=4)
 
     @model_validator(mode="after")
@@ -28,3 +38,27 @@ class MethodParams(Section):
         if len(set(self.layers)) != len(self.layers):
             raise ValueError("layers: name each layer once")
         return self
+
+    @model_validator(mode="after")
+    def _teacher_named(self) -> Self:
+        if self.wants_file and self.teacher is None:
+            raise ValueError(
+                f"teacher: name the model.pt of a trained network; {self.name} learns from it "
+                f"(gradient is {self.gradient})"
+            )
+        return self
+
+    @property
+    def wants_file(self) -> bool:
+        """Whether a frozen teacher, read from a file, takes part."""
+        return self.name == "distill" or (self.name in WITH_CONSISTENCY and self.gradient == "frozen-teacher")
+
+    @property
+    def wants_average(self) -> bool:
+        """Whether a moving average of the network teaches it."""
+        return self.name in WITH_CONSISTENCY and self.gradient == "average-teacher"
+
+    @property
+    def wants_projections(self) -> bool:
+        """Whether features are projected by layers of their own."""
+        return self.name in WITH_CONSISTENCY and self.projection == "linear"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from fct.methods import augment, fct, jsd, pair, stability, standard
-from fct.methods.batch import Batch, Loss
+from fct.methods import augment, distill, fct, finetune, jsd, pair, stability, standard
+from fct.methods.batch import Batch, Context, Loss
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
@@ -15,18 +15,19 @@ class Method(Protocol):
 
     VIEWS: int  # images forwarded for each image of a batch
 
-    def loss(self, network: Network, batch: Batch, params: MethodParams, /) -> Loss:
+    def loss(self, network: Network, batch: Batch, params: MethodParams, context: Context, /) -> Loss:
         """Return the loss of one batch."""
 
 
 METHODS: dict[str, Method] = {
     "standard": standard,
     "augment": augment,
+    "finetune": finetune,
     "pair": pair,
     "stability": stability,
     "jsd": jsd,
+    "distill": distill,
     "fct": fct,
     "fct-r": fct,
 }
 WITH_BLOCKS = frozenset({"fct-r"})  # methods whose network has residual mapping blocks
-WITH_CONSISTENCY = frozenset({"fct", "fct-r"})  # methods that the search can tune

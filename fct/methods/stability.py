@@ -4,22 +4,37 @@ Zheng et al., "Improving the Robustness of Deep Neural Networks via Stability Tr
 divergence for their cross entropy, which differs by the entropy of the raw prediction:
 
     CE(f(x), y) + weight * KL(f(x) || f(x~))
+
+The paper's own perturbation is x~ = x + Gaussian noise: so it is here where `params.noise`, its standard deviation on
+the scale 0..1, is not 0. Else x~ is the compressed view.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
-from fct.methods.batch import Batch, Loss, forward_both
+from fct.methods.batch import START, Batch, Context, Loss, forward_both
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
 VIEWS = 2
 
 
-def loss(network: Network, batch: Batch, params: MethodParams) -> Loss:
+def loss(network: Network, batch: Batch, params: MethodParams, _context: Context = START) -> Loss:
     """Return the cross entropy of the raw images plus `params.weight` times the divergence of their predictions."""
-    raw, compressed = forward_both(network, batch)[0].float().chunk(2)
+    if params.noise:
+        batch = replace(batch, compressed=noisy(batch.raw, params.noise), quality=batch.raw_quality)
+    raw, compressed = forward_both(network, batch, params)[0].float().chunk(2)
     entropy = cross_entropy(raw, batch.labels)
     stability = kl_div(log_softmax(compressed, 1), log_softmax(raw, 1), reduction="batchmean", log_target=True)
     return Loss(entropy + params.weight * stability, {"cross_entropy": entropy, "stability": stability})
+
+
+def noisy(image: Tensor, deviation: float) -> Tensor:
+    """Return uint8 images with Gaussian noise of standard deviation `deviation`, on the scale 0..1."""
+    noise = torch.randn(image.shape, device=image.device) * (255 * deviation)
+    return (image + noise).round().clamp(0, 255).to(torch.uint8)

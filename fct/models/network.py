@@ -51,9 +51,9 @@ class Network(nn.Module):
                 {_key(layer): ResidualMappingBlock(channels[layer], bottleneck=block_width) for layer in layers}
             )
 
-    def watch(self, layers: Sequence[str]) -> None:
-        """Show the features of `layers` too, from the next call on; the prediction stays the same."""
-        check_layers(self.backbone, layers, key="features.layers")
+    def watch(self, layers: Sequence[str], *, key: str) -> None:
+        """Show the features of `layers`, read from `key`, too from the next call on; the prediction stays the same."""
+        check_layers(self.backbone, layers, key=key)
         self.layers = tuple(dict.fromkeys([*self.layers, *layers]))
 
     @property

@@ -80,6 +80,6 @@ class Stage(nn.Module):
 def _opponent(channels: int) -> Tensor:
     """Return an orthonormal basis [channels, channels] whose first vector is the mean: the cosine transform's."""
     k, n = torch.arange(channels)[:, None], torch.arange(channels)[None]
-    basis = torch.cos(torch.pi * k * (2 * n + 1) / (2 * channels)) * (2 / channels) ** 0.5
+    basis: Tensor = torch.cos(torch.pi * k * (2 * n + 1) / (2 * channels)) * (2 / channels) ** 0.5
     basis[0] /= 2**0.5
     return basis

@@ -11,8 +11,7 @@ from optuna.trial import Trial, TrialState
 from tqdm import tqdm
 
 from fct.core.errors import FctError
-from fct.methods.params import MethodParams
-from fct.methods.registry import WITH_CONSISTENCY
+from fct.methods.params import WITH_CONSISTENCY, MethodParams
 from fct.search.params import SearchParams
 from fct.search.study import finished, next_trial, open_study, suggest
 from fct.train.assemble import Setup, identity, make_network, open_data

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from fct.cache.store import open_views
-from fct.core.files import digest
+from fct.core.files import digest, sha256
 from fct.data.store import Split, let_go, open_split, read_meta
 from fct.jpeg.arrays import VERSION
 from fct.methods.params import MethodParams
@@ -16,6 +16,7 @@ from fct.methods.registry import WITH_BLOCKS
 from fct.models.network import Network
 from fct.models.params import ModelParams
 from fct.train.candidate import Description
+from fct.train.companions import teacher_file
 from fct.train.loop import Data
 from fct.train.params import TrainParams
 from fct.train.precision import pick_device
@@ -60,6 +61,7 @@ def identity(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> dict[s
         "model": setup.model.model_dump(),
         "train": setup.train.model_dump(),
         "method": method.model_dump(),
+        "teacher": sha256(teacher_file(method)) if method.wants_file else None,
     }
 
 

@@ -141,10 +141,12 @@ def epoch(  # noqa: PLR0913  # each is a choice of its own
     batch_size: int,
     rng: np.random.Generator,
     device: torch.device,
+    probabilities: NDArray[np.float64] | None = None,
 ) -> Iterator[Batch]:
     """Yield every image of `split` once, in random order, beside a view compressed at a random quality.
 
-    Batches are full, but for one that holds a whole split smaller than `batch_size`.
+    Qualities are drawn with `probabilities`, or all alike. Batches are full, but for one that holds a whole split
+    smaller than `batch_size`.
     """
     batch_size = min(batch_size, len(split))
     order = rng.permutation(len(split))
@@ -153,7 +155,7 @@ def epoch(  # noqa: PLR0913  # each is a choice of its own
     for start in range(0, len(split) - batch_size + 1, batch_size):
         rows = np.sort(order[start : start + batch_size])  # ascending: memory-mapped pages are read in order
         crops = Crops.draw(augmentation, batch_size, rng)
-        draw = Draw(rows, rng.choice(np.array(source.qualities, np.int64), batch_size), crops)
+        draw = Draw(rows, rng.choice(np.array(source.qualities, np.int64), batch_size, p=probabilities), crops)
         raw, compressed = source.views(split, draw, device)
         yield Batch(
             raw=raw,

@@ -24,16 +24,18 @@ from fct.methods.params import MethodParams
 from fct.methods.registry import METHODS
 from fct.models.network import Network
 from fct.train.ahead import ahead
-from fct.train.batches import Images, Source, epoch
+from fct.train.batches import Images, Source, epoch, to_device
 from fct.train.checkpoint import Checkpoint
+from fct.train.companions import Companions
 from fct.train.crop import Augmentation
+from fct.train.optimiser import make_optimiser
 from fct.train.params import TrainParams
 from fct.train.precision import autocast
+from fct.train.sampler import probabilities
 from fct.train.validation import validate
 
 Metrics = dict[str, float]
 DIVERGED = 10.0  # times the cross entropy of guessing
-WARM_UP = 0.2  # share of the steps in which the learning rate rises
 AHEAD = 2  # batches that are made before they are asked for
 LOOK = 16  # steps between two looks at the loss: a look makes the host wait for the GPU
 
@@ -100,7 +102,12 @@ class Training:
         self.network, self.data, self.method, self.params, self.checkpoint = network, data, method, params, checkpoint
         self.batch_size = min(params.batch_size, len(data.train))
         self.steps = len(data.train) // self.batch_size  # an epoch
-        self.optimiser, self.schedule = _optimiser(network, params, self.steps)
+        self.device = network.mean.device
+        self.companions = Companions(network, method, to_device(np.array(data.train.images[:2]), self.device))
+        self.optimiser, self.schedule = make_optimiser(
+            [*network.parameters(), *self.companions.weights], params, self.steps
+        )
+        self.taken = 0  # steps
         self.ceiling = DIVERGED * math.log(max(2, int(data.train.labels.max()) + 1))
         self.history: list[Metrics] = []
         self.best_epoch = -1
@@ -120,6 +127,8 @@ class Training:
         self.network.load_state_dict(saved["network"])
         self.optimiser.load_state_dict(saved["optimiser"])
         self.schedule.load_state_dict(saved["schedule"])
+        self.companions.restore(saved["companions"])
+        self.taken = len(saved["history"]) * self.steps
         self.history, self.best_epoch, self.best_state = saved["history"], saved["best_epoch"], saved["best_state"]
 
     def take_epoch(self, number: int) -> None:
@@ -139,6 +148,7 @@ class Training:
                     "network": self.network.state_dict(),
                     "optimiser": self.optimiser.state_dict(),
                     "schedule": self.schedule.state_dict(),
+                    "companions": self.companions.state(),
                     "history": self.history,
                     "best_epoch": self.best_epoch,
                     "best_state": self.best_state,
@@ -155,23 +165,29 @@ class Training:
             Augmentation(self.params.crop_padding, self.params.flip),
             batch_size=self.batch_size,
             rng=rng,
-            device=self.network.mean.device,
+            device=self.device,
+            probabilities=probabilities(
+                self.params.sampler, self.data.source.qualities, progress=number / self.params.epochs
+            ),
         )
         return ahead(batches, AHEAD)
 
     def step(self, batch: Batch) -> Loss:
         """Take one step, of a network in training mode; return the loss before it."""
         with autocast(self.params.precision, batch.raw.device):
-            loss = METHODS[self.method.name].loss(self.network, batch, self.method)
+            context = self.companions.at(self.taken / (self.params.epochs * self.steps))
+            loss = METHODS[self.method.name].loss(self.network, batch, self.method, context)
         self.optimiser.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]  # torch's own
         self.optimiser.step()
         self.schedule.step()
+        self.companions.follow(self.network)
+        self.taken += 1
         return loss
 
     def _run(self, number: int) -> Metrics:
         """Take one pass over the training images; return the mean of each part of the loss."""
-        sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=self.network.mean.device))
+        sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=self.device))
         batches = self.batches(number)
         self.network.train()
         title = f"epoch {number + 1}/{self.params.epochs}"
@@ -211,23 +227,3 @@ class Training:
 def _score(metrics: Metrics) -> float:
     """Return what the best epoch is best at: the mean of raw and compressed validation accuracy."""
     return (metrics["val_raw"] + metrics["val_compressed"]) / 2
-
-
-def _optimiser(
-    network: Network, params: TrainParams, steps: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    decayed = [weight for weight in network.parameters() if weight.ndim > 1]
-    plain = [weight for weight in network.parameters() if weight.ndim <= 1]  # biases and norms
-    groups = [{"params": decayed, "weight_decay": params.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    optimiser = torch.optim.SGD(
-        groups, lr=params.learning_rate, momentum=params.momentum, nesterov=params.momentum > 0, fused=True
-    )
-    total = max(2, params.epochs * steps) + 1  # it is asked for one rate more than there are steps
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        params.learning_rate,
-        total_steps=total,
-        pct_start=max(WARM_UP, 2 / total),  # it divides by the steps of the rise, which are one fewer
-        cycle_momentum=False,
-    )
-    return optimiser, schedule

@@ -9,6 +9,7 @@ from pydantic import Field
 from fct.core.params import Section
 
 Views = Literal["auto", "cache", "online"]
+Sampler = Literal["uniform", "low", "curriculum"]
 
 
 class TrainParams(Section):
@@ -23,5 +24,6 @@ class TrainParams(Section):
     weight_decay: float = Field(ge=0)
     crop_padding: int = Field(ge=0)  # pixels around an image before the random crop
     flip: bool  # horizontally, at random
+    sampler: Sampler  # how often each trained quality is drawn: fct.train.sampler
     views: Views  # cache: compress, then crop | online: crop, then compress, while training runs
     precision: Literal["auto", "fp32", "bf16"]

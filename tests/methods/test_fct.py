@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from fct.methods import fct, pair
-from fct.methods.batch import forward_both
+from fct.methods.batch import Context, forward_both
+from fct.methods.distance import distance
+from fct.methods.projection import projections
 
 DISTANCES = ["mse", "centred-mse", "cosine"]
 
@@ -34,7 +36,7 @@ def test_the_loss_adds_the_weighted_mean_over_layers(make_network, batch, toy, g
     network = make_network(blocks=True).eval()
     method = toy.method(weight=0.7, distance="mse", gradient=gradient)
     loss = fct.loss(network, batch, method)
-    _, features = forward_both(network, batch)
+    _, features = forward_both(network, batch, method)
     by_layer = [float((compressed - raw).detach().square().mean()) for raw, compressed in features.values()]
     assert len(by_layer) == 2
     assert loss.parts["consistency"].item() == pytest.approx(sum(by_layer) / 2, rel=1e-5)
@@ -59,7 +61,7 @@ def test_a_detached_raw_branch_gets_no_gradient(batch, toy, distance):
     pulled = {}
     for gradient in ("raw-detached", "both"):
         network = _Branches(feature(1, 6, 4, 2, 2), feature(2, 6, 4, 2, 2))
-        fct.loss(network, batch, toy.method(distance=distance, gradient=gradient)).total.backward()
+        fct.loss(network, batch, toy.method(distance=distance, gradient=gradient, layers=["layer"])).total.backward()
         pulled[gradient] = [float(each.grad.abs().sum()) for each in (network.raw, network.compressed)]
     assert pulled["raw-detached"][0] == 0
     assert min(pulled["raw-detached"][1], *pulled["both"]) > 0
@@ -80,14 +82,14 @@ def test_mse_by_hand():
     """(1 + 0 + 4 + 9) / 4."""
     compressed = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     raw = torch.tensor([[0.0, 2.0], [5.0, 1.0]])
-    assert float(fct.distance(compressed, raw, "mse")) == 14 / 4
+    assert float(distance(compressed, raw, "mse")) == 14 / 4
 
 
 def test_centred_mse_by_hand():
     """The mean squared difference 3.5 over the variance around each channel's mean, (6.25 + 0.25) / 2."""
     compressed = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     raw = torch.tensor([[0.0, 2.0], [5.0, 1.0]])  # channel means 2.5 and 1.5
-    assert float(fct.distance(compressed, raw, "centred-mse")) == pytest.approx(3.5 / 3.25, rel=1e-6)
+    assert float(distance(compressed, raw, "centred-mse")) == pytest.approx(3.5 / 3.25, rel=1e-6)
 
 
 def test_cosine_by_hand():
@@ -95,7 +97,7 @@ def test_cosine_by_hand():
     compressed = torch.tensor([[1.0, 1.0], [0.0, 2.0], [-3.0, 0.0]])
     raw = torch.tensor([[5.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
     expected = ((1 - math.sqrt(0.5)) + 1 + 2) / 3
-    assert float(fct.distance(compressed, raw, "cosine")) == pytest.approx(expected, rel=1e-6)
+    assert float(distance(compressed, raw, "cosine")) == pytest.approx(expected, rel=1e-6)
 
 
 def test_cosine_takes_one_vector_an_image():
@@ -104,7 +106,7 @@ def test_cosine_takes_one_vector_an_image():
     angles = [
         float(torch.dot(a.flatten(), b.flatten()) / a.norm() / b.norm()) for a, b in zip(compressed, raw, strict=True)
     ]
-    assert float(fct.distance(compressed, raw, "cosine")) == pytest.approx(1 - sum(angles) / 4, rel=1e-5)
+    assert float(distance(compressed, raw, "cosine")) == pytest.approx(1 - sum(angles) / 4, rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", DISTANCES)
@@ -112,23 +114,23 @@ def test_equal_features_are_no_distance_apart(kind):
     """D(phi, phi) = 0, for features of any rank."""
     for shape in ((4, 6), (4, 6, 3, 3)):
         same = feature(0, *shape)
-        assert float(fct.distance(same, same, kind)) == pytest.approx(0, abs=1e-6)
+        assert float(distance(same, same, kind)) == pytest.approx(0, abs=1e-6)
 
 
 def test_centred_mse_cannot_be_lowered_by_scale_or_offset():
     """Both features times a factor, or plus a constant a channel, are as far apart as before; plain mse is not."""
     compressed, raw = feature(0, 8, 3, 4, 4), feature(1, 8, 3, 4, 4)
-    before = fct.distance(compressed, raw, "centred-mse")
+    before = distance(compressed, raw, "centred-mse")
     offset = torch.tensor([100.0, -3.0, 0.5])[:, None, None]
     for moved in ((compressed / 10, raw / 10), (compressed + offset, raw + offset)):
-        torch.testing.assert_close(fct.distance(*moved, "centred-mse"), before, rtol=1e-3, atol=0)
-    assert fct.distance(compressed / 10, raw / 10, "mse") < fct.distance(compressed, raw, "mse") / 50
+        torch.testing.assert_close(distance(*moved, "centred-mse"), before, rtol=1e-3, atol=0)
+    assert distance(compressed / 10, raw / 10, "mse") < distance(compressed, raw, "mse") / 50
 
 
 def test_a_constant_feature_leaves_the_distance_finite():
     """A dead layer has no variance to divide by; the distance and its gradient are still numbers."""
     compressed = torch.full((2, 3, 4, 4), 1.0, requires_grad=True)
-    value = fct.distance(compressed, torch.zeros(2, 3, 4, 4), "centred-mse")
+    value = distance(compressed, torch.zeros(2, 3, 4, 4), "centred-mse")
     value.backward()
     assert torch.isfinite(value)
     assert torch.isfinite(compressed.grad).all()
@@ -138,6 +140,56 @@ def test_a_constant_feature_leaves_the_distance_finite():
 def test_features_in_bf16_are_compared_in_fp32(kind):
     """The distance of bf16 features is a float32, as exact as if they had been float32 all along."""
     compressed, raw = feature(0, 4, 3, 5, 5).bfloat16(), feature(1, 4, 3, 5, 5).bfloat16()
-    value = fct.distance(compressed, raw, kind)
+    value = distance(compressed, raw, kind)
     assert value.dtype == torch.float32
-    assert torch.equal(value, fct.distance(compressed.float(), raw.float(), kind))
+    assert torch.equal(value, distance(compressed.float(), raw.float(), kind))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "progress", "share"), [("constant", 0.3, 1.0), ("rising", 0.3, 0.3), ("falling", 0.3, 0.7)]
+)
+def test_the_weight_follows_its_schedule(make_network, batch, toy, schedule, progress, share):
+    """The consistency term counts by the share of its weight that is in force at this point of the training."""
+    method = toy.method(weight=0.5, schedule=schedule)
+    loss = fct.loss(make_network().eval(), batch, method, Context(progress))
+    expected = loss.parts["cross_entropy"] + 0.5 * share * loss.parts["consistency"]
+    torch.testing.assert_close(loss.total, expected)
+
+
+@pytest.mark.parametrize("gradient", ["frozen-teacher", "average-teacher"])
+def test_features_are_pulled_to_a_teachers(make_network, batch, toy, gradient):
+    """With a teacher, the target is its feature of the raw image, not the network's own."""
+    network, teacher = make_network().eval(), make_network(blocks=False).eval()
+    torch.nn.init.constant_(teacher.backbone.stem[0].weight, 0.1)
+    method = toy.method(name="fct", distance="mse", gradient=gradient, teacher="some.pt")
+    loss = fct.loss(network, batch, method, Context(teacher=teacher))
+    _, ours = network(batch.compressed, batch.quality)
+    _, theirs = teacher(batch.raw, batch.raw_quality)
+    expected = sum((ours[layer] - theirs[layer]).square().mean().item() for layer in method.layers) / 2
+    assert loss.parts["consistency"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_mean_over_positions_is_compared(make_network, batch, toy):
+    """With the projection `mean`, only each channel's mean over the image counts."""
+    network = make_network().eval()
+    method = toy.method(name="fct", distance="mse", projection="mean", layers=["stage1"])
+    loss = fct.loss(network, batch, method)
+    raw, compressed = forward_both(network, batch, method)[1]["stage1"]
+    expected = (raw.mean((2, 3)) - compressed.mean((2, 3))).square().mean().item()
+    assert loss.parts["consistency"].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_linear_projection_turns_the_compressed_feature(make_network, batch, toy):
+    """It is applied to the compressed view alone, and begins as the identity."""
+    network = make_network().eval()
+    plain, linear = (
+        toy.method(name="fct", distance="mse", layers=["stage1"], projection=name) for name in ("none", "linear")
+    )
+    layers = projections({"stage1": 8})
+    same = fct.loss(network, batch, linear, Context(projections=layers))
+    torch.testing.assert_close(same.total, fct.loss(network, batch, plain).total)
+    with torch.no_grad():
+        layers["stage1"].weight.mul_(2)
+    raw, compressed = forward_both(network, batch, linear)[1]["stage1"]
+    doubled = fct.loss(network, batch, linear, Context(projections=layers))
+    torch.testing.assert_close(doubled.parts["consistency"], (2 * compressed - raw).square().mean())

@@ -28,10 +28,22 @@ def test_both_views_share_batch_statistics(make_network, batch, toy):
     torch.testing.assert_close(norm.running_mean, 0.1 * mean)  # torch's momentum, from zero
 
 
-def test_features_are_given_back_by_view(make_network, batch):
+def test_views_may_be_normalised_each_by_its_own_statistics(make_network, batch, toy):
+    """With per-view, either half comes out as if the other had not been there; running statistics see both in turn."""
+    network, alone = make_network(), make_network()
+    logits, features = forward_both(network, batch, toy.method(batch_norm="per-view"))
+    raw, shown = alone(batch.raw, batch.raw_quality)
+    compressed, moved = alone(batch.compressed, batch.quality)
+    assert torch.equal(logits, torch.cat([raw, compressed]))
+    assert torch.equal(features["stage3"][0], shown["stage3"])
+    assert torch.equal(features["stage3"][1], moved["stage3"])
+    assert network.backbone.stem[1].num_batches_tracked == 2
+
+
+def test_features_are_given_back_by_view(make_network, batch, toy):
     """Of each layer's features the first are the raw images', the second the compressed images'."""
     network = make_network(blocks=True).eval()
-    _, features = forward_both(network, batch)
+    _, features = forward_both(network, batch, toy.method())
     assert list(features) == ["stage1", "stage3"]
     for layer, (raw, compressed) in features.items():
         torch.testing.assert_close(raw, network(batch.raw, batch.raw_quality)[1][layer])

@@ -10,8 +10,26 @@ def test_a_layer_named_twice_is_refused(toy):
         toy.method(layers=["stage1", "stage1"])
 
 
-@pytest.mark.parametrize("changed", [{"weight": float("inf")}, {"probability": 1.1}, {"layers": []}, {"name": "fct-x"}])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"weight": float("inf")}, {"weight": -0.1}, {"probability": 1.1}, {"layers": []}, {"name": "fct-x"},
+        {"momentum": 1.0}, {"noise": -0.1}, {"schedule": "linear"},
+    ],
+)  # fmt: skip
 def test_impossible_values_are_refused(toy, changed):
-    """No infinite weight, no probability above one, no empty list of layers, no unknown method."""
+    """No infinite or negative weight, no probability above one, no empty list of layers, no unknown method."""
     with pytest.raises(ValidationError):
         toy.method(**changed)
+
+
+@pytest.mark.parametrize("changed", [{"name": "distill"}, {"name": "fct", "gradient": "frozen-teacher"}])
+def test_a_method_that_learns_from_a_teacher_names_one(toy, changed):
+    """Without a file the error says which key to set, and for what."""
+    with pytest.raises(ValidationError, match=r"teacher: name the model\.pt of a trained network"):
+        toy.method(**changed)
+
+
+def test_a_teacher_is_not_asked_for_where_none_is_looked_at(toy):
+    """`pair` has no use for `gradient`; what it says there is ignored."""
+    assert not toy.method(name="pair", gradient="frozen-teacher").wants_file

@@ -1,5 +1,8 @@
 """`stability` keeps the prediction of the raw view where the image is compressed."""
 
+import dataclasses
+
+import pytest
 import torch
 
 from fct.methods import stability
@@ -30,3 +33,25 @@ def test_labels_of_compressed_images_are_not_used(make_network, batch, toy, grad
     entropy = torch.nn.functional.cross_entropy(network(batch.raw, batch.raw_quality)[0], batch.labels)
     for name, expected in gradients(network, entropy).items():
         torch.testing.assert_close(found[name], expected)
+
+
+def test_noise_takes_the_place_of_jpeg(make_network, batch, toy):
+    """With noise the compressed view is never looked at: the other view is the raw one, disturbed."""
+    network = make_network().eval()
+    blind = dataclasses.replace(batch, compressed=torch.zeros_like(batch.compressed))
+    losses = []
+    for seen in (batch, blind):
+        torch.manual_seed(0)
+        losses.append(stability.loss(network, seen, toy.method(name="stability", noise=0.1)))
+    assert torch.equal(losses[0].total, losses[1].total)
+    assert losses[0].parts["stability"] > 0
+
+
+def test_noise_has_its_deviation():
+    """Gaussian, on the scale 0..1, rounded to whole grey levels and never beyond black and white."""
+    torch.manual_seed(0)
+    grey = torch.full((4, 3, 64, 64), 128, dtype=torch.uint8)
+    difference = stability.noisy(grey, 0.1).double() - 128
+    assert difference.std().item() == pytest.approx(25.5, rel=0.02)
+    assert abs(difference.mean().item()) < 0.5
+    assert stability.noisy(torch.full((1000,), 255, dtype=torch.uint8), 0.5).max() == 255

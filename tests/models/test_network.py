@@ -103,7 +103,7 @@ def test_an_unknown_layer_names_the_nearest():
     with pytest.raises(FctError, match=r"params\.yaml: method\.layers: no layer is called 'stag3'\. Nearest: stage3"):
         make(layers=["stage1", "stag3"])
     with pytest.raises(FctError, match=r"params\.yaml: features\.layers: no layer is called 'stag3'"):
-        make().watch(["stag3"])
+        make().watch(["stag3"], key="features.layers")
 
 
 def test_blocks_need_features_with_height_and_width():
@@ -141,7 +141,7 @@ def test_watching_shows_more_and_predicts_the_same():
     network = make(block_width=0.5)
     torch.nn.init.normal_(network.blocks["stage1"].expand.weight)
     before, _ = network(image(), QUALITY)
-    network.watch(["stage2", "stage1"])
+    network.watch(["stage2", "stage1"], key="features.layers")
     after, features = network(image(), QUALITY)
     assert torch.equal(before, after)
     assert list(features) == ["stage1", "stage2", "stage3"]

@@ -41,7 +41,7 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("name", ["standard", "augment", "pair", "stability", "jsd", "fct", "fct-r"])
+@pytest.mark.parametrize("name", ["standard", "augment", "finetune", "pair", "stability", "jsd", "fct", "fct-r"])
 def test_every_method_learns_the_colours(toy, name):
     """A few epochs of any method tell three colours apart, raw and compressed, and say how at each epoch."""
     done = Training(toy, toy.method(name=name), epochs=6).run()

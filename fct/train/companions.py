@@ -1,0 +1,117 @@
+"""What some methods keep beside the network while it trains: a teacher, projections. None of it is deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from fct.core.errors import FctError
+from fct.methods.batch import Context
+from fct.methods.params import MethodParams
+from fct.methods.projection import projections
+from fct.models.network import Network
+from fct.train import candidate
+
+
+class Companions:
+    """The teacher and the projections of one training, as its method wants them."""
+
+    def __init__(self, network: Network, method: MethodParams, images: Tensor) -> None:
+        """Make or read them.
+
+        Args:
+            network: the student, on the device to train on.
+            method: what it is trained with.
+            images: a few of the training images, uint8 [B, C, H, W], on the same device: to see what shapes come out.
+
+        Raises:
+            FctError: the teacher's file cannot be read, or what it gives has another shape than the student's.
+        """
+        self.teacher: nn.Module | None = None
+        self.average: AveragedModel | None = None
+        self.projections: nn.ModuleDict | None = None
+        if method.wants_file:
+            self.teacher = _read_teacher(network, method, images)
+        if method.wants_average:
+            averaging = get_ema_multi_avg_fn(method.momentum)  # type: ignore[no-untyped-call]  # torch's own
+            self.average = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
+            self.average.update_parameters(network)  # the first is a copy
+            self.teacher = self.average.requires_grad_(requires_grad=False).eval()
+        if method.wants_projections:
+            shapes = _shapes(network, images, method.layers)
+            self.projections = projections({layer: shape[0] for layer, shape in shapes.items()})
+            self.projections.to(images.device)
+
+    @property
+    def weights(self) -> list[nn.Parameter]:
+        """What the optimiser trains besides the network."""
+        return list(self.projections.parameters()) if self.projections else []
+
+    def at(self, progress: float) -> Context:
+        """Return what a method sees of them after `progress` of the training."""
+        return Context(progress, self.teacher, self.projections)
+
+    def follow(self, network: Network) -> None:
+        """Let a moving average take in the network's weights after a step."""
+        if self.average is not None:
+            self.average.update_parameters(network)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of them. A frozen teacher is in its own file."""
+        kept = {"average": self.average, "projections": self.projections}
+        return {name: module.state_dict() for name, module in kept.items() if module is not None}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave."""
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        if self.projections is not None:
+            self.projections.load_state_dict(state["projections"])
+
+
+def teacher_file(method: MethodParams) -> Path:
+    """Return where the frozen teacher of a method that wants one is read from; it is there."""
+    path = Path(str(method.teacher))
+    if not path.is_file():
+        raise FctError(f"params.yaml: method.teacher: {path} is not here. Name the model.pt of a trained network.")
+    return path
+
+
+def _read_teacher(network: Network, method: MethodParams, images: Tensor) -> Network:
+    path = teacher_file(method)
+    teacher, description = candidate.load(path)
+    teacher.to(device=images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
+    teacher.requires_grad_(requires_grad=False)
+    if teacher.mean.shape != network.mean.shape:
+        raise FctError(
+            f"params.yaml: method.teacher: {path} takes images of {teacher.mean.shape[1]} channels, these have "
+            f"{network.mean.shape[1]}. Train a teacher on these data."
+        )
+    features = method.name != "distill" or method.match == "features"
+    if features:
+        teacher.watch(method.layers, key=f"method.layers, of the teacher {path}")
+    layers = method.layers if features else []
+    ours, theirs = _shapes(network, images, layers), _shapes(teacher, images, layers)
+    for what in theirs:
+        if ours[what] != theirs[what]:
+            raise FctError(
+                f"params.yaml: method.teacher: {path} is {description.backbone} of width {description.width}, whose "
+                f"{what} has shape {list(theirs[what])}; the network that is trained has {list(ours[what])}. "
+                "Name a teacher of the same architecture and classes."
+            )
+    return teacher
+
+
+@torch.no_grad()
+def _shapes(network: Network, images: Tensor, layers: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes, without the batch, of the logits and of each layer's feature."""
+    training = network.training
+    logits, features = network.eval()(images, torch.full((len(images),), 100, device=images.device))
+    network.train(training)
+    shown = {"logits": logits} | {layer: features[layer] for layer in layers}
+    return {name: tuple(value.shape[1:]) for name, value in shown.items()}

@@ -1,0 +1,108 @@
+"""Teachers and projections: read, refused, followed and taken up again."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fct.core.errors import FctError
+from fct.train import candidate
+from fct.train.assemble import identity, make_network, open_data
+from fct.train.batches import to_device
+from fct.train.companions import Companions
+
+
+@pytest.fixture
+def student(toy):
+    """Make a network for the toy data, and a few of its images."""
+
+    def make(method, model="resnet8"):
+        setup = toy.setup(model=model)
+        data, meta = open_data(setup)
+        network, description = make_network(setup, method, data.train, meta)
+        return network, to_device(np.array(data.train.images[:2]), torch.device("cpu")), description
+
+    return make
+
+
+@pytest.fixture
+def teacher(student, toy):
+    """Save an untrained network of the toy data as a teacher; return its path."""
+
+    def save(model="resnet8"):
+        network, _, description = student(toy.method(name="standard", layers=["stage1"]), model)
+        candidate.save(network, description, Path("teacher.pt"))
+        return "teacher.pt"
+
+    return save
+
+
+def test_a_frozen_teacher_shows_the_layers_that_are_pulled(student, teacher, toy):
+    """It is the file's network, without gradients, in evaluation mode, and shows the student's layers."""
+    method = toy.method(name="fct", gradient="frozen-teacher", teacher=teacher())
+    network, images, _ = student(method)
+    context = Companions(network, method, images).at(0.5)
+    assert context.progress == 0.5
+    assert not context.teacher.training
+    assert not any(weight.requires_grad for weight in context.teacher.parameters())
+    assert set(method.layers) <= set(context.teacher(images, torch.tensor([100, 100]))[1])
+
+
+def test_a_teacher_of_another_architecture_is_refused(student, teacher, toy):
+    """Features must have the student's shape: the error names the key, the file and both shapes."""
+    method = toy.method(name="fct", gradient="frozen-teacher", teacher=teacher("speednet"))
+    network, images, _ = student(method)
+    with pytest.raises(FctError, match=r"method\.teacher: teacher\.pt is speednet .* stage1 has shape \[8, 7, 7\]"):
+        Companions(network, method, images)
+
+
+def test_logits_may_come_from_another_architecture(student, teacher, toy):
+    """`distill` by logits only needs the same classes: a larger network may teach a smaller one."""
+    method = toy.method(name="distill", teacher=teacher("speednet"))
+    network, images, _ = student(method)
+    assert Companions(network, method, images).at(0).teacher is not None
+
+
+def test_a_teacher_that_is_not_there_is_refused(student, toy):
+    """The error names the key and the file."""
+    with pytest.raises(FctError, match=r"method\.teacher: nowhere\.pt is not here"):
+        student(toy.method(name="distill", teacher="nowhere.pt"))
+
+
+def test_the_moving_average_follows(student, toy):
+    """After a step each of its weights lies between its own and the network's, by the momentum."""
+    method = toy.method(name="fct", gradient="average-teacher", momentum=0.75)
+    network, images, _ = student(method)
+    companions = Companions(network, method, images)
+    weight = network.backbone.head.weight
+    before = weight.detach().clone()
+    with torch.no_grad():
+        weight.add_(1)
+    companions.follow(network)
+    followed = companions.at(0).teacher.module.backbone.head.weight
+    torch.testing.assert_close(followed, before + 0.25)
+
+
+@pytest.mark.parametrize("changed", [{"gradient": "average-teacher"}, {"projection": "linear"}])
+def test_what_is_kept_is_taken_up(student, toy, changed):
+    """A checkpoint's state brings back the average and the projections."""
+    method = toy.method(name="fct", **changed)
+    network, images, _ = student(method)
+    one, other = Companions(network, method, images), Companions(network, method, images)
+    kept = {name: {key: value + 1 for key, value in state.items()} for name, state in one.state().items()}
+    assert kept
+    other.restore(kept)
+    for name, state in other.state().items():
+        assert all(torch.equal(value, kept[name][key]) for key, value in state.items())
+
+
+def test_the_teachers_content_is_part_of_what_a_checkpoint_is_known_by(student, teacher, toy):
+    """A teacher trained anew under the same name never meets the old one's checkpoint."""
+    method = toy.method(name="distill", teacher=teacher())
+    known = [identity(toy.setup(), method, {"digest": "", "codec": "", "order": ""})]
+    network, _, description = student(toy.method(name="standard", layers=["stage1"]))
+    torch.nn.init.zeros_(network.backbone.head.weight)
+    candidate.save(network, description, Path("teacher.pt"))
+    known.append(identity(toy.setup(), method, {"digest": "", "codec": "", "order": ""}))
+    assert known[0] != known[1]
