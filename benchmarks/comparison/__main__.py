@@ -1,0 +1,39 @@
+"""The command line of the comparison: `python -m benchmarks.comparison --help`."""
+
+from __future__ import annotations
+
+import click
+
+from fct.core.errors import readable_errors
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Run the paper's comparison as benchmarks/params.yaml says, from the repository's root."""
+
+
+@main.command()
+@click.argument("dataset")
+@click.argument("name")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--trial", type=int, help="One of the method's trials; the chosen one if absent.")
+def run(dataset: str, name: str, seed: int, trial: int | None) -> None:
+    """Train NAME, a method or an ablation, on DATASET and measure it; go on if it was begun."""
+    with readable_errors():
+        from benchmarks.comparison.run import run as train_and_measure
+        from benchmarks.comparison.settings import read
+
+        click.echo(train_and_measure(read(), dataset, name, seed, trial))
+
+
+@main.command()
+def summary() -> None:
+    """Write summary.json, tables and figures from the runs that are there."""
+    with readable_errors():
+        from benchmarks.comparison.summary import write
+
+        write()
+
+
+if __name__ == "__main__":
+    main()

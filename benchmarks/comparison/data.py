@@ -1,0 +1,73 @@
+"""The comparison's splits and caches, in a folder of their own for each data set: made once, checked at each use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.comparison.settings import Dataset, Settings
+from fct.cache import store
+from fct.core.errors import FctError
+from fct.core.files import digest, new_folder, sha256, write_json
+from fct.data.download import mirror_folder
+from fct.data.meta import HELD_OUT, OFFICIAL
+from fct.data.splits import divide, fingerprint, first_copies
+from fct.data.store import LOSSLESS, ORIGINALS, SPLITS, open_split, read_meta, write_split
+from fct.stages.data import LOADERS
+
+ROOT = Path(".fct/benchmarks").resolve()  # survives what DVC deletes; nothing of it is in git
+
+
+@contextmanager
+def standing_in(settings: Settings, name: str) -> Iterator[Path]:
+    """Stand in the folder of the data set `name`, with its splits and caches, as the library expects a project's."""
+    dataset = settings.datasets.get(name)
+    if dataset is None:
+        raise FctError(f"there is no data set {name!r}. Known: {', '.join(settings.datasets)}.")
+    folder = ROOT / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with chdir(folder):
+        if not (SPLITS / "meta.json").exists() or read_meta()["division"] != dataset.model_dump(exclude={"mirror"}):
+            _divide(dataset)
+        source = read_meta()["digest"]
+        splits = [open_split(each) for each in store.SPLITS]
+        for quality in settings.cache.qualities:
+            try:
+                store.open_views(splits[0], [quality], settings.jpeg.subsampling, source_digest=source)
+            except FctError:
+                store.build(splits, quality, settings.jpeg.subsampling, source_digest=source)
+        yield folder
+
+
+def _divide(dataset: Dataset) -> None:
+    """Write train, val and test. There is no gate split: nothing is promoted here."""
+    stock = LOADERS[dataset.source](mirror_folder(dataset.mirror))
+    marks = [fingerprint(image) for image in stock.pool.images]
+    taken = [fingerprint(image) for image in stock.test.images] if stock.test else []
+    kept = first_copies(marks, frozenset(taken))
+    fractions = {"val": dataset.val} | ({} if stock.test else {"test": dataset.test})
+    pool = stock.pool[kept]
+    places = divide(
+        [marks[index] for index in kept], pool.labels, stock.classes, fractions=fractions, seed=dataset.seed
+    )
+    parts = {name: pool[indices] for name, indices in places.items()}
+    if stock.test:
+        parts["test"] = stock.test[first_copies(taken)]
+    with new_folder(SPLITS) as splits, new_folder(ORIGINALS) as originals:
+        for name, part in parts.items():
+            write_split(splits / name, part.images, part.labels, np.full(len(part), LOSSLESS, np.int64))
+        write_json(originals / "meta.json", {"native": False})
+        meta = {
+            "division": dataset.model_dump(exclude={"mirror"}),
+            "source": dataset.source,
+            "test": OFFICIAL if stock.test else HELD_OUT,
+            "images": {name: len(part) for name, part in parts.items()},
+            "classes": list(stock.classes),
+            "channels": stock.pool.images.shape[-1],
+            "size": stock.pool.images.shape[1],
+            "digest": digest({name: sha256(splits / name / "images.npy") for name in parts}),
+        }
+        write_json(splits / "meta.json", meta)

@@ -1,0 +1,194 @@
+"""One run: train a method with one seed, measure its exported file, keep metrics and per-image correctness.
+
+    results/comparison/<data set>/<name>-<seed>.json   what was trained, at what cost, and what came out
+                                  <name>-<seed>.npz    correct: packed bits [conditions, images] of the test split,
+                                                       conditions raw, each quality, then each unseen distortion
+
+A run that was killed goes on from its last epoch. One whose network is still on this machine is only measured again.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from benchmarks.comparison.data import standing_in
+from benchmarks.comparison.settings import Plan, Settings, plan
+from benchmarks.comparison.unseen import unseen_views
+from fct.cache.views import compressed
+from fct.core.files import digest, write_bytes, write_json
+from fct.data.store import Split, open_split, read_meta
+from fct.evaluate.distortion import distortion
+from fct.evaluate.sweep import predict
+from fct.export.onnx import export
+from fct.methods.registry import METHODS
+from fct.models.network import Network
+from fct.train import candidate
+from fct.train.assemble import identity, make_network, open_data
+from fct.train.checkpoint import Checkpoint
+from fct.train.loop import train
+
+RESULTS = Path("benchmarks/results/comparison").resolve()
+MODELS = Path("models")  # in the data set's folder
+FIT = 5_000  # training images on which a network's fit is looked at
+
+
+class Trained(NamedTuple):
+    """A network, and what it took."""
+
+    path: Path
+    cost: dict[str, Any]
+
+
+def run(settings: Settings, dataset: str, name: str, seed: int, trial: int | None = None) -> Path:
+    """Train and measure; return where the metrics were written."""
+    with standing_in(settings, dataset):
+        planned = plan(settings, name, seed, trial)
+        planned = _with_teacher(settings, planned, seed)
+        trained = _trained(planned)
+        found, correct = measured(settings, trained.path)
+    told = {
+        "dataset": dataset,
+        "name": name,
+        "seed": seed,
+        "trial": settings.entries[name].chosen if trial is None else trial,
+        "method": planned.method.model_dump() | ({"teacher": settings.method["teacher"]} if _taught(planned) else {}),
+        "model": planned.setup.model.model_dump(),
+        "train": planned.setup.train.model_dump(),
+        "qualities": list(planned.setup.qualities),
+        "cost": trained.cost,
+        "commit": _commit(),
+    }
+    path = place(dataset, name, seed, trial)
+    write_bytes(path.with_suffix(".npz"), _packed(correct))
+    write_json(path, told | found)
+    return path
+
+
+def place(dataset: str, name: str, seed: int, trial: int | None = None) -> Path:
+    """Return where a run's metrics are; trials have a folder of their own."""
+    if trial is None:
+        return RESULTS / dataset / f"{name}-{seed}.json"
+    return RESULTS / dataset / "trials" / f"{name}-{trial}.json"
+
+
+def read_correct(path: Path, conditions: int, images: int) -> np.ndarray:
+    """Return bool [conditions, images] of a run's metrics file at `path`."""
+    with np.load(path.with_suffix(".npz"), allow_pickle=False) as kept:
+        return np.unpackbits(kept["correct"], axis=1, count=images)[:conditions].astype(bool)
+
+
+def _taught(planned: Plan) -> bool:
+    return planned.method.wants_file
+
+
+def _with_teacher(settings: Settings, planned: Plan, seed: int) -> Plan:
+    """Return the plan with its teacher's file, which is trained first if it is not here: the same seed's."""
+    if not _taught(planned):
+        return planned
+    teacher = _trained(plan(settings, str(planned.method.teacher), seed)).path
+    return planned._replace(method=planned.method.model_copy(update={"teacher": str(teacher)}))
+
+
+def _trained(planned: Plan) -> Trained:
+    """Train, or go on, or find the network that the same plan gave before."""
+    setup, method = planned
+    data, meta = open_data(setup)
+    known = identity(setup, method, meta)
+    path = MODELS / f"{digest(known)}.pt"
+    costs = path.with_suffix(".json")
+    if not path.exists():
+        network, description = make_network(setup, method, data.train, meta)
+        checkpoint = Checkpoint(known, root=Path("checkpoints"))
+        before = len((checkpoint.load() or {"history": ()})["history"])  # epochs
+        start = time.perf_counter()
+        history = train(network, data, method, setup.train, checkpoint=checkpoint)
+        taken = len(history) - before
+        images = len(data.train) // setup.train.batch_size * setup.train.batch_size * len(history)
+        write_json(
+            costs,
+            {
+                "images_forwarded": images * METHODS[method.name].VIEWS,
+                "steps": len(data.train) // setup.train.batch_size * len(history),
+                "parameters": sum(weight.numel() for weight in network.parameters()),
+                "seconds": round((time.perf_counter() - start) * len(history) / taken, 1) if taken else None,
+                "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+                "loss": [round(each["loss"], 4) for each in history],
+            },
+        )
+        candidate.save(network, description, path)
+
+    return Trained(path, json.loads(costs.read_text()))
+
+
+def measured(settings: Settings, path: Path) -> tuple[dict[str, Any], np.ndarray]:
+    """Return a network's metrics, and which test images it gets right: bool [conditions, images]."""
+    network, description = candidate.load(path)
+    how, subsampling = settings.measure, settings.jpeg.subsampling
+    train_split, val, test = (open_split(name) for name in ("train", "val", "test"))
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "model.onnx"
+        export(network, description, model)
+
+        def accuracies(split: Split, qualities: tuple[int, ...]) -> np.ndarray:
+            return predict(model, split, qualities, subsampling, batch_size=how.batch_size) == split.labels
+
+        fit = accuracies(train_split.every(train_split.step(FIT)), (10,))
+        trained = tuple(settings.cache.qualities)
+        chosen_by = accuracies(val, trained)
+        seen = accuracies(test, how.qualities)
+        names, rows = [], []
+        for name, split in unseen_views(test):
+            names.append(name)
+            rows.append((predict(model, split, (), subsampling, batch_size=how.batch_size) == split.labels)[0])
+    correct = np.concatenate([seen, np.array(rows, bool).reshape(len(rows), len(test))])
+    conditions = ["raw", *(f"q{quality}" for quality in how.qualities)]
+    found = {
+        "fit": dict(zip(["raw", "q10"], _rounded(fit), strict=True)),
+        "validation": dict(zip(["raw", *(f"q{quality}" for quality in trained)], _rounded(chosen_by), strict=True)),
+        "test": dict(zip(conditions, _rounded(seen), strict=True)),
+        "unseen": dict(zip(names, _rounded(np.array(rows)), strict=True)) if names else {},
+        "distortion": _distortion(network, test, settings),
+        "split": f"{read_meta()['test']}, {len(test)} images",
+        "images": len(test),
+    }
+    return found, correct
+
+
+def _distortion(network: Network, test: Split, settings: Settings) -> dict[str, dict[str, float]]:
+    how = settings.measure.features
+    few = test.every(test.step(how.images))
+
+    def first(images: np.ndarray) -> np.ndarray:
+        return np.array(images.transpose(0, 3, 1, 2), order="C")
+
+    views = {quality: first(compressed(few, quality, settings.jpeg.subsampling)) for quality in how.qualities}
+    found = distortion(network, first(few.images), np.array(few.quality), views, how.layers)
+    return {
+        layer: {f"q{quality}": round(value, 5) for quality, value in values.items()} for layer, values in found.items()
+    }
+
+
+def _rounded(correct: np.ndarray) -> list[float]:
+    return [round(float(value), 5) for value in correct.mean(-1)]
+
+
+def _packed(correct: np.ndarray) -> bytes:
+    with tempfile.TemporaryFile() as file:
+        np.savez_compressed(file, correct=np.packbits(correct, axis=1))
+        file.seek(0)
+        return file.read()
+
+
+def _commit() -> str:
+    """Return the commit of the code that ran, marked where files differ from it."""
+    told = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return told.stdout.strip()

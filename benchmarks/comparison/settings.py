@@ -1,0 +1,119 @@
+"""benchmarks/params.yaml as validated objects, and what a run of it trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import Field
+
+from fct.cache.params import CacheParams
+from fct.core import params
+from fct.core.errors import FctError
+from fct.core.params import Section
+from fct.evaluate.distortion import FeaturesParams
+from fct.jpeg.params import JpegParams
+from fct.methods.params import MethodParams
+from fct.methods.registry import METHODS
+from fct.models.params import ModelParams
+from fct.train.assemble import Setup
+from fct.train.params import TrainParams
+
+PARAMS = Path(__file__).parent.parent / "params.yaml"
+
+
+class Dataset(Section):
+    """Where images come from and how they are divided."""
+
+    source: str
+    mirror: str | None
+    val: float = Field(gt=0, lt=1)
+    test: float = Field(gt=0, lt=1)  # where the source has no official test set
+    seed: int
+
+
+class Entry(Section):
+    """A method of the comparison: what differs from the defaults, and what was tried."""
+
+    method: dict[str, Any]
+    trials: list[dict[str, Any]] = Field(min_length=1)  # keys of `method` or `train`
+    chosen: int = Field(ge=0)
+    train: dict[str, Any] = Field(default={})
+    model: dict[str, Any] = Field(default={})
+    half: bool = False  # one view of each image, at half the compute of the others
+
+
+class Measured(Section):
+    """What is measured of every run."""
+
+    qualities: tuple[int, ...]
+    batch_size: int
+    features: FeaturesParams
+
+
+class SummaryParams(Section):
+    """The intervals: resamples of the bootstrap, confidence, seed."""
+
+    resamples: int
+    confidence: float
+    seed: int
+
+
+class Settings(Section):
+    """The whole file."""
+
+    datasets: dict[str, Dataset]
+    jpeg: JpegParams
+    cache: CacheParams
+    model: ModelParams
+    train: TrainParams
+    method: dict[str, Any]
+    measure: Measured
+    methods: dict[str, Entry]
+    ablations: dict[str, Entry] = Field(default={})
+    summary: SummaryParams
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """Methods and ablations by name."""
+        return self.methods | self.ablations
+
+
+class Plan(NamedTuple):
+    """What one run trains."""
+
+    setup: Setup
+    method: MethodParams
+
+
+def read() -> Settings:
+    """Return benchmarks/params.yaml."""
+    return params.read(Settings, PARAMS)
+
+
+def plan(settings: Settings, name: str, seed: int, trial: int | None = None) -> Plan:
+    """Return the configuration of the entry `name`, of its chosen trial unless told another.
+
+    Raises:
+        FctError: there is no such entry or trial.
+    """
+    entry = settings.entries.get(name)
+    if entry is None:
+        raise FctError(f"{PARAMS}: there is no method {name!r}. Known: {', '.join(settings.entries)}.")
+    trial = entry.chosen if trial is None else trial
+    if trial >= len(entry.trials):
+        raise FctError(f"{PARAMS}: methods.{name}.trials: there are {len(entry.trials)}, the first is 0 (not {trial})")
+    tried = entry.trials[trial]
+    of_training = {key: value for key, value in tried.items() if key in TrainParams.model_fields}
+    of_method = {key: value for key, value in tried.items() if key not in of_training}
+    method = MethodParams.model_validate(settings.method | entry.method | of_method)
+    schedule = settings.train.model_dump() | entry.train | of_training | {"seed": seed}
+    double = 1 if entry.half else 2 // METHODS[method.name].VIEWS
+    schedule |= {key: double * schedule[key] for key in ("epochs", "batch_size")}
+    setup = Setup(
+        tuple(settings.cache.qualities),
+        settings.jpeg.subsampling,
+        ModelParams.model_validate(settings.model.model_dump() | entry.model),
+        TrainParams.model_validate(schedule),
+    )
+    return Plan(setup, method)
