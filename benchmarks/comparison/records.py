@@ -1,0 +1,82 @@
+"""The runs that are there, by data set and name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.comparison.run import RESULTS, read_correct
+
+OF_MEAN = tuple(range(10, 95, 5))  # qualities of the column "mean"
+
+
+class Runs(NamedTuple):
+    """All seeds of one method or ablation on one data set."""
+
+    name: str
+    records: dict[int, dict[str, Any]]  # by seed
+    correct: dict[int, NDArray[np.bool_]]  # by seed: [conditions, images]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, ascending."""
+        return sorted(self.records)
+
+    @property
+    def conditions(self) -> list[str]:
+        """The rows of `correct`: raw, each quality, each unseen distortion."""
+        first = self.records[self.seeds[0]]
+        return [*first["test"], *first["unseen"]]
+
+    def values(self, conditions: Sequence[str], seeds: Sequence[int]) -> NDArray[np.float64]:
+        """Return the share of `conditions` under which each image was classified rightly, [seeds, images]."""
+        rows = [self.conditions.index(name) for name in conditions]
+        return np.stack([self.correct[seed][rows].mean(0) for seed in seeds])
+
+    @property
+    def columns(self) -> dict[str, list[str]]:
+        """What accuracies are reported of: a column's name, and the conditions that it is the mean of."""
+        first = self.records[self.seeds[0]]
+        columns = {name: [name] for name in first["test"]} | {"mean": [f"q{quality}" for quality in OF_MEAN]}
+        return columns | ({"unseen": list(first["unseen"])} if first["unseen"] else {})
+
+    def distortion(self, quality: str = "q10") -> NDArray[np.float64]:
+        """Return the mean distortion over the layers at a quality, [seeds]."""
+        layers = [[by[quality] for by in self.records[seed]["distortion"].values()] for seed in self.seeds]
+        return np.array(layers).mean(1)
+
+
+def read_runs(dataset: str) -> dict[str, Runs]:
+    """Return all runs of `dataset` that are there, by name; trials are apart."""
+    found: dict[str, Runs] = {}
+    for path in sorted((RESULTS / dataset).glob("*.json")):
+        record = json.loads(path.read_text())
+        runs = found.setdefault(record["name"], Runs(record["name"], {}, {}))
+        conditions = len(record["test"]) + len(record["unseen"])
+        runs.records[record["seed"]] = record
+        runs.correct[record["seed"]] = read_correct(path, conditions, record["images"])
+    return found
+
+
+def read_trials(dataset: str) -> dict[str, dict[int, dict[str, Any]]]:
+    """Return the trials' records by method and number."""
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    for path in sorted((RESULTS / dataset / "trials").glob("*.json")):
+        record = json.loads(path.read_text())
+        found.setdefault(record["name"], {})[record["trial"]] = record
+    return found
+
+
+def validation(record: dict[str, Any]) -> float:
+    """Return what trials are chosen by: validation accuracy, the mean of raw and of each trained quality."""
+    return float(np.mean(list(record["validation"].values())))
+
+
+def datasets() -> list[Path]:
+    """Return the folders of the data sets that have runs."""
+    return sorted(path for path in RESULTS.iterdir() if path.is_dir()) if RESULTS.exists() else []

@@ -1,0 +1,60 @@
+"""Means over seeds with intervals, and paired differences between methods.
+
+Two things vary: the seed, which decides initial weights, order, crops and qualities, and which images happen to be in
+the test split. Both are resampled together (a bootstrap of two crossed factors: seeds are drawn with replacement, and
+images are, and each value is the mean over the drawn seeds and images), and a difference is taken between runs of the
+same seeds on the same images. Percentiles of the resampled statistic are the interval.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.comparison.settings import SummaryParams
+
+
+class Interval(NamedTuple):
+    """A mean and its two-sided interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """Return them in percent, as tables show them."""
+        return f"{100 * self.mean:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+    def as_json(self) -> dict[str, float]:
+        """Return the three numbers by name."""
+        return {name: round(value, 5) for name, value in self._asdict().items()}
+
+
+def over_seeds_and_images(values: NDArray[np.float64], how: SummaryParams) -> Interval:
+    """Return the mean of values [S, N], one for each seed and image, and its interval.
+
+    With one seed only the images are resampled: the interval then says nothing about other seeds.
+    """
+    rng = np.random.default_rng(how.seed)
+    seeds, images = values.shape
+    drawn = np.empty(how.resamples)
+    for index in range(how.resamples):
+        times = np.bincount(rng.integers(images, size=images), minlength=images)
+        by_seed = values @ times / images
+        drawn[index] = by_seed[rng.integers(seeds, size=seeds)].mean()
+    return _around(float(values.mean()), drawn, how)
+
+
+def over_seeds(values: NDArray[np.float64], how: SummaryParams) -> Interval:
+    """Return the mean of values [S], one for each seed, and its interval: of a quantity that has no value an image."""
+    rng = np.random.default_rng(how.seed)
+    drawn = values[rng.integers(len(values), size=(how.resamples, len(values)))].mean(1)
+    return _around(float(values.mean()), drawn, how)
+
+
+def _around(mean: float, drawn: NDArray[np.float64], how: SummaryParams) -> Interval:
+    tail = (1 - how.confidence) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return Interval(mean, min(float(low), mean), max(float(high), mean))

@@ -1,0 +1,60 @@
+"""From the committed runs to summary.json, tables and figures: `python -m benchmarks.comparison summary`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.comparison import figures, tables
+from benchmarks.comparison.records import Runs, datasets, read_runs, read_trials
+from benchmarks.comparison.settings import Settings, SummaryParams, read
+from benchmarks.comparison.statistics import over_seeds, over_seeds_and_images
+from fct.core.files import write_json, write_text
+
+SUMMARY = Path("benchmarks/summary.json")
+TABLES = Path("docs/comparison.md")
+FIGURES = Path("docs")
+CONTROL = "pair"
+
+
+def write() -> None:
+    """Write all of them, from what is there."""
+    settings = read()
+    runs = {folder.name: read_runs(folder.name) for folder in datasets()}
+    summary = {name: summarise(found, settings) for name, found in runs.items()}
+    write_json(SUMMARY, summary)
+    trials = {name: read_trials(name) for name in runs}
+    write_text(TABLES, tables.document(settings, runs, summary, trials))
+    for name, found in runs.items():
+        figures.draw(name, found, summary[name], settings, FIGURES)
+
+
+def summarise(runs: dict[str, Runs], settings: Settings) -> dict[str, Any]:
+    """Return one data set's part of summary.json: methods, and ablations apart, by name."""
+    control = runs.get(CONTROL)
+    told = {name: _one(found, control, settings.summary) for name, found in runs.items()}
+    return {
+        "methods": {name: told[name] for name in settings.methods if name in told},
+        "ablations": {name: told[name] for name in settings.ablations if name in told},
+    }
+
+
+def _one(runs: Runs, control: Runs | None, how: SummaryParams) -> dict[str, Any]:
+    told: dict[str, Any] = {"seeds": runs.seeds}
+    for column, conditions in runs.columns.items():
+        told[column] = over_seeds_and_images(runs.values(conditions, runs.seeds), how).as_json()
+    told["distortion"] = over_seeds(runs.distortion(), how).as_json()
+    shared = [seed for seed in runs.seeds if control and seed in control.seeds]
+    if control is not None and shared and control is not runs:
+        told["versus_pair"] = versus(runs, control, shared, how)
+    return told
+
+
+def versus(runs: Runs, control: Runs, seeds: list[int], how: SummaryParams) -> dict[str, Any]:
+    """Return the paired differences of accuracy from `control`, on the seeds that both have."""
+    told: dict[str, Any] = {"seeds": seeds}
+    for column, conditions in runs.columns.items():
+        if column in control.columns and conditions == control.columns[column]:
+            difference = runs.values(conditions, seeds) - control.values(conditions, seeds)
+            told[column] = over_seeds_and_images(difference, how).as_json()
+    return told

@@ -1,0 +1,149 @@
+"""The comparison's tables, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.comparison.records import Runs, validation
+from benchmarks.comparison.settings import Settings
+
+COLUMNS = {"raw": "raw", "q90": "Q90", "q50": "Q50", "q30": "Q30", "q10": "Q10", "q5": "Q5", "mean": "mean 10..90"}
+Summary = dict[str, Any]
+HEADING = """# The comparison in numbers
+
+Written by `python -m benchmarks.comparison summary` from the runs in `benchmarks/results/comparison`; do not edit.
+Accuracies are in % on test images, which chose nothing: the mean over seeds, and a 95 % interval that resamples seeds
+and images together. With one seed the interval is of the images alone.
+"""
+
+
+def document(
+    settings: Settings,
+    runs: dict[str, dict[str, Runs]],
+    summary: dict[str, Summary],
+    trials: dict[str, dict[str, dict[int, dict[str, Any]]]],
+) -> str:
+    """Return docs/comparison.md."""
+    parts = [HEADING]
+    for dataset, found in runs.items():
+        told = summary[dataset]
+        parts += [f"## {dataset}\n", about(found), "### Methods\n", accuracies(told["methods"], found)]
+        parts += ["### Against `pair`, same seeds and images\n", differences(told["methods"])]
+        if any("unseen" in each for each in told["methods"].values()):
+            parts += ["### Distortions that no training has shown\n", unseen({n: found[n] for n in told["methods"]})]
+        parts += ["### Feature distortion\n", distortions({name: found[name] for name in told["methods"]})]
+        if told["ablations"]:
+            everything = {name: told["methods"][name] for name in ("pair", "fct", "fct-r") if name in told["methods"]}
+            everything |= told["ablations"]
+            parts += ["### Ablations\n", accuracies(everything, found), "Against `pair`:\n", differences(everything)]
+            parts += [distortions({name: found[name] for name in everything})]
+        if trials.get(dataset):
+            parts += ["### Trials, on validation images\n", tried(settings, trials[dataset])]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def about(runs: dict[str, Runs]) -> str:
+    """Return a sentence on data, network and cost, from the records."""
+    record = next(each.records[each.seeds[0]] for each in runs.values())
+    seconds = [one["cost"]["seconds"] for each in runs.values() for one in each.records.values()]
+    known = [each for each in seconds if each]
+    minutes = f"{np.median(known) / 60:.0f} minutes a run in the median" if known else "times unknown"
+    return (
+        f"Test split: {record['split']}. Network: {record['model']['name']} of width {record['model']['width']}. "
+        f"Machine: {record['cost']['machine']}; {minutes}, beside other work.\n"
+    )
+
+
+def accuracies(told: Summary, runs: dict[str, Runs]) -> str:
+    """Return a row a method: accuracies, images forwarded, fit of the training images."""
+    unseen_too = {"unseen": "unseen"} if any("unseen" in each for each in told.values()) else {}
+    columns = COLUMNS | unseen_too
+    rows = []
+    for name, each in told.items():
+        record = runs[name].records[runs[name].seeds[0]]
+        cells = [_interval(each[key]) if key in each else "-" for key in columns]
+        fit = np.mean([one["fit"]["raw"] for one in runs[name].records.values()])
+        millions = record["cost"]["images_forwarded"] / 1e6
+        rows.append([f"`{name}`", len(each["seeds"]), *cells, f"{100 * fit:.1f}", f"{millions:.2f} M"])
+    return table(["method", "seeds", *columns.values(), "raw, of train", "images forwarded"], rows)
+
+
+def differences(told: Summary) -> str:
+    """Return a row a method: paired differences from `pair`; those whose interval excludes 0 are bold."""
+    columns = COLUMNS | (
+        {"unseen": "unseen"} if any("unseen" in e.get("versus_pair", {}) for e in told.values()) else {}
+    )
+    rows = [
+        [
+            f"`{name}`",
+            len(each["versus_pair"]["seeds"]),
+            *(_difference(each["versus_pair"].get(key)) for key in columns),
+        ]
+        for name, each in told.items()
+        if "versus_pair" in each
+    ]
+    return table(["method", "seeds", *columns.values()], rows)
+
+
+def unseen(runs: dict[str, Runs]) -> str:
+    """Return a row a distortion and a column a method: mean accuracy over severities and seeds."""
+    names = [name for name in runs if runs[name].records[runs[name].seeds[0]]["unseen"]]
+    kinds = dict.fromkeys(
+        condition.rpartition("/")[0] for condition in runs[names[0]].records[runs[names[0]].seeds[0]]["unseen"]
+    )
+    rows = []
+    for kind in kinds:
+        cells = []
+        for name in names:
+            values = [
+                value
+                for record in runs[name].records.values()
+                for condition, value in record["unseen"].items()
+                if condition.rpartition("/")[0] == kind
+            ]
+            cells.append(f"{100 * np.mean(values):.1f}")
+        rows.append([kind, *cells])
+    return table(["distortion", *(f"`{name}`" for name in names)], rows)
+
+
+def distortions(runs: dict[str, Runs], quality: str = "q10") -> str:
+    """Return a row a method and a column a layer: distortion at a quality, over the centred variance."""
+    layers = next(each.records[each.seeds[0]]["distortion"] for each in runs.values())
+    rows = []
+    for name, each in runs.items():
+        found = [record["distortion"] for record in each.records.values()]
+        rows.append([f"`{name}`", *(f"{np.mean([one[layer][quality] for one in found]):.3f}" for layer in layers)])
+    return f"At {quality.upper()}, mean over seeds.\n\n" + table(["method", *layers], rows)
+
+
+def tried(settings: Settings, trials: dict[str, dict[int, dict[str, Any]]]) -> str:
+    """Return a row a trial: what it changes, its validation accuracy, and whether it is the one that is used."""
+    rows = []
+    for name, by_number in trials.items():
+        entry = settings.entries[name]
+        best = max(by_number, key=lambda number: validation(by_number[number]))
+        for number, record in sorted(by_number.items()):
+            said = ", ".join(f"{key} {value}" for key, value in entry.trials[number].items())
+            mark = "chosen" if number == entry.chosen else "best" if number == best else ""
+            rows.append([f"`{name}`", said, f"{100 * validation(record):.2f}", mark])
+    return table(["method", "trial", "validation, mean of raw and trained qualities", ""], rows)
+
+
+def table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+
+
+def _interval(told: dict[str, float]) -> str:
+    return f"{100 * told['mean']:.1f} [{100 * told['low']:.1f}, {100 * told['high']:.1f}]"
+
+
+def _difference(told: dict[str, float] | None) -> str:
+    if told is None:
+        return "-"
+    said = f"{100 * told['mean']:+.1f} [{100 * told['low']:+.1f}, {100 * told['high']:+.1f}]"
+    return f"**{said}**" if told["low"] > 0 or told["high"] < 0 else said
