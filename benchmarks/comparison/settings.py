@@ -71,6 +71,7 @@ class Settings(Section):
     measure: Measured
     methods: dict[str, Entry]
     ablations: dict[str, Entry] = Field(default={})
+    runs: dict[str, dict[str, list[Any]]]  # for dvc.yaml
     summary: SummaryParams
 
     @property

@@ -3,7 +3,9 @@
 Two things vary: the seed, which decides initial weights, order, crops and qualities, and which images happen to be in
 the test split. Both are resampled together (a bootstrap of two crossed factors: seeds are drawn with replacement, and
 images are, and each value is the mean over the drawn seeds and images), and a difference is taken between runs of the
-same seeds on the same images. Percentiles of the resampled statistic are the interval.
+same seeds on the same images. Percentiles of the resampled statistic are the interval. What is particular to one seed
+on one image is counted up to three times so (A. Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2),
+2007): the interval is rather too wide than too narrow.
 """
 
 from __future__ import annotations

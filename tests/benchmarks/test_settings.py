@@ -1,0 +1,47 @@
+"""benchmarks/params.yaml says what can run, at equal budget."""
+
+import pytest
+
+from benchmarks.comparison.settings import plan, read
+from fct.core.errors import FctError
+from fct.methods.registry import METHODS
+
+SETTINGS = read()
+ALL = [(name, trial) for name, entry in SETTINGS.entries.items() for trial in range(len(entry.trials))]
+
+
+@pytest.mark.parametrize(("name", "trial"), ALL)
+def test_every_run_is_a_configuration_that_exists(name, trial):
+    """Each method and ablation, with each trial's change, passes the library's own validation."""
+    assert plan(SETTINGS, name, 3, trial).setup.train.seed == 3
+
+
+@pytest.mark.parametrize("name", [name for name, entry in SETTINGS.methods.items() if not entry.half])
+def test_methods_forward_as_many_images_in_as_many_steps(name):
+    """The budget is that of `pair`, whatever the number of views; only entries that say `half` have less."""
+
+    def budget(name):
+        setup, method = plan(SETTINGS, name, 0)
+        schedule = setup.train
+        steps = 40_000 // schedule.batch_size * schedule.epochs
+        return steps, steps * schedule.batch_size * METHODS[method.name].VIEWS
+
+    assert budget(name) == budget("pair")
+
+
+def test_every_method_has_as_many_trials():
+    """No method is tuned harder than another, and all of the library's methods take part."""
+    assert {len(entry.trials) for entry in SETTINGS.methods.values()} == {3}
+    assert {plan(SETTINGS, name, 0).method.name for name in SETTINGS.methods} == set(METHODS)
+
+
+def test_stages_name_what_there_is():
+    """dvc.yaml's matrices run methods and ablations that the file defines."""
+    named = {name for group in SETTINGS.runs.values() for key in ("methods", "names") for name in group.get(key, [])}
+    assert named == set(SETTINGS.entries)
+
+
+def test_an_unknown_method_is_refused_with_those_that_are_known():
+    """The error names the file and the methods."""
+    with pytest.raises(FctError, match=r"there is no method 'fcd'\. Known: standard, "):
+        plan(SETTINGS, "fcd", 0)
