@@ -94,6 +94,39 @@ def doctor() -> None:
     sys.exit(any(finding.problem for finding in findings))
 
 
+@main.group()
+def recipe() -> None:
+    """Named configurations: which training for which need.
+
+    `recipe: NAME` in params.yaml selects one; what it names takes the place of the file's own values.
+    """
+
+
+@recipe.command(name="list")
+def list_recipes() -> None:
+    """List the recipes, one a line."""
+    with readable_errors():
+        from fct import recipes
+
+        for name in recipes.names():
+            click.echo(f"{name:<16}{recipes.read(name).title}")
+
+
+@recipe.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Say what the recipe NAME is for, and what it sets."""
+    with readable_errors():
+        from fct import recipes
+
+        told = recipes.read(name)
+        click.echo(f"{told.title}\n\n{told.use}")
+        for section, values in told.params.items():
+            click.echo(f"{section}:")
+            for key, value in values.items():
+                click.echo(f"  {key}: {value}")
+
+
 def _told(done: Promotion) -> str:
     said = f"{done.name}: version {done.version}"
     if done.outcome == "already champion":

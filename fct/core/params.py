@@ -20,6 +20,7 @@ from fct.core.errors import FctError
 
 PARAMS = Path("params.yaml")
 SECTIONS = (
+    "recipe",
     "data",
     "jpeg",
     "cache",
@@ -46,8 +47,15 @@ class Section(BaseModel):
 Sections = TypeVar("Sections", bound=Section)
 
 
-def load(sections: type[Sections], path: Path = PARAMS) -> Sections:
+def load(
+    sections: type[Sections], path: Path = PARAMS, *, instead: Mapping[str, Mapping[str, Any]] | None = None
+) -> Sections:
     """Read from `path` the sections that are the fields of `sections`.
+
+    Args:
+        sections: what to read.
+        path: the file.
+        instead: section -> key -> a value that takes the place of the file's own.
 
     Raises:
         FctError: the file is missing or not YAML, a section or key is missing or unknown, or a value is impossible; it
@@ -57,12 +65,21 @@ def load(sections: type[Sections], path: Path = PARAMS) -> Sections:
     unknown = [name for name in document if name not in SECTIONS]
     if unknown:
         raise FctError(f"{_place(path, document, (unknown[0],))}: unknown section.{_nearest(unknown[0], SECTIONS)}")
-    return _validated(sections, path, {name: document[name] for name in sections.model_fields if name in document})
+    wanted = {name: document[name] for name in sections.model_fields if name in document}
+    for section, values in (instead or {}).items():
+        if section in wanted:
+            wanted[section] = {**wanted[section], **values}
+    return _validated(sections, path, wanted)
 
 
 def read(model: type[Sections], path: Path) -> Sections:
     """Read another YAML file, whose keys are the fields of `model`; errors as for `load`."""
     return _validated(model, path, _parse(path))
+
+
+def value(key: str, path: Path = PARAMS) -> Any:
+    """Return what `path` says under a key at its top; None where it says nothing."""
+    return _parse(path).get(key)
 
 
 def place(*key: str, path: Path = PARAMS) -> str:

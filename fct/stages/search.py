@@ -13,10 +13,9 @@ from pathlib import Path
 import click
 from ruamel.yaml import YAML
 
-from fct import tracking
+from fct import recipes, tracking
 from fct.cache.params import CacheParams
 from fct.cache.store import folder
-from fct.core import params
 from fct.core.errors import readable_errors
 from fct.core.files import write_text
 from fct.core.params import Section
@@ -35,6 +34,7 @@ BEST = Path("search/best.yaml")
 class Params(Section):
     """What this stage reads of params.yaml."""
 
+    recipe: recipes.Name
     jpeg: JpegParams
     cache: CacheParams
     model: ModelParams
@@ -48,7 +48,7 @@ class Params(Section):
 def main(*, fresh: bool) -> None:
     """Search the consistency weight, the layers, the distance and the gradient on validation data."""
     with readable_errors():
-        read = params.load(Params)
+        read = recipes.load(Params)
         setup = Setup(tuple(read.cache.qualities), read.jpeg.subsampling, read.model, read.train)
         told = read.model_dump()
         read_data = tracking.datasets(SPLITS, *map(folder, setup.qualities))

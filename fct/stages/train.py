@@ -11,7 +11,7 @@ import csv
 import io
 from pathlib import Path
 
-from fct import tracking
+from fct import recipes, tracking
 from fct.cache.params import CacheParams
 from fct.cache.store import folder
 from fct.core import params
@@ -36,6 +36,7 @@ CURVE = Path("plots/training.csv")
 class Params(Section):
     """What this stage reads of params.yaml."""
 
+    recipe: recipes.Name
     jpeg: JpegParams
     cache: CacheParams
     model: ModelParams
@@ -52,7 +53,7 @@ class Chosen(Section):
 def main() -> None:
     """Train with `method` as the search left it."""
     with readable_errors():
-        read = params.load(Params)
+        read = recipes.load(Params)
         method = params.read(Chosen, BEST).method
         setup = Setup(tuple(read.cache.qualities), read.jpeg.subsampling, read.model, read.train)
         data, meta = open_data(setup)
