@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+
+from fct.core.files import digest, write_bytes
 from fct.data.store import Split
+from fct.evaluate.unseen import UNSEEN, distort, every
+
+FOLDER = Path("unseen")  # in the data set's folder
 
 
-def unseen_views(test: Split) -> Iterator[tuple[str, Split]]:  # noqa: ARG001
-    """Yield each distortion's name and the distorted test split."""
-    yield from ()
+def unseen_views(test: Split) -> Iterator[tuple[str, Split]]:
+    """Yield each distortion's name and severity, such as webp/1, and the test split distorted so."""
+    for name, severity, quality in every(test.images.shape[-1]):
+        path = FOLDER / f"{name}-{digest([name, UNSEEN[name].levels[severity - 1], test.images.shape])}.npy"
+        if not path.exists():
+            stream = io.BytesIO()
+            np.save(stream, distort(np.asarray(test.images), name, severity), allow_pickle=False)
+            write_bytes(path, stream.getvalue())
+        images = np.load(path, mmap_mode="r")
+        yield f"{name}/{severity}", replace(test, images=images, quality=np.full(len(test), quality, np.int64))

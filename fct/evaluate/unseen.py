@@ -1,0 +1,173 @@
+"""Distortions that training on baseline JPEG never shows, at several severities: does robustness carry over?
+
+Codecs are set so that images of 32 px lose about as much (PSNR 23, 25.5 and 28 dB on CIFAR-10) as by JPEG at qualities
+10, 20 and 50. Corruptions have the five severities of CIFAR-10-C (Hendrycks and Dietterich, ICLR 2019).
+
+Each is deterministic, and what becomes of an image depends on that image alone: its noise is drawn by its pixels.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from fct.core.errors import FctError
+from fct.jpeg.arrays import roundtrip
+
+Images = NDArray[np.uint8]  # [N, H, W, C]
+LOSSLESS = 100  # the quality of an image that is no JPEG
+OFFSET = (3, 5)  # pixels by which an off-grid JPEG's 8x8 blocks are shifted, down and right
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """One way in which images are distorted."""
+
+    title: str  # for tables
+    levels: tuple[Any, ...]  # mild last for codecs, mild first for corruptions, as their authors have them
+    apply: Callable[[Images, Any], Images]
+    quality: Callable[[Any], int] = lambda _level: LOSSLESS  # that a classifier reads from the file at a level
+    colour: bool = False  # whether it is an ordinary JPEG where images are grey
+
+
+def distort(images: Images, name: str, severity: int) -> Images:
+    """Return `images`, uint8 [N, H, W, C] with C 1 or 3, under the distortion `name` at its `severity`, from 1.
+
+    Raises:
+        FctError: there is no such distortion or severity, or the codec is not installed.
+    """
+    distortion = UNSEEN.get(name)
+    if distortion is None:
+        raise FctError(f"there is no distortion {name!r}. Known: {', '.join(UNSEEN)}.")
+    if not 1 <= severity <= len(distortion.levels):
+        raise FctError(f"{name} has severities 1 to {len(distortion.levels)} (not {severity}).")
+    return distortion.apply(images, distortion.levels[severity - 1])
+
+
+def every(channels: int) -> Iterator[tuple[str, int, int]]:
+    """Yield (name, severity, quality that a classifier is told) of all that changes images with so many channels."""
+    for name, distortion in UNSEEN.items():
+        if channels == 3 or not distortion.colour:
+            for severity, level in enumerate(distortion.levels, start=1):
+                yield name, severity, distortion.quality(level)
+
+
+def _codec(name: str, *, key: str = "level", **fixed: Any) -> Callable[[Images, Any], Images]:
+    """Return the round trip through a codec of imagecodecs; the level is its parameter `key`."""
+
+    def apply(images: Images, level: Any) -> Images:
+        import imagecodecs
+
+        if not getattr(imagecodecs, name.upper()).available:
+            raise FctError(f"this build of imagecodecs has no {name}. Install one that has: pip install imagecodecs")
+        encode, decode = (getattr(imagecodecs, f"{name}_{way}") for way in ("encode", "decode"))
+
+        def one(image: Images) -> Images:
+            grey = image.shape[-1] == 1
+            shown = np.repeat(image, 3, axis=-1) if grey else np.ascontiguousarray(image)  # not all codecs know grey
+            decoded: Images = decode(encode(shown, **{key: level}, **fixed))
+            return decoded[..., :1] if grey else decoded[..., :3]
+
+        return _each(one, images)
+
+    return apply
+
+
+def _jpegli(images: Images, quality: int) -> Images:
+    try:
+        import pyjpegli
+    except ImportError:
+        raise FctError("jpegli is not installed. Install it: pip install pyjpegli") from None
+
+    def one(image: Images) -> Images:
+        height, width, channels = image.shape
+        shown = np.ascontiguousarray(np.broadcast_to(image, (height, width, 3)))
+        pixels, _, _ = pyjpegli.decode(pyjpegli.encode(shown.tobytes(), width, height, quality))
+        return np.frombuffer(pixels, np.uint8).reshape(height, width, 3)[..., :channels]
+
+    return _each(one, images)
+
+
+def _each(one: Callable[[Images], Images], images: Images) -> Images:
+    """Return `one` of each image; codecs leave the interpreter to other threads while they work."""
+    with ThreadPoolExecutor(joblib.cpu_count()) as pool:
+        return np.stack(list(pool.map(one, images))) if len(images) else images
+
+
+def _double(images: Images, qualities: tuple[int, int]) -> Images:
+    """JPEG after JPEG, the grid of blocks shifted in between by a crop at the other side: as a repost is."""
+    first, second = qualities
+    return roundtrip(_off_grid(images, first), second, "4:2:0")
+
+
+def _fine_chroma(images: Images, quality: int) -> Images:
+    return roundtrip(images, quality, "4:4:4")
+
+
+def _off_grid(images: Images, quality: int, offset: tuple[int, int] = OFFSET) -> Images:
+    """JPEG whose grid does not begin at the image's corner: the image is a part of a larger one, here by reflection."""
+    down, right = offset
+    if not (down or right):
+        return roundtrip(images, quality, "4:2:0")
+    padded = np.pad(images, ((0, 0), (down, 0), (right, 0), (0, 0)), mode="symmetric")
+    return np.ascontiguousarray(roundtrip(padded, quality, "4:2:0")[:, down:, right:])
+
+
+def _noise(images: Images, deviation: float) -> Images:
+    noisy = np.empty(images.shape, np.uint8)
+    for place, image in enumerate(images):
+        noise = np.random.default_rng(zlib.crc32(image.tobytes())).normal(size=image.shape) * deviation
+        noisy[place] = _pixels(image / 255 + noise)
+    return noisy
+
+
+def _blur(images: Images, deviation: float) -> Images:
+    from scipy.ndimage import gaussian_filter
+
+    return _pixels(gaussian_filter(images / 255, (0, deviation, deviation, 0), mode="nearest", truncate=4))
+
+
+def _contrast(images: Images, kept: float) -> Images:
+    scaled = images / 255
+    mean = scaled.mean((1, 2), keepdims=True)
+    return _pixels((scaled - mean) * kept + mean)
+
+
+def _pixelate(images: Images, scale: float) -> Images:
+    from PIL import Image
+
+    def one(image: Images) -> Images:
+        height, width, channels = image.shape
+        shown = Image.fromarray(image[..., 0] if channels == 1 else image)
+        small = shown.resize((max(1, int(width * scale)), max(1, int(height * scale))), Image.Resampling.BOX)
+        return np.asarray(small.resize((width, height), Image.Resampling.NEAREST)).reshape(image.shape)
+
+    return _each(one, images)
+
+
+def _pixels(values: NDArray[np.float64]) -> Images:
+    """Return values on the scale 0..1 as pixels."""
+    return np.asarray(np.clip(values, 0, 1) * 255 + 0.5, np.uint8)
+
+
+UNSEEN: Mapping[str, Distortion] = {
+    "webp": Distortion("WebP", (1, 10, 30), _codec("webp", lossless=False)),
+    "jpeg2000": Distortion("JPEG 2000", (24, 26, 28.5), _codec("jpeg2k")),  # dB
+    "avif": Distortion("AVIF", (14, 26, 42), _codec("avif", speed=8)),
+    "jpegxl": Distortion("JPEG XL", (12.0, 7.0, 3.7), _codec("jpegxl", key="distance", lossless=False)),
+    "jpegli": Distortion("jpegli", (10, 20, 50), _jpegli, quality=int),
+    "double": Distortion("double JPEG", ((10, 50), (20, 70), (50, 90)), _double, quality=lambda level: int(level[1])),
+    "444": Distortion("4:4:4", (10, 20, 50), _fine_chroma, quality=int, colour=True),
+    "off-grid": Distortion("off-grid JPEG", (10, 20, 50), _off_grid),
+    "noise": Distortion("Gaussian noise", (0.04, 0.06, 0.08, 0.09, 0.10), _noise),
+    "blur": Distortion("Gaussian blur", (0.4, 0.6, 0.7, 0.8, 1.0), _blur),
+    "contrast": Distortion("contrast", (0.75, 0.5, 0.4, 0.3, 0.15), _contrast),
+    "pixelate": Distortion("pixelate", (0.95, 0.9, 0.85, 0.75, 0.65), _pixelate),
+}
