@@ -10,6 +10,7 @@ on one image is counted up to three times so (A. Owen, "The pigeonhole bootstrap
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -39,14 +40,19 @@ def over_seeds_and_images(values: NDArray[np.float64], how: SummaryParams) -> In
 
     With one seed only the images are resampled: the interval then says nothing about other seeds.
     """
-    rng = np.random.default_rng(how.seed)
     seeds, images = values.shape
-    drawn = np.empty(how.resamples)
-    for index in range(how.resamples):
-        times = np.bincount(rng.integers(images, size=images), minlength=images)
-        by_seed = values @ times / images
-        drawn[index] = by_seed[rng.integers(seeds, size=seeds)].mean()
+    by_seed = values @ _times(images, how) / images  # [S, R]
+    drawn_seeds = np.random.default_rng([how.seed, 1]).integers(seeds, size=(seeds, how.resamples))
+    drawn = np.take_along_axis(by_seed, drawn_seeds, axis=0).mean(0)
     return _around(float(values.mean()), drawn, how)
+
+
+@lru_cache(maxsize=2)
+def _times(images: int, how: SummaryParams) -> NDArray[np.float32]:
+    """Return how often each image is drawn in each resample, [images, resamples]: the same for all compared."""
+    rng = np.random.default_rng(how.seed)
+    rows = [np.bincount(rng.integers(images, size=images), minlength=images) for _ in range(how.resamples)]
+    return np.stack(rows, axis=1).astype(np.float32)
 
 
 def over_seeds(values: NDArray[np.float64], how: SummaryParams) -> Interval:
