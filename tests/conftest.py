@@ -10,6 +10,7 @@ import textwrap
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -99,12 +100,13 @@ class Toy:
     def method(self, **changed):
         """Parameters of a method, fct-r unless said otherwise."""
         told = {"name": "fct-r", "probability": 0.5, "weight": 0.3, "layers": ["stage1", "stage3"]}
-        told |= {"distance": "centred-mse", "gradient": "raw-detached", "block_width": 0.5, "noise": 0, "teacher": None}
+        told |= {"distance": "centred-mse", "gradient": "raw-detached", "noise": 0, "teacher": None}
+        told |= {"block": {"layers": ["stage1", "stage3"], "width": 0.5, "quality": "film", "consistency": "after"}}
         told |= {"match": "logits", "schedule": "constant", "momentum": 0.9, "projection": "none"}
         told |= {"batch_norm": "shared"}
         return MethodParams.model_validate(told | changed)
 
-    def setup(self, model="resnet8", **changed):
+    def setup(self, model="resnet8", of_model=MappingProxyType({}), **changed):
         """All else that decides a training: three epochs of four steps, unless said otherwise."""
         from fct.models.params import ModelParams
         from fct.train.assemble import Setup
@@ -119,7 +121,7 @@ class Toy:
             "views": "cache",
             "precision": "fp32",
         }
-        small = ModelParams(name=model, width=8)
+        small = ModelParams.model_validate({"name": model, "width": 8, "stem": "own", "weights": None} | of_model)
         return Setup(self.qualities, self.subsampling, small, TrainParams.model_validate(told | changed))
 
 

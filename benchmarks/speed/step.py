@@ -21,13 +21,13 @@ import torch
 from benchmarks.speed.measure import Row, photographs
 from benchmarks.speed.plain import BATCH, Plain
 from fct.cache.views import compressed
+from fct.core import params
 from fct.data.store import LOSSLESS, Split
-from fct.methods.params import MethodParams
 from fct.models import backbones
 from fct.models.network import Network
+from fct.stages.search import Params
 from fct.train.batches import Cached, Online, Source
 from fct.train.loop import Data, Training
-from fct.train.params import TrainParams
 
 NETWORKS = [("resnet8", 8), ("resnet8", 16), ("resnet20", 16)]
 LAYERS = ["stage1", "stage2", "stage3"]
@@ -73,19 +73,14 @@ def data(folder: Path) -> tuple[Split, Cached]:
 
 def _training(name: str, width: int, split: Split, source: Source, precision: str) -> Training:
     torch.manual_seed(0)
-    backbone = backbones.build(name, width=width, classes=10, channels=3)
+    backbone = backbones.build(name, width=width, classes=10, channels=3, size=32)
     network = Network(backbone, mean=[0.5] * 3, std=[0.25] * 3, layers=LAYERS)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
-    method = MethodParams.model_validate(
-        {"name": "fct", "probability": 0.5, "weight": 0.3, "layers": LAYERS, "distance": "centred-mse"}
-        | {"gradient": "raw-detached", "block_width": 0.25}
-    )
-    params = TrainParams.model_validate(
-        {"seed": 0, "epochs": 100, "patience": 1, "batch_size": BATCH, "learning_rate": 0.1, "momentum": 0.9}
-        | {"weight_decay": 5e-4, "crop_padding": 2, "flip": True, "views": "cache", "precision": precision}
-    )
-    return Training(network, Data(split, source, split, {}), method, params)
+    defaults = params.load(Params)
+    method = defaults.method.model_copy(update={"name": "fct", "layers": LAYERS})
+    schedule = {"seed": 0, "epochs": 100, "batch_size": BATCH, "learning_rate": 0.1, "precision": precision}
+    return Training(network, Data(split, source, split, {}), method, defaults.train.model_copy(update=schedule))
 
 
 def _steps(training: Training, *, fixed: bool = False) -> Iterator[None]:
@@ -101,7 +96,7 @@ def _steps(training: Training, *, fixed: bool = False) -> Iterator[None]:
 
 def _plain_steps(name: str, width: int, split: Split, codec: str) -> Iterator[None]:
     torch.manual_seed(0)
-    network = backbones.build(name, width=width, classes=10, channels=3)
+    network = backbones.build(name, width=width, classes=10, channels=3, size=32)
     plain = Plain(network, LAYERS, np.array(split.images), split.labels, codec)
     for batch in plain.batches():
         plain.step(*batch)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from fct.core.params import Section
+from fct.models.params import BlockParams
 
 Distance = Literal["mse", "centred-mse", "cosine"]
 Gradient = Literal["both", "raw-detached", "frozen-teacher", "average-teacher"]
@@ -31,7 +32,7 @@ class MethodParams(Section):
     momentum: float = Field(ge=0, lt=1)
     projection: Projection
     batch_norm: Literal["shared", "per-view"]
-    block_width: float = Field(gt=0, le=4)
+    block: BlockParams
 
     @model_validator(mode="after")
     def _no_layer_twice(self) -> Self:

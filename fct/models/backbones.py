@@ -1,38 +1,105 @@
-"""Backbones by name: the project's own small networks, or any classification model of torchvision."""
+"""Backbones by name: the project's own small networks, or any classification model of torchvision or timm."""
 
 from __future__ import annotations
 
 import difflib
+from typing import Any
 
 from torch import Tensor, nn
 
 from fct.core.errors import FctError
+from fct.models import stems
+from fct.models.params import Stem
 from fct.models.resnet import DEPTHS, ResNet
-from fct.models.speednet import SpeedNet
+from fct.models.speednet import SMALLEST, SpeedNet
+
+OWN = (*DEPTHS, "speednet")
+TIMM = "timm/"  # before the name of a model of timm
 
 
-def build(name: str, *, width: int, classes: int, channels: int) -> nn.Module:
+def build(  # noqa: PLR0913  # what decides the architecture
+    name: str, *, width: int, classes: int, channels: int, size: int, stem: Stem = "own"
+) -> nn.Module:
     """Return an untrained backbone: float [B, channels, H, W] -> logits [B, classes].
 
-    `width` is for the own networks only.
+    Args:
+        name: of the model.
+        width: of the own networks; others have their own.
+        classes: of the images.
+        channels: of the images, 1 or 3.
+        size: of the images, pixels, height and width.
+        stem: whether to swap a stem that is made for large images.
 
     Raises:
-        FctError: no model has this name; it lists the nearest.
+        FctError: no model has this name (it lists the nearest), timm is not installed, or the model does not fit the
+            size of the images.
     """
-    if name in DEPTHS:
+    if name in OWN:
+        if stem != "own":
+            raise FctError(f"params.yaml: model.stem: {name} is for small images as it is. Set it to own.")
+        if name == "speednet" and size < SMALLEST:
+            raise FctError(
+                f"params.yaml: model.name: speednet needs images of {SMALLEST} pixels or more (these have {size}). "
+                "Choose resnet8, or larger images (data.folder.size)."
+            )
+        if name == "speednet":
+            return SpeedNet(width=width, classes=classes, channels=channels)
         return ResNet(DEPTHS[name], width=width, classes=classes, channels=channels)
-    if name == "speednet":
-        return SpeedNet(width=width, classes=classes, channels=channels)
+    if name.startswith(TIMM):
+        model = _timm(name, classes=classes, channels=channels, size=size)
+        grey = False
+    else:
+        model, grey = _torchvision(name, classes=classes, size=size), channels == 1
+    if stem == "small":
+        stems.shrink(model, name)
+    return _FromGrey(model) if grey else model
+
+
+def inner(backbone: nn.Module) -> nn.Module:
+    """Return the model that published weights are of: a grey image's wrapper is none of it."""
+    return backbone.model if isinstance(backbone, _FromGrey) else backbone
+
+
+def _torchvision(name: str, *, classes: int, size: int) -> nn.Module:
     from torchvision import models  # seconds to import, and only needed here
 
     known = models.list_models(module=models)
     if name not in known:
-        near = difflib.get_close_matches(name, [*DEPTHS, "speednet", *known], n=3) or list(DEPTHS)
+        near = difflib.get_close_matches(name, [*OWN, *known], n=3) or OWN
         raise FctError(f"params.yaml: model.name: no model is called {name!r}. Nearest: {', '.join(near)}.")
     # GoogLeNet and Inception build auxiliary heads that return tuples; without them they are plain classifiers.
-    extra = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    extra: dict[str, Any] = {}
+    if name in ("googlenet", "inception_v3"):
+        extra = {"aux_logits": False, "init_weights": True}
+    if name.startswith("vit_"):
+        patch = int(name.rpartition("_")[2])
+        if size % patch:
+            raise FctError(
+                f"params.yaml: model.name: {name} divides images into patches of {patch} pixels; {size} pixels are no "
+                f"multiple of it. Choose another model, or another size (data.folder.size)."
+            )
+        extra = {"image_size": size}
     model: nn.Module = models.get_model(name, weights=None, num_classes=classes, **extra)
-    return model if channels == 3 else _FromGrey(model)
+    return model
+
+
+def _timm(name: str, *, classes: int, channels: int, size: int) -> nn.Module:
+    try:
+        import timm
+    except ImportError:
+        raise FctError(f"params.yaml: model.name: {name} needs timm. Install it: pip install 'fct[timm]'") from None
+    own = name.removeprefix(TIMM)
+    if not timm.is_model(own):
+        near = difflib.get_close_matches(own, timm.list_models(), n=3)
+        said = f" Nearest: {', '.join(TIMM + each for each in near)}." if near else ""
+        raise FctError(f"params.yaml: model.name: timm has no model {own!r}.{said}")
+    told = timm.get_pretrained_cfg(own, allow_unregistered=True)
+    extra: dict[str, Any] = {"img_size": size} if told is not None and told.fixed_input_size else {}
+    try:
+        model: nn.Module = timm.create_model(own, pretrained=False, num_classes=classes, in_chans=channels, **extra)
+    except (AssertionError, TypeError, ValueError) as error:
+        raise FctError(f"params.yaml: model.name: {name} cannot be made for {size} pixels: {error}") from None
+    return model
 
 
 class _FromGrey(nn.Module):

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from fct.core.errors import FctError
+from fct.models.layout import channels_second, layout_of
+from fct.models.params import BlockParams
 from fct.models.residual import ResidualMappingBlock
 
 
@@ -22,21 +24,22 @@ class Network(nn.Module):
         mean: of the training images' channels, on the scale 0..1.
         std: likewise.
         layers: names of the backbone's modules whose outputs are the features phi_l.
-        block_width: bottleneck width of a residual mapping block after each layer, relative to the layer's channels;
-            None for a network without blocks.
+        block: where and what residual mapping blocks are; None for a network without.
+        size: pixels, height and width, of the images that the network is made for.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what a network is made of, by name
         self,
         backbone: nn.Module,
         *,
         mean: Sequence[float],
         std: Sequence[float],
         layers: Sequence[str],
-        block_width: float | None = None,
+        block: BlockParams | None = None,
+        size: int = 64,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -45,11 +48,11 @@ class Network(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
         check_layers(backbone, layers)
         self.blocks: nn.ModuleDict | None = None
-        if block_width is not None:
-            channels = _channels_of(self)
-            self.blocks = nn.ModuleDict(
-                {_key(layer): ResidualMappingBlock(channels[layer], bottleneck=block_width) for layer in layers}
-            )
+        self.shows_before = block is not None and block.consistency == "before"
+        if block is not None:
+            check_layers(backbone, block.layers, key="method.block.layers")
+            shapes = shapes_of(backbone, block.layers, channels=self.mean.shape[1], size=size)
+            self.blocks = nn.ModuleDict({_key(layer): _block(layer, shapes[layer], block) for layer in block.layers})
 
     def watch(self, layers: Sequence[str], *, key: str) -> None:
         """Show the features of `layers`, read from `key`, too from the next call on; the prediction stays the same."""
@@ -69,17 +72,19 @@ class Network(nn.Module):
             quality: int64 [B], each image's JPEG quality, 100 for one that never was a JPEG; used by blocks only.
 
         Returns:
-            Logits [B, classes], and for each layer its feature as later layers see it: after its block.
+            Logits [B, classes], and for each layer its feature [B, channels, ...]: after its block, as later layers see
+            it, or before it where the blocks' `consistency` says so.
         """
         features: dict[str, Tensor] = {}
+        tapped = dict.fromkeys([*self.layers, *(_layer(key) for key in self.blocks or ())])
         # Hooks live for one call: a copied, compiled or exported network carries none, and a failed call leaves none.
-        handles = [self._tap(layer, quality, features) for layer in self.layers]
+        handles = [self._tap(layer, quality, features) for layer in tapped]
         try:
             logits = self.backbone(self.normalised(image))
         finally:
             for handle in handles:
                 handle.remove()
-        return logits, features
+        return logits, {layer: feature for layer, feature in features.items() if layer in self.layers}
 
     def normalised(self, image: Tensor) -> Tensor:
         """Return uint8 images as float images of mean 0 and standard deviation 1, in the same memory format."""
@@ -89,9 +94,10 @@ class Network(nn.Module):
         has_block = self.blocks is not None and _key(layer) in self.blocks
 
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-            shown: Tensor = self.blocks[_key(layer)](output, quality) if self.blocks and has_block else output
-            features[layer] = shown.clone()  # what comes next may work in place, as many ReLUs and sums do
-            return shown
+            handed_on: Tensor = self.blocks[_key(layer)](output, quality) if self.blocks and has_block else output
+            shown = output if self.shows_before else handed_on
+            features[layer] = channels_second(shown).clone()  # what comes next may work in place, as ReLUs and sums do
+            return handed_on
 
         return self.backbone.get_submodule(layer).register_forward_hook(hook)
 
@@ -102,7 +108,59 @@ def check_layers(backbone: nn.Module, layers: Sequence[str], *, key: str = "meth
     for layer in layers:
         if layer not in known:
             near = difflib.get_close_matches(layer, known, n=3) or known[:8]
-            raise FctError(f"params.yaml: {key}: no layer is called {layer!r}. Nearest: {', '.join(near)}.")
+            raise FctError(
+                f"params.yaml: {key}: no layer is called {layer!r}. Nearest: {', '.join(near)}. "
+                "`fct layers` lists all of them."
+            )
+
+
+@torch.no_grad()
+def shapes_of(
+    backbone: nn.Module, layers: Sequence[str], *, channels: int, size: int
+) -> dict[str, tuple[int, ...] | None]:
+    """Return the shape of each layer's output for one grey image; None where it gives no tensor, or does not run."""
+    shapes: dict[str, tuple[int, ...] | None] = dict.fromkeys(layers)
+
+    def note(layer: str, _module: nn.Module, _inputs: object, output: object) -> None:
+        shapes[layer] = tuple(output.shape) if isinstance(output, Tensor) else None
+
+    handles = [backbone.get_submodule(layer).register_forward_hook(partial(note, layer)) for layer in layers]
+    training = backbone.training
+    try:
+        backbone.eval()(torch.zeros(1, channels, size, size))
+    except (RuntimeError, AssertionError) as error:  # less is left of the image than a kernel or a patch takes
+        reason = str(error).partition("\n")[0]
+        raise FctError(
+            f"params.yaml: model.name: the model does not take images of {size} x {size} pixels ({reason}). Choose "
+            "another, or larger images (data.folder.size)."
+        ) from None
+    finally:
+        backbone.train(training)
+        for handle in handles:
+            handle.remove()
+    return shapes
+
+
+def check_features(backbone: nn.Module, layers: Sequence[str], *, channels: int, size: int) -> None:
+    """Refuse a backbone that does not take such images, and layers whose output is no feature."""
+    for layer, shape in shapes_of(backbone, layers, channels=channels, size=size).items():
+        if shape is None or layout_of(shape) is None:
+            given = f"a tensor of shape {list(shape)}" if shape else "no tensor"
+            raise FctError(
+                f"params.yaml: method.layers: {layer!r} gives {given}; a feature is [B, C], [B, N, C] or [B, C, H, W]. "
+                "`fct layers` shows them."
+            )
+
+
+def _block(layer: str, shape: tuple[int, ...] | None, params: BlockParams) -> ResidualMappingBlock:
+    layout = layout_of(shape) if shape else None
+    if shape is None or layout is None or len(shape) == 2:
+        given = f"a feature of shape {list(shape)}" if shape else "no feature"
+        raise FctError(
+            f"params.yaml: method.block.layers: {layer!r} gives {given}; "
+            "a residual mapping block needs [B, C, H, W], or tokens [B, N, C]."
+        )
+    return ResidualMappingBlock(shape[layout.axis], params, layout)
 
 
 def _key(layer: str) -> str:
@@ -110,27 +168,6 @@ def _key(layer: str) -> str:
     return layer.replace(".", "/")
 
 
-@torch.no_grad()
-def _channels_of(network: Network, size: int = 64) -> dict[str, int]:
-    """Return the channels of each layer's feature, seen by passing one grey image through the backbone."""
-    shapes: dict[str, tuple[int, ...]] = {}
-
-    def note(layer: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
-        shapes[layer] = tuple(output.shape)
-
-    backbone = network.backbone
-    handles = [backbone.get_submodule(layer).register_forward_hook(partial(note, layer)) for layer in network.layers]
-    training = backbone.training
-    try:
-        backbone.eval()(torch.zeros(1, network.mean.shape[1], size, size))
-    finally:
-        backbone.train(training)
-        for handle in handles:
-            handle.remove()
-    for layer, shape in shapes.items():
-        if len(shape) != 4:
-            raise FctError(
-                f"params.yaml: method.layers: {layer!r} gives a feature of shape {list(shape)}; "
-                "a residual mapping block needs [B, C, H, W]."
-            )
-    return {layer: shape[1] for layer, shape in shapes.items()}
+def _layer(key: str) -> str:
+    """Return the layer whose key this is."""
+    return key.replace("/", ".")

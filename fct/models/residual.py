@@ -3,11 +3,15 @@
 The paper's abstract says that such a block uses the quality factor as extra information and reduces the distortion
 further. The rest is this project's reconstruction:
 
-    R(phi, q) = phi + s(q) * bottleneck(phi; FiLM(q)),    s(q) = (100 - q) / 100
+    R(phi, q) = phi + s(q) * bottleneck(phi; q),    s(q) = (100 - q) / 100
 
-with a bottleneck of 1x1, 3x3 and 1x1 convolutions, modulated by the quality after the second (FiLM: Perez et al., AAAI
-2018). s(100) = 0, so that a feature of a raw image passes unchanged; the last convolution starts at zero, so that an
-untrained block does nothing at any quality.
+with a bottleneck of 1x1, 3x3 and 1x1 convolutions, or of three linear maps where a feature is made of tokens.
+s(100) = 0, so that a feature of a raw image passes unchanged; the last map starts at zero, so that an untrained block
+does nothing at any quality. How the quality enters is a choice:
+
+    film    s(q), through a small network, scales and shifts the bottleneck (FiLM: Perez et al., AAAI 2018)
+    table   so do the 128 entries of the quantisation tables of quality q: what JPEG really divides by
+    plane   s(q) as one more channel of the bottleneck's input
 """
 
 from __future__ import annotations
@@ -16,27 +20,74 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fct.jpeg.tables import all_tables
+from fct.models.layout import Layout
+from fct.models.params import BlockParams
+
 FILM_WIDTH = 32  # hidden units of the small network that turns a quality into scales and shifts
 
 
 class ResidualMappingBlock(nn.Module):
-    """R(phi, q): features [B, C, H, W] and quality int64 [B] -> features [B, C, H, W]."""
+    """R(phi, q): a feature and quality int64 [B] -> a feature of the same shape."""
 
-    def __init__(self, channels: int, *, bottleneck: float) -> None:
-        """Make a block for `channels` channels, `bottleneck` times as many of them between its 1x1 convolutions."""
+    def __init__(self, channels: int, params: BlockParams, layout: Layout) -> None:
+        """Make a block for features of `channels` channels in `layout`."""
         super().__init__()
-        inner = max(4, round(channels * bottleneck))
-        self.reduce = nn.Conv2d(channels, inner, 1)
-        self.mix = nn.Conv2d(inner, inner, 3, padding=1)
-        self.expand = nn.Conv2d(inner, channels, 1)
-        self.film = nn.Sequential(nn.Linear(1, FILM_WIDTH), nn.ReLU(), nn.Linear(FILM_WIDTH, 2 * inner))
+        inner = max(4, round(channels * params.width))
+        self.axis = layout.axis
+        self.has_plane = params.quality == "plane"
+        seen = channels + self.has_plane
+        if layout.is_map:
+            self.reduce: nn.Module = nn.Conv2d(seen, inner, 1)
+            self.mix: nn.Module = nn.Conv2d(inner, inner, 3, padding=1)
+            expand: nn.Conv2d | nn.Linear = nn.Conv2d(inner, channels, 1)
+        else:
+            self.reduce, self.mix = nn.Linear(seen, inner), nn.Linear(inner, inner)
+            expand = nn.Linear(inner, channels)
+        self.expand = expand
         nn.init.zeros_(self.expand.weight)
         nn.init.zeros_(self.expand.bias)  # type: ignore[arg-type]  # there is a bias
+        self.film = None if self.has_plane else Film(inner, table=params.quality == "table")
 
     def forward(self, phi: Tensor, quality: Tensor) -> Tensor:
         """Return R(phi, quality)."""
         strength = ((100 - quality) / 100).to(phi.dtype)  # s(q), [B]
-        scale, shift = self.film(strength[:, None]).chunk(2, dim=1)  # each [B, inner]
-        hidden = functional.relu(self.reduce(phi))
-        hidden = functional.relu(self.mix(hidden) * (1 + scale[:, :, None, None]) + shift[:, :, None, None])
-        return torch.addcmul(phi, strength[:, None, None, None], self.expand(hidden))
+        spread = strength.view(-1, *[1] * (phi.ndim - 1))
+        seen = phi
+        if self.has_plane:
+            plane = spread.expand_as(phi.narrow(self.axis, 0, 1))
+            seen = torch.cat([phi, plane], dim=self.axis)
+        hidden = self.mix(functional.relu(self.reduce(seen)))
+        if self.film is not None:
+            hidden = self.film(hidden, quality, self.axis)
+        return torch.addcmul(phi, spread, self.expand(functional.relu(hidden)))
+
+
+class Film(nn.Module):
+    """Scales and shifts a feature's channels as a quality tells."""
+
+    known: Tensor
+
+    def __init__(self, channels: int, *, table: bool) -> None:
+        super().__init__()
+        # Row q is what is known of quality q; row 0 is never asked for.
+        known = _of_tables() if table else (100 - torch.arange(101.0))[:, None] / 100
+        self.register_buffer("known", known, persistent=False)
+        inputs = known.shape[1]
+        self.net = nn.Sequential(nn.Linear(inputs, FILM_WIDTH), nn.ReLU(), nn.Linear(FILM_WIDTH, 2 * channels))
+
+    def forward(self, feature: Tensor, quality: Tensor, axis: int) -> Tensor:
+        """Return (1 + scale) * feature + shift, channels at `axis`."""
+        told = self.net(self.known[quality].to(feature.dtype))
+        shape = [1] * feature.ndim
+        shape[0], shape[axis] = -1, feature.shape[axis]
+        scale, shift = (half.reshape(shape) for half in told.chunk(2, dim=1))
+        moved: Tensor = feature * (1 + scale) + shift
+        return moved
+
+
+def _of_tables() -> Tensor:
+    """Return the logarithms of both quantisation tables of each quality, standardised by entry: [101, 128]."""
+    entries = torch.from_numpy(all_tables()).reshape(100, 128).float().log2()
+    entries = (entries - entries.mean(0)) / entries.std(0)
+    return torch.cat([entries[:1], entries])

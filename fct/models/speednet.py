@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 PATCH = 2  # pixels, height and width of the stem's filters
+SMALLEST = 16  # pixels that an image needs
 SCALE = 1 / 9  # of the logits: the pooled features are large, as norms have no scale
 
 
 class SpeedNet(nn.Module):
-    """[B, channels, H, W], H and W at least 16 -> logits [B, classes].
+    """[B, channels, H, W], H and W at least SMALLEST -> logits [B, classes].
 
     Its inner layers are `stem`, `stage1`, `stage2` and `stage3`, with 8 times the image's channels, then width, 4 width
     and 4 width.

@@ -13,8 +13,9 @@ from fct.data.store import Split, let_go, open_split, read_meta
 from fct.jpeg.arrays import VERSION
 from fct.methods.params import MethodParams
 from fct.methods.registry import WITH_BLOCKS
-from fct.models.network import Network
+from fct.models.network import Network, check_features
 from fct.models.params import ModelParams
+from fct.models.weights import locate, start_from
 from fct.train.candidate import Description
 from fct.train.companions import teacher_file
 from fct.train.loop import Data
@@ -61,6 +62,7 @@ def identity(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> dict[s
         "model": setup.model.model_dump(),
         "train": setup.train.model_dump(),
         "method": method.model_dump(),
+        "weights": sha256(locate(setup.model.weights, "model.weights")) if setup.model.weights is not None else None,
         "teacher": sha256(teacher_file(method)) if method.wants_file else None,
     }
 
@@ -71,19 +73,24 @@ def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[st
     description = Description(
         backbone=setup.model.name,
         width=setup.model.width,
+        stem=setup.model.stem,
         classes=meta["classes"],
         channels=meta["channels"],
         size=meta["size"],
         mean=mean,
         std=std,
         layers=method.layers,
-        block_width=method.block_width if method.name in WITH_BLOCKS else None,
+        block=method.block if method.name in WITH_BLOCKS else None,
         qualities=list(setup.qualities),
         data_digest=meta["digest"],
         params_digest=digest(identity(setup, method, meta)),
     )
     torch.manual_seed(setup.train.seed)
     network = description.build()
+    check_features(network.backbone, method.layers, channels=meta["channels"], size=meta["size"])
+    if setup.model.weights is not None:
+        untrained = start_from(network.backbone, locate(setup.model.weights, "model.weights"))
+        print(f"starts from {setup.model.weights}; untrained: {', '.join(untrained) or 'nothing'}")
     network.to(device=pick_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     return network, description
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fct.core.errors import FctError
 from fct.core.files import write_bytes
 from fct.models import backbones
 from fct.models.network import Network
+from fct.models.params import BlockParams, Stem
 from fct.train.checkpoint import read, serialised
 
 MODEL = Path("model/model.pt")
@@ -23,21 +24,29 @@ class Description(BaseModel):
 
     backbone: str
     width: int
+    stem: Stem
     classes: list[str]
     channels: int
     size: int  # pixels, height and width
     mean: list[float]  # of the training images' channels, 0..1
     std: list[float]
     layers: list[str]
-    block_width: float | None
+    block: BlockParams | None
     qualities: list[int]  # trained
     data_digest: str
     params_digest: str
 
     def build(self) -> Network:
         """Return the network, untrained."""
-        backbone = backbones.build(self.backbone, width=self.width, classes=len(self.classes), channels=self.channels)
-        return Network(backbone, mean=self.mean, std=self.std, layers=self.layers, block_width=self.block_width)
+        backbone = backbones.build(
+            self.backbone,
+            width=self.width,
+            classes=len(self.classes),
+            channels=self.channels,
+            size=self.size,
+            stem=self.stem,
+        )
+        return Network(backbone, mean=self.mean, std=self.std, layers=self.layers, block=self.block, size=self.size)
 
 
 def save(network: Network, description: Description, path: Path = MODEL) -> None:
@@ -51,7 +60,10 @@ def load(path: Path = MODEL) -> tuple[Network, Description]:
     if not path.exists():
         raise FctError(f"{path} is not here. Make it with `dvc repro train`.")
     saved = read(path, "Make it again with `dvc repro --force --single-item train`.")
-    description = Description.model_validate(json.loads(saved["description"]))
+    try:
+        description = Description.model_validate(json.loads(saved["description"]))
+    except (KeyError, ValidationError):
+        raise FctError(f"{path} was made by another version of this project. Make it again.") from None
     network = description.build()
     network.load_state_dict(saved["state"])
     return network.eval(), description

@@ -15,6 +15,7 @@ from fct.methods.batch import Context
 from fct.methods.params import MethodParams
 from fct.methods.projection import projections
 from fct.models.network import Network
+from fct.models.weights import locate
 from fct.train import candidate
 
 
@@ -76,10 +77,7 @@ class Companions:
 
 def teacher_file(method: MethodParams) -> Path:
     """Return where the frozen teacher of a method that wants one is read from; it is there."""
-    path = Path(str(method.teacher))
-    if not path.is_file():
-        raise FctError(f"params.yaml: method.teacher: {path} is not here. Name the model.pt of a trained network.")
-    return path
+    return locate(str(method.teacher), "method.teacher")
 
 
 def _read_teacher(network: Network, method: MethodParams, images: Tensor) -> Network:

@@ -6,11 +6,14 @@ import torch
 from fct.export.onnx import export
 from fct.train.candidate import Description
 
+BLOCK = {"layers": ["stage1", "stage3"], "width": 0.5, "quality": "film", "consistency": "after"}
+
 
 def _network(*, blocks):
     description = Description(
         backbone="resnet8", width=8, classes=["red", "green", "blue"], channels=3, size=16,
-        mean=[0.3, 0.4, 0.5], std=[0.2, 0.3, 0.4], layers=["stage1", "stage3"], block_width=0.5 if blocks else None,
+        mean=[0.3, 0.4, 0.5], std=[0.2, 0.3, 0.4], layers=["stage1", "stage3"], stem="own",
+        block=BLOCK if blocks else None,
         qualities=[20, 60], data_digest="0123456789abcdef", params_digest="fedcba9876543210",
     )  # fmt: skip
     torch.manual_seed(0)

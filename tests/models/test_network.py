@@ -7,16 +7,22 @@ import torch
 
 from fct.core.errors import FctError
 from fct.models import backbones
-from fct.models.network import Network
+from fct.models.network import Network, check_features
+from fct.models.params import BlockParams
 
 QUALITY = torch.tensor([30, 100])
 
 
-def make(name="resnet8", layers=("stage1", "stage3"), block_width=None, channels=3):
+def blocks(layers, **changed):
+    told = {"layers": list(layers), "width": 0.5, "quality": "film", "consistency": "after"}
+    return BlockParams.model_validate(told | changed)
+
+
+def make(name="resnet8", layers=("stage1", "stage3"), block=None, channels=3, size=32):
     torch.manual_seed(0)
-    backbone = backbones.build(name, width=8, classes=3, channels=channels)
+    backbone = backbones.build(name, width=8, classes=3, channels=channels, size=size)
     statistics = {"mean": [0.25] * channels, "std": [0.5] * channels}
-    return Network(backbone, **statistics, layers=layers, block_width=block_width).eval()
+    return Network(backbone, **statistics, layers=layers, block=block, size=size).eval()
 
 
 def image(channels=3, size=16):
@@ -31,7 +37,7 @@ def hooks(network):
 def test_pixels_are_normalised_by_channel():
     """(pixel / 255 - mean) / std, with each channel's own mean and deviation."""
     network = Network(
-        backbones.build("resnet8", width=8, classes=3, channels=3),
+        backbones.build("resnet8", width=8, classes=3, channels=3, size=32),
         mean=[0.0, 0.5, 1.0], std=[1.0, 0.5, 0.25], layers=["stage1"],
     )  # fmt: skip
     pixel = torch.tensor([51, 255, 0], dtype=torch.uint8).view(1, 3, 1, 1)
@@ -68,7 +74,7 @@ def test_features_survive_what_follows_in_place(name, layer):
 
 def test_blocks_correct_what_later_layers_see():
     """With a trained block the shown feature is the corrected one, and the prediction changes with the quality."""
-    network = make(block_width=0.5)
+    network = make(block=blocks(["stage1", "stage3"]))
     plain = make()(image(), QUALITY)
     torch.testing.assert_close(network(image(), QUALITY), plain)  # untrained blocks do nothing
     torch.nn.init.normal_(network.blocks["stage1"].expand.weight)
@@ -81,7 +87,7 @@ def test_blocks_correct_what_later_layers_see():
 
 def test_only_blocks_use_the_quality():
     """`uses_quality` says whether the prediction can depend on it."""
-    assert make(block_width=0.5).uses_quality
+    assert make(block=blocks(["stage1", "stage3"])).uses_quality
     assert not make().uses_quality
 
 
@@ -91,7 +97,7 @@ def test_torchvisions_inner_layers_have_blocks_too(name, channels):
     """Layers with dots in their names, at 32 pixels, in grey and colour."""
     prefix = "" if channels == 3 else "model."
     layer = prefix + {"mobilenet_v3_small": "features.3", "resnet18": "layer2.0"}[name]
-    network = make(name, layers=[layer], block_width=0.25, channels=channels)
+    network = make(name, layers=[layer], block=blocks([layer]), channels=channels)
     logits, features = network(image(channels, 32), QUALITY)
     assert logits.shape == (2, 3)
     assert features[layer].ndim == 4
@@ -106,19 +112,19 @@ def test_an_unknown_layer_names_the_nearest():
         make().watch(["stag3"], key="features.layers")
 
 
-def test_blocks_need_features_with_height_and_width():
+def test_blocks_need_maps_or_tokens():
     """A layer whose feature is a vector can be pulled at, but has no place for a block."""
     assert make(layers=["head"])(image(), QUALITY)[1]["head"].shape == (2, 3)
     with pytest.raises(FctError, match=r"'head' gives a feature of shape \[1, 3\]; .* needs \[B, C, H, W\]"):
-        make(layers=["head"], block_width=0.5)
+        make(block=blocks(["head"]))
 
 
 def test_finding_the_channels_leaves_the_backbone_as_it_was():
     """Making blocks passes an image through the backbone: its statistics, mode and hooks stay."""
     torch.manual_seed(0)
-    backbone = backbones.build("resnet8", width=8, classes=3, channels=3).train()
+    backbone = backbones.build("resnet8", width=8, classes=3, channels=3, size=32).train()
     before = copy.deepcopy(backbone.state_dict())
-    Network(backbone, mean=[0.0] * 3, std=[1.0] * 3, layers=["stage1"], block_width=0.5)
+    Network(backbone, mean=[0.0] * 3, std=[1.0] * 3, layers=["stage1"], block=blocks(["stage1"]))
     assert backbone.training
     assert hooks(backbone) == []
     assert all(torch.equal(before[name], value) for name, value in backbone.state_dict().items())
@@ -126,7 +132,7 @@ def test_finding_the_channels_leaves_the_backbone_as_it_was():
 
 def test_no_hook_stays_after_a_call():
     """After a call, and after one that failed, the network has no hooks."""
-    network = make(block_width=0.5)
+    network = make(block=blocks(["stage1", "stage3"]))
     network(image(), QUALITY)
     assert hooks(network) == []
     with pytest.raises(RuntimeError):
@@ -138,10 +144,69 @@ def test_no_hook_stays_after_a_call():
 
 def test_watching_shows_more_and_predicts_the_same():
     """Watched layers are shown beside the method's, once each; the prediction stays, blocks and all."""
-    network = make(block_width=0.5)
+    network = make(block=blocks(["stage1", "stage3"]))
     torch.nn.init.normal_(network.blocks["stage1"].expand.weight)
     before, _ = network(image(), QUALITY)
     network.watch(["stage2", "stage1"], key="features.layers")
     after, features = network(image(), QUALITY)
     assert torch.equal(before, after)
     assert list(features) == ["stage1", "stage2", "stage3"]
+
+
+def test_the_consistency_term_may_see_features_before_their_block():
+    """With `before`, the shown feature is the layer's own; what later layers see stays the corrected one."""
+    after, before = (make(block=blocks(["stage1"], consistency=which)) for which in ("after", "before"))
+    for network in (after, before):
+        torch.nn.init.constant_(network.blocks["stage1"].expand.bias, 0.3)
+    (logits, corrected), (same, own) = after(image(), QUALITY), before(image(), QUALITY)
+    assert torch.equal(logits, same)
+    assert torch.equal(own["stage1"], make()(image(), QUALITY)[1]["stage1"])
+    assert not torch.allclose(own["stage1"][0], corrected["stage1"][0])
+
+
+def test_blocks_sit_where_they_are_told():
+    """Their layers need not be those whose features are shown."""
+    network = make(layers=["stage3"], block=blocks(["stem", "stage2"]))
+    assert set(network.blocks) == {"stem", "stage2"}
+    assert list(network(image(), QUALITY)[1]) == ["stage3"]
+    with pytest.raises(FctError, match=r"method\.block\.layers: no layer is called 'stem1'\. Nearest: stem"):
+        make(block=blocks(["stem1"]))
+
+
+LAYOUTS = {
+    "timm/vit_tiny_patch16_224": ("blocks.1", 192),  # tokens
+    "swin_t": ("features.1", 96),  # a map with channels last
+    "timm/convnext_atto": ("stages.1", 80),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("quality", ["film", "plane", "table"])
+def test_blocks_go_to_tokens_and_to_maps_of_either_layout(name, quality):
+    """Features show channels second; an untrained block changes nothing, an opened one what is below quality 100."""
+    layer, channels = LAYOUTS[name]
+    network = make(name, layers=[layer], block=blocks([layer], quality=quality))
+    with torch.no_grad():
+        _, before = network(image(size=32), QUALITY)
+        torch.nn.init.normal_(network.blocks[layer.replace(".", "/")].expand.bias)
+        _, after = network(image(size=32), QUALITY)
+    assert before[layer].shape[1] == channels
+    assert [torch.equal(*both) for both in zip(before[layer], after[layer], strict=True)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "size"), [("alexnet", "features.2", 32), ("timm/vit_tiny_patch16_224", "blocks.1", 30)]
+)
+def test_a_model_that_takes_no_such_images_says_so(name, layer, size):
+    """Less may be left of an image than a kernel or a patch takes: the error names key and size, not torch's insides."""
+    backbone = backbones.build(name, width=8, classes=3, channels=3, size=size)
+    with pytest.raises(FctError, match=rf"model\.name: the model does not take images of {size} x {size} pixels"):
+        check_features(backbone, [layer], channels=3, size=size)
+
+
+def test_a_layer_that_gives_no_feature_is_refused():
+    """Attention gives a tuple: nothing that could be pulled at."""
+    backbone = backbones.build("vit_b_32", width=8, classes=3, channels=3, size=32)
+    layer = "encoder.layers.encoder_layer_0.self_attention"
+    with pytest.raises(FctError, match=r"method\.layers: '.*self_attention' gives no tensor"):
+        check_features(backbone, [layer], channels=3, size=32)

@@ -3,7 +3,10 @@
 import pytest
 import torch
 
-from fct.models.residual import ResidualMappingBlock
+from fct.jpeg.tables import ijg_tables
+from fct.models.layout import Layout
+from fct.models.params import BlockParams
+from fct.models.residual import Film, ResidualMappingBlock
 
 
 @pytest.fixture
@@ -11,10 +14,11 @@ def phi():
     return torch.randn(5, 8, 4, 4, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.fixture
-def block():
+@pytest.fixture(params=["film", "plane", "table"])
+def block(request):
     torch.manual_seed(0)
-    return ResidualMappingBlock(8, bottleneck=0.5)
+    params = BlockParams(layers=["any"], width=0.5, quality=request.param, consistency="after")
+    return ResidualMappingBlock(8, params, Layout(1, is_map=True))
 
 
 def step(block, phi, quality):
@@ -51,11 +55,21 @@ def test_every_weight_learns(block, phi):
     block.zero_grad()
     block(phi, quality).square().mean().backward()
     assert [name for name, weight in block.named_parameters() if not weight.grad.abs().sum() > 0] == []
-    scale, shift = block.film[-1].bias.grad.chunk(2)
-    assert min(scale.abs().sum(), shift.abs().sum()) > 0
+    if block.film is not None:
+        scale, shift = block.film.net[-1].bias.grad.chunk(2)
+        assert min(scale.abs().sum(), shift.abs().sum()) > 0
 
 
 def test_a_narrow_layer_keeps_a_bottleneck():
     """Between its 1x1 convolutions a block never has fewer than four channels."""
-    assert ResidualMappingBlock(4, bottleneck=0.25).mix.weight.shape == (4, 4, 3, 3)
-    assert ResidualMappingBlock(64, bottleneck=0.25).mix.weight.shape == (16, 16, 3, 3)
+    params = BlockParams(layers=["any"], width=0.25, quality="film", consistency="after")
+    shapes = [ResidualMappingBlock(size, params, Layout(1, is_map=True)).mix.weight.shape for size in (4, 64)]
+    assert shapes == [(4, 4, 3, 3), (16, 16, 3, 3)]
+
+
+def test_a_table_is_that_of_the_quality():
+    """What the block is told of a quality follows from the quantisation tables: more is divided away at lower ones."""
+    known = Film(4, table=True).known
+    assert known.shape == (101, 128)
+    assert (known[10] > known[50]).all()
+    assert torch.equal(known[10] == known[1], torch.from_numpy(ijg_tables(10) == ijg_tables(1)).flatten())

@@ -52,7 +52,7 @@ def test_suggestions_stay_in_the_space(open_it, params, toy):
         assert method.layers
         assert method.layers == [layer for layer in baseline.layers if layer in method.layers]
         assert method.distance in {"mse", "cosine", "centred-mse"}
-        assert (method.name, method.probability, method.block_width) == ("fct-r", 0.4, 0.5)
+        assert (method.name, method.probability, method.block.width) == ("fct-r", 0.4, 0.5)
     assert len({(m.weight, *m.layers, m.distance) for m in tried}) > 6
 
 

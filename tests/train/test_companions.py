@@ -32,8 +32,8 @@ def teacher(student, toy):
 
     def save(model="resnet8"):
         network, _, description = student(toy.method(name="standard", layers=["stage1"]), model)
-        candidate.save(network, description, Path("teacher.pt"))
-        return "teacher.pt"
+        candidate.save(network, description, Path("weights/teacher.pt"))
+        return "weights/teacher.pt"
 
     return save
 
@@ -53,7 +53,9 @@ def test_a_teacher_of_another_architecture_is_refused(student, teacher, toy):
     """Features must have the student's shape: the error names the key, the file and both shapes."""
     method = toy.method(name="fct", gradient="frozen-teacher", teacher=teacher("speednet"))
     network, images, _ = student(method)
-    with pytest.raises(FctError, match=r"method\.teacher: teacher\.pt is speednet .* stage1 has shape \[8, 7, 7\]"):
+    with pytest.raises(
+        FctError, match=r"method\.teacher: weights/teacher\.pt is speednet .* stage1 has shape \[8, 7, 7\]"
+    ):
         Companions(network, method, images)
 
 
@@ -66,8 +68,8 @@ def test_logits_may_come_from_another_architecture(student, teacher, toy):
 
 def test_a_teacher_that_is_not_there_is_refused(student, toy):
     """The error names the key and the file."""
-    with pytest.raises(FctError, match=r"method\.teacher: nowhere\.pt is not here"):
-        student(toy.method(name="distill", teacher="nowhere.pt"))
+    with pytest.raises(FctError, match=r"method\.teacher: weights/nowhere\.pt is not here"):
+        student(toy.method(name="distill", teacher="weights/nowhere.pt"))
 
 
 def test_the_moving_average_follows(student, toy):
@@ -103,6 +105,6 @@ def test_the_teachers_content_is_part_of_what_a_checkpoint_is_known_by(student, 
     known = [identity(toy.setup(), method, {"digest": "", "codec": "", "order": ""})]
     network, _, description = student(toy.method(name="standard", layers=["stage1"]))
     torch.nn.init.zeros_(network.backbone.head.weight)
-    candidate.save(network, description, Path("teacher.pt"))
+    candidate.save(network, description, Path("weights/teacher.pt"))
     known.append(identity(toy.setup(), method, {"digest": "", "codec": "", "order": ""}))
     assert known[0] != known[1]

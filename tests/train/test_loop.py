@@ -64,11 +64,19 @@ def test_two_trainings_give_the_same_weights(toy, views):
 
 
 @pytest.mark.parametrize(
-    ("name", "layers"), [("resnet8", ["stage1", "stage3"]), ("mobilenet_v3_small", ["features.1", "features.3"])]
+    ("name", "layers"),
+    [
+        ("resnet8", ["stage1", "stage3"]),
+        ("mobilenet_v3_small", ["features.1", "features.3"]),
+        ("timm/vit_tiny_patch16_224", ["blocks.1", "blocks.9"]),
+        ("timm/convnext_atto", ["stages.0", "stages.1"]),
+    ],
 )
 def test_bf16_trains_blocks_and_all(toy, name, layers):
     """Mixed precision goes through every part of a step, and weights stay float32."""
-    done = Training(toy, toy.method(layers=layers), model=name, epochs=1, precision="bf16").run()
+    method = toy.method(layers=layers)
+    method = method.model_copy(update={"block": method.block.model_copy(update={"layers": layers})})
+    done = Training(toy, method, model=name, epochs=1, precision="bf16", learning_rate=0.01).run()
     assert np.isfinite(done.history[0]["loss"])
     assert {value.dtype for value in done.network.parameters()} == {torch.float32}
 
