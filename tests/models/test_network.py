@@ -198,7 +198,7 @@ def test_blocks_go_to_tokens_and_to_maps_of_either_layout(name, quality):
     ("name", "layer", "size"), [("alexnet", "features.2", 32), ("timm/vit_tiny_patch16_224", "blocks.1", 30)]
 )
 def test_a_model_that_takes_no_such_images_says_so(name, layer, size):
-    """Less may be left of an image than a kernel or a patch takes: the error names key and size, not torch's insides."""
+    """Less may be left of an image than a kernel or a patch takes: the error names key and size."""
     backbone = backbones.build(name, width=8, classes=3, channels=3, size=size)
     with pytest.raises(FctError, match=rf"model\.name: the model does not take images of {size} x {size} pixels"):
         check_features(backbone, [layer], channels=3, size=size)

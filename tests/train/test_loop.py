@@ -64,19 +64,20 @@ def test_two_trainings_give_the_same_weights(toy, views):
 
 
 @pytest.mark.parametrize(
-    ("name", "layers"),
+    ("name", "layers", "stem"),
     [
-        ("resnet8", ["stage1", "stage3"]),
-        ("mobilenet_v3_small", ["features.1", "features.3"]),
-        ("timm/vit_tiny_patch16_224", ["blocks.1", "blocks.9"]),
-        ("timm/convnext_atto", ["stages.0", "stages.1"]),
+        ("resnet8", ["stage1", "stage3"], "own"), ("mobilenet_v3_small", ["features.1", "features.3"], "own"),
+        ("timm/vit_tiny_patch16_224", ["blocks.1", "blocks.9"], "own"),
+        ("timm/convnext_atto", ["stages.0", "stages.1"], "small"),
     ],
-)
-def test_bf16_trains_blocks_and_all(toy, name, layers):
+)  # fmt: skip
+def test_bf16_trains_blocks_and_all(toy, name, layers, stem):
     """Mixed precision goes through every part of a step, and weights stay float32."""
     method = toy.method(layers=layers)
     method = method.model_copy(update={"block": method.block.model_copy(update={"layers": layers})})
-    done = Training(toy, method, model=name, epochs=1, precision="bf16", learning_rate=0.01).run()
+    done = Training(
+        toy, method, model=name, of_model={"stem": stem}, epochs=1, precision="bf16", learning_rate=0.01
+    ).run()
     assert np.isfinite(done.history[0]["loss"])
     assert {value.dtype for value in done.network.parameters()} == {torch.float32}
 
