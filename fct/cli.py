@@ -94,6 +94,26 @@ def doctor() -> None:
     sys.exit(any(finding.problem for finding in findings))
 
 
+@main.command()
+@click.argument("model", required=False)
+@click.option("--size", type=click.IntRange(8, 4096), help="Pixels; those of the data in data/splits if absent, or 32.")
+@click.option("--channels", type=click.IntRange(1, 3), help="Likewise, or 3.")
+@click.option("--all", "deep", is_flag=True, help="Every module, not the outer two levels alone.")
+def layers(model: str | None, size: int | None, channels: int | None, *, deep: bool) -> None:
+    """List the inner layers of MODEL, or of params.yaml's model.
+
+    Their names are what method.layers, method.block.layers and features.layers take. Beside each: the shape of its
+    output for one image, its parameters, and those that a residual mapping block behind it would add, as params.yaml's
+    method.block has it.
+
+    Models: resnet8, resnet20, resnet56, speednet, torchvision's by name, and timm's after timm/.
+    """
+    with readable_errors():
+        from fct.layers import table
+
+        click.echo(table(model, size=size, channels=channels, depth=None if deep else 2))
+
+
 @main.group()
 def recipe() -> None:
     """Named configurations: which training for which need.
