@@ -9,9 +9,12 @@ from benchmarks.comparison import figures, tables
 from benchmarks.comparison.records import Runs, datasets, read_runs, read_trials
 from benchmarks.comparison.settings import Settings, SummaryParams, read
 from benchmarks.comparison.statistics import over_seeds, over_seeds_and_images
+from fct.core.errors import FctError
 from fct.core.files import write_json, write_text
 
 SUMMARY = Path("benchmarks/summary.json")
+README = Path("README.md")
+BEGIN, END = "<!-- comparison: written by `python -m benchmarks.comparison summary` -->", "<!-- comparison ends -->"
 TABLES = Path("docs/comparison.md")
 FIGURES = Path("docs")
 CONTROL = "pair"
@@ -25,8 +28,18 @@ def write() -> None:
     write_json(SUMMARY, summary)
     trials = {name: read_trials(name) for name in runs}
     write_text(TABLES, tables.document(settings, runs, summary, trials))
+    write_text(README, with_block(README.read_text(), tables.headline(runs, summary)))
     for name, found in runs.items():
         figures.draw(name, found, summary[name], settings, FIGURES)
+
+
+def with_block(text: str, block: str) -> str:
+    """Return `text` with what stands between its markers replaced."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    if not after:
+        raise FctError(f"{README}: the lines {BEGIN!r} and {END!r} are not there. Put them where the table belongs.")
+    return f"{before}{BEGIN}\n\n{block}\n{END}{after}"
 
 
 def summarise(runs: dict[str, Runs], settings: Settings) -> dict[str, Any]:

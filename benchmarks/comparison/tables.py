@@ -45,6 +45,22 @@ def document(
     return "\n".join(parts).rstrip() + "\n"
 
 
+def headline(runs: dict[str, dict[str, Runs]], summary: dict[str, Summary]) -> str:
+    """Return README's table of each data set: means alone, and the paired difference of the mean from `pair`."""
+    parts = []
+    for dataset, told in summary.items():
+        columns = {name: title for name, title in COLUMNS.items() if name != "q90"}
+        rows = []
+        for name, each in told["methods"].items():
+            cells = [f"{100 * each[column]['mean']:.1f}" for column in columns]
+            unseen = f"{100 * each['unseen']['mean']:.1f}" if "unseen" in each else "-"
+            gap = _difference(each["versus_pair"].get("mean")) if "versus_pair" in each else "-"
+            rows.append([f"`{name}`", len(each["seeds"]), *cells, unseen, gap])
+        header = ["method", "seeds", *columns.values(), "unseen distortions", "mean, against `pair`"]
+        parts += [f"**{dataset}.** {about(runs[dataset])}", table(header, rows)]
+    return "\n".join(parts)
+
+
 def about(runs: dict[str, Runs]) -> str:
     """Return a sentence on data, network and cost, from the records."""
     record = next(each.records[each.seeds[0]] for each in runs.values())

@@ -1,0 +1,66 @@
+"""Every table follows from the committed runs, by one command."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.comparison import summary, tables
+from benchmarks.comparison.records import datasets, read_runs, read_trials
+from benchmarks.comparison.settings import plan, read
+from fct.core.errors import FctError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def made():
+    """Compute what the command would write."""
+    settings = read()
+    runs = {folder.name: read_runs(folder.name) for folder in datasets()}
+    told = {name: summary.summarise(found, settings) for name, found in runs.items()}
+    return settings, runs, told
+
+
+def test_what_is_committed_is_what_the_runs_say(made):
+    """summary.json, docs/comparison.md and README's table are up to date with benchmarks/results."""
+    settings, runs, told = made
+    assert json.loads((ROOT / summary.SUMMARY).read_text()) == json.loads(json.dumps(told))
+    trials = {name: read_trials(name) for name in runs}
+    assert (ROOT / summary.TABLES).read_text() == tables.document(settings, runs, told, trials)
+    readme = (ROOT / summary.README).read_text()
+    assert readme == summary.with_block(readme, tables.headline(runs, told))
+
+
+def test_runs_are_of_the_configuration_that_params_names(made):
+    """No run of an earlier configuration stands in the tables under a name that now means another."""
+    settings, runs, _ = made
+    for found in runs.values():
+        for name, each in found.items():
+            for seed, record in each.records.items():
+                setup, method = plan(settings, name, seed)
+                assert record["train"] == setup.train.model_dump(), name
+                assert record["method"] == method.model_dump(), name
+                assert record["model"] == setup.model.model_dump(), name
+
+
+def test_the_mean_agrees_with_the_bits(made):
+    """Accuracies of a record are those of its per-image correctness, and so are the summary's."""
+    _, runs, told = made
+    for dataset, found in runs.items():
+        for name, each in found.items():
+            rows = {seed: dict(zip(each.conditions, bits.mean(1), strict=True)) for seed, bits in each.correct.items()}
+            for seed, record in each.records.items():
+                for condition, accuracy in {**record["test"], **record["unseen"]}.items():
+                    assert rows[seed][condition] == pytest.approx(accuracy, abs=1e-5)
+            kinds = told[dataset]["methods"] | told[dataset]["ablations"]
+            over_seeds = sum(row["q10"] for row in rows.values()) / len(rows)
+            assert kinds[name]["q10"]["mean"] == pytest.approx(over_seeds, abs=1e-5)
+
+
+def test_only_the_block_between_the_markers_changes():
+    """The rest of README is a person's."""
+    text = f"before\n{summary.BEGIN}\nold\n{summary.END}\nafter\n"
+    assert summary.with_block(text, "new\n") == f"before\n{summary.BEGIN}\n\nnew\n\n{summary.END}\nafter\n"
+    with pytest.raises(FctError, match=r"README\.md: the lines .* are not there"):
+        summary.with_block("no markers", "new")
