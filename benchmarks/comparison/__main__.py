@@ -27,6 +27,16 @@ def run(dataset: str, name: str, seed: int, trial: int | None) -> None:
 
 
 @main.command()
+def cost() -> None:
+    """Time a step of every method against pair's, in turn, on an idle machine."""
+    with readable_errors():
+        from benchmarks.comparison.cost import measure
+        from benchmarks.comparison.settings import read
+
+        click.echo(measure(read()))
+
+
+@main.command()
 def summary() -> None:
     """Write summary.json, tables and figures from the runs that are there."""
     with readable_errors():

@@ -37,7 +37,7 @@ from fct.train.checkpoint import Checkpoint
 from fct.train.loop import train
 
 RESULTS = Path("benchmarks/results/comparison").resolve()
-MODELS = Path("models")  # in the data set's folder
+WEIGHTS = Path("weights")  # trained networks, in the data set's folder; where the library looks for teachers
 FIT = 5_000  # training images on which a network's fit is looked at
 
 
@@ -103,7 +103,7 @@ def _trained(planned: Plan) -> Trained:
     setup, method = planned
     data, meta = open_data(setup)
     known = identity(setup, method, meta)
-    path = MODELS / f"{digest(known)}.pt"
+    path = WEIGHTS / f"{digest(known)}.pt"
     costs = path.with_suffix(".json")
     if not path.exists():
         network, description = make_network(setup, method, data.train, meta)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ from benchmarks.comparison.settings import Settings
 
 COLUMNS = {"raw": "raw", "q90": "Q90", "q50": "Q50", "q30": "Q30", "q10": "Q10", "q5": "Q5", "mean": "mean 10..90"}
 Summary = dict[str, Any]
+COST = Path("benchmarks/results/comparison/cost.json").resolve()
+COST_OF = "cifar10"  # the data set that it is measured on
 HEADING = """# The comparison in numbers
 
 Written by `python -m benchmarks.comparison summary` from the runs in `benchmarks/results/comparison`; do not edit.
@@ -34,6 +38,8 @@ def document(
         parts += ["### Against `pair`, same seeds and images\n", differences(told["methods"])]
         if any("unseen" in each for each in told["methods"].values()):
             parts += ["### Distortions that no training has shown\n", unseen({n: found[n] for n in told["methods"]})]
+        if dataset == COST_OF:
+            parts += ["### Cost\n", cost()]
         parts += ["### Feature distortion\n", distortions({name: found[name] for name in told["methods"]})]
         if told["ablations"]:
             everything = {name: told["methods"][name] for name in ("pair", "fct", "fct-r") if name in told["methods"]}
@@ -102,6 +108,21 @@ def differences(told: Summary) -> str:
         if "versus_pair" in each
     ]
     return table(["method", "seeds", *columns.values()], rows)
+
+
+def cost() -> str:
+    """Return a row an entry: time an image forwarded against `pair`'s, or what to run where it was not measured."""
+    if not COST.exists():
+        return "Not measured yet: `python -m benchmarks.comparison cost`.\n"
+    told = json.loads(COST.read_text())
+    rows = [
+        [f"`{name}`", f"{told['microseconds'][name]:.0f}", f"{ratio:.2f}"]
+        for name, ratio in told["against_pair"].items()
+    ]
+    return (
+        f"Time of a training step for each image that it forwards; {told['machine']}, steps of all in turn, medians of "
+        f"{told['rounds']} rounds.\n\n" + table(["method", "us an image", "against `pair`"], rows)
+    )
 
 
 def unseen(runs: dict[str, Runs]) -> str:
