@@ -50,6 +50,11 @@ def search(setup: Setup, baseline: MethodParams, params: SearchParams, observed:
     """
     if baseline.name not in WITH_CONSISTENCY:
         return Best(baseline, 0, None, None)
+    if "frozen-teacher" in params.gradients and baseline.teacher is None:
+        raise FctError(
+            "params.yaml: search.gradients: frozen-teacher needs a teacher. "
+            "Name one in method.teacher, or leave it out."
+        )
     data, meta = open_data(setup)
     data = _thinned(data, params.images)
     setup = setup._replace(train=setup.train.model_copy(update={"epochs": params.epochs}))

@@ -221,3 +221,9 @@ def test_a_killed_search_does_only_what_is_missing(toy, killed):
     assert best == undisturbed
     (study,) = studies()
     assert states(study)[:2] == ["COMPLETE", "FAIL"]
+
+
+def test_a_frozen_teacher_is_not_tried_where_there_is_none(toy):
+    """Before anything is trained, the error says which key lacks what."""
+    with pytest.raises(FctError, match=r"search\.gradients: frozen-teacher needs a teacher"):
+        look(toy, gradients=["both", "frozen-teacher"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from fct.core.errors import FctError
 from fct.train.assemble import identity, make_network, open_data
 from fct.train.batches import Cached
 from fct.train.checkpoint import Checkpoint
+from fct.train.loop import Training as Loop
 from fct.train.loop import train
 
 
@@ -93,6 +95,7 @@ from fct.train import assemble
 from fct.train.assemble import Setup, identity, make_network, open_data
 from fct.train.batches import Cached
 from fct.train.checkpoint import Checkpoint
+from fct.train.loop import Training as Loop
 from fct.train.loop import train
 from fct.train.params import TrainParams
 import dataclasses, json
@@ -236,3 +239,30 @@ def test_the_best_epoch_is_kept(toy):
     scores = [metrics["val_raw"] + metrics["val_compressed"] for metrics in history]
     assert same(training.weights, weights[int(np.argmax(scores))])
     assert len(set(scores)) > 1
+
+
+def test_what_a_method_keeps_beside_the_network_is_taken_up(toy):
+    """A training with a moving-average teacher and projections, stopped after an epoch, ends with the same weights."""
+    method = toy.method(name="fct", gradient="average-teacher", projection="linear", weight=1.0)
+    straight = Training(toy, method).run()
+    stopped = Training(toy, method)
+
+    def stop(number, _metrics):
+        if number == 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped.network, stopped.data, method, stopped.setup.train, checkpoint=stopped.checkpoint, on_epoch=stop)
+    resumed = Training(toy, method).run(saved=True)
+    assert same(straight.weights, resumed.weights)
+    assert straight.history == resumed.history
+
+
+def test_the_sampler_decides_which_qualities_are_drawn(toy):
+    """A curriculum begins with the highest quality alone."""
+    training = Training(toy, sampler="curriculum")
+    started = Loop(training.network, training.data, training.method, training.setup.train)
+    with closing(started.batches(0)) as batches:
+        assert {int(quality) for batch in batches for quality in batch.quality} == {60}
+    with closing(started.batches(2)) as batches:
+        assert {int(quality) for batch in batches for quality in batch.quality} == {20, 60}
