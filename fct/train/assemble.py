@@ -89,7 +89,7 @@ def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[st
     network = description.build()
     check_features(network.backbone, method.layers, channels=meta["channels"], size=meta["size"])
     if setup.model.weights is not None:
-        untrained = start_from(network.backbone, locate(setup.model.weights, "model.weights"))
+        untrained = start_from(network.backbone, locate(setup.model.weights, "model.weights"), setup.model.stem)
         print(f"starts from {setup.model.weights}; untrained: {', '.join(untrained) or 'nothing'}")
     network.to(device=pick_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     return network, description
