@@ -97,21 +97,22 @@ def doctor() -> None:
 @main.command()
 @click.argument("model", required=False)
 @click.option("--size", type=click.IntRange(8, 4096), help="Pixels; those of the data in data/splits if absent, or 32.")
-@click.option("--channels", type=click.IntRange(1, 3), help="Likewise, or 3.")
-@click.option("--all", "deep", is_flag=True, help="Every module, not the outer two levels alone.")
-def layers(model: str | None, size: int | None, channels: int | None, *, deep: bool) -> None:
+@click.option("--channels", type=click.Choice(["1", "3"]), help="Likewise, or 3.")
+@click.option("--width", type=click.IntRange(4, 512), help="Of the own networks; model.width if absent.")
+@click.option("--all", "every", is_flag=True, help="Every module, not the outer ones alone, down to the stages.")
+def layers(model: str | None, *, size: int | None, channels: str | None, width: int | None, every: bool) -> None:
     """List the inner layers of MODEL, or of params.yaml's model.
 
     Their names are what method.layers, method.block.layers and features.layers take. Beside each: the shape of its
-    output for one image, its parameters, and those that a residual mapping block behind it would add, as params.yaml's
-    method.block has it.
+    output for one image, its parameters, those that a residual mapping block behind it would add, as params.yaml's
+    method.block has it, and whether it is one of the stages that the model is divided into: the first to try.
 
     Models: resnet8, resnet20, resnet56, speednet, torchvision's by name, and timm's after timm/.
     """
     with readable_errors():
         from fct.layers import table
 
-        click.echo(table(model, size=size, channels=channels, depth=None if deep else 2))
+        click.echo(table(model, size=size, channels=int(channels) if channels else None, width=width, every=every))
 
 
 @main.group()

@@ -72,12 +72,7 @@ def _torchvision(name: str, *, classes: int, size: int) -> nn.Module:
     if name in ("googlenet", "inception_v3"):
         extra = {"aux_logits": False, "init_weights": True}
     if name.startswith("vit_"):
-        patch = int(name.rpartition("_")[2])
-        if size % patch:
-            raise FctError(
-                f"params.yaml: model.name: {name} divides images into patches of {patch} pixels; {size} pixels are no "
-                f"multiple of it. Choose another model, or another size (data.folder.size)."
-            )
+        _check_patches(name, int(name.rpartition("_")[2]), size)
         extra = {"image_size": size}
     model: nn.Module = models.get_model(name, weights=None, num_classes=classes, **extra)
     return model
@@ -86,6 +81,7 @@ def _torchvision(name: str, *, classes: int, size: int) -> nn.Module:
 def _timm(name: str, *, classes: int, channels: int, size: int) -> nn.Module:
     try:
         import timm
+        from timm.layers.patch_embed import PatchEmbed
     except ImportError:
         raise FctError(f"params.yaml: model.name: {name} needs timm. Install it: pip install 'fct[timm]'") from None
     own = name.removeprefix(TIMM)
@@ -99,7 +95,19 @@ def _timm(name: str, *, classes: int, channels: int, size: int) -> nn.Module:
         model: nn.Module = timm.create_model(own, pretrained=False, num_classes=classes, in_chans=channels, **extra)
     except (AssertionError, TypeError, ValueError) as error:
         raise FctError(f"params.yaml: model.name: {name} cannot be made for {size} pixels: {error}") from None
+    embed = getattr(model, "patch_embed", None)
+    if isinstance(embed, PatchEmbed) and not embed.dynamic_img_pad:
+        _check_patches(name, max(embed.patch_size), size)
     return model
+
+
+def _check_patches(name: str, patch: int, size: int) -> None:
+    """Refuse a size that patches do not divide: what is left over would not be seen."""
+    if size % patch:
+        raise FctError(
+            f"params.yaml: model.name: {name} divides images into patches of {patch} pixels; {size} pixels are no "
+            "multiple of it. Choose another model, or another size (data.folder.size)."
+        )
 
 
 class _FromGrey(nn.Module):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from fct.core.errors import FctError
-from fct.models.layout import channels_second, layout_of
+from fct.models.layout import Feature, Layout, channels_second, features_of
 from fct.models.params import BlockParams
 from fct.models.residual import ResidualMappingBlock
 
@@ -44,19 +43,20 @@ class Network(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.layers = tuple(layers)
+        self.size = size
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
-        check_layers(backbone, layers)
+        self.layouts: dict[str, Layout] = {}
+        self._see(layers, "method.layers")
         self.blocks: nn.ModuleDict | None = None
         self.shows_before = block is not None and block.consistency == "before"
         if block is not None:
-            check_layers(backbone, block.layers, key="method.block.layers")
-            shapes = shapes_of(backbone, block.layers, channels=self.mean.shape[1], size=size)
-            self.blocks = nn.ModuleDict({_key(layer): _block(layer, shapes[layer], block) for layer in block.layers})
+            seen = self._see(block.layers, "method.block.layers")
+            self.blocks = nn.ModuleDict({_key(layer): _block(layer, seen[layer], block) for layer in block.layers})
 
     def watch(self, layers: Sequence[str], *, key: str) -> None:
         """Show the features of `layers`, read from `key`, too from the next call on; the prediction stays the same."""
-        check_layers(self.backbone, layers, key=key)
+        self._see(layers, key)
         self.layers = tuple(dict.fromkeys([*self.layers, *layers]))
 
     @property
@@ -96,71 +96,34 @@ class Network(nn.Module):
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
             handed_on: Tensor = self.blocks[_key(layer)](output, quality) if self.blocks and has_block else output
             shown = output if self.shows_before else handed_on
-            features[layer] = channels_second(shown).clone()  # what comes next may work in place, as ReLUs and sums do
+            # What comes next may work in place, as many ReLUs and sums do.
+            features[layer] = channels_second(shown, self.layouts[layer]).clone()
             return handed_on
 
         return self.backbone.get_submodule(layer).register_forward_hook(hook)
 
+    def _see(self, layers: Sequence[str], key: str) -> dict[str, Feature]:
+        """Note how `layers`, read from `key` of params.yaml, lay out their features; return what they give."""
+        known = [name for name, _ in self.backbone.named_modules() if name]
+        for layer in layers:
+            if layer not in known:
+                near = difflib.get_close_matches(layer, known, n=3) or known[:8]
+                raise FctError(
+                    f"params.yaml: {key}: no layer is called {layer!r}. Nearest: {', '.join(near)}. "
+                    "`fct layers` lists them."
+                )
+        seen = features_of(self.backbone, layers, key=key, channels=self.mean.shape[1], size=self.size)
+        self.layouts |= {layer: feature.layout for layer, feature in seen.items()}
+        return seen
 
-def check_layers(backbone: nn.Module, layers: Sequence[str], *, key: str = "method.layers") -> None:
-    """Refuse layer names, read from `key` of params.yaml, that `backbone` does not have; name the nearest it has."""
-    known = [name for name, _ in backbone.named_modules() if name]
-    for layer in layers:
-        if layer not in known:
-            near = difflib.get_close_matches(layer, known, n=3) or known[:8]
-            raise FctError(
-                f"params.yaml: {key}: no layer is called {layer!r}. Nearest: {', '.join(near)}. "
-                "`fct layers` lists all of them."
-            )
 
-
-@torch.no_grad()
-def shapes_of(
-    backbone: nn.Module, layers: Sequence[str], *, channels: int, size: int
-) -> dict[str, tuple[int, ...] | None]:
-    """Return the shape of each layer's output for one grey image; None where it gives no tensor, or does not run."""
-    shapes: dict[str, tuple[int, ...] | None] = dict.fromkeys(layers)
-
-    def note(layer: str, _module: nn.Module, _inputs: object, output: object) -> None:
-        shapes[layer] = tuple(output.shape) if isinstance(output, Tensor) else None
-
-    handles = [backbone.get_submodule(layer).register_forward_hook(partial(note, layer)) for layer in layers]
-    training = backbone.training
-    try:
-        backbone.eval()(torch.zeros(1, channels, size, size))
-    except (RuntimeError, AssertionError) as error:  # less is left of the image than a kernel or a patch takes
-        reason = str(error).partition("\n")[0]
+def _block(layer: str, feature: Feature, params: BlockParams) -> ResidualMappingBlock:
+    if len(feature.shape) == 2:
         raise FctError(
-            f"params.yaml: model.name: the model does not take images of {size} x {size} pixels ({reason}). Choose "
-            "another, or larger images (data.folder.size)."
-        ) from None
-    finally:
-        backbone.train(training)
-        for handle in handles:
-            handle.remove()
-    return shapes
-
-
-def check_features(backbone: nn.Module, layers: Sequence[str], *, channels: int, size: int) -> None:
-    """Refuse a backbone that does not take such images, and layers whose output is no feature."""
-    for layer, shape in shapes_of(backbone, layers, channels=channels, size=size).items():
-        if shape is None or layout_of(shape) is None:
-            given = f"a tensor of shape {list(shape)}" if shape else "no tensor"
-            raise FctError(
-                f"params.yaml: method.layers: {layer!r} gives {given}; a feature is [B, C], [B, N, C] or [B, C, H, W]. "
-                "`fct layers` shows them."
-            )
-
-
-def _block(layer: str, shape: tuple[int, ...] | None, params: BlockParams) -> ResidualMappingBlock:
-    layout = layout_of(shape) if shape else None
-    if shape is None or layout is None or len(shape) == 2:
-        given = f"a feature of shape {list(shape)}" if shape else "no feature"
-        raise FctError(
-            f"params.yaml: method.block.layers: {layer!r} gives {given}; "
+            f"params.yaml: method.block.layers: {layer!r} gives a feature of shape {list(feature.shape)}; "
             "a residual mapping block needs [B, C, H, W], or tokens [B, N, C]."
         )
-    return ResidualMappingBlock(shape[layout.axis], params, layout)
+    return ResidualMappingBlock(feature.shape[feature.layout.axis], params, feature.layout)
 
 
 def _key(layer: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from torch import Tensor, nn
 
 from fct.core.errors import FctError
 from fct.models.backbones import inner
+from fct.models.params import Stem
 
 FOLDER = Path("weights")
 WRAPPERS = ("state_dict", "model")  # keys under which published files hold the weights
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # heads of GoogLeNet and Inception, which backbones are made without
 
 
 def locate(name: str, key: str) -> Path:
@@ -24,7 +27,8 @@ def locate(name: str, key: str) -> Path:
         FctError: it is not there, or lies outside `weights/`.
     """
     path = Path(name)
-    if FOLDER.resolve() not in path.resolve().parents:
+    # By its name alone: what lies there may be DVC's link into its cache.
+    if os.path.relpath(path, FOLDER).startswith(os.pardir):
         raise FctError(
             f"params.yaml: {key}: {path} is not in {FOLDER}/. Put it there: DVC watches that folder, so that a changed "
             "file is trained from anew."
@@ -34,28 +38,34 @@ def locate(name: str, key: str) -> Path:
     return path
 
 
-def start_from(backbone: nn.Module, path: Path) -> list[str]:
-    """Give `backbone` the weights of the file at `path`; return the names of those that stay untrained.
+def start_from(backbone: nn.Module, path: Path, stem: Stem) -> list[str]:
+    """Give `backbone`, which has the stem `stem`, the weights of the file at `path`; return what stays untrained.
 
     The file is a state dict that torch or safetensors saved, of this architecture, or a model.pt of this project. The
-    classifier's last layer stays untrained where it has other classes, and so does a stem that was swapped for small
-    images; all else must fit.
+    classifier's last layer stays untrained where the file has other classes or none, and so does the convolution of a
+    stem that was swapped for small images; all else must fit, but for auxiliary heads that the file has besides.
 
     Raises:
         FctError: the file cannot be read, or is of another architecture; it names the first tensors that do not fit.
     """
     model, found = inner(backbone), _read(path)
     own = model.state_dict()
-    loose = _loose(model)
-    missing = [name for name in own if name not in found and not name.endswith("num_batches_tracked")]
-    unlike = [name for name in own if name in found and own[name].shape != found[name].shape]
-    extra = [name for name in found if name not in own]
-    untrained = [name for name in (*missing, *unlike) if name in loose]
-    wrong = [
-        *(f"{name} is missing" for name in missing if name not in loose),
-        *(f"{name} is {list(found[name].shape)}, not {list(own[name].shape)}" for name in unlike if name not in loose),
-        *(f"{name} is not a part of it" for name in extra),
-    ]
+    convolutions = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
+    heads = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
+    of_stem, of_head = (tuple(f"{name}." for name in names) for names in (convolutions[:1], heads[-1:]))
+    untrained, wrong = [], [f"{name} is not a part of it" for name in found if not _known(name, own)]
+    for name, value in own.items():
+        if name not in found:
+            if name.startswith(of_head):
+                untrained.append(name)
+            elif not name.endswith("num_batches_tracked"):  # which files of old lack, and nothing here uses
+                wrong.append(f"{name} is missing")
+        elif found[name].shape != value.shape:
+            other_classes = name.startswith(of_head) and found[name].shape[1:] == value.shape[1:]
+            if other_classes or (stem == "small" and name.startswith(of_stem)):
+                untrained.append(name)
+            else:
+                wrong.append(f"{name} is {list(found[name].shape)}, not {list(value.shape)}")
     if wrong:
         more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise FctError(
@@ -66,23 +76,23 @@ def start_from(backbone: nn.Module, path: Path) -> list[str]:
     return untrained
 
 
-def _loose(model: nn.Module) -> set[str]:
-    """Return the names of the weights that need not fit: of the first convolution and of the last linear layer."""
-    convs = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
-    heads = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    return {f"{name}.{kind}" for name in (*convs[:1], *heads[-1:]) for kind in ("weight", "bias")}
+def _known(name: str, own: dict[str, Tensor]) -> bool:
+    return name in own or name.startswith(AUXILIARY)
 
 
 def _read(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a file by name. Nothing in it can make this run code."""
     if path.suffix == ".safetensors":
         try:
+            from safetensors import SafetensorError
             from safetensors.torch import load_file
         except ImportError:
-            raise FctError(f"{path}: install safetensors to read it: pip install safetensors") from None
+            raise FctError(
+                f"params.yaml: model.weights: {path} needs safetensors. Install it: pip install 'fct[timm]'"
+            ) from None
         try:
             tensors: dict[str, Tensor] = load_file(path)
-        except Exception as error:  # noqa: BLE001  # safetensors raises its own, which is not public
+        except SafetensorError as error:
             raise FctError(f"params.yaml: model.weights: {path} cannot be read: {error}") from None
         return tensors
     try:
@@ -91,11 +101,16 @@ def _read(path: Path) -> dict[str, Tensor]:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise FctError(f"params.yaml: model.weights: {path} is not a file of weights ({reason}).") from None
     if isinstance(content, dict) and "description" in content and "state" in content:  # a model.pt of this project
-        own = {name.removeprefix("backbone."): value for name, value in content["state"].items()}
-        return {name: own[name] for name in own if f"backbone.{name}" in content["state"]}
+        return _unwrapped(content["state"])
     for wrapper in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
     if not (isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values())):
         raise FctError(f"params.yaml: model.weights: {path} holds no state dict.")
     return {name.removeprefix("module."): value for name, value in content.items()}
+
+
+def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of a network's backbone; of the model inside where that shows grey images to another."""
+    prefix = "backbone.model." if any(name.startswith("backbone.model.") for name in state) else "backbone."
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

@@ -13,7 +13,7 @@ from fct.data.store import Split, let_go, open_split, read_meta
 from fct.jpeg.arrays import VERSION
 from fct.methods.params import MethodParams
 from fct.methods.registry import WITH_BLOCKS
-from fct.models.network import Network, check_features
+from fct.models.network import Network
 from fct.models.params import ModelParams
 from fct.models.weights import locate, start_from
 from fct.train.candidate import Description
@@ -87,9 +87,8 @@ def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[st
     )
     torch.manual_seed(setup.train.seed)
     network = description.build()
-    check_features(network.backbone, method.layers, channels=meta["channels"], size=meta["size"])
     if setup.model.weights is not None:
-        untrained = start_from(network.backbone, locate(setup.model.weights, "model.weights"))
+        untrained = start_from(network.backbone, locate(setup.model.weights, "model.weights"), setup.model.stem)
         print(f"starts from {setup.model.weights}; untrained: {', '.join(untrained) or 'nothing'}")
     network.to(device=pick_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     return network, description

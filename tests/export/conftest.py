@@ -9,13 +9,13 @@ from fct.train.candidate import Description
 BLOCK = {"layers": ["stage1", "stage3"], "width": 0.5, "quality": "film", "consistency": "after"}
 
 
-def _network(*, blocks):
-    description = Description(
-        backbone="resnet8", width=8, classes=["red", "green", "blue"], channels=3, size=16,
-        mean=[0.3, 0.4, 0.5], std=[0.2, 0.3, 0.4], layers=["stage1", "stage3"], stem="own",
-        block=BLOCK if blocks else None,
-        qualities=[20, 60], data_digest="0123456789abcdef", params_digest="fedcba9876543210",
-    )  # fmt: skip
+def _network(**changed):
+    told = {
+        "backbone": "resnet8", "width": 8, "classes": ["red", "green", "blue"], "channels": 3, "size": 16,
+        "mean": [0.3, 0.4, 0.5], "std": [0.2, 0.3, 0.4], "layers": ["stage1", "stage3"], "stem": "own",
+        "qualities": [20, 60], "data_digest": "0123456789abcdef", "params_digest": "fedcba9876543210",
+    }  # fmt: skip
+    description = Description.model_validate(told | changed)
     torch.manual_seed(0)
     network = description.build()
     for block in network.blocks.values() if network.blocks else ():
@@ -28,10 +28,24 @@ def exported(tmp_path_factory):
     """Networks with and without blocks: network, description and the file's path, by name."""
     folder, made = tmp_path_factory.mktemp("exported"), {}
     for name in ("blocks", "plain"):
-        network, description = _network(blocks=name == "blocks")
+        network, description = _network(block=BLOCK if name == "blocks" else None)
         export(network, description, folder / f"{name}.onnx")
         made[name] = network, description, folder / f"{name}.onnx"
     return made
+
+
+@pytest.fixture
+def with_block():
+    """Make a network of 16 pixels with a block at one layer, and its description."""
+
+    def make(backbone, layer, quality):
+        block = BLOCK | {"layers": [layer], "quality": quality}
+        network, description = _network(backbone=backbone, layers=[layer], block=block)
+        head = list(network.backbone.modules())[-1]
+        torch.nn.init.normal_(head.weight, std=0.1)  # torchvision's ViT starts with a head of zeros
+        return network, description
+
+    return make
 
 
 @pytest.fixture

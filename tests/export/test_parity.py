@@ -7,6 +7,7 @@ import torch
 from onnx import numpy_helper
 
 from fct.core.errors import FctError
+from fct.export.onnx import export
 from fct.export.parity import compare
 
 
@@ -17,6 +18,25 @@ def test_a_faithful_file_passes(exported, pixels, name):
     parity = compare(network, path, *pixels, tolerance=1e-3)
     assert 0 <= parity.difference < 1e-4
     assert (parity.disagreements, parity.images) == (0, 7)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "layer", "quality"),
+    [
+        ("vit_b_16", "encoder.layers.encoder_layer_3", "film"), ("timm/vit_tiny_patch16_224", "blocks.3", "table"),
+        ("resnet8", "stage2", "plane"), ("resnet8", "stage2", "table"),
+    ],
+)  # fmt: skip
+def test_blocks_on_any_layout_are_exported(with_block, pixels, tmp_path, backbone, layer, quality):
+    """On tokens and on maps, and however they know the quality."""
+    network, description = with_block(backbone, layer, quality)
+    export(network, description, tmp_path / "model.onnx")
+    parity = compare(network, tmp_path / "model.onnx", *pixels, tolerance=1e-3)
+    assert parity.difference < 1e-4
+    with torch.inference_mode():
+        images = torch.from_numpy(pixels[0])
+        told, raw = (network(images, torch.full((7,), quality))[0] for quality in (10, 100))
+    assert not torch.allclose(told, raw, atol=1e-3)  # there was something to export
 
 
 def tampered(path, target, change):

@@ -1,5 +1,7 @@
 """A backbone is made by name, the own ones and torchvision's alike."""
 
+import sys
+
 import pytest
 import torch
 
@@ -15,7 +17,7 @@ def test_own_names_give_own_networks():
     assert network.stage3(network.stage2(network.stage1(torch.zeros(1, 6, 8, 8)))).shape[1] == 24
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "convnext_tiny", "vit_b_16"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_torchvisions_take_small_images_of_any_channels(name, channels):
     """Grey or colour at 32 pixels gives logits of the asked classes, and a gradient on every weight."""
@@ -63,6 +65,8 @@ def test_timms_models_are_made_for_the_images(name, channels):
     [
         ("timm/resnet19", r"timm has no model 'resnet19'\. Nearest: timm/resnet18"),
         ("vit_b_16", "patches of 16 pixels; 30 pixels are no multiple"),
+        ("timm/vit_tiny_patch16_224", "patches of 16 pixels; 30 pixels are no multiple"),
+        ("timm/swin_tiny_patch4_window7_224", "patches of 4 pixels; 30 pixels are no multiple"),
     ],
 )
 def test_a_model_that_cannot_be_made_is_refused(name, said):
@@ -71,10 +75,18 @@ def test_a_model_that_cannot_be_made_is_refused(name, said):
         backbones.build(name, width=4, classes=3, channels=3, size=30)
 
 
+def test_without_timm_its_models_say_how_to_get_it(monkeypatch):
+    """Where it cannot be imported, the error names the extra."""
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(FctError, match=r"timm/resnet18 needs timm\. Install it: pip install 'fct\[timm\]'"):
+        backbones.build("timm/resnet18", width=4, classes=3, channels=3, size=32)
+
+
 @pytest.mark.parametrize(
     ("name", "layer", "cells"),
     [
         ("resnet18", "layer1", 32), ("mobilenet_v3_small", "features.0", 32), ("efficientnet_b0", "features.0", 32),
+        ("convnext_tiny", "features.0", 16),
         ("timm/resnet18", "layer1", 32), ("timm/convnext_atto", "stem", 16),
         ("timm/mobilenetv3_small_050", "conv_stem", 32),
     ],
@@ -88,7 +100,7 @@ def test_a_small_stem_keeps_the_resolution(name, layer, cells):
     assert seen == [cells]
 
 
-@pytest.mark.parametrize(("name", "said"), [("resnet8", "is for small images"), ("vgg11", "no stem that is known")])
+@pytest.mark.parametrize(("name", "said"), [("resnet8", "is for small images"), ("vit_b_16", "no stem that is known")])
 def test_a_stem_that_cannot_be_made_small_is_refused(name, said):
     """The error names the key."""
     with pytest.raises(FctError, match=rf"model\.stem: .*{said}"):

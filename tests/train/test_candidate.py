@@ -7,7 +7,7 @@ import torch
 
 from fct.core.errors import FctError
 from fct.train import candidate
-from fct.train.assemble import make_network, open_data
+from fct.train.assemble import identity, make_network, open_data
 
 
 @pytest.fixture
@@ -96,3 +96,38 @@ def test_a_model_with_code_in_it_is_refused(tmp_path):
     with pytest.raises(FctError, match="is damaged"):
         candidate.load(tmp_path / "model.pt")
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.fixture
+def pretrained(made, toy):
+    """Save a network under weights/ and say so in the model's parameters."""
+    network, description = made
+    candidate.save(network, description, toy.root / "weights/old.pt")
+    return toy.setup(of_model={"weights": "weights/old.pt"}, seed=1)
+
+
+def test_a_training_starts_from_a_files_weights(made, pretrained, toy, capsys):
+    """The backbone has the file's weights, not its seed's, and what stays untrained is said."""
+    data, meta = open_data(pretrained)
+    network, _ = make_network(pretrained, toy.method(), data.train, meta)
+    old = made[0].backbone.state_dict()
+    assert all(torch.equal(value, old[name]) for name, value in network.backbone.state_dict().items())
+    assert capsys.readouterr().out == "starts from weights/old.pt; untrained: nothing\n"
+
+
+def test_a_changed_file_of_weights_is_another_training(pretrained, toy):
+    """Its content is a part of what checkpoints are known by."""
+    _, meta = open_data(pretrained)
+    before = identity(pretrained, toy.method(), meta)
+    with (toy.root / "weights/old.pt").open("ab") as file:
+        file.write(b"more")
+    assert identity(pretrained, toy.method(), meta) != before
+    assert identity(toy.setup(seed=1), toy.method(), meta)["weights"] is None
+
+
+def test_a_saved_network_does_not_need_the_file_that_it_started_from(pretrained, toy):
+    """model.pt is all that is needed."""
+    data, meta = open_data(pretrained)
+    candidate.save(*make_network(pretrained, toy.method(), data.train, meta))
+    (toy.root / "weights/old.pt").unlink()
+    assert candidate.load()[0].uses_quality
