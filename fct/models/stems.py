@@ -14,7 +14,8 @@ from fct.core.errors import FctError
 def shrink(model: nn.Module, name: str) -> None:
     """Swap the stem of `model`, of torchvision or timm, in place.
 
-    - ResNets: the 7x7 convolution with stride 2 becomes 3x3 without, and the pooling behind it goes.
+    - ResNets: the 7x7 convolution with stride 2 becomes 3x3 without, and the pooling behind it goes. Of smaller ones in
+      a row, as in timm's resnet26d and in ShuffleNets, the first loses its stride; its weights stay.
     - MobileNets and EfficientNets: the first convolution loses its stride; its weights stay.
     - ConvNeXts: patches of 4x4 pixels become patches of 2x2.
 
@@ -24,6 +25,10 @@ def shrink(model: nn.Module, name: str) -> None:
     first = getattr(model, "conv1", None)
     if isinstance(first, nn.Conv2d) and hasattr(model, "maxpool"):
         model.conv1 = _like(first, kernel=3, stride=1, padding=1)
+        model.maxpool = nn.Identity()
+        return
+    if isinstance(first, nn.Sequential) and isinstance(first[0], nn.Conv2d) and hasattr(model, "maxpool"):
+        first[0].stride = (1, 1)
         model.maxpool = nn.Identity()
         return
     for path in ("features.0.0", "conv_stem", "stem.0", "stem_0"):

@@ -87,7 +87,7 @@ def test_without_timm_its_models_say_how_to_get_it(monkeypatch):
     [
         ("resnet18", "layer1", 32), ("mobilenet_v3_small", "features.0", 32), ("efficientnet_b0", "features.0", 32),
         ("convnext_tiny", "features.0", 16),
-        ("timm/resnet18", "layer1", 32), ("timm/convnext_atto", "stem", 16),
+        ("timm/resnet18", "layer1", 32), ("timm/resnet26d", "layer1", 32), ("timm/convnext_atto", "stem", 16),
         ("timm/mobilenetv3_small_050", "conv_stem", 32),
     ],
 )  # fmt: skip
