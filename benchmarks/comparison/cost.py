@@ -32,10 +32,10 @@ TEACHER = Path("untrained.pt")  # in `weights`: what a teacher knows does not ch
 
 
 def measure(settings: Settings) -> Path:
-    """Time every entry that stages name, and write the ratios of its time an image forwarded."""
+    """Time every method, and write the ratios of its time an image forwarded."""
     times: dict[str, list[float]] = {}
     with standing_in(settings, COST_OF):
-        trainings = {name: _training(settings, name) for name in settings.entries}
+        trainings = {name: _training(settings, name) for name in settings.methods}
         for number in tqdm(range(WARM_UP + ROUNDS), desc="rounds", disable=None):
             for name, (training, batches, images) in trainings.items():
                 start = time.perf_counter()
