@@ -11,9 +11,10 @@ from typing import Any, Self
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 from ruamel.yaml import YAML
 
+from fct import recipes
 from fct.cache.params import CacheParams
 from fct.core.errors import FctError
-from fct.core.params import PARAMS, Section, load
+from fct.core.params import PARAMS, Section
 from fct.data.params import DataParams
 from fct.evaluate.distortion import FeaturesParams
 from fct.evaluate.params import EvaluateParams, GateParams
@@ -65,6 +66,7 @@ class Schedules(Section):
 class Params(Section):
     """Every section of params.yaml."""
 
+    recipe: recipes.Name
     data: DataParams
     jpeg: JpegParams
     cache: CacheParams
@@ -89,9 +91,10 @@ def changed(overrides: Mapping[str, Any], path: Path = PARAMS) -> str:
         path: Of the file.
 
     Raises:
-        FctError: a key is not there or a value is impossible; the message names the key.
+        FctError: a key is not there, a value is impossible, or a recipe is in force that sets the key; the message
+            names the key.
     """
-    load(Params, path)  # says what is wrong without any override
+    recipes.load(Params, path)  # says what is wrong without any override
     yaml = YAML()  # round trip: keeps comments
     yaml.preserve_quotes, yaml.width = True, 4096  # columns: breaks no line
     yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
@@ -112,7 +115,17 @@ def changed(overrides: Mapping[str, Any], path: Path = PARAMS) -> str:
         place = Path(folder) / path.name
         place.write_text(stream.getvalue())
         try:
-            load(Params, place)
+            read = recipes.load(Params, place)
         except FctError as error:
             raise FctError(f"overrides: {str(error).replace(str(place), path.name)}") from None
+    if read.recipe is not None:
+        _check_effect(overrides, read.recipe)
     return stream.getvalue()
+
+
+def _check_effect(overrides: Mapping[str, Any], recipe: str) -> None:
+    """Refuse overrides that change nothing, since the recipe takes their place."""
+    named = {f"{section}.{key}" for section, values in recipes.read(recipe).params.items() for key in values}
+    for key in overrides:
+        if key in named or key.rpartition(".")[0] in named:
+            raise FctError(f"overrides: {key}: the recipe {recipe} sets it. Override recipe with null too.")

@@ -61,6 +61,23 @@ def test_an_impossible_override_is_named(overrides, message):
 def test_a_schedule_that_cannot_be_is_named(params, line, key):
     """Wrong cron, unknown zone, no worker: each is an error that names the key."""
     word = line.partition(":")[0]
-    Path("params.yaml").write_text(re.sub(rf"{word}: .*", line, params, count=1))
+    before, section, after = params.partition("\npipeline:")
+    Path("params.yaml").write_text(before + section + re.sub(rf"{word}: .*", line, after, count=1))
     with pytest.raises(FctError, match=rf"params\.yaml, line \d+: {key}"):
         load(Schedules)
+
+
+@pytest.mark.usefixtures("params")
+def test_an_override_that_a_recipe_would_undo_is_refused():
+    """What the recipe names it sets; an override beside it is an error, not a run with another value."""
+    with pytest.raises(FctError, match=r"overrides: method\.name: the recipe pair sets it"):
+        changed({"recipe": "pair", "method.name": "fct"})
+    assert re.search(r"name: fct +#", changed({"recipe": None, "method.name": "fct"}))
+
+
+@pytest.mark.usefixtures("params")
+def test_a_recipe_is_an_override_like_others():
+    """It is selected by its name, and one that is not there is refused before anything starts."""
+    assert "\nrecipe: pair " in changed({"recipe": "pair"})
+    with pytest.raises(FctError, match="there is no recipe 'pear'"):
+        changed({"recipe": "pear"})
