@@ -38,7 +38,7 @@ def draw(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], settings:
     middle.axhline(0, color=COLOURS["pair"], linewidth=1)
     middle.set(xlabel="JPEG quality", ylabel="points", title="Difference from pair, paired")
     left.legend(frameon=False)
-    layers = list(next(iter(runs.values())).records[next(iter(runs.values())).seeds[0]]["distortion"])
+    layers = list(next(iter(runs.values())).first["distortion"])
     width = 0.8 / max(1, len(told))
     for index, name in enumerate(told):
         heights = [

@@ -28,10 +28,14 @@ class Runs(NamedTuple):
         return sorted(self.records)
 
     @property
+    def first(self) -> dict[str, Any]:
+        """One record, for what is the same in all: the lowest seed's."""
+        return self.records[self.seeds[0]]
+
+    @property
     def conditions(self) -> list[str]:
         """The rows of `correct`: raw, each quality, each unseen distortion."""
-        first = self.records[self.seeds[0]]
-        return [*first["test"], *first["unseen"]]
+        return [*self.first["test"], *self.first["unseen"]]
 
     def values(self, conditions: Sequence[str], seeds: Sequence[int]) -> NDArray[np.float64]:
         """Return the share of `conditions` under which each image was classified rightly, [seeds, images]."""
@@ -41,9 +45,8 @@ class Runs(NamedTuple):
     @property
     def columns(self) -> dict[str, list[str]]:
         """What accuracies are reported of: a column's name, and the conditions that it is the mean of."""
-        first = self.records[self.seeds[0]]
-        columns = {name: [name] for name in first["test"]} | {"mean": [f"q{quality}" for quality in OF_MEAN]}
-        return columns | ({"unseen": list(first["unseen"])} if first["unseen"] else {})
+        columns = {name: [name] for name in self.first["test"]} | {"mean": [f"q{quality}" for quality in OF_MEAN]}
+        return columns | ({"unseen": list(self.first["unseen"])} if self.first["unseen"] else {})
 
     def distortion(self, quality: str = "q10") -> NDArray[np.float64]:
         """Return the mean distortion over the layers at a quality, [seeds]."""

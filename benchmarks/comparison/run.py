@@ -60,7 +60,8 @@ def run(settings: Settings, dataset: str, name: str, seed: int, trial: int | Non
         "name": name,
         "seed": seed,
         "trial": settings.entries[name].chosen if trial is None else trial,
-        "method": planned.method.model_dump() | ({"teacher": settings.method["teacher"]} if _taught(planned) else {}),
+        "method": planned.method.model_dump()
+        | ({"teacher": settings.method["teacher"]} if planned.method.wants_file else {}),
         "model": planned.setup.model.model_dump(),
         "train": planned.setup.train.model_dump(),
         "qualities": list(planned.setup.qualities),
@@ -86,13 +87,9 @@ def read_correct(path: Path, conditions: int, images: int) -> np.ndarray:
         return np.unpackbits(kept["correct"], axis=1, count=images)[:conditions].astype(bool)
 
 
-def _taught(planned: Plan) -> bool:
-    return planned.method.wants_file
-
-
 def _with_teacher(settings: Settings, planned: Plan, seed: int) -> Plan:
     """Return the plan with its teacher's file, which is trained first if it is not here: the same seed's."""
-    if not _taught(planned):
+    if not planned.method.wants_file:
         return planned
     teacher = _trained(plan(settings, str(planned.method.teacher), seed)).path
     return planned._replace(method=planned.method.model_copy(update={"teacher": str(teacher)}))
@@ -112,12 +109,12 @@ def _trained(planned: Plan) -> Trained:
         start = time.perf_counter()
         history = train(network, data, method, setup.train, checkpoint=checkpoint)
         taken = len(history) - before
-        images = len(data.train) // setup.train.batch_size * setup.train.batch_size * len(history)
+        steps = len(data.train) // setup.train.batch_size * len(history)
         write_json(
             costs,
             {
-                "images_forwarded": images * METHODS[method.name].VIEWS,
-                "steps": len(data.train) // setup.train.batch_size * len(history),
+                "images_forwarded": steps * setup.train.batch_size * METHODS[method.name].VIEWS,
+                "steps": steps,
                 "parameters": sum(weight.numel() for weight in network.parameters()),
                 "seconds": round((time.perf_counter() - start) * len(history) / taken, 1) if taken else None,
                 "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
@@ -125,7 +122,6 @@ def _trained(planned: Plan) -> Trained:
             },
         )
         candidate.save(network, description, path)
-
     return Trained(path, json.loads(costs.read_text()))
 
 
@@ -148,7 +144,7 @@ def measured(settings: Settings, path: Path) -> tuple[dict[str, Any], np.ndarray
         names, rows = [], []
         for name, split in unseen_views(test):
             names.append(name)
-            rows.append((predict(model, split, (), subsampling, batch_size=how.batch_size) == split.labels)[0])
+            rows.append(accuracies(split, ())[0])
     correct = np.concatenate([seen, np.array(rows, bool).reshape(len(rows), len(test))])
     conditions = ["raw", *(f"q{quality}" for quality in how.qualities)]
     found = {

@@ -26,10 +26,6 @@ class Interval(NamedTuple):
     low: float
     high: float
 
-    def __str__(self) -> str:
-        """Return them in percent, as tables show them."""
-        return f"{100 * self.mean:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
-
     def as_json(self) -> dict[str, float]:
         """Return the three numbers by name."""
         return {name: round(value, 5) for name, value in self._asdict().items()}

@@ -69,7 +69,7 @@ def headline(runs: dict[str, dict[str, Runs]], summary: dict[str, Summary]) -> s
 
 def about(runs: dict[str, Runs]) -> str:
     """Return a sentence on data, network and cost, from the records."""
-    record = next(each.records[each.seeds[0]] for each in runs.values())
+    record = next(iter(runs.values())).first
     seconds = [one["cost"]["seconds"] for each in runs.values() for one in each.records.values()]
     known = [each for each in seconds if each]
     minutes = f"{np.median(known) / 60:.0f} minutes a run in the median" if known else "times unknown"
@@ -85,7 +85,7 @@ def accuracies(told: Summary, runs: dict[str, Runs]) -> str:
     columns = COLUMNS | unseen_too
     rows = []
     for name, each in told.items():
-        record = runs[name].records[runs[name].seeds[0]]
+        record = runs[name].first
         cells = [_interval(each[key]) if key in each else "-" for key in columns]
         fit = np.mean([one["fit"]["raw"] for one in runs[name].records.values()])
         millions = record["cost"]["images_forwarded"] / 1e6
@@ -127,10 +127,8 @@ def cost() -> str:
 
 def unseen(runs: dict[str, Runs]) -> str:
     """Return a row a distortion and a column a method: mean accuracy over severities and seeds."""
-    names = [name for name in runs if runs[name].records[runs[name].seeds[0]]["unseen"]]
-    kinds = dict.fromkeys(
-        condition.rpartition("/")[0] for condition in runs[names[0]].records[runs[names[0]].seeds[0]]["unseen"]
-    )
+    names = [name for name in runs if runs[name].first["unseen"]]
+    kinds = dict.fromkeys(condition.rpartition("/")[0] for condition in runs[names[0]].first["unseen"])
     rows = []
     for kind in kinds:
         cells = []
@@ -148,7 +146,7 @@ def unseen(runs: dict[str, Runs]) -> str:
 
 def distortions(runs: dict[str, Runs], quality: str = "q10") -> str:
     """Return a row a method and a column a layer: distortion at a quality, over the centred variance."""
-    layers = next(each.records[each.seeds[0]]["distortion"] for each in runs.values())
+    layers = next(iter(runs.values())).first["distortion"]
     rows = []
     for name, each in runs.items():
         found = [record["distortion"] for record in each.records.values()]

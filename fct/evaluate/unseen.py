@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fct.core.errors import FctError
+from fct.data.store import LOSSLESS
 from fct.jpeg.arrays import roundtrip
 
 Images = NDArray[np.uint8]  # [N, H, W, C]
-LOSSLESS = 100  # the quality of an image that is no JPEG
 OFFSET = (3, 5)  # pixels by which an off-grid JPEG's 8x8 blocks are shifted, down and right
 
 
@@ -111,11 +111,9 @@ def _fine_chroma(images: Images, quality: int) -> Images:
     return roundtrip(images, quality, "4:4:4")
 
 
-def _off_grid(images: Images, quality: int, offset: tuple[int, int] = OFFSET) -> Images:
+def _off_grid(images: Images, quality: int) -> Images:
     """JPEG whose grid does not begin at the image's corner: the image is a part of a larger one, here by reflection."""
-    down, right = offset
-    if not (down or right):
-        return roundtrip(images, quality, "4:2:0")
+    down, right = OFFSET
     padded = np.pad(images, ((0, 0), (down, 0), (right, 0), (0, 0)), mode="symmetric")
     return np.ascontiguousarray(roundtrip(padded, quality, "4:2:0")[:, down:, right:])
 
