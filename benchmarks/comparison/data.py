@@ -14,7 +14,7 @@ from fct.core.errors import FctError
 from fct.core.files import digest, new_folder, sha256, write_json
 from fct.data.download import mirror_folder
 from fct.data.meta import HELD_OUT, OFFICIAL
-from fct.data.splits import divide, fingerprint, first_copies
+from fct.data.stock import divided
 from fct.data.store import LOSSLESS, ORIGINALS, SPLITS, open_split, read_meta, write_split
 from fct.stages.data import LOADERS
 
@@ -45,17 +45,7 @@ def standing_in(settings: Settings, name: str) -> Iterator[Path]:
 def _divide(dataset: Dataset) -> None:
     """Write train, val and test. There is no gate split: nothing is promoted here."""
     stock = LOADERS[dataset.source](mirror_folder(dataset.mirror))
-    marks = [fingerprint(image) for image in stock.pool.images]
-    taken = [fingerprint(image) for image in stock.test.images] if stock.test else []
-    kept = first_copies(marks, frozenset(taken))
-    fractions = {"val": dataset.val} | ({} if stock.test else {"test": dataset.test})
-    pool = stock.pool[kept]
-    places = divide(
-        [marks[index] for index in kept], pool.labels, stock.classes, fractions=fractions, seed=dataset.seed
-    )
-    parts = {name: pool[indices] for name, indices in places.items()}
-    if stock.test:
-        parts["test"] = stock.test[first_copies(taken)]
+    parts, _ = divided(stock, {"val": dataset.val, "test": dataset.test}, dataset.seed)
     with new_folder(SPLITS) as splits, new_folder(ORIGINALS) as originals:
         for name, part in parts.items():
             write_split(splits / name, part.images, part.labels, np.full(len(part), LOSSLESS, np.int64))

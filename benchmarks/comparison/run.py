@@ -162,12 +162,8 @@ def measured(settings: Settings, path: Path) -> tuple[dict[str, Any], np.ndarray
 def _distortion(network: Network, test: Split, settings: Settings) -> dict[str, dict[str, float]]:
     how = settings.measure.features
     few = test.every(test.step(how.images))
-
-    def first(images: np.ndarray) -> np.ndarray:
-        return np.array(images.transpose(0, 3, 1, 2), order="C")
-
-    views = {quality: first(compressed(few, quality, settings.jpeg.subsampling)) for quality in how.qualities}
-    found = distortion(network, first(few.images), np.array(few.quality), views, how.layers)
+    views = {quality: compressed(few, quality, settings.jpeg.subsampling) for quality in how.qualities}
+    found = distortion(network, few.images, np.array(few.quality), views, how.layers)
     return {
         layer: {f"q{quality}": round(value, 5) for quality, value in values.items()} for layer, values in found.items()
     }

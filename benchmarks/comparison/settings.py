@@ -38,6 +38,7 @@ class Entry(Section):
     method: dict[str, Any]
     trials: list[dict[str, Any]] = Field(min_length=1)  # keys of `method` or `train`
     chosen: int = Field(ge=0)
+    cache: dict[str, Any] = Field(default={})
     train: dict[str, Any] = Field(default={})
     model: dict[str, Any] = Field(default={})
     half: bool = False  # one view of each image, at half the compute of the others
@@ -112,7 +113,7 @@ def plan(settings: Settings, name: str, seed: int, trial: int | None = None) -> 
     double = 1 if entry.half else 2 // METHODS[method.name].VIEWS
     schedule |= {key: double * schedule[key] for key in ("epochs", "batch_size")}
     setup = Setup(
-        tuple(settings.cache.qualities),
+        tuple(CacheParams.model_validate(settings.cache.model_dump() | entry.cache).qualities),
         settings.jpeg.subsampling,
         ModelParams.model_validate(settings.model.model_dump() | entry.model),
         TrainParams.model_validate(schedule),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ def build(stock: Stock, params: DataParams, splits: Path, originals: Path) -> di
     Of images with the same pixels the first is kept, the official test set's before any other: what is tested was
     never trained on, and the others are counted as skipped.
     """
-    parts, skipped = _divide(stock, params)
+    parts, skipped = divided(stock, params.fractions.model_dump(), params.seed)
     for name, part in parts.items():
         write_split(splits / name, part.images, part.labels, np.full(len(part), LOSSLESS, np.int64))
     files.write_json(originals / "meta.json", {"native": False})
@@ -64,13 +64,21 @@ def build(stock: Stock, params: DataParams, splits: Path, originals: Path) -> di
     return meta
 
 
-def _divide(stock: Stock, params: DataParams) -> tuple[dict[str, Labelled], list[tuple[str, str]]]:
-    fractions = params.fractions.model_dump()
+def divided(
+    stock: Stock, fractions: Mapping[str, float], seed: int
+) -> tuple[dict[str, Labelled], list[tuple[str, str]]]:
+    """Divide `stock` into train and one split for each of `fractions`.
+
+    Where there is an official test set it is the split test, and the fraction of that name is not taken.
+
+    Returns:
+        The splits, and what was left out, each with the reason.
+    """
     test_marks: list[bytes] = []
     parts: dict[str, Labelled] = {}
     skipped: list[tuple[str, str]] = []
     if stock.test is not None:
-        del fractions["test"]
+        fractions = {name: fraction for name, fraction in fractions.items() if name != "test"}
         test_marks = [fingerprint(image) for image in stock.test.images]
         kept = first_copies(test_marks)
         parts["test"] = stock.test[kept]
@@ -80,7 +88,7 @@ def _divide(stock: Stock, params: DataParams) -> tuple[dict[str, Labelled], list
     skipped += _left_out("train", len(stock.pool), kept)
     pool = stock.pool[kept]
     marks = [marks[index] for index in kept]
-    places = divide(marks, pool.labels, stock.classes, fractions=fractions, seed=params.seed)
+    places = divide(marks, pool.labels, stock.classes, fractions=fractions, seed=seed)
     return {**{name: pool[indices] for name, indices in places.items()}, **parts}, skipped
 
 

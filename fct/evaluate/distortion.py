@@ -23,6 +23,7 @@ from torch import Tensor
 from fct.core.params import Section
 from fct.jpeg.params import Quality
 from fct.models.network import Network
+from fct.models.params import LayerNames
 
 PLOT = Path("plots/distortion.csv")
 BATCH = 250  # images forwarded at a time
@@ -31,7 +32,7 @@ BATCH = 250  # images forwarded at a time
 class FeaturesParams(Section):
     """The section `features`: where distortion is measured."""
 
-    layers: Annotated[list[str], Field(min_length=1)]  # whether the method pulls at them or not
+    layers: LayerNames  # whether the method pulls at them or not
     images: int = Field(ge=2)  # of the test split, evenly spread
     qualities: Annotated[tuple[Quality, ...], Field(min_length=1)]
 
@@ -48,9 +49,9 @@ def distortion(
 
     Args:
         network: on the CPU, in evaluation mode.
-        raw: uint8 [N, C, H, W].
+        raw: uint8 [N, H, W, C].
         raw_quality: int64 [N], the JPEG quality that each image came with.
-        views: for each quality the compressed views of the same images, uint8 [N, C, H, W].
+        views: for each quality the compressed views of the same images, uint8 [N, H, W, C].
         layers: names of the backbone's modules.
 
     Returns:
@@ -63,14 +64,14 @@ def distortion(
     network.watch(layers, key="features.layers")
     for start in range(0, len(raw), BATCH):
         rows = slice(start, start + BATCH)
-        _, clean = network(torch.from_numpy(raw[rows]), torch.from_numpy(raw_quality[rows]))
+        _, clean = network(_channels_second(raw[rows]), torch.from_numpy(raw_quality[rows]))
         for layer in layers:
             feature = clean[layer].double()  # squares of sums lose digits
             squares[layer] += float(feature.square().sum())
             sums[layer] = sums[layer] + feature.transpose(0, 1).flatten(1).sum(1)
             values[layer] += feature.numel() // feature.shape[1]
         for quality, images in views.items():
-            compressed = torch.from_numpy(images[rows])
+            compressed = _channels_second(images[rows])
             _, features = network(compressed, torch.full((len(compressed),), quality))
             for layer in layers:
                 moved[layer][quality] += float((features[layer] - clean[layer]).square().sum())
@@ -80,3 +81,8 @@ def distortion(
         layer: {quality: value / max(spread[layer], 1e-12) for quality, value in by_quality.items()}
         for layer, by_quality in moved.items()
     }
+
+
+def _channels_second(images: NDArray[np.uint8]) -> Tensor:
+    """Return [B, H, W, C], which may be mapped from a file that is only read, as a tensor [B, C, H, W]."""
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)

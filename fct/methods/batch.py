@@ -29,7 +29,7 @@ class Context:
 
     progress: float = 0.0  # share of the steps that lie behind, 0 <= progress < 1
     teacher: nn.Module | None = None  # a network, frozen or the moving average of the one that is trained
-    projections: nn.ModuleDict | None = None  # by `key_of` a layer; trained with the network, and not a part of it
+    projections: nn.ModuleDict | None = None  # by `layer_key` a layer; trained with the network, and not a part of it
 
 
 START = Context()

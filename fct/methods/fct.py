@@ -21,8 +21,7 @@ from torch.nn.functional import cross_entropy
 from fct.methods.batch import START, Batch, Context, Halves, Loss, forward_both
 from fct.methods.distance import distance
 from fct.methods.params import MethodParams, Schedule
-from fct.methods.projection import key_of
-from fct.models.network import Network
+from fct.models.network import Network, layer_key
 
 VIEWS = 2
 
@@ -44,7 +43,7 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
         elif params.projection == "linear":
             if context.projections is None:
                 raise ValueError("a linear projection needs its layers")
-            pulled = context.projections[key_of(layer)](pulled)
+            pulled = context.projections[layer_key(layer)](pulled)
         distances.append(distance(pulled, target, params.distance))
     consistency = torch.stack(distances).mean()
     weight = params.weight * strength(params.schedule, context.progress)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from fct.core.params import Section
-from fct.models.params import BlockParams
+from fct.models.params import BlockParams, LayerNames
 
 Distance = Literal["mse", "centred-mse", "cosine"]
 Gradient = Literal["both", "raw-detached", "frozen-teacher", "average-teacher"]
@@ -26,19 +26,13 @@ class MethodParams(Section):
     match: Literal["logits", "features"]
     weight: float = Field(ge=0, allow_inf_nan=False)
     schedule: Schedule
-    layers: Annotated[list[str], Field(min_length=1)]
+    layers: LayerNames
     distance: Distance
     gradient: Gradient
     momentum: float = Field(ge=0, lt=1)
     projection: Projection
     batch_norm: Literal["shared", "per-view"]
     block: BlockParams
-
-    @model_validator(mode="after")
-    def _no_layer_twice(self) -> Self:
-        if len(set(self.layers)) != len(self.layers):
-            raise ValueError("layers: name each layer once")
-        return self
 
     @model_validator(mode="after")
     def _teacher_named(self) -> Self:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from fct.models.network import layer_key
+
 
 class Projection(nn.Module):
     """A linear map of the channels, the identity at first: [B, C, ...] -> [B, C, ...]."""
@@ -21,10 +23,5 @@ class Projection(nn.Module):
 
 
 def projections(channels: Mapping[str, int]) -> nn.ModuleDict:
-    """Return a projection for each layer, by `key_of` its name."""
-    return nn.ModuleDict({key_of(layer): Projection(count) for layer, count in channels.items()})
-
-
-def key_of(layer: str) -> str:
-    """Return a layer's name as a key that ModuleDict allows."""
-    return layer.replace(".", "/")
+    """Return a projection for each layer, by `layer_key` its name."""
+    return nn.ModuleDict({layer_key(layer): Projection(count) for layer, count in channels.items()})

@@ -52,7 +52,7 @@ class Network(nn.Module):
         self.shows_before = block is not None and block.consistency == "before"
         if block is not None:
             seen = self._see(block.layers, "method.block.layers")
-            self.blocks = nn.ModuleDict({_key(layer): _block(layer, seen[layer], block) for layer in block.layers})
+            self.blocks = nn.ModuleDict({layer_key(layer): _block(layer, seen[layer], block) for layer in block.layers})
 
     def watch(self, layers: Sequence[str], *, key: str) -> None:
         """Show the features of `layers`, read from `key`, too from the next call on; the prediction stays the same."""
@@ -91,10 +91,10 @@ class Network(nn.Module):
         return (image.to(self.mean.dtype) / 255 - self.mean) / self.std
 
     def _tap(self, layer: str, quality: Tensor, features: dict[str, Tensor]) -> RemovableHandle:
-        has_block = self.blocks is not None and _key(layer) in self.blocks
+        has_block = self.blocks is not None and layer_key(layer) in self.blocks
 
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-            handed_on: Tensor = self.blocks[_key(layer)](output, quality) if self.blocks and has_block else output
+            handed_on: Tensor = self.blocks[layer_key(layer)](output, quality) if self.blocks and has_block else output
             shown = output if self.shows_before else handed_on
             # What comes next may work in place, as many ReLUs and sums do.
             features[layer] = channels_second(shown, self.layouts[layer]).clone()
@@ -126,8 +126,8 @@ def _block(layer: str, feature: Feature, params: BlockParams) -> ResidualMapping
     return ResidualMappingBlock(feature.shape[feature.layout.axis], params, feature.layout)
 
 
-def _key(layer: str) -> str:
-    """Return `layer` as a key that ModuleDict allows."""
+def layer_key(layer: str) -> str:
+    """Return a layer's name as a key that ModuleDict allows."""
     return layer.replace(".", "/")
 
 

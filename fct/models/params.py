@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field
 
 from fct.core.params import Section
 
+
+def _each_once(layers: list[str]) -> list[str]:
+    if len(set(layers)) != len(layers):
+        raise ValueError("name each layer once")
+    return layers
+
+
 Stem = Literal["own", "small"]
+LayerNames = Annotated[list[str], Field(min_length=1), AfterValidator(_each_once)]
 
 
 class ModelParams(Section):
@@ -23,13 +31,7 @@ class ModelParams(Section):
 class BlockParams(Section):
     """Residual mapping blocks: where, how large, and how they know the quality (fct.models.residual)."""
 
-    layers: Annotated[list[str], Field(min_length=1)]
+    layers: LayerNames
     width: float = Field(gt=0, le=4)  # of the bottleneck, relative to the layer's channels
     quality: Literal["film", "plane", "table"]
     consistency: Literal["after", "before"]  # which feature the consistency term sees
-
-    @model_validator(mode="after")
-    def _no_layer_twice(self) -> Self:
-        if len(set(self.layers)) != len(self.layers):
-            raise ValueError("layers: name each layer once")
-        return self

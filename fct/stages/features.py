@@ -12,7 +12,6 @@ import io
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fct import tracking
 from fct.cache.views import compressed
@@ -46,22 +45,16 @@ def main() -> None:
             test = open_split("test")
             test = test.every(test.step(read.features.images))
             views = {
-                quality: _channels_first(compressed(test, quality, read.jpeg.subsampling, description=f"Q{quality}"))
+                quality: compressed(test, quality, read.jpeg.subsampling, description=f"Q{quality}")
                 for quality in read.features.qualities
             }
-            found = distortion(
-                network, _channels_first(test.images), np.array(test.quality), views, read.features.layers
-            )
+            found = distortion(network, test.images, np.array(test.quality), views, read.features.layers)
             write_json(METRICS, {layer: _rounded(by_quality) for layer, by_quality in found.items()})
             write_text(PLOT, _csv(found))
             for quality in read.features.qualities:
                 run.headline({f"distortion/{layer}": values[quality] for layer, values in found.items()}, step=quality)
         for layer, values in found.items():
             print(f"{layer}: " + "  ".join(f"Q{quality} {value:.3f}" for quality, value in values.items()))
-
-
-def _channels_first(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.array(images.transpose(0, 3, 1, 2), order="C")
 
 
 def _rounded(values: dict[int, float]) -> dict[str, float]:

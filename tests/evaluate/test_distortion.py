@@ -21,7 +21,7 @@ def network():
 
 @pytest.fixture
 def raw():
-    return torch.randint(0, 200, (10, 2, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)).numpy()
+    return torch.randint(0, 200, (10, 4, 4, 2), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)).numpy()
 
 
 def measure(network, raw, views, layers=("scaled",)):
@@ -32,9 +32,9 @@ def test_by_hand(network, raw):
     """Squared change over squared distance from each channel's mean, by layer and quality."""
     found = measure(network, raw, {10: raw + 7, 90: raw}, ["scaled", "flat"])
     pixels = raw.astype(float)
-    spread = ((pixels - pixels.mean((0, 2, 3), keepdims=True)) ** 2).mean()
+    spread = ((pixels - pixels.mean((0, 1, 2), keepdims=True)) ** 2).mean()
     assert found["scaled"] == pytest.approx({10: 49 / spread, 90: 0}, rel=1e-5)
-    means = pixels.mean((2, 3))
+    means = pixels.mean((1, 2))
     assert found["flat"] == pytest.approx({10: 49 / ((means - means.mean(0)) ** 2).mean(), 90: 0}, rel=1e-4)
 
 
