@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -12,6 +15,8 @@ from fct.core.errors import readable_errors
 if TYPE_CHECKING:
     from fct.registry.promotion import Promotion, Rollback
     from fct.registry.versions import State, Version
+
+Thing = TypeVar("Thing")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -95,6 +100,40 @@ def doctor() -> None:
 
 
 @main.command()
+@click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--model",
+    default="model/model.onnx",
+    show_default=True,
+    metavar="MODEL",
+    help="An .onnx file, or of the registered model: champion, challenger, previous, or a version's number.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with the probability of every class.")
+def predict(paths: tuple[Path, ...], model: str, *, as_json: bool) -> None:
+    """Say what a model sees in image files, and how hard they were compressed.
+
+    Reads JPEG, PNG, WebP, AVIF, BMP and TIFF; of a folder, every file in it. Images are turned upright as their EXIF
+    data say and resized as in training. The quality is told from a JPEG's own tables (100 for all else), and a model
+    with residual mapping blocks is told of it. Where it lies below every quality in the training, a note says so.
+
+    A file that cannot be used has its reason in its place, and the exit status is then 1.
+    """
+    with readable_errors():
+        from fct import predict as of
+
+        failed = False
+        files = of.files_of(paths)
+        with of.opened(model) as classifier:
+            if not as_json:
+                click.echo(of.header())
+            for file, answer in _with_progress(of.answers(classifier, files), len(files)):
+                failed |= answer.error is not None
+                said = json.dumps({"file": str(file)} | answer.as_json()) if as_json else of.row(file, answer)
+                click.echo(said)
+    sys.exit(failed)
+
+
+@main.command()
 @click.argument("model", required=False)
 @click.option("--size", type=click.IntRange(8, 4096), help="Pixels; those of the data in data/splits if absent, or 32.")
 @click.option("--channels", type=click.Choice(["1", "3"]), help="Likewise, or 3.")
@@ -146,6 +185,16 @@ def show(name: str) -> None:
             click.echo(f"{section}:")
             for key, value in values.items():
                 click.echo(f"  {key}: {value}")
+
+
+def _with_progress(things: Iterable[Thing], count: int) -> Iterator[Thing]:
+    """Yield `things`, under a bar where there are many and what is printed goes elsewhere than to the terminal."""
+    if count == 1 or sys.stdout.isatty():
+        yield from things
+        return
+    from tqdm import tqdm
+
+    yield from tqdm(things, total=count, unit="image", disable=None)
 
 
 def _told(done: Promotion) -> str:

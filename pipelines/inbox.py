@@ -20,10 +20,10 @@ from tqdm import tqdm
 
 from fct.core.errors import FctError
 from fct.core.files import write_text
-from fct.data.images import decode
 from fct.data.scan import LARGEST_FILE, LINK, Problem
 from fct.data.splits import fingerprint
-from fct.jpeg.tables import quality_of
+from fct.portable.images import Unusable, decode
+from fct.portable.tables import quality_of
 
 UNFINISHED = (".part", ".tmp", ".crdownload", "~")  # names of files that are still being written
 
@@ -103,7 +103,7 @@ def _examine(inbox: Path, path: Path, images: Path, channels: int, known: dict[b
     try:
         content = (inbox / path).read_bytes()
         mark = fingerprint(decode(content, channels))
-    except FctError as error:
+    except Unusable as error:
         what, _, detail = str(error).partition(": ")
         return Problem(name, what, detail)
     except OSError as error:
@@ -144,7 +144,7 @@ def _fingerprints(images: Path, channels: int) -> Iterator[tuple[str, bytes]]:
 def _fingerprint(path: Path, channels: int) -> bytes | None:
     try:
         return fingerprint(decode(path.read_bytes(), channels))
-    except (FctError, OSError):
+    except (Unusable, OSError):
         return None
 
 

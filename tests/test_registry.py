@@ -1,14 +1,24 @@
 """A model is promoted on proof, replaced only by one that is not worse, and taken back in one step."""
 
+import base64
+import io
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
+import venv
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from fct import registry, tracking
 from fct.core.errors import FctError
@@ -16,6 +26,7 @@ from fct.core.files import md5, sha256
 from fct.data.store import open_split
 from fct.evaluate import record
 from fct.evaluate.sweep import predict
+from fct.portable.images import decode
 from fct.registry.compare import paired
 from fct.registry.evidence import MODEL
 from fct.tracking.server import connect
@@ -28,12 +39,13 @@ PARAMS = (
 )
 PREDICT = """
 import json, sys, warnings
+from pathlib import Path
 warnings.simplefilter("ignore")
-import mlflow, numpy as np
+import mlflow, pandas as pd
 model = mlflow.pyfunc.load_model("models:/toy@champion")
-image = np.load(sys.argv[1])
-out = model.predict({"image": image, "quality": np.full(len(image), 30, np.int64)})
-print(json.dumps(out["logits"].argmax(axis=1).tolist()))
+out = model.predict(pd.DataFrame({"image": [Path(name).read_bytes() for name in sys.argv[1:]]}))
+known = {"torch", "fct"} & set(sys.modules)
+print(json.dumps([out["class"].tolist(), out["quality"].tolist(), sorted(known)]))
 """
 
 
@@ -339,7 +351,7 @@ def test_a_champion_moved_by_hand_is_unproven():
 
 
 def test_the_registered_file_is_the_judged_one():
-    """The artifact has the bytes of the file that the gate judged, and the signature names its inputs."""
+    """The artifact has the bytes of the file that the gate judged; the signature and the example are of image files."""
     make(GOOD, takes_quality=True)
     registry.promote()
     import mlflow
@@ -347,11 +359,19 @@ def test_the_registered_file_is_the_judged_one():
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}/1", tracking_uri=connect().uri))
     assert sha256(folder / "model.onnx") == sha256(MODEL)
     signature = mlflow.models.Model.load(folder).signature
-    assert [(each.name, each.type.name, each.shape) for each in signature.inputs.inputs] == [
-        ("image", "uint8", (-1, 1, 8, 8)),
-        ("quality", "int64", (-1,)),
-    ]
-    assert mlflow.models.Model.load(folder).load_input_example(folder)["image"].shape == (2, 1, 8, 8)
+    assert [(each.name, each.type.name) for each in signature.inputs.inputs] == [("image", "binary")]
+    example = mlflow.models.Model.load(folder).load_input_example(folder)["image"]
+    assert [decode(each, 1).tolist() for each in example] == open_split("gate").images[:2].tolist()
+
+
+def test_the_tensors_stay_reachable_as_onnx():
+    """Who has pixels rather than files loads the ONNX flavour, whose bytes are the same."""
+    make(GOOD, takes_quality=True)
+    registry.promote()
+    import mlflow.onnx
+
+    loaded = mlflow.onnx.load_model(f"models:/{NAME}/1")
+    assert [each.name for each in loaded.graph.input] == ["image", "quality"]
 
 
 def test_a_registry_that_breaks_half_way_registers_nothing():
@@ -398,14 +418,87 @@ def test_an_unreachable_registry_is_said_in_seconds(monkeypatch):
 
 @pytest.mark.e2e
 def test_a_fresh_process_loads_the_champion(workplace):
-    """`models:/toy@champion` predicts on uint8 images and int64 qualities, knowing nothing but the server."""
+    """`models:/toy@champion` answers for image files in a process that knows neither torch nor this project."""
     make(GOOD, takes_quality=True)
     registry.promote()
     split = open_split("gate")
-    np.save(workplace / "batch.npy", split.images.transpose(0, 3, 1, 2))
-    done = subprocess.run([sys.executable, "-c", PREDICT, "batch.npy"], capture_output=True, text=True, check=False)
+    names = [f"{index}.jpg" for index in range(len(split))]
+    for name, image in zip(names, split.images, strict=True):
+        Image.fromarray(image[:, :, 0]).save(workplace / name, quality=30)
+    done = subprocess.run([sys.executable, "-c", PREDICT, *names], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == split.labels.tolist()
+    told = [["left", "right"][label] for label in split.labels]
+    assert json.loads(done.stdout) == [told, [30] * len(names), []]
+
+
+@pytest.mark.e2e
+def test_mlflow_serves_the_champion_over_http(workplace):
+    """A real server answers a real client: base64 in, JSON out, one broken image beside a whole one."""
+    registry.promote()
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{NAME}@champion"]
+    command += ["--env-manager", "local", "-h", "127.0.0.1", "-p", str(port)]
+    image = open_split("gate").images[0]
+    body = {"dataframe_records": [{"image": base64.b64encode(each).decode()} for each in (jpeg(image, 40), b"broken")]}
+    asked = urllib.request.Request(  # the server below
+        f"http://127.0.0.1:{port}/invocations", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    here = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}  # where uvicorn is
+    with (workplace / "serve.log").open("w") as log:
+        process = subprocess.Popen(command, env=here, stdout=log, stderr=log, start_new_session=True)
+    try:
+        answer = json.loads(patiently(asked, process, workplace / "serve.log"))
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    whole, broken = answer["predictions"]
+    assert whole["class"] == ["left", "right"][open_split("gate").labels[0]]
+    assert (whole["quality"], whole["error"]) == (40, None)
+    assert broken["error"].startswith("not a JPEG")
+
+
+def patiently(asked, process, log):
+    """Return the answer once the server is up."""
+    deadline = time.monotonic() + 120  # seconds
+    while True:
+        try:
+            return urllib.request.urlopen(asked, timeout=30).read()  # this machine
+        except urllib.error.HTTPError as error:
+            raise AssertionError(error.read().decode()) from None
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.5)
+
+
+def jpeg(image, quality):
+    buffer = io.BytesIO()
+    Image.fromarray(image[:, :, 0]).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+@pytest.mark.slow
+def test_a_fresh_environment_loads_the_champion_by_its_own_requirements(workplace):
+    """What the model says that it needs is enough: no torch, and no checkout of this project."""
+    make(GOOD, takes_quality=True)
+    registry.promote()
+    import mlflow
+
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}/1", dst_path=str(workplace / "copy")))
+    venv.create(workplace / "fresh", with_pip=True)
+    python = workplace / "fresh/bin/python"
+    subprocess.run([python, "-m", "pip", "install", "-q", "-r", folder / "requirements.txt"], check=True)
+    image = open_split("gate").images[0]
+    (workplace / "one.jpg").write_bytes(jpeg(image, 30))
+    code = PREDICT.replace(f"models:/{NAME}@champion", str(folder))
+    alone = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "FCT", "PYTHON"))}
+    done = subprocess.run(
+        [python, "-c", code, workplace / "one.jpg"], cwd=folder, env=alone, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [[["left", "right"][open_split("gate").labels[0]]], [30], []]
 
 
 def test_identical_predictions_have_no_difference():

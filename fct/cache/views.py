@@ -14,9 +14,10 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fct.data.images import decode, resize
-from fct.data.store import Originals, Split, let_go
+from fct.core.errors import FctError
+from fct.data.store import ORIGINALS, Originals, Split, let_go
 from fct.jpeg.arrays import roundtrip
+from fct.portable.images import Unusable, decode, resize
 
 CHUNK_BYTES = 4 << 20  # of pixels at the model's size, compressed at a time
 CHUNK_FILES = 32  # native-size originals that a thread takes at a time
@@ -76,7 +77,10 @@ def _from_files(views: NDArray[np.uint8], originals: Originals, quality: int, su
     def fill(start: int) -> int:
         stop = min(start + CHUNK_FILES, len(originals))
         for index in range(start, stop):
-            native = decode(originals[index], channels)
+            try:
+                native = decode(originals[index], channels)
+            except Unusable as error:
+                raise FctError(f"{ORIGINALS}: image {index} is {error}. Make them anew: `dvc repro data`.") from None
             views[index] = resize(roundtrip(native[None], quality, subsampling)[0], size)
         return stop - start
 

@@ -21,13 +21,13 @@ from tqdm import tqdm
 
 from fct.core import files
 from fct.core.errors import FctError
-from fct.data.images import decode, resize
 from fct.data.meta import HELD_OUT, Division, describe
 from fct.data.params import DataParams
 from fct.data.scan import Problem, scan
 from fct.data.splits import divide, fingerprint
 from fct.data.store import NAMES, let_go
-from fct.jpeg.tables import quality_of
+from fct.portable.images import Unusable, decode, resize
+from fct.portable.tables import quality_of
 
 CHUNK = 32  # files handed to a process at a time
 SHOWN = 10  # problems in an error; the search for more stops there
@@ -147,7 +147,7 @@ def _one(root: Path, path: str, shape: tuple[int, int, int]) -> Problem | tuple[
     try:
         content = (root / path).read_bytes()
         native = decode(content, channels)
-    except FctError as error:
+    except Unusable as error:
         what, _, detail = str(error).partition(": ")
         return Problem(path, what, detail)
     except OSError as error:

@@ -25,6 +25,7 @@ from tqdm import tqdm
 from fct.cache.views import compressed
 from fct.core.errors import FctError
 from fct.data.store import Split, let_go
+from fct.portable.classifier import open_session
 
 
 @dataclass(frozen=True)
@@ -139,17 +140,10 @@ def _classes(model: Model, images: NDArray[np.uint8], quality: NDArray[np.int64]
 
 
 def _session(path: Path) -> Any:
-    import onnxruntime
-
     if not path.is_file():
         raise FctError(f"{path} is not here. Make it with `dvc repro export`.")
-    options = onnxruntime.SessionOptions()
-    # Threads each take images of their own instead of sharing every layer: as fast on an idle machine, and faster on a
-    # busy one, where all would wait at each layer for the slowest.
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3  # errors only: its warnings about graphs are for those who write exporters
     with _readable(path):
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return open_session(path)
 
 
 @contextmanager

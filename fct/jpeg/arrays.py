@@ -19,7 +19,7 @@ from fct.core.errors import FctError
 from fct.jpeg import kernel
 from fct.jpeg.params import FACTORS
 from fct.jpeg.shapes import check
-from fct.jpeg.tables import all_tables
+from fct.portable.tables import all_tables
 
 VERSION = "fct.jpeg 1"  # what a cache was made with; another one where pixels would differ
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from fct.core.errors import FctError
 from fct.jpeg.params import FACTORS
 from fct.jpeg.shapes import check
-from fct.jpeg.tables import all_tables
+from fct.portable.tables import all_tables
 
 # libjpeg's DCT (jfdctint.c), scaled by 2^13: row k makes coefficient k of eight samples. Its transpose is the inverse
 # (jidctint.c). That 10703 and 10704 differ, and 2259 to 2261, is the rounding of libjpeg's constants.

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fct.jpeg.tables import all_tables
 from fct.models.layout import Layout
 from fct.models.params import BlockParams
+from fct.portable.tables import all_tables
 
 FILM_WIDTH = 32  # hidden units of the small network that turns a quality into scales and shifts
 

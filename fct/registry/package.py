@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import version as installed
@@ -12,14 +14,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from fct.core.files import sha256
+from fct import portable
 from fct.data.store import Split
 from fct.evaluate.sweep import Model
 from fct.registry.versions import Version, Versions
 from fct.tracking.server import calm
 
-NEEDS = ("numpy", "onnx", "onnxruntime")  # to load the registered model
+PACKAGE = "fct_portable"  # what the copy of fct.portable is called in a registered model
+FILE = "model.onnx"
+NEEDS = ("numpy", "onnx", "onnxruntime", "pandas", "pillow")  # to load the registered model, beside MLflow
 EXAMPLES = 2  # images in the input example
 
 
@@ -40,7 +45,7 @@ def register(versions: Versions, model: Model, split: Split, *, run: str | None,
     try:
         with TemporaryDirectory() as folder:
             packed = Path(folder) / "model"
-            _pack(model, _example(model, split), packed, logged, run)
+            _pack(model, _example(split), packed, logged, run)
             client.log_model_artifacts(logged.model_id, str(packed))
         client.finalize_logged_model(logged.model_id, "READY")
         try:
@@ -57,41 +62,65 @@ def register(versions: Versions, model: Model, split: Split, *, run: str | None,
     return Version(str(made.version), dict(tags))
 
 
-def _pack(model: Model, example: dict[str, NDArray[Any]], folder: Path, logged: Any, run: str | None) -> None:
+def _pack(model: Model, example: list[bytes], folder: Path, logged: Any, run: str | None) -> None:
+    """Write the folder that MLflow stores: the judged file, once, and two ways to load it.
+
+    As a `python_function` it takes encoded images (fct.portable.served); as `onnx` it is the file, with its tensors.
+    """
+    import pandas as pd
+
     with calm():
         import mlflow.models
-        import mlflow.onnx
-        import mlflow.pyfunc  # which mlflow.onnx imports later, with warnings
+        import mlflow.pyfunc
         import onnx
 
-    mlflow.onnx.save_model(
-        onnx.load(model.path),
-        str(folder),
-        mlflow_model=mlflow.models.Model(artifact_path=logged.artifact_location, run_id=run, model_id=logged.model_id),
-        signature=_signature(model),
-        input_example=example,
-        pip_requirements=[f"{name}=={installed(name)}" for name in NEEDS],
-        save_as_external_data=False,
-    )
-    packed = folder / "model.onnx"
-    if sha256(packed) != sha256(model.path):  # it was parsed and written again; what was judged is the file
-        shutil.copyfile(model.path, packed)
+    told = mlflow.models.Model(artifact_path=logged.artifact_location, run_id=run, model_id=logged.model_id)
+    with TemporaryDirectory() as code, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of how MLflow uses pandas
+        # Under a name of its own: beside a checkout, or an installed fct, neither hides the other.
+        copied = Path(code) / PACKAGE
+        shutil.copytree(Path(portable.__file__).parent, copied, ignore=shutil.ignore_patterns("__pycache__"))
+        mlflow.pyfunc.save_model(
+            str(folder),
+            loader_module=f"{PACKAGE}.served",
+            data_path=str(model.path),
+            code_paths=[str(copied)],
+            mlflow_model=told,
+            signature=_signature(),
+            input_example=pd.DataFrame({"image": example}),
+            pip_requirements=[f"{name}=={installed(name)}" for name in NEEDS],
+        )
+    (folder / told.flavors["python_function"]["data"]).rename(folder / FILE)
+    (folder / "data").rmdir()
+    told.flavors["python_function"]["data"] = FILE
+    told.add_flavor("onnx", onnx_version=onnx.__version__, data=FILE, providers=["CPUExecutionProvider"])
+    told.save(str(folder / "MLmodel"))
 
 
-def _signature(model: Model) -> Any:
+def _signature() -> Any:
     from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import Map
 
-    size = [each if isinstance(each, int) else -1 for each in model.image_shape[1:]]
-    inputs: list[Any] = [TensorSpec(np.dtype(np.uint8), (-1, *size), "image")]
-    if model.takes_quality:
-        inputs.append(TensorSpec(np.dtype(np.int64), (-1,), "quality"))
-    outputs: list[Any] = [TensorSpec(np.dtype(np.float32), (-1, model.classes), "logits")]
-    return ModelSignature(Schema(inputs), Schema(outputs))
+    outputs: list[tuple[str, Any]] = [
+        ("class", DataType.string),
+        ("probabilities", Map(DataType.double)),
+        ("quality", DataType.long),
+        ("below_trained", DataType.boolean),
+        ("error", DataType.string),
+    ]
+    return ModelSignature(
+        Schema([ColSpec(DataType.binary, "image")]),
+        Schema([ColSpec(kind, name, required=name == "below_trained") for name, kind in outputs]),
+    )
 
 
-def _example(model: Model, split: Split) -> dict[str, NDArray[Any]]:
-    """Return the first images of a split as the model's inputs."""
-    images = np.ascontiguousarray(split.images[:EXAMPLES].transpose(0, 3, 1, 2))  # [B, C, H, W]
-    quality = np.asarray(split.quality[:EXAMPLES], np.int64)
-    return {"image": images, **({"quality": quality} if model.takes_quality else {})}
+def _example(split: Split) -> list[bytes]:
+    """Return the first images of a split as PNG files."""
+    return [_png(image) for image in split.images[:EXAMPLES]]
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -121,6 +121,28 @@ def status() -> tuple[str, State]:
         return versions.name, versions.state()
 
 
+def fetch(which: str, folder: Path) -> Path:
+    """Download a version's ONNX file into `folder`.
+
+    Args:
+        which: champion, challenger, previous, or a version's number.
+        folder: Where to.
+
+    Raises:
+        FctError: there is no such version, or its file is not the one that was registered.
+    """
+    with _registry(load(NameParams).registry) as versions:
+        state = versions.state()
+        named = {"champion": state.champion, "challenger": state.challenger, "previous": state.previous}
+        version = named[which] if which in named else versions.get(which) if which.isdecimal() else None
+        if version is None:
+            raise FctError(
+                f"{versions.name}: there is no {'version ' * which.isdecimal()}{which}. `fct status` says what is "
+                "registered; a file's name ends in .onnx."
+            )
+        return versions.file(version, folder)
+
+
 @contextmanager
 def _registry(params: RegistryParams) -> Iterator[Versions]:
     server = connect()

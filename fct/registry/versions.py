@@ -55,7 +55,7 @@ class Versions:
                 raise
             return State(None, None, None, None)
         numbers = [model.aliases.get(alias) for alias in ("champion", "challenger", "previous")]
-        return State(*(self._get(number) for number in (*numbers, model.tags.get(CHAMPION_TAG))))
+        return State(*(self.get(number) for number in (*numbers, model.tags.get(CHAMPION_TAG))))
 
     def of(self, digest: str) -> Version | None:
         """Return the latest version of the file with this SHA-256, or None."""
@@ -113,7 +113,8 @@ class Versions:
             )
         return path
 
-    def _get(self, number: str | None) -> Version | None:
+    def get(self, number: str | None) -> Version | None:
+        """Return the version of that number, or None."""
         from mlflow.exceptions import MlflowException
 
         if number is None:

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from fct.jpeg.tables import ijg_tables
 from fct.models.layout import Layout
 from fct.models.params import BlockParams
 from fct.models.residual import Film, ResidualMappingBlock
+from fct.portable.tables import ijg_tables
 
 
 @pytest.fixture

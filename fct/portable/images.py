@@ -1,21 +1,31 @@
-"""Encoded image files to pixels, the same way in every stage."""
+"""Encoded image files to pixels, the same way in every stage and in the served model."""
 
 from __future__ import annotations
 
 import io
+import re
 import warnings
+from contextlib import nullcontext
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from fct.core.errors import FctError
-
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF")
 LARGEST_SIDE = 65_500  # pixels; more does not fit a JPEG (libjpeg's JPEG_MAX_DIMENSION, jmorecfg.h)
+MOST_SCANS = 200  # of a progressive JPEG: some 10 are usual; each is a pass over all pixels, and may be 100 bytes
+LARGE = 4_000_000  # pixels, above which threads decode one image at a time: memory stays that of one
 MOST_PIXELS = 89_478_485  # where Pillow starts to warn of a decompression bomb: 256 MiB of RGB
 DIRECT = ("1", "L", "P", "RGB", "YCbCr")  # modes that convert to grey or RGB without a decision
 WITH_ALPHA = ("LA", "PA", "RGBA")
+_PILLOWS = ("ignore", None, Warning, re.compile("PIL"), 0)  # as `warnings` keeps a filter
+_one_large = Lock()
+SCAN = b"\xff\xda"  # ITU-T T.81, table B.1: start of scan; inside entropy-coded data 0xFF is never followed by it
+
+
+class Unusable(Exception):  # noqa: N818  # not a fault of the program: a file that is not what it should be
+    """Encoded bytes that give no pixels. The message is "what: detail", without the file's name."""
 
 
 def decode(content: bytes, channels: int) -> NDArray[np.uint8]:
@@ -24,31 +34,32 @@ def decode(content: bytes, channels: int) -> NDArray[np.uint8]:
     What is transparent is laid over white, as a page shows it: JPEG has no transparency.
 
     Args:
-        content: a JPEG, PNG, WebP, BMP or TIFF file.
+        content: a JPEG, PNG, WebP, AVIF, BMP or TIFF file.
         channels: 1 for grey, 3 for RGB, whatever the file has.
 
     Returns:
         uint8 [H, W, channels].
 
     Raises:
-        FctError: not such a file, broken, too large, animated, or of a kind that 8-bit grey or RGB cannot hold (more
-            bits, CMYK). The message is "what: detail", without the file's name, which the caller knows.
+        Unusable: not such a file, broken, too large, animated, or of a kind that 8-bit grey or RGB cannot hold (more
+            bits, CMYK).
     """
+    quiet()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what matters of them is checked here
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                _check(image)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _check(image)
+            _check_scans(image, content)
+            with _one_large if image.width * image.height > LARGE else nullcontext():
                 image.load()
                 pixels = np.asarray(_flat(_upright(image), "L" if channels == 1 else "RGB"))
-    except FctError:
+    except Unusable:
         raise
     except UnidentifiedImageError:
-        raise FctError(f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from None
+        raise Unusable(f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from None
     except Image.DecompressionBombError:
         raise _too_large(f"more than {2 * MOST_PIXELS:,} pixels") from None
     except Exception as error:  # noqa: BLE001 decoders of damaged files raise whatever their parsing hits
-        raise FctError(f"damaged or truncated: {error}") from None
+        raise Unusable(f"damaged or truncated: {error}") from None
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
@@ -65,6 +76,15 @@ def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return fitted.reshape(size, size, image.shape[2])
 
 
+def quiet() -> None:
+    """Let Pillow's warnings pass unseen: what matters of them is checked here.
+
+    The filter stays, in a process that decodes: `warnings.catch_warnings` is not safe where threads use it.
+    """
+    if _PILLOWS not in warnings.filters:
+        warnings.filterwarnings("ignore", module="PIL")
+
+
 def _check(image: Image.Image) -> None:
     """Refuse, before any pixel is decoded, what cannot be used."""
     width, height = image.size
@@ -74,15 +94,21 @@ def _check(image: Image.Image) -> None:
         raise _too_large(f"{width} x {height} pixels, and a JPEG has at most {LARGEST_SIDE:,} a side")
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # a phone's JPEG whose further pictures are depth maps or previews
-        raise FctError(f"several frames or pages: {frames}; keep one")
+        raise Unusable(f"several frames or pages: {frames}; keep one")
     if image.mode in ("I", "F") or ";16" in image.mode or ";16" in str(getattr(image, "tile", "")):
-        raise FctError("more than 8 bits a channel: convert it to 8")
+        raise Unusable("more than 8 bits a channel: convert it to 8")
     if image.mode not in DIRECT + WITH_ALPHA:
-        raise FctError(f"neither grey nor RGB: its colours are {image.mode}; convert it")
+        raise Unusable(f"neither grey nor RGB: its colours are {image.mode}; convert it")
 
 
-def _too_large(said: str) -> FctError:
-    return FctError(f"too large: {said}; a decompression bomb, or an image to scale down")
+def _check_scans(image: Image.Image, content: bytes) -> None:
+    """Refuse a JPEG that would take minutes: each scan is a pass over all its pixels."""
+    if image.format in ("JPEG", "MPO") and (scans := content.count(SCAN)) > MOST_SCANS:
+        raise Unusable(f"too slow to decode: a JPEG of {scans:,} scans, where {MOST_SCANS} are many; save it again")
+
+
+def _too_large(said: str) -> Unusable:
+    return Unusable(f"too large: {said}; a decompression bomb, or an image to scale down")
 
 
 def _upright(image: Image.Image) -> Image.Image:

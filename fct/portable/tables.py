@@ -8,12 +8,13 @@ so the quality can be looked up; of a program with tables of its own the nearest
 from __future__ import annotations
 
 import io
-import warnings
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
+
+from .images import quiet
 
 LOSSLESS = 100  # said of a file that is not a JPEG
 # ITU-T T.81, tables K.1 (luminance) and K.2 (chrominance), in rows.
@@ -70,15 +71,14 @@ def all_tables() -> NDArray[np.int64]:
 
 def _tables(content: bytes) -> NDArray[np.int64]:
     """Return the tables that components use, int64 [0..2, 64] in rows: luminance, then chrominance where it differs."""
+    quiet()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
-                if not isinstance(image, JpegImagePlugin.JpegImageFile):
-                    return np.empty((0, 64), np.int64)
-                # A component is (id, horizontal sampling, vertical sampling, table); grey, CMYK and RGB files have one
-                # table for all. Programs that do not limit tables to 8 bits scale as libjpeg does, so limit them here.
-                slots = dict.fromkeys(layer[3] for layer in image.layer[:2])
-                return np.minimum([image.quantization[slot] for slot in slots], 255).astype(np.int64)
+        with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+            if not isinstance(image, JpegImagePlugin.JpegImageFile):
+                return np.empty((0, 64), np.int64)
+            # A component is (id, horizontal sampling, vertical sampling, table); grey, CMYK and RGB files have one
+            # table for all. Programs that do not limit tables to 8 bits scale as libjpeg does, so limit them here.
+            slots = dict.fromkeys(layer[3] for layer in image.layer[:2])
+            return np.minimum([image.quantization[slot] for slot in slots], 255).astype(np.int64)
     except Exception:  # noqa: BLE001 a file too damaged to tell; decoding it says what is wrong
         return np.empty((0, 64), np.int64)

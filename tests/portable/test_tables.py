@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fct.jpeg import tables
-from fct.jpeg.tables import ijg_tables, quality_of
+from fct.portable import tables
+from fct.portable.tables import ijg_tables, quality_of
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (17, 23, 3), np.uint8)
 IMAGES = {"RGB": Image.fromarray(PIXELS), "L": Image.fromarray(PIXELS[:, :, 0])}

@@ -1,0 +1,50 @@
+"""The registered model as MLflow serves it: `mlflow.pyfunc.load_model` and `mlflow models serve`.
+
+In: a table with the column `image`, the bytes of an image file in Python, base64 in JSON. Out: a row an image, with the
+columns of `Answer.as_json`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from pathlib import Path
+from typing import Any
+
+from .classifier import Answer, Classifier, open_session
+
+
+class Served:
+    """A model that MLflow has loaded."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier = classifier
+
+    def predict(self, table: Any, params: dict[str, Any] | None = None) -> Any:  # noqa: ARG002  # MLflow's interface
+        """Return a DataFrame of answers to `table`, a DataFrame with the column `image`."""
+        import pandas as pd
+
+        images = [_encoded(value) for value in table["image"]]
+        readable = [image for image in images if image is not None]
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        answers = self.classifier.classify(readable, threads=threads)
+        nothing = Answer(error="neither bytes nor base64")
+        rows = [(nothing if image is None else next(answers)).as_json() for image in images]
+        # dtype object: JSON has null for None, and no NaN
+        return pd.DataFrame(rows, columns=list(nothing.as_json()), dtype=object)
+
+
+def _load_pyfunc(path: str) -> Served:
+    """Load the ONNX file at `path`; MLflow calls this by its name."""
+    return Served(Classifier.of(open_session(Path(path))))
+
+
+def _encoded(value: Any) -> bytes | None:
+    """Return the bytes that a cell holds, or None if it holds none."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    try:
+        return base64.b64decode(value, validate=True)
+    except (TypeError, ValueError, binascii.Error):
+        return None
