@@ -76,7 +76,7 @@ def measure(setup: Setup, method: MethodParams) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.onnx"
         export(network, description, model)
-        right = predict(model, test, QUALITIES, setup.subsampling, batch_size=500) == test.labels
+        right = predict(model, test, QUALITIES, setup.subsampling, batch_size=500).correct
     return {
         "method": method.model_dump(),
         "seed": setup.train.seed,

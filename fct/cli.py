@@ -13,6 +13,7 @@ import click
 from fct.core.errors import readable_errors
 
 if TYPE_CHECKING:
+    from fct.evaluate.gate import Check
     from fct.registry.promotion import Promotion, Rollback
     from fct.registry.versions import State, Version
 
@@ -44,9 +45,9 @@ def promote(*, why: str, again: bool, commit: bool) -> None:
     Refuses, with exit status 1 and nothing registered, a model that failed the gate, a file that is not the one the
     verdict is about, and a file that the dvc.lock of the current git commit does not name.
 
-    A model that passes becomes the challenger. It becomes champion if it is not worse than the present champion on the
-    images of the gate split (raw and at every quality of the sweep) by more than registry.margin; the champion before
-    it is remembered for `fct rollback`. Promoting the same file again registers nothing new.
+    A model that passes becomes the challenger. It becomes champion if it also passes the lines of the gate that name a
+    champion, against the present one and on the same images; the champion before it is remembered for `fct rollback`.
+    Promoting the same file again registers nothing new.
     """
     with readable_errors():
         from fct import registry
@@ -202,12 +203,23 @@ def _told(done: Promotion) -> str:
     if done.outcome == "already champion":
         return f"{said} is this very file and champion already; nothing to do."
     said += " is registered" if done.is_new else " was registered before"
-    compared = f": accuracy {done.difference} against version {done.against.number}" if done.against else ""
+    compared = (
+        f", held against version {done.against.number}: {_checked(done.checks)}" if done.against and done.checks else ""
+    )
     if done.outcome == "champion":
         return f"{said} and is champion now{compared}."
     if done.outcome == "rolled back":
         return f"{said} and was rolled back; it stays challenger{compared}. `fct promote --again` makes it champion."
-    return f"{said} and stays challenger, it may be worse than the champion{compared}."
+    return f"{said} and stays challenger: it may be worse than the champion{compared}."
+
+
+def _checked(checks: Iterable[Check]) -> str:
+    """Return each check that a champion was needed for, with what it found."""
+    return "; ".join(
+        f"{check.name} {check.estimate.value:+.4f} ({check.estimate.low:+.4f} to {check.estimate.high:+.4f}), "
+        f"{check.direction} {check.threshold:+.4g}{'' if check.passed else ' FAIL'}"
+        for check in checks
+    )
 
 
 def _returned(done: Rollback) -> str:

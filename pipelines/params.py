@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -87,7 +87,7 @@ def changed(overrides: Mapping[str, Any], path: Path = PARAMS) -> str:
     """Return the text of params.yaml with other values for some keys, its comments kept.
 
     Args:
-        overrides: New values by dotted key, such as {"train.epochs": 5}.
+        overrides: New values by dotted key, such as {"train.epochs": 5}, or {"gate.0.at_least": 0.8} in a list.
         path: Of the file.
 
     Raises:
@@ -103,12 +103,13 @@ def changed(overrides: Mapping[str, Any], path: Path = PARAMS) -> str:
         *sections, last = key.split(".")
         section: Any = document
         for name in sections:
-            section = section.get(name) if isinstance(section, MutableMapping) else None
-        if not isinstance(section, MutableMapping) or last not in section:
-            beside = (sections, section) if isinstance(section, MutableMapping) else ([], document)
+            section = _keys(section).get(name)
+        places = _keys(section)
+        if last not in places:
+            beside = (sections, places) if places else ([], document)
             known = ", ".join(".".join([*beside[0], name]) for name in beside[1])
             raise FctError(f"overrides: {key}: there is no such key in {path}. Known: {known}.")
-        section[last] = value
+        section[int(last) if isinstance(section, list) else last] = value
     stream = StringIO()
     yaml.dump(document, stream)
     with TemporaryDirectory() as folder:
@@ -121,6 +122,13 @@ def changed(overrides: Mapping[str, Any], path: Path = PARAMS) -> str:
     if read.recipe is not None:
         _check_effect(overrides, read.recipe)
     return stream.getvalue()
+
+
+def _keys(section: Any) -> Mapping[str, Any]:
+    """Return what is in a section or a list by the names that a dotted key has for it: a list's are 0, 1, ..."""
+    if isinstance(section, list):
+        return {str(place): each for place, each in enumerate(section)}
+    return section if isinstance(section, Mapping) else {}
 
 
 def _check_effect(overrides: Mapping[str, Any], recipe: str) -> None:

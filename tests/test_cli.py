@@ -48,7 +48,7 @@ def test_an_error_is_one_line_without_a_traceback():
 @pytest.mark.usefixtures("place")
 def test_an_empty_registry_says_how_to_begin(place):
     """Status and rollback without any version are answers, not errors."""
-    (place / "params.yaml").write_text("registry: {name: toy, margin: 0.01, confidence: 0.95}\n")
+    (place / "params.yaml").write_text("registry: {name: toy}\n")
     shown = CliRunner().invoke(cli.main, ["status"])
     assert (shown.exit_code, shown.output) == (
         0,

@@ -135,7 +135,7 @@ def measured(settings: Settings, path: Path) -> tuple[dict[str, Any], np.ndarray
         export(network, description, model)
 
         def accuracies(split: Split, qualities: tuple[int, ...]) -> np.ndarray:
-            return predict(model, split, qualities, subsampling, batch_size=how.batch_size) == split.labels
+            return predict(model, split, qualities, subsampling, batch_size=how.batch_size).correct
 
         fit = accuracies(train_split.every(train_split.step(FIT)), (10,))
         trained = tuple(settings.cache.qualities)

@@ -82,7 +82,7 @@ def value(key: str, path: Path = PARAMS) -> Any:
     return _parse(path).get(key)
 
 
-def place(*key: str, path: Path = PARAMS) -> str:
+def place(*key: str | int, path: Path = PARAMS) -> str:
     """Return `file, line N: section.key`, for an error about a value that came here by another way than `load`."""
     return _place(path, _parse(path), key)
 

@@ -1,18 +1,25 @@
 """The gate: whether an exported model is good enough to be promoted.
 
-Accuracies are judged on the bound of their confidence interval, not on the point: a model passes when it is shown to
-reach the floor, not when it may have been lucky. File size and parity are exact; their bounds are the value itself.
+Every line of params.yaml's `gate` is a check, and all must pass: since each must, no correction for their number is
+needed (an intersection-union test). What is measured on images is judged on the bound of its confidence interval, not
+on the point: a model passes when it is shown to keep to the threshold, not when it may have been lucky. File size and
+parity are exact; their bounds are the value itself.
+
+Lines with `champion` are judged where a champion is at hand: by `fct promote`, not by the stage.
 """
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
-from fct.evaluate.intervals import Estimate, Summary
-from fct.evaluate.params import GateParams
+from fct.evaluate.answers import Answers
+from fct.evaluate.intervals import Estimate
+from fct.evaluate.measures import against, measure
+from fct.evaluate.params import CheckParams, Direction, EvaluateParams
 
 MIB = 1 << 20  # bytes
 
@@ -24,7 +31,8 @@ class Check:
     name: str
     estimate: Estimate
     threshold: float
-    direction: Literal["at least", "at most"]
+    direction: Direction
+    images: int  # that it was measured on; 0 where it is exact
 
     @property
     def passed(self) -> bool:
@@ -32,6 +40,19 @@ class Check:
         if self.direction == "at least":
             return self.estimate.low >= self.threshold
         return self.estimate.high <= self.threshold
+
+    @property
+    def images_to_settle(self) -> int | None:
+        """About how many images would tell the value from the threshold; None where these do, or none would.
+
+        Intervals narrow with the square root of the number of images.
+        """
+        value, low, high = self.estimate.value, self.estimate.low, self.estimate.high
+        distance = abs(value - self.threshold)
+        reach = value - low if value > self.threshold else high - value  # of the interval, towards the threshold
+        if not self.images or not distance or reach <= distance:
+            return None
+        return math.ceil(self.images * (reach / distance) ** 2)
 
     def as_json(self) -> dict[str, Any]:
         """Return the check as it stands in the verdict."""
@@ -41,25 +62,44 @@ class Check:
             "threshold": self.threshold,
             "direction": self.direction,
             "passed": self.passed,
+            "images_to_settle": self.images_to_settle,
         }
 
 
-def judge(measured: Summary, *, parity: float, file_bytes: int, thresholds: GateParams) -> list[Check]:
-    """Hold what was measured against the thresholds.
+def judge(
+    lines: Sequence[CheckParams], answers: Answers, of_file: Mapping[str, Estimate], how: EvaluateParams
+) -> list[Check]:
+    """Hold what was measured against the lines of the gate, but for those that need a champion.
 
     Args:
-        measured: the sweep over the gate split.
-        parity: largest |logit difference| between the exported file and the torch model.
-        file_bytes: size of the exported file.
-        thresholds: the thresholds.
+        lines: of the gate.
+        answers: of the model, on the gate split.
+        of_file: what was measured of the file, by metric.
+        how: confidence, and resamples and seed of the bootstrap.
     """
+    checks = []
+    for line in lines:
+        if line.champion is None:
+            estimate = of_file[line.metric] if line.slice is None else measure(line, answers, how)
+            images = 0 if line.slice is None else len(answers.labels)
+            checks.append(Check(line.name, estimate, line.threshold, line.direction, images))
+    return checks
+
+
+def judge_against(
+    lines: Sequence[CheckParams], answers: Answers, champion: Answers, how: EvaluateParams
+) -> list[Check]:
+    """Hold a model against a champion on the same images: the lines of the gate that `judge` leaves out."""
     return [
-        Check("clean", measured.raw, thresholds.clean, "at least"),
-        Check("mean", measured.mean, thresholds.mean, "at least"),
-        Check("worst", measured.worst, thresholds.worst, "at least"),
-        Check("parity", _exactly(parity), thresholds.parity, "at most"),
-        Check("file_mib", _exactly(file_bytes / MIB), thresholds.file_mib, "at most"),
+        Check(line.name, against(line, answers, champion, how), line.threshold, line.direction, len(answers.labels))
+        for line in lines
+        if line.champion is not None
     ]
+
+
+def exactly(value: float) -> Estimate:
+    """Return the estimate of what is known exactly."""
+    return Estimate(value, value, value)
 
 
 def verdict(
@@ -95,17 +135,24 @@ def metrics(found: dict[str, Any]) -> dict[str, float]:
 def table(found: dict[str, Any], *, colour: bool) -> str:
     """Return a verdict as lines for a person, PASS in green and FAIL in red where `colour`."""
     confidence, images = found["confidence"], found["split"]["images"]
-    lines = [f"{'check':<10}{'value':>9}   {f'{100 * confidence:g}% interval':<20}{'needed':<17}"]
+    width = max(len(check["name"]) for check in found["checks"])
+    lines = [f"{'check':<{width}}{'value':>9}   {f'{100 * confidence:g}% interval':<20}{'needed':<17}"]
     for check in found["checks"]:
         exact = check["low"] == check["high"]
         interval = "" if exact else f"{check['low']:.4f} to {check['high']:.4f}"
         needed = f"{check['direction']} {check['threshold']:.4g}"
         word = _word("PASS" if check["passed"] else "FAIL", colour=colour)
-        lines.append(f"{check['name']:<10}{check['value']:>9.4g}   {interval:<20}{needed:<17}{word}")
+        lines.append(f"{check['name']:<{width}}{check['value']:>9.4g}   {interval:<20}{needed:<17}{word}{close(check)}")
     lines.append(
         f"gate: {_word(found['verdict'], colour=colour)} on {images:,} images, model {found['model_sha256'][:12]}"
     )
     return "\n".join(lines)
+
+
+def close(check: Mapping[str, Any]) -> str:
+    """Return what to say of a check that is too close to call, or nothing."""
+    needed = check.get("images_to_settle")
+    return f"  too close to call: about {_rounded(needed):,} images would settle it" if needed else ""
 
 
 def wants_colour(stream: TextIO) -> bool:
@@ -113,8 +160,10 @@ def wants_colour(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR")
 
 
-def _exactly(value: float) -> Estimate:
-    return Estimate(value, value, value)
+def _rounded(number: int) -> int:
+    """Return a number to two digits, upwards: more would pretend."""
+    unit: int = 10 ** max(0, len(str(number)) - 2)
+    return -(-number // unit) * unit
 
 
 def _word(word: str, *, colour: bool) -> str:

@@ -1,22 +1,27 @@
-"""How far an accuracy can be trusted: an interval around each.
+"""How far a number that was measured on images can be trusted: an interval around it.
 
-One quality is a proportion of independent images: Wilson's interval. A mean over qualities is not a proportion of
-Q x N independent trials, since the same N images recur at every quality and are hard or easy at all of them: so images
-are resampled, each with all its qualities, and the percentiles of the resampled statistic are the interval
-(B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, chapters 8 and 13).
+A proportion of independent images has Wilson's interval. A mean over qualities is not a proportion of Q x N independent
+trials, since the same N images recur at every quality and are hard or easy at all of them: so images are resampled,
+each with all its views, and the percentiles of the resampled statistic are the interval (B. Efron and R. Tibshirani, An
+Introduction to the Bootstrap, 1993, chapters 8 and 13).
+
+The worst of several is bounded by the worst of their bounds: that all of them keep to a threshold is shown when each
+is (an intersection-union test, R. L. Berger, Technometrics 24, 1982), and needs no correction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fct.evaluate.params import EvaluateParams
+from fct.evaluate.params import Direction, EvaluateParams
 
 BATCH = 1 << 22  # indices drawn at a time: 32 MiB
+
+Means = NDArray[np.float64]  # [..., K]
 
 
 @dataclass(frozen=True)
@@ -64,74 +69,80 @@ def summarise(correct: NDArray[np.bool_], qualities: Sequence[int], how: Evaluat
     """
     raw, *rows = (wilson(row, how.confidence) for row in correct)
     curve = dict(zip(qualities, rows, strict=True))
-    mean, worst = over_qualities(correct[1:], resamples=how.resamples, confidence=how.confidence, seed=how.seed)
-    return Summary(raw, curve, mean, worst, min(curve, key=lambda quality: (curve[quality].value, quality)))
+    worst_quality = min(curve, key=lambda quality: (curve[quality].value, quality))
+    return Summary(raw, curve, average(correct[1:], how), worst(rows, "at least"), worst_quality)
 
 
-def wilson(correct: NDArray[np.bool_], confidence: float) -> Estimate:
-    """Return the accuracy of one prediction an image, with Wilson's interval (E. B. Wilson, JASA 22, 1927).
+def wilson(right: NDArray[np.bool_], confidence: float) -> Estimate:
+    """Return the share of True, with Wilson's interval (E. B. Wilson, JASA 22, 1927).
 
     Args:
-        correct: bool [N], whether each image was classified rightly; N >= 1.
+        right: bool [N], one independent answer an image; N >= 1.
         confidence: Of the two-sided interval, 0..1.
     """
-    value = float(correct.mean())
-    return Estimate(value, *_wilson_bounds(value, correct.size, confidence))
+    return _wilson(float(right.mean()), right.size, confidence)
 
 
-def over_qualities(
-    correct: NDArray[np.bool_], *, resamples: int, confidence: float, seed: int
-) -> tuple[Estimate, Estimate]:
-    """Return the mean of the accuracies over the qualities and the worst of them, both by bootstrap over images.
+def average(right: NDArray[np.bool_], how: EvaluateParams) -> Estimate:
+    """Return the share of True over views and images, bool [V, N]: by Wilson for one view, else by bootstrap."""
+    if len(right) == 1:
+        return wilson(right[0], how.confidence)
+    found = resampled(right.mean(0)[:, None], only, how)
+    if found.low < found.high:
+        return found
+    # Where resampling moves nothing (every image right, say) its interval is one point, and promises too much.
+    return _wilson(found.value, right.shape[1], how.confidence)
 
-    The worst is taken anew in each resample, so that its interval covers the choice of the quality too. The minimum of
-    noisy accuracies lies below the noise-free minimum: the interval of the worst errs to the low side, where a floor
-    errs to the safe one. An interval always holds its value. Where resampling moves nothing (every image right, say),
-    the percentiles are one point that promises too much; then Wilson's interval for N images stands instead.
+
+def resampled(
+    columns: NDArray[np.float64], of: Callable[[Means], NDArray[np.float64]], how: EvaluateParams
+) -> Estimate:
+    """Return a statistic of means over images, with a percentile bootstrap interval over the images.
 
     Args:
-        correct: bool [Q, N], whether each image was classified rightly at each quality; Q, N >= 1.
-        resamples: Number of resamples.
-        confidence: Of the two-sided intervals, 0..1.
-        seed: Of the resampling; the same seed gives the same intervals.
-
-    Returns:
-        The mean and the worst.
+        columns: [N, K], what each image adds to K means; N >= 1.
+        of: from means [..., K] to the statistic [...].
+        how: confidence, resamples and seed; the same seed gives the same interval. It always holds the value.
     """
     from scipy.stats import bootstrap
 
-    by_image = correct.T.astype(np.float64)  # [N, Q]
-    images = len(by_image)
+    images = len(columns)
+    value = float(of(columns.mean(0)))
+    if images < 2:  # nothing to resample
+        return Estimate(value, value, value)
 
-    def mean_and_worst(chosen: NDArray[np.int64], axis: int = -1) -> NDArray[np.float64]:  # [..., N] -> [2, ...]
+    def statistic(chosen: NDArray[np.int64], axis: int = -1) -> NDArray[np.float64]:  # [..., N] -> [...]
         drawn = np.moveaxis(chosen, axis, -1).reshape(-1, images)
         times = np.stack([np.bincount(each, minlength=images) for each in drawn])  # [R, N] how often each image came
-        accuracy = (times @ by_image / images).reshape(*chosen.shape[:-1], -1)  # [..., Q]
-        return np.stack([accuracy.mean(axis=-1), accuracy.min(axis=-1)])
+        return of(times @ columns / images).reshape(chosen.shape[:-1])
 
-    values = mean_and_worst(np.arange(images))
-    lows = highs = values
-    if images > 1:
-        found = bootstrap(
-            (np.arange(images),),
-            mean_and_worst,
-            n_resamples=resamples,
-            batch=max(1, BATCH // images),
-            vectorized=True,
-            confidence_level=confidence,
-            method="percentile",
-            rng=np.random.default_rng(seed),
-        ).confidence_interval
-        lows, highs = np.minimum(found.low, values), np.maximum(found.high, values)
-    mean, worst = (
-        Estimate(value, *((low, high) if low < high else _wilson_bounds(value, images, confidence)))
-        for value, low, high in zip(values.tolist(), lows.tolist(), highs.tolist(), strict=True)
-    )
-    return mean, worst
+    found = bootstrap(
+        (np.arange(images),),
+        statistic,
+        n_resamples=how.resamples,
+        batch=max(1, BATCH // images),
+        vectorized=True,
+        confidence_level=how.confidence,
+        method="percentile",
+        rng=np.random.default_rng(how.seed),
+    ).confidence_interval
+    return Estimate(value, min(value, float(found.low)), max(value, float(found.high)))
 
 
-def _wilson_bounds(accuracy: float, images: int, confidence: float) -> tuple[float, float]:
+def worst(estimates: Iterable[Estimate], direction: Direction) -> Estimate:
+    """Return the worst of several numbers that are to keep to one threshold; its bounds are the worst of theirs."""
+    pick = min if direction == "at least" else max
+    every = list(estimates)
+    return Estimate(*(pick(getattr(each, part) for each in every) for part in ("value", "low", "high")))
+
+
+def _wilson(share: float, images: int, confidence: float) -> Estimate:
     from statsmodels.stats.proportion import proportion_confint
 
-    low, high = proportion_confint(accuracy * images, images, alpha=1 - confidence, method="wilson")
-    return float(low), float(high)
+    low, high = proportion_confint(share * images, images, alpha=1 - confidence, method="wilson")
+    return Estimate(share, float(low), float(high))
+
+
+def only(means: Means) -> NDArray[np.float64]:
+    """Return the first of the means: the statistic of what is one mean itself."""
+    return means[..., 0]

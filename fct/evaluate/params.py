@@ -2,39 +2,123 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from fct.core.params import Section
 from fct.jpeg.params import Quality
 
-Floor = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Direction = Literal["at least", "at most"]
+Metric = Literal["accuracy", "agreement", "drop", "ece", "latency_ms", "parity", "file_mib"]
+Unseen = Literal[
+    "webp",
+    "jpeg2000",
+    "avif",
+    "jpegxl",
+    "jpegli",
+    "double",
+    "444",
+    "off-grid",
+    "noise",
+    "blur",
+    "contrast",
+    "pixelate",
+]
+OF_VIEWS: dict[str, Direction] = {"accuracy": "at least", "agreement": "at least", "drop": "at most", "ece": "at most"}
+OF_FILE = ("latency_ms", "parity", "file_mib")  # the less the better
 
 
 class EvaluateParams(Section):
     """The section `evaluate`: how the exported model is measured."""
 
     qualities: Annotated[tuple[Quality, ...], Field(min_length=1)]  # of the sweep, besides the raw images
+    unseen: tuple[Unseen, ...]  # distortions of fct.evaluate.unseen that are measured too, at all their severities
     batch_size: Annotated[int, Field(ge=1)]  # images
     resamples: Annotated[int, Field(ge=100)]  # of the bootstrap over images
     confidence: Annotated[float, Field(gt=0, lt=1)]  # of every two-sided interval
     seed: Annotated[int, Field(ge=0)]  # of the bootstrap
 
-    @field_validator("qualities")
+    @field_validator("qualities", "unseen")
     @classmethod
-    def _unique(cls, qualities: tuple[int, ...]) -> tuple[int, ...]:
-        twice = sorted({quality for quality in qualities if qualities.count(quality) > 1})
+    def _unique(cls, each: tuple[object, ...]) -> tuple[object, ...]:
+        twice = dict.fromkeys(one for one in each if each.count(one) > 1)
         if twice:
-            raise ValueError(f"each quality once; {', '.join(map(str, twice))} stands there more than once")
-        return qualities
+            raise ValueError(f"name each once; {', '.join(map(str, twice))} stands there more than once")
+        return each
 
 
-class GateParams(Section):
-    """The section `gate`: what a candidate must reach to be promoted, each judged on its confidence bound."""
+class CheckParams(Section):
+    """One line of the section `gate`: a slice of the views, a metric of it, and the bound that it must keep to.
 
-    clean: Floor  # accuracy on the raw images
-    mean: Floor  # mean accuracy over the qualities of the sweep
-    worst: Floor  # accuracy at the quality where it is lowest
-    parity: Annotated[float, Field(ge=0, allow_inf_nan=False)]  # largest |logit difference| between onnx and torch
-    file_mib: Annotated[float, Field(gt=0, allow_inf_nan=False)]  # size of the exported file
+    slice       raw | q5, q10, ... (a quality of the sweep) | mean, worst (over the qualities) | worst-class (of their
+                mean) | unseen, worst-unseen (over evaluate.unseen) | one of evaluate.unseen
+    metric      accuracy | agreement (with the prediction on the raw image) | drop (of accuracy, from raw) | ece
+                (expected calibration error); without a slice latency_ms (one image), parity (largest |logit difference|
+                from torch), file_mib
+    at_least,   what the bound of the interval must reach, or stay below
+    at_most
+    champion    instead: how much worse than the champion it may be, on the bound of the paired difference
+    """
+
+    slice: str | None = None
+    metric: Metric
+    at_least: float | None = Field(default=None, allow_inf_nan=False)
+    at_most: float | None = Field(default=None, allow_inf_nan=False)
+    champion: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.metric in OF_FILE and self.slice is not None:
+            raise ValueError(f"{self.metric} is of the file: it has no slice")
+        if self.metric in OF_VIEWS and self.slice is None:
+            raise ValueError(f"{self.metric} needs a slice: raw, mean, worst, q10, ...")
+        if self.slice == "raw" and self.metric in ("agreement", "drop"):
+            raise ValueError(f"{self.metric} is held against raw itself: name another slice")
+        key = self.direction.replace(" ", "_")
+        allowed = [key] if self.metric in OF_FILE else [key, "champion"]
+        given = [name for name in ("at_least", "at_most", "champion") if getattr(self, name) is not None]
+        if len(given) != 1 or given[0] not in allowed:
+            told = " and ".join(given) or "none"
+            raise ValueError(f"{self.metric} takes one of {' and '.join(allowed)} (not {told})")
+        return self
+
+    @property
+    def direction(self) -> Direction:
+        """Which side of the threshold is the good one."""
+        return OF_VIEWS.get(self.metric, "at most")
+
+    @property
+    def threshold(self) -> float:
+        """The bound, or how much worse than the champion is allowed, signed as the difference is."""
+        if self.champion is not None:
+            return -self.champion if self.direction == "at least" else self.champion
+        return next(each for each in (self.at_least, self.at_most) if each is not None)
+
+    @property
+    def name(self) -> str:
+        """What the check is called in verdicts, tables and metrics."""
+        of = self.metric if self.slice is None else f"{self.slice}_{self.metric}"
+        return of if self.champion is None else f"{of}_vs_champion"
+
+
+def _each_once(checks: list[CheckParams]) -> list[CheckParams]:
+    names = [check.name for check in checks]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"{twice} is checked twice; keep the stricter line")
+    return checks
+
+
+GateParams = Annotated[list[CheckParams], Field(min_length=1), AfterValidator(_each_once)]
+
+
+def fits(check: CheckParams, evaluate: EvaluateParams) -> str | None:
+    """Return what is wrong with a check's slice, given what is measured; None if nothing is."""
+    known = {"raw", "mean", "worst", "worst-class", *(f"q{quality}" for quality in evaluate.qualities)}
+    if evaluate.unseen:
+        known |= {"unseen", "worst-unseen", *evaluate.unseen}
+    if check.slice is None or check.slice in known:
+        return None
+    where = "evaluate.qualities" if re.fullmatch(r"q\d+", check.slice) else "evaluate.unseen"
+    return f"{check.slice!r} is not measured. Add it to {where}, or name one of {', '.join(sorted(known))}"

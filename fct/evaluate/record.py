@@ -1,7 +1,9 @@
 """An evaluation on disk: the contract between the evaluate stage, the gate and promotion.
 
-<evaluation>/<split>.npy   int64 [1 + Q, N]   predicted classes: row 0 raw, then one row a quality
-<evaluation>/meta.json     which file was evaluated (sha256), how, and on which images (a digest of each split)
+<evaluation>/<split>.npy              int64 [V, N]     predicted classes, a row a view
+<evaluation>/<split>-confidence.npy   float16 [V, N]   the probability of each
+<evaluation>/meta.json                which file was evaluated (sha256), how, which views there are, and on which images
+                                      (a digest of each split)
 """
 
 from __future__ import annotations
@@ -14,58 +16,61 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fct.core.errors import FctError
 from fct.core.files import CHUNK, new_folder, write_json
 from fct.data.store import Split
+from fct.evaluate.answers import Answers
 
 EVALUATION = Path("evaluation")
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a model predicted on one split."""
+    """What a model answered on one split, and what that is of."""
 
     model_sha256: str
-    qualities: list[int]  # Q
     digest: str  # of the split
-    predicted: NDArray[np.int64]  # [1 + Q, N]
+    answers: Answers
 
 
 def write(
-    predicted: Mapping[str, NDArray[np.int64]],
+    answers: Mapping[str, Answers],
     splits: Iterable[Split],
     *,
     made_with: Mapping[str, Any],
     evaluation: Path = EVALUATION,
 ) -> None:
-    """Write the predictions on each split and what they are of, all or nothing.
+    """Write the answers on each split and what they are of, all or nothing.
 
     Args:
-        predicted: int64 [1 + Q, N] for each split's name.
+        answers: for each split's name, on the same views.
         splits: the splits of those names.
-        made_with: JSON with at least model_sha256, of the evaluated file, and qualities, in the order of the rows.
+        made_with: JSON with at least model_sha256, of the evaluated file.
         evaluation: the folder.
     """
     with new_folder(evaluation) as folder:
-        for name, classes in predicted.items():
-            np.save(folder / f"{name}.npy", classes)
+        for name, given in answers.items():
+            np.save(folder / f"{name}.npy", given.classes)
+            # Half precision: what differs between machines lies below it, and it halves the file.
+            np.save(folder / f"{name}-confidence.npy", given.confidence.astype(np.float16))
+        views = list(next(iter(answers.values())).views)
         images = {split.name: {"images": len(split), "digest": digest(split)} for split in splits}
-        write_json(folder / "meta.json", {**made_with, "splits": images})
+        write_json(folder / "meta.json", {**made_with, "views": views, "splits": images})
 
 
 def read(split: Split, *, model_sha256: str, evaluation: Path = EVALUATION) -> Record:
-    """Read what the model with `model_sha256` predicted on `split`.
+    """Read what the model with `model_sha256` answered on `split`.
 
     Raises:
         FctError: there is no evaluation, or it is damaged, of another file, or of other images.
     """
     again = "Make it with `dvc repro evaluate`."
+    names = [f"{split.name}.npy", f"{split.name}-confidence.npy"]
     try:
         meta: dict[str, Any] = json.loads((evaluation / "meta.json").read_text())
-        predicted: NDArray[np.int64] = np.load(evaluation / f"{split.name}.npy")
-        found, qualities, of = meta["model_sha256"], meta["qualities"], meta["splits"][split.name]
+        classes, confidence = (np.load(evaluation / name) for name in names)
+        found, views, of = meta["model_sha256"], tuple(meta["views"]), meta["splits"][split.name]
     except FileNotFoundError as error:
         raise FctError(f"{error.filename} is not here. {again}") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -79,12 +84,11 @@ def read(split: Split, *, model_sha256: str, evaluation: Path = EVALUATION) -> R
         raise FctError(
             f"{evaluation / 'meta.json'}: the evaluation is of other images than the split {split.name} has. {again}"
         )
-    if predicted.shape != (1 + len(qualities), len(split)):
-        raise FctError(
-            f"{evaluation / f'{split.name}.npy'} has shape {list(predicted.shape)}, "
-            f"not {[1 + len(qualities), len(split)]}. {again}"
-        )
-    return Record(found, qualities, of["digest"], predicted)
+    wanted = (len(views), len(split))
+    for name, array in zip(names, (classes, confidence), strict=True):
+        if array.shape != wanted:
+            raise FctError(f"{evaluation / name} has shape {list(array.shape)}, not {list(wanted)}. {again}")
+    return Record(found, of["digest"], Answers(views, classes, confidence.astype(np.float64), split.labels))
 
 
 def digest(split: Split) -> str:

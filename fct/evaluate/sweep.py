@@ -1,7 +1,7 @@
 """What an exported model says about every image of a split, raw and at each JPEG quality.
 
-    predicted = predict(Path("model/model.onnx"), open_split("gate"), [5, 50, 95], "4:2:0", batch_size=256)
-    accuracy = (predicted == split.labels).mean(axis=1)  # raw first, then one number a quality
+    answers = predict(Path("model/model.onnx"), open_split("gate"), [5, 50, 95], "4:2:0", batch_size=256)
+    accuracy = answers.correct.mean(axis=1)  # raw first, then one number a quality
 
 Only the ONNX file is read, in onnxruntime on the CPU: what is measured is the file that would be deployed.
 """
@@ -9,10 +9,11 @@ Only the ONNX file is read, in onnxruntime on the CPU: what is measured is the f
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,11 @@ from tqdm import tqdm
 from fct.cache.views import compressed
 from fct.core.errors import FctError
 from fct.data.store import Split, let_go
+from fct.evaluate.answers import Answers
+from fct.evaluate.unseen import distorted, every
 from fct.portable.classifier import open_session
+
+View = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images [N, H, W, C], and the quality of each [N]
 
 
 @dataclass(frozen=True)
@@ -74,12 +79,13 @@ def predict(  # noqa: PLR0913 (what is measured, on what, how; the how by keywor
     subsampling: str,
     *,
     batch_size: int,
+    unseen: Sequence[str] = (),
     threads: int | None = None,
-) -> NDArray[np.int64]:
-    """Return the classes that the model at `model_path` predicts on the raw and on the compressed images.
+) -> Answers:
+    """Return what the model at `model_path` answers on raw, compressed and otherwise distorted images.
 
     The model is told the raw images' own quality, and for the compressed ones the quality they were just compressed
-    with: that is what a deployment reads from the tables of the file in its hands. One quality is in memory at a time.
+    with: that is what a deployment reads from the tables of the file in its hands. One view is in memory at a time.
 
     Args:
         model_path: The ONNX file.
@@ -87,47 +93,64 @@ def predict(  # noqa: PLR0913 (what is measured, on what, how; the how by keywor
         qualities: Q JPEG qualities, 1..100.
         subsampling: Of the chroma planes: 4:2:0 | 4:2:2 | 4:4:4.
         batch_size: Images in the model at a time, over all threads.
+        unseen: Distortions, each at all its severities (fct.evaluate.unseen).
         threads: Threads that each run the model on a share of them; None for one a usable core.
-
-    Returns:
-        int64 [1 + Q, N]: row 0 the raw images, then one row a quality, in the order given.
 
     Raises:
         FctError: the model is missing, invalid, or made for other images or classes.
     """
     model = open_model(model_path)
     _check_fit(model, split)
-    predicted = np.empty((1 + len(qualities), len(split)), np.int64)
+    views = list(_views(split, qualities, subsampling, unseen))
+    classes = np.empty((len(views), len(split)), np.int64)
+    confidence = np.empty(classes.shape)
     workers = threads or joblib.cpu_count()
     share = max(1, batch_size // workers)  # images
     with (
         ThreadPoolExecutor(workers) as pool,
-        tqdm(total=predicted.size, desc=f"sweep {split.name}", unit="image", unit_scale=True, disable=None) as bar,
+        tqdm(total=classes.size, desc=f"sweep {split.name}", unit="image", unit_scale=True, disable=None) as bar,
     ):
-        for row, quality in zip(predicted, (None, *qualities), strict=True):
-            bar.set_postfix_str("raw" if quality is None else f"quality {quality}")
-            images, told = _view(split, quality, subsampling)
+        for row, (name, make) in enumerate(views):
+            bar.set_postfix_str(name)
+            images, told = make()
             parts = [slice(start, start + share) for start in range(0, len(split), share)]
-            answers = pool.map(
-                _classes, repeat(model), (images[part] for part in parts), (told[part] for part in parts)
-            )
-            for part, classes in zip(parts, answers, strict=True):
-                row[part] = classes
-                bar.update(len(classes))
+            answers = pool.map(answer, repeat(model), (images[part] for part in parts), (told[part] for part in parts))
+            for part, (predicted, probability) in zip(parts, answers, strict=True):
+                classes[row, part], confidence[row, part] = predicted, probability
+                bar.update(len(predicted))
                 let_go(images)
             del images, answers  # before the next view is made
-    return predicted
+    return Answers(tuple(name for name, _ in views), classes, confidence, split.labels)
 
 
-def _view(split: Split, quality: int | None, subsampling: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return images [N, H, W, C] and the quality of each [N]: raw where `quality` is None, else compressed."""
-    if quality is None:
-        return split.images, split.quality
+def _views(
+    split: Split, qualities: Sequence[int], subsampling: str, unseen: Sequence[str]
+) -> Iterator[tuple[str, Callable[[], View]]]:
+    """Yield each view's name, and how to make it."""
+    yield "raw", partial(_raw, split)
+    for quality in qualities:
+        yield f"q{quality}", partial(_jpeg, split, quality, subsampling)
+    for name, severity, quality in every(split.images.shape[-1]):
+        if name in unseen:
+            yield f"{name}/{severity}", partial(_unseen, split, name, severity, quality)
+
+
+def _raw(split: Split) -> View:
+    return split.images, split.quality
+
+
+def _jpeg(split: Split, quality: int, subsampling: str) -> View:
     return compressed(split, quality, subsampling), np.full(len(split), quality, np.int64)
 
 
-def _classes(model: Model, images: NDArray[np.uint8], quality: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the classes [B] of images [B, H, W, C]."""
+def _unseen(split: Split, name: str, severity: int, quality: int) -> View:
+    return distorted(split, name, severity), np.full(len(split), quality, np.int64)
+
+
+def answer(
+    model: Model, images: NDArray[np.uint8], quality: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the classes [B] of images [B, H, W, C], and how probable the model holds each."""
     feed: dict[str, NDArray[Any]] = {"image": np.ascontiguousarray(images.transpose(0, 3, 1, 2))}  # [B, C, H, W]
     if model.takes_quality:
         feed["quality"] = np.ascontiguousarray(quality, np.int64)
@@ -135,8 +158,8 @@ def _classes(model: Model, images: NDArray[np.uint8], quality: NDArray[np.int64]
         logits: NDArray[np.float32] = model.session.run(["logits"], feed)[0]
     if not np.isfinite(logits).all():
         raise FctError(f"{model.path}: it gives logits that are not finite numbers. Train and export it again.")
-    classes: NDArray[np.int64] = logits.argmax(axis=1)
-    return classes
+    below = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return logits.argmax(axis=1), 1 / below.sum(axis=1)
 
 
 def _session(path: Path) -> Any:

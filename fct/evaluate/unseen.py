@@ -8,21 +8,26 @@ Each is deterministic, and what becomes of an image depends on that image alone:
 
 from __future__ import annotations
 
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from fct.core.errors import FctError
-from fct.data.store import LOSSLESS
+from fct.data.store import LOSSLESS, Split, let_go
 from fct.jpeg.arrays import roundtrip
+from fct.portable.images import decode, resize
 
 Images = NDArray[np.uint8]  # [N, H, W, C]
+CHUNK = 500  # images distorted at a time
 OFFSET = (3, 5)  # pixels by which an off-grid JPEG's 8x8 blocks are shifted, down and right
 
 
@@ -49,6 +54,29 @@ def distort(images: Images, name: str, severity: int) -> Images:
     if not 1 <= severity <= len(distortion.levels):
         raise FctError(f"{name} has severities 1 to {len(distortion.levels)} (not {severity}).")
     return distortion.apply(images, distortion.levels[severity - 1])
+
+
+def distorted(split: Split, name: str, severity: int) -> Images:
+    """Distort every image of `split` at its native size, then resize it to the model's size.
+
+    Memory stays bounded, as with `fct.cache.views.compressed`.
+
+    Returns:
+        uint8 [N, H, W, C], the shape of `split.images`.
+    """
+    _, size, _, channels = split.images.shape
+    with tempfile.TemporaryDirectory() as folder:
+        views = open_memmap(Path(folder) / "views.npy", "w+", np.uint8, split.images.shape)
+        for start in range(0, len(split), CHUNK):
+            rows = slice(start, start + CHUNK)
+            if split.originals is None:
+                views[rows] = distort(np.asarray(split.images[rows]), name, severity)
+            else:
+                for index in range(*rows.indices(len(split))):
+                    native = decode(split.originals[index], channels)
+                    views[index] = resize(distort(native[None], name, severity)[0], size)
+            let_go(split.images, views)
+    return views  # the mapping outlives the file's name
 
 
 def every(channels: int) -> Iterator[tuple[str, int, int]]:

@@ -13,9 +13,9 @@ from fct.core.errors import FctError
 from fct.core.params import Section, load
 from fct.data.store import Split, open_split
 from fct.evaluate import record
-from fct.evaluate.params import EvaluateParams
+from fct.evaluate.gate import Check, judge_against
+from fct.evaluate.params import EvaluateParams, GateParams
 from fct.evaluate.sweep import Model, open_model, predict
-from fct.registry.compare import Difference, paired
 from fct.registry.evidence import MODEL, Evidence, gather, who
 from fct.registry.package import register
 from fct.registry.params import RegistryParams
@@ -30,6 +30,7 @@ class PromoteParams(Section):
     """What a promotion reads from params.yaml."""
 
     evaluate: EvaluateParams
+    gate: GateParams
     registry: RegistryParams
 
 
@@ -48,7 +49,12 @@ class Promotion:
     outcome: str  # champion | already champion | challenger | rolled back
     is_new: bool = False  # registered now
     against: Version | None = None  # what it was compared with
-    difference: Difference | None = None
+    checks: tuple[Check, ...] = ()  # the lines of the gate that need a champion
+
+    @property
+    def failed(self) -> list[Check]:
+        """The checks that speak against it."""
+        return [check for check in self.checks if not check.passed]
 
 
 @dataclass(frozen=True)
@@ -83,22 +89,21 @@ def promote(*, why: str = "", again: bool = False, commit: bool = False) -> Prom
         if version and state.is_proven and state.champion == version:
             return Promotion(versions.name, version.number, "already champion")
         against = _rival(state, version)
-        difference = _compare(versions, against, split, evidence, params) if against else None
+        checks = _compare(versions, against, split, evidence, params) if against else ()
         is_new = version is None
         if version is None:
             version = _register(versions, evidence, model, split, why)
         versions.alias("challenger", version)
-        if difference:
-            versions.tag(
-                version, {"fct.difference": f"{difference} against version {against.number if against else ''}"}
-            )
+        if against and checks:
+            told = {"champion": against.number, "checks": [check.as_json() for check in checks]}
+            versions.tag(version, {"fct.against": json.dumps(told)})
         outcome = "challenger"
         if "fct.rolled_back" in version.tags and not again:
             outcome = "rolled back"
-        elif difference is None or difference.not_worse:
+        elif all(check.passed for check in checks):
             _succeed(versions, state, version)
             outcome = "champion"
-        return Promotion(versions.name, version.number, outcome, is_new, against, difference)
+        return Promotion(versions.name, version.number, outcome, is_new, against, checks)
 
 
 def rollback(*, why: str = "") -> Rollback:
@@ -159,9 +164,9 @@ def _rival(state: State, version: Version | None) -> Version | None:
 
 def _compare(
     versions: Versions, champion: Version, split: Split, evidence: Evidence, params: PromoteParams
-) -> Difference:
-    """Return how the file here does against a registered version, on the gate split."""
-    measured = record.read(split, model_sha256=evidence.sha256)
+) -> tuple[Check, ...]:
+    """Return the lines of the gate that hold the file here against a registered version, on the gate split."""
+    measured = record.read(split, model_sha256=evidence.sha256).answers
     subsampling = json.loads((record.EVALUATION / "meta.json").read_text())["subsampling"]
     with TemporaryDirectory() as folder:
         path = versions.file(champion, Path(folder))
@@ -171,13 +176,11 @@ def _compare(
                 f"version {champion.number} of {versions.name} has the classes {theirs}, {MODEL} has {ours}: "
                 "another task. Give it a name of its own: registry.name in params.yaml."
             )
-        predicted = predict(path, split, measured.qualities, subsampling, batch_size=params.evaluate.batch_size)
-    return paired(
-        measured.predicted == split.labels,
-        predicted == split.labels,
-        margin=params.registry.margin,
-        confidence=params.registry.confidence,
-    )
+        how = params.evaluate
+        theirs_said = predict(
+            path, split, measured.qualities, subsampling, batch_size=how.batch_size, unseen=how.unseen
+        )
+    return tuple(judge_against(params.gate, measured, theirs_said, how))
 
 
 def _register(versions: Versions, evidence: Evidence, model: Model, split: Split, why: str) -> Version:

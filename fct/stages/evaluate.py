@@ -2,8 +2,8 @@
 
     python -m fct.stages.evaluate
 
-Reads model/model.onnx, data/splits, data/originals. Writes evaluation/ (the predicted classes), metrics/evaluate.json,
-plots/accuracy.csv and plots/accuracy.png.
+Reads model/model.onnx, data/splits, data/originals. Writes evaluation/ (the predicted classes and how probable they
+were), metrics/evaluate.json, plots/accuracy.csv and plots/accuracy.png.
 """
 
 from __future__ import annotations
@@ -69,17 +69,17 @@ def measure(params: Params) -> dict[str, Summary]:
     how, subsampling = params.evaluate, params.jpeg.subsampling
     _same_classes()
     splits = [open_split(name) for name in MEASURED]
-    predicted = {
-        split.name: predict(MODEL, split, how.qualities, subsampling, batch_size=how.batch_size) for split in splits
+    answers = {
+        split.name: predict(MODEL, split, how.qualities, subsampling, batch_size=how.batch_size, unseen=how.unseen)
+        for split in splits
     }
-    sweeps = {split.name: summarise(predicted[split.name] == split.labels, how.qualities, how) for split in splits}
+    sweeps = {name: summarise(each.sweep, how.qualities, how) for name, each in answers.items()}
     made_with = {
         "model_sha256": sha256(MODEL),
-        "qualities": list(how.qualities),
         "subsampling": subsampling,
         "codec": VERSION,
     }
-    record.write(predicted, splits, made_with=made_with)
+    record.write(answers, splits, made_with=made_with)
     write_json(METRICS, {name: sweep.as_json() for name, sweep in sweeps.items()})
     write_text(TABLE, plots.table(sweeps))
     write_bytes(PICTURE, plots.picture(sweeps, how.confidence))

@@ -17,11 +17,11 @@ from typing import Any
 from fct import tracking
 from fct.core.errors import FctError, readable_errors
 from fct.core.files import sha256, write_json
-from fct.core.params import Section, load
+from fct.core.params import Section, load, place
 from fct.data.store import SPLITS, open_split
 from fct.evaluate import gate, record
-from fct.evaluate.intervals import summarise
-from fct.evaluate.params import EvaluateParams, GateParams
+from fct.evaluate.latency import latency
+from fct.evaluate.params import EvaluateParams, GateParams, fits
 
 MODEL = Path("model/model.onnx")
 EXPORT = Path("metrics/export.json")
@@ -59,9 +59,12 @@ def judge(params: Params) -> dict[str, Any]:
         raise FctError(f"{MODEL} is not here. Make it with `dvc repro export`.")
     split = open_split("gate")
     found = record.read(split, model_sha256=sha256(MODEL))
-    measured = summarise(found.predicted == split.labels, found.qualities, params.evaluate)
+    _check_slices(params)
     parity, file_bytes = _exported()
-    checks = gate.judge(measured, parity=parity, file_bytes=file_bytes, thresholds=params.gate)
+    of_file = {"parity": gate.exactly(parity), "file_mib": gate.exactly(file_bytes / gate.MIB)}
+    if any(line.metric == "latency_ms" for line in params.gate):
+        of_file["latency_ms"] = latency(MODEL, split, params.evaluate)
+    checks = gate.judge(params.gate, found.answers, of_file, params.evaluate)
     verdict = gate.verdict(
         checks,
         model_sha256=found.model_sha256,
@@ -71,6 +74,13 @@ def judge(params: Params) -> dict[str, Any]:
     )
     write_json(VERDICT, verdict)
     return verdict
+
+
+def _check_slices(params: Params) -> None:
+    """Refuse a line about views that were not measured."""
+    for index, line in enumerate(params.gate):
+        if wrong := fits(line, params.evaluate):
+            raise FctError(f"{place('gate', index, 'slice')}: {wrong}.")
 
 
 def _exported() -> tuple[float, int]:

@@ -167,9 +167,9 @@ def oversized(own):
 
 BAD = [
     (truncated, "cat/bad.jpg", "damaged or truncated", 1),
-    (text, "dog/notes.txt", "not a JPEG, PNG, WEBP, BMP or TIFF image", 1),
-    (text_named_as_an_image, "dog/bad.png", "not a JPEG, PNG, WEBP, BMP or TIFF image", 1),
-    (empty_file, "dog/bad.png", "not a JPEG, PNG, WEBP, BMP or TIFF image", 1),
+    (text, "dog/notes.txt", "not a JPEG, PNG, WEBP, AVIF, BMP or TIFF image", 1),
+    (text_named_as_an_image, "dog/bad.png", "not a JPEG, PNG, WEBP, AVIF, BMP or TIFF image", 1),
+    (empty_file, "dog/bad.png", "not a JPEG, PNG, WEBP, AVIF, BMP or TIFF image", 1),
     (empty_class, "bird/", "a class without images", 1),
     (in_the_root, "stray.png", "not in a class", 1),
     (nested, "cat/kittens", "a folder inside a class", 1),

@@ -49,9 +49,13 @@ MADE_SMALL = {
     "evaluate.resamples": 200,
     "features.images": 20,
     "features.qualities": [10, 90],
-    "gate.clean": 0.5,  # of three classes
-    "gate.mean": 0.5,
-    "gate.worst": 0.4,
+    "evaluate.unseen": ["webp", "blur"],
+    "gate.0.at_least": 0.5,  # raw, of three classes
+    "gate.1.at_least": 0.5,  # mean
+    "gate.2.at_least": 0.4,  # worst
+    "gate.3.at_least": 0.4,  # unseen
+    "gate.4.at_most": 0.6,  # calibration
+    "gate.7.champion": 0.1,
     "registry.name": "clothes",
 }
 
@@ -125,8 +129,8 @@ class Project:
             *sections, last = key.split(".")
             section = document
             for name in sections:
-                section = section[name]
-            section[last] = value
+                section = section[int(name) if name.isdecimal() else name]
+            section[int(last) if last.isdecimal() else last] = value
         yaml.dump(document, path)
 
     def append(self, path, text):

@@ -77,7 +77,7 @@ def test_a_person_starts_a_run_and_sees_what_came_of_it(finished, tmp_path, nigh
         for key, sight in (
             ("verdict", page.get_by_role("heading", name=re.compile("PASS"))),
             ("stages", page.get_by_text("cache@10")),
-            ("metrics", page.get_by_text("gate.worst")),
+            ("metrics", page.get_by_text("gate.worst_accuracy")),
             ("accuracy-by-quality", page.locator("img")),
             ("branch", page.get_by_text(f"fct/{name}").first),
         ):

@@ -70,13 +70,13 @@ def test_what_is_up_to_date_is_cached_and_starts_nothing(copy, stand, tasks, mon
 
 def test_only_what_changed_runs(copy, stand, tasks, artifacts):
     """Another threshold reruns the gate alone; the verdict is shown, and a FAIL promotes nothing but is no crash."""
-    stand(copy).change({"gate.worst": 0.99999})
+    stand(copy).change({"gate.2.at_least": 0.99999})
     state = reproduce(promote=True, return_state=True)
     assert (state.type.value, state.name) == ("COMPLETED", "GateFailed")
-    assert "FAIL (worst); nothing is promoted, the champion stays" in state.message
+    assert "FAIL (worst_accuracy); nothing is promoted, the champion stays" in state.message
     assert [stage for stage, name in tasks().items() if name != "Cached"] == ["gate"]
     assert "FAIL" in artifacts("verdict")
-    assert "| worst |" in artifacts("verdict")
+    assert "| worst_accuracy |" in artifacts("verdict")
     outcomes = {row["stage"]: row["outcome"] for row in artifacts("stages")}
     assert (outcomes["gate"], outcomes["train"]) == ("ran", "cached")
     assert "nothing is registered" in copy.run("fct", "status")
@@ -145,7 +145,7 @@ def test_changed_params_leave_the_users_tree_alone(copy, stand, artifacts):
     before = {
         path: content for path, content in before.items() if not path.startswith((".git/", ".fct/", ".dvc/", "mlflow"))
     }
-    state = reproduce(overrides={"gate.worst": 0.99999}, return_state=True)
+    state = reproduce(overrides={"gate.2.at_least": 0.99999}, return_state=True)
     assert state.name == "GateFailed"
     after = project.contents(".")
     assert {path: after[path] for path in before} == before
@@ -225,12 +225,12 @@ def test_promotion_and_rollback_follow_the_rules_of_the_commands(copy, stand, tr
     assert tracked(project).client.get_model_version_by_alias("clothes", "champion").version == 1
     state = rollback(return_state=True)
     assert "nothing to return to" in state.message
-    project.change({"gate.worst": 0.99999})
+    project.change({"gate.2.at_least": 0.99999})
     reproduce(return_state=True)
     state = promote(return_state=True)
     assert state.is_failed()
     assert "the verdict is FAIL; nothing is registered" in state.message
-    assert "worst" in state.message
+    assert "worst_accuracy" in state.message
 
 
 def test_one_run_is_one_run_in_mlflow(copy, stand, tracked):

@@ -174,11 +174,11 @@ def test_the_story(users, nights):
         assert '"train", "outcome": "ran"' in night.artifact("stages")
 
         # A night on which the model is not good enough: refused, and the champion stays.
-        users.change({"gate.worst": 0.99999})
+        users.change({"gate.2.at_least": 0.99999})
         users.run("git", "commit", "--all", "--quiet", "--message", "Ask for more")
         state = night.finish(night.start_as_scheduled("reproduce/nightly"))
         assert state.name == "GateFailed"
-        assert "FAIL (worst); nothing is promoted, the champion stays" in state.message
+        assert "FAIL (worst_accuracy); nothing is promoted, the champion stays" in state.message
         assert "**failed**" in night.artifact("verdict")
         assert "champion   version 2" in night.fct("status")
 

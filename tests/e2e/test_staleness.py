@@ -35,7 +35,7 @@ def test_code_makes_stale_what_runs_it(copy, path, stale):
 
 def test_a_floor_reruns_the_gate_alone(copy, ran):
     """A changed threshold is judged anew on what was measured before."""
-    copy.change({"gate.clean": 0.45})
+    copy.change({"gate.0.at_least": 0.45})
     assert ran(copy.run("dvc", "repro")) == ["gate"]
 
 

@@ -124,7 +124,14 @@ def workplace(tmp_path, monkeypatch, make_split, bright):
     (tmp_path / "metrics/export.json").write_text(json.dumps({"parity": 1e-6, "file_bytes": model.stat().st_size}))
     (tmp_path / "params.yaml").write_text(
         'jpeg: {subsampling: "4:2:0"}\n'
-        "evaluate: {qualities: [5, 50, 95], batch_size: 16, resamples: 200, confidence: 0.95, seed: 0}\n"
-        "gate: {clean: 0.7, mean: 0.7, worst: 0.7, parity: 0.001, file_mib: 1.0}\n"
+        "evaluate: {qualities: [5, 50, 95], unseen: [blur], batch_size: 16,\n"
+        "           resamples: 200, confidence: 0.95, seed: 0}\n"
+        "gate:\n"
+        "  - {slice: raw, metric: accuracy, at_least: 0.7}\n"
+        "  - {slice: mean, metric: accuracy, at_least: 0.7}\n"
+        "  - {slice: worst, metric: accuracy, at_least: 0.7}\n"
+        "  - {metric: parity, at_most: 0.001}\n"
+        "  - {metric: file_mib, at_most: 1.0}\n"
+        "  - {slice: mean, metric: accuracy, champion: 0.01}\n"
     )
     return tmp_path

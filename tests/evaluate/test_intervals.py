@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from fct.evaluate.intervals import Estimate, over_qualities, summarise, wilson
+from fct.evaluate.intervals import Estimate, average, resampled, summarise, wilson, worst
 from fct.evaluate.params import EvaluateParams
 
-HOW = {"resamples": 400, "confidence": 0.95, "seed": 0}
+
+def how(resamples=400, seed=0, qualities=(5, 95)):
+    return EvaluateParams(qualities=qualities, unseen=(), batch_size=1, resamples=resamples, confidence=0.95, seed=seed)
 
 
 def rights(count, total):
@@ -40,23 +42,21 @@ def test_more_confidence_is_wider():
 
 def test_the_bootstrap_of_two_images_is_the_hand_computed_one():
     """One image right and one wrong: a quarter of the resamples are all wrong, a quarter all right, so from 0 to 1."""
-    mean, worst = over_qualities(np.array([[True, False]]), **HOW)
-    assert mean == worst == Estimate(0.5, 0.0, 1.0)
+    assert average(np.array([[True, False]] * 2), how()) == Estimate(0.5, 0.0, 1.0)
 
 
-def test_the_bootstrap_of_one_quality_agrees_with_the_normal_interval():
-    """For many images and one quality the interval is p ± 1.96 √(p (1 - p) / N)."""
-    mean, _ = over_qualities(rights(800, 1000)[None], resamples=4000, confidence=0.95, seed=0)
+def test_the_bootstrap_agrees_with_the_normal_interval():
+    """For many images alike at both qualities the interval is p ± 1.96 √(p (1 - p) / N)."""
+    found = average(np.repeat(rights(800, 1000)[None], 2, axis=0), how(resamples=4000))
     half = 1.959964 * np.sqrt(0.8 * 0.2 / 1000)
-    assert (mean.low, mean.high) == pytest.approx((0.8 - half, 0.8 + half), abs=0.003)
+    assert (found.low, found.high) == pytest.approx((0.8 - half, 0.8 + half), abs=0.003)
 
 
 def test_the_same_images_at_more_qualities_are_no_new_evidence():
-    """Nineteen qualities with equal answers leave the interval as wide as one; nineteen times the images would not."""
+    """Nineteen qualities with equal answers leave the interval as wide as two; more images would not."""
     row = rights(300, 400)[None]
-    one, _ = over_qualities(row, **HOW)
-    many, _ = over_qualities(np.repeat(row, 19, axis=0), **HOW)
-    assert (many.low, many.high) == pytest.approx((one.low, one.high), abs=1e-9)
+    two, many = (average(np.repeat(row, count, axis=0), how()) for count in (2, 19))
+    assert (many.low, many.high) == pytest.approx((two.low, two.high), abs=1e-9)
     pretended = wilson(np.repeat(row, 19), 0.95)
     assert many.high - many.low > 4 * (pretended.high - pretended.low)
 
@@ -68,7 +68,7 @@ def test_the_mean_covers_the_truth_as_often_as_promised_where_images_recur():
     rounds = 200
     for seed in range(rounds):
         correct = same_images(150, 5, random)
-        mean, _ = over_qualities(correct, resamples=200, confidence=0.95, seed=seed)
+        mean = average(correct, how(resamples=200, seed=seed))
         naive = wilson(correct.ravel(), 0.95)
         by_image += mean.low <= 0.5 <= mean.high
         pooled += naive.low <= 0.5 <= naive.high
@@ -80,39 +80,38 @@ def test_the_low_bound_of_the_worst_is_rarely_above_the_truth():
     """With equal qualities the worst is the unluckiest; its low bound is above the true worst in few of 100 rounds."""
     random = np.random.default_rng(8)
     above = 0
-    for seed in range(100):
-        _, worst = over_qualities(random.random((8, 100)) < 0.7, resamples=200, confidence=0.9, seed=seed)
-        above += worst.low > 0.7
-    assert above <= 8  # 5 expected at most
+    for _ in range(100):
+        rows = random.random((8, 100)) < 0.7
+        above += worst([wilson(row, 0.9) for row in rows], "at least").low > 0.7
+    assert above <= 5  # 5 would be allowed of one quality
 
 
-def test_the_worst_is_the_lowest_accuracy():
-    """The worst's value is the minimum over the qualities, its interval holds it, and the mean is the plain mean."""
-    mean, worst = over_qualities(np.stack([rights(90, 100), rights(60, 100), rights(75, 100)]), **HOW)
-    assert worst.value == pytest.approx(0.6)
-    assert worst.low < 0.6 < worst.high
-    assert mean.value == pytest.approx(0.75)
-
-
-def test_an_interval_holds_its_value():
-    """Where many equal qualities push every resampled minimum down, the interval still reaches up to the value."""
-    correct = np.random.default_rng(1).random((60, 20)) < 0.9
-    for estimate in over_qualities(correct, **HOW):
-        assert estimate.low <= estimate.value <= estimate.high
+@pytest.mark.parametrize(("direction", "expected"), [("at least", (0.6, 0.4, 0.7)), ("at most", (0.8, 0.5, 0.9))])
+def test_the_worst_has_the_worst_bounds(direction, expected):
+    """Value and bounds are each the worst of all."""
+    found = worst([Estimate(0.6, 0.5, 0.7), Estimate(0.8, 0.4, 0.9)], direction)
+    assert (found.value, found.low, found.high) == expected
 
 
 @pytest.mark.parametrize(("images", "low"), [(1, 0.206549), (30, 30 / (30 + 1.959964**2))])
 def test_all_right_is_not_certain(images, low):
     """Where resampling moves nothing, Wilson's interval for that many images stands."""
-    mean, worst = over_qualities(np.ones((3, images), bool), **HOW)
-    assert mean == worst
+    mean = average(np.ones((3, images), bool), how())
     assert (mean.value, mean.low, mean.high) == pytest.approx((1, low, 1), abs=1e-6)
+
+
+def test_any_statistic_of_means_is_resampled():
+    """Of two columns the absolute difference of their means, with an interval that holds it."""
+    columns = np.random.default_rng(1).random((200, 2))
+    found = resampled(columns, lambda means: np.abs(means[..., 0] - means[..., 1]), how())
+    assert found.value == pytest.approx(abs(columns[:, 0].mean() - columns[:, 1].mean()))
+    assert found.low <= found.value <= found.high
 
 
 def test_the_seed_decides():
     """The same seed gives the same interval, another one another."""
     correct = np.random.default_rng(2).random((4, 333)) < 0.8
-    first, again, other = (over_qualities(correct, resamples=200, confidence=0.95, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (average(correct, how(seed=seed)) for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
@@ -120,15 +119,14 @@ def test_the_seed_decides():
 def test_bounded_batches_do_not_change_the_interval(monkeypatch):
     """Drawing few resamples at a time gives what drawing all at once gives."""
     correct = np.random.default_rng(3).random((4, 50)) < 0.8
-    whole = over_qualities(correct, **HOW)
+    whole = average(correct, how())
     monkeypatch.setattr("fct.evaluate.intervals.BATCH", 120)
-    assert over_qualities(correct, **HOW) == whole
+    assert average(correct, how()) == whole
 
 
 def test_a_summary_puts_each_row_at_its_quality():
     """Row 0 is raw; the others belong to the qualities in their order, and the worst names where it is."""
-    how = EvaluateParams(qualities=(95, 5), batch_size=1, resamples=200, confidence=0.95, seed=0)
-    found = summarise(np.stack([rights(9, 10), rights(8, 10), rights(5, 10)]), how.qualities, how)
+    found = summarise(np.stack([rights(9, 10), rights(8, 10), rights(5, 10)]), (95, 5), how())
     assert found.raw == wilson(rights(9, 10), 0.95)
     assert found.curve == {95: wilson(rights(8, 10), 0.95), 5: wilson(rights(5, 10), 0.95)}
     assert found.worst_quality == 5

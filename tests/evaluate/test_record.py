@@ -9,32 +9,37 @@ import pytest
 from fct.core.errors import FctError
 from fct.data.store import Originals
 from fct.evaluate import record
+from fct.evaluate.answers import Answers
 
-MADE_WITH = {"model_sha256": "a" * 64, "qualities": [5, 50]}
+MADE_WITH = {"model_sha256": "a" * 64}
+VIEWS = ("raw", "q5", "webp/1")
 
 
 @pytest.fixture
 def written(tmp_path, make_split):
     split = make_split()
-    predicted = np.arange(18).reshape(3, 6)
+    answers = Answers(VIEWS, np.arange(18).reshape(3, 6), np.linspace(0.5, 1, 18).reshape(3, 6), split.labels)
     folder = tmp_path / "evaluation"
-    record.write({"gate": predicted}, [split], made_with=MADE_WITH, evaluation=folder)
-    return folder, split, predicted
+    record.write({"gate": answers}, [split], made_with=MADE_WITH, evaluation=folder)
+    return folder, split, answers
 
 
 def test_what_was_written_is_read(written):
-    """Predictions, qualities and the split's digest come back."""
-    folder, split, predicted = written
+    """Classes, their probabilities to three digits, the views' names and the split's digest come back."""
+    folder, split, answers = written
     found = record.read(split, model_sha256="a" * 64, evaluation=folder)
-    np.testing.assert_array_equal(found.predicted, predicted)
-    assert (found.qualities, found.digest) == ([5, 50], record.digest(split))
+    np.testing.assert_array_equal(found.answers.classes, answers.classes)
+    np.testing.assert_allclose(found.answers.confidence, answers.confidence, atol=5e-4)
+    assert (found.answers.views, found.answers.qualities) == (VIEWS, [5])
+    assert found.digest == record.digest(split)
 
 
 def test_the_meta_is_the_contract(written):
-    """meta.json has the model, the qualities, and size and digest of each split."""
+    """meta.json has the model, the views, and size and digest of each split."""
     folder, split, _ = written
     assert json.loads((folder / "meta.json").read_text()) == {
         **MADE_WITH,
+        "views": list(VIEWS),
         "splits": {"gate": {"images": 6, "digest": record.digest(split)}},
     }
 
@@ -68,10 +73,11 @@ def test_a_damaged_meta_is_refused(written, damage):
         record.read(split, model_sha256="a" * 64, evaluation=folder)
 
 
-def test_predictions_of_another_shape_are_refused(written):
-    """An array that does not have a row for raw and each quality is refused."""
-    folder, split, predicted = written
-    np.save(folder / "gate.npy", predicted[:2])
+@pytest.mark.parametrize("name", ["gate.npy", "gate-confidence.npy"])
+def test_predictions_of_another_shape_are_refused(written, name):
+    """An array that does not have a row for each view is refused."""
+    folder, split, answers = written
+    np.save(folder / name, answers.classes[:2])
     with pytest.raises(FctError, match=r"shape \[2, 6\], not \[3, 6\]"):
         record.read(split, model_sha256="a" * 64, evaluation=folder)
 

@@ -27,8 +27,10 @@ def test_the_outs_are_the_contract():
     """Predictions of both splits, what they are of, metrics, table and picture."""
     evaluate.measure(load(evaluate.Params))
     assert set(outs()) == {
+        "evaluation/gate-confidence.npy",
         "evaluation/gate.npy",
         "evaluation/meta.json",
+        "evaluation/test-confidence.npy",
         "evaluation/test.npy",
         "metrics/evaluate.json",
         "plots/accuracy.csv",
@@ -36,10 +38,10 @@ def test_the_outs_are_the_contract():
     }
     meta = json.loads(Path("evaluation/meta.json").read_text())
     assert meta["model_sha256"] == hashlib.sha256(Path("model/model.onnx").read_bytes()).hexdigest()
-    assert meta["qualities"] == [5, 50, 95]
+    assert meta["views"] == ["raw", "q5", "q50", "q95", *(f"blur/{severity}" for severity in range(1, 6))]
     assert {name: split["images"] for name, split in meta["splits"].items()} == {"gate": 60, "test": 40}
     predicted = np.load("evaluation/gate.npy")
-    assert (predicted.shape, predicted.dtype) == ((4, 60), np.int64)
+    assert (predicted.shape, predicted.dtype) == ((9, 60), np.int64)
 
 
 def test_the_numbers_are_those_of_the_predictions():

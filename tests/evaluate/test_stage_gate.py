@@ -46,7 +46,7 @@ def test_the_accuracies_are_those_of_the_evaluation():
     """The gate's values and intervals are the ones that the evaluation reports for the gate split."""
     found = checks()
     metrics = json.loads(Path("metrics/evaluate.json").read_text())["gate"]
-    for check, metric in (("clean", "raw"), ("mean", "mean"), ("worst", "worst")):
+    for check, metric in (("raw_accuracy", "raw"), ("mean_accuracy", "mean"), ("worst_accuracy", "worst")):
         for part in ("value", "low", "high"):
             assert found[check][part] == metrics[metric][part]
 
@@ -64,13 +64,33 @@ def test_the_confidence_moves_the_bound_not_the_value():
 
 def test_a_failed_gate_is_a_result():
     """A floor that the point reaches but the bound does not gives FAIL and a verdict file like any other."""
-    set_params("clean: 0.7", "clean: 0.85")
+    set_params("slice: raw, metric: accuracy, at_least: 0.7", "slice: raw, metric: accuracy, at_least: 0.85")
     found = judge()
     clean = found["checks"][0]
     assert clean["low"] < 0.85 < clean["value"]
-    assert [check["name"] for check in found["checks"] if not check["passed"]] == ["clean"]
+    assert [check["name"] for check in found["checks"] if not check["passed"]] == ["raw_accuracy"]
     assert found["verdict"] == "FAIL"
     assert json.loads(Path("metrics/gate.json").read_text()) == found
+
+
+def test_a_line_about_a_champion_is_left_to_the_promotion():
+    """The stage knows no registry: of six lines it judges five."""
+    assert len(checks()) == 5
+
+
+@pytest.mark.parametrize("name", ["q10", "webp", "wrost"])
+def test_a_slice_that_was_not_measured_is_refused(name):
+    """The line, the slice, and what there is instead."""
+    set_params("slice: worst", f"slice: {name}")
+    with pytest.raises(FctError, match=rf"params\.yaml, line 7: gate\.2\.slice: '{name}' is not measured\. Add it to"):
+        judge()
+
+
+def test_latency_is_measured_where_it_is_asked_for():
+    """Milliseconds of one image, on this machine, with an interval."""
+    set_params("  - {metric: parity", "  - {metric: latency_ms, at_most: 1000}\n  - {metric: parity")
+    found = checks()["latency_ms"]
+    assert 0 < found["low"] <= found["value"] <= found["high"] < 1000
 
 
 def test_the_same_inputs_give_the_same_bytes():

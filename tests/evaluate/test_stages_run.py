@@ -46,7 +46,7 @@ def test_a_model_is_measured_judged_and_recorded(run, workplace):
     (pipeline,) = [each for name, each in runs.items() if name not in ("evaluate", "gate")]
     curve = server.client.get_metric_history(pipeline.info.run_id, "accuracy_test")
     assert [point.step for point in curve] == [5, 50, 95]
-    assert (pipeline.data.metrics["gate_passed"], pipeline.data.metrics["gate_clean_passed"]) == (0, 1)
+    assert (pipeline.data.metrics["gate_passed"], pipeline.data.metrics["gate_raw_accuracy_passed"]) == (0, 1)
     assert [file.path for file in server.client.list_artifacts(pipeline.info.run_id, "plots")] == ["plots/accuracy.png"]
     assert runs["gate"].data.tags["fct.verdict"] == "FAIL"
 

@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 
 from fct.core.errors import FctError
 from fct.evaluate import sweep
+from fct.evaluate.unseen import distort
 from fct.jpeg.arrays import roundtrip
 
 FLATTEN = [
@@ -26,7 +27,7 @@ def places(images):
 def test_the_raw_row_is_the_model_on_the_raw_images(brightest, make_split, channels):
     """Row 0 is what the model says about the images as they are, with channels before rows and columns."""
     split = make_split(channels=channels)
-    predicted = sweep.predict(brightest(channels, 8), split, [], "4:2:0", batch_size=4)
+    predicted = sweep.predict(brightest(channels, 8), split, [], "4:2:0", batch_size=4).classes
     np.testing.assert_array_equal(predicted, [places(split.images)])
     assert predicted.dtype == np.int64
 
@@ -36,7 +37,7 @@ def test_each_quality_row_is_the_model_on_the_compressed_images(brightest, make_
     """Row 1 + k is what the model says about the images compressed at the k-th quality, in the order asked for."""
     split = make_split(channels=3)
     qualities = [90, 10, 40]
-    predicted = sweep.predict(brightest(3, 8), split, qualities, subsampling, batch_size=4)
+    predicted = sweep.predict(brightest(3, 8), split, qualities, subsampling, batch_size=4).classes
     for row, quality in zip(predicted[1:], qualities, strict=True):
         views = roundtrip(split.images, quality, subsampling)
         np.testing.assert_array_equal(row, places(views))
@@ -45,29 +46,45 @@ def test_each_quality_row_is_the_model_on_the_compressed_images(brightest, make_
 def test_the_model_is_told_the_quality_that_the_file_in_hand_has(echo, make_split):
     """Raw images come with their own quality, compressed ones with the last one they had, even where it is higher."""
     own = [100, 30, 75, 100, 1, 8]
-    predicted = sweep.predict(echo, make_split(quality=own), [5, 95], "4:2:0", batch_size=4)
+    predicted = sweep.predict(echo, make_split(quality=own), [5, 95], "4:2:0", batch_size=4).classes
     np.testing.assert_array_equal(predicted, [own, [5] * 6, [95] * 6])
+
+
+def test_unseen_views_come_last_each_at_every_severity(brightest, make_split):
+    """Views are named; those of a distortion are the model's answers on the distorted images."""
+    split = make_split(channels=3)
+    found = sweep.predict(brightest(3, 8), split, [50], "4:2:0", batch_size=4, unseen=["webp"])
+    assert found.views == ("raw", "q50", "webp/1", "webp/2", "webp/3")
+    np.testing.assert_array_equal(found.classes[3], places(distort(split.images, "webp", 2)))
+
+
+def test_the_confidence_is_the_probability_of_the_class(bright, make_split):
+    """Two classes with the logits -d and d: the larger has 1 / (1 + exp(-2 |d|))."""
+    split = make_split()
+    found = sweep.predict(bright(), split, [], "4:2:0", batch_size=4)
+    distance = np.abs(split.images.mean((1, 2, 3)) - 127.5)
+    np.testing.assert_allclose(found.confidence[0], 1 / (1 + np.exp(-2 * distance)), rtol=1e-4)
 
 
 def test_batches_and_threads_do_not_change_the_answer(brightest, make_split):
     """Any batch size, also one that does not divide the number of images, and any thread count predict the same."""
     split, path = make_split(count=7), brightest(1, 8)
-    whole = sweep.predict(path, split, [20], "4:2:0", batch_size=100)
+    whole = sweep.predict(path, split, [20], "4:2:0", batch_size=100).classes
     for batch_size, threads in ((1, 1), (3, 2), (7, None)):
         some = sweep.predict(path, split, [20], "4:2:0", batch_size=batch_size, threads=threads)
-        np.testing.assert_array_equal(some, whole)
+        np.testing.assert_array_equal(some.classes, whole)
 
 
 def test_no_more_images_than_a_batch_are_in_the_model(brightest, make_split, monkeypatch):
     """The threads share a batch: memory does not grow with the cores of the machine."""
     shares = []
-    inner = sweep._classes
+    inner = sweep.answer
 
     def watched(model, images, quality):
         shares.append((threading.current_thread().name, len(images)))
         return inner(model, images, quality)
 
-    monkeypatch.setattr(sweep, "_classes", watched)
+    monkeypatch.setattr(sweep, "answer", watched)
     sweep.predict(brightest(1, 8), make_split(count=50), [], "4:2:0", batch_size=12, threads=3)
     assert max(size for _, size in shares) == 4
     assert sum(size for _, size in shares) == 50

@@ -1,10 +1,13 @@
 """Distortions that training never shows: real codecs, steady results, severities in order."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_sample_image
 
 from fct.core.errors import FctError
+from fct.evaluate.params import Unseen
 from fct.evaluate.unseen import UNSEEN, distort, every
 from fct.jpeg.arrays import roundtrip
 
@@ -108,3 +111,8 @@ def test_what_there_is_not_is_refused(images, name, severity):
     """Unknown distortions and severities are named, beside those there are."""
     with pytest.raises(FctError, match=r"Known: webp|severities 1 to 3"):
         distort(images, name, severity)
+
+
+def test_every_distortion_can_be_asked_for():
+    """params.yaml's evaluate.unseen takes exactly the distortions that there are."""
+    assert get_args(Unseen) == tuple(UNSEEN)
