@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -98,6 +98,66 @@ def doctor() -> None:
             findings.append(finding)
             click.echo(f"{finding.what}: {finding.problem or 'whole'}")
     sys.exit(any(finding.problem for finding in findings))
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Images to judge it on, one sub-folder a class.",
+)
+@click.option(
+    "--champion", type=click.Path(path_type=Path), help="Another ONNX file, for the lines of the gate that name one."
+)
+@click.option(
+    "--params",
+    default="params.yaml",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="A file with the sections jpeg, evaluate and gate.",
+)
+@click.option("--classes", type=click.Path(exists=True, path_type=Path), help="Class names, a line each, in order.")
+@click.option(
+    "--normalise", help="Of float32 pixels: unit (0..1), symmetric (-1..1), imagenet, bytes (0..255), mean/deviation."
+)
+@click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Where the shape does not tell.")
+@click.option("--size", type=click.IntRange(8, 4096), help="Pixels, height and width, where the shape does not tell.")
+@click.option("--json", "to_json", type=click.Path(path_type=Path), help="Write the verdict to this file.")
+@click.option("--junit", "to_junit", type=click.Path(path_type=Path), help="Write it as JUnit XML, for CI servers.")
+def gate(model: Path, *, to_json: Path | None, to_junit: Path | None, **told: Any) -> None:
+    """Judge any ONNX image classifier by its accuracy on compressed images.
+
+    Compresses the images of the folder --data at every quality that params.yaml's `evaluate` names, asks MODEL about
+    them, and holds the answers against the lines of `gate`: accuracies pass on the lower bound of their interval. The
+    model need not be one of this project's: of a file that was made elsewhere, say how its pixels are normalised.
+
+    The exit status is 0 if every line passes, and else 1.
+    """
+    with readable_errors():
+        from fct.core.files import write_json, write_text
+        from fct.evaluate import gate as of
+        from fct.evaluate.junit import junit
+        from fct.evaluate.model import open_foreign
+        from fct.judge import judge
+
+        how = {"normalise": told.pop("normalise"), "layout": told.pop("layout")}
+        champion, names = told.pop("champion"), told.pop("classes")
+        found = judge(
+            open_foreign(model, **how),
+            champion=open_foreign(champion, **how) if champion else None,
+            classes=names.read_text().splitlines() if names else None,
+            **told,
+        )
+        if to_json:
+            write_json(to_json, found)
+        if to_junit:
+            write_text(to_junit, junit(found))
+        click.echo(of.table(found, colour=of.wants_colour(sys.stdout)))
+        for name, why in found["left_out"].items():
+            click.echo(f"left out: {name}: {why}")
+    sys.exit(found["verdict"] != "PASS")
 
 
 @main.command()

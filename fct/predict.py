@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import joblib
 
 from fct.core.errors import FctError
-from fct.evaluate.sweep import open_model
+from fct.evaluate.model import open_model
 from fct.portable.classifier import Answer, Classifier
 from fct.portable.images import Unusable
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from fct import portable
 from fct.data.store import Split
-from fct.evaluate.sweep import Model
+from fct.evaluate.model import Model
 from fct.registry.versions import Version, Versions
 from fct.tracking.server import calm
 

@@ -14,8 +14,9 @@ from fct.core.params import Section, load
 from fct.data.store import Split, open_split
 from fct.evaluate import record
 from fct.evaluate.gate import Check, judge_against
+from fct.evaluate.model import Model, open_model
 from fct.evaluate.params import EvaluateParams, GateParams
-from fct.evaluate.sweep import Model, open_model, predict
+from fct.evaluate.sweep import predict
 from fct.registry.evidence import MODEL, Evidence, gather, who
 from fct.registry.package import register
 from fct.registry.params import RegistryParams

@@ -17,8 +17,9 @@ from fct.core.params import Section, load
 from fct.data.store import SPLITS, open_split, read_meta
 from fct.evaluate import plots, record
 from fct.evaluate.intervals import Summary, summarise
+from fct.evaluate.model import open_model
 from fct.evaluate.params import EvaluateParams
-from fct.evaluate.sweep import open_model, predict
+from fct.evaluate.sweep import predict
 from fct.jpeg.arrays import VERSION
 from fct.jpeg.params import JpegParams
 

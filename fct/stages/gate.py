@@ -21,6 +21,7 @@ from fct.core.params import Section, load, place
 from fct.data.store import SPLITS, open_split
 from fct.evaluate import gate, record
 from fct.evaluate.latency import latency
+from fct.evaluate.model import open_model
 from fct.evaluate.params import EvaluateParams, GateParams, fits
 
 MODEL = Path("model/model.onnx")
@@ -63,7 +64,7 @@ def judge(params: Params) -> dict[str, Any]:
     parity, file_bytes = _exported()
     of_file = {"parity": gate.exactly(parity), "file_mib": gate.exactly(file_bytes / gate.MIB)}
     if any(line.metric == "latency_ms" for line in params.gate):
-        of_file["latency_ms"] = latency(MODEL, split, params.evaluate)
+        of_file["latency_ms"] = latency(open_model(MODEL), split, params.evaluate)
     checks = gate.judge(params.gate, found.answers, of_file, params.evaluate)
     verdict = gate.verdict(
         checks,

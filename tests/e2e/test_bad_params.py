@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
         ("cache.qualities", [0, 50], "0"),
         ("method.layers", [], "at least 1 item"),
         ("train.learning_rate", -0.1, "greater than 0"),
-        ("evaluate.unseen", ["smoke"], "Input should be 'webp'"),
+        ("evaluate.confidence", 95, "less than 1"),
     ],
 )
 def test_bad_params_are_named(copy, key, value, said):

@@ -162,7 +162,7 @@ def test_a_runs_name_is_no_path(copy, stand):
     """Whatever a person calls a run, its clone and its branch are where they belong."""
     project = stand(copy)
     state = reproduce.with_options(flow_run_name="../../try 5: epochs")(
-        overrides={"registry.margin": 0.02}, return_state=True
+        overrides={"pipeline.workers": 1}, return_state=True
     )
     assert "0 of 13 stages ran" in state.message  # nor is it an error that there is nothing new to commit
     assert project.run("git", "branch", "--list", "fct/*", "--format", "%(refname:short)").split() == [

@@ -47,8 +47,8 @@ def test_what_failed_is_not_promoted(failed, tracked):
     said = failed.run("fct", "promote", "--commit", status=1)
     assert "the verdict is FAIL; nothing is registered" in said
     assert "must be at least 1" in said
-    assert "  clean: " in said
-    assert "  mean: " not in said
+    assert "  raw_accuracy: " in said
+    assert "mean_accuracy: " not in said
     client = tracked(failed).client
     assert list(client.search_registered_models()) == list(client.search_model_versions()) == []
 
@@ -79,7 +79,8 @@ def test_the_champion_predicts_what_was_judged(promoted):
     """A fresh process loads the champion by its alias; it says of the gate's images what the evaluation recorded."""
     said = promoted.run("python", "-c", PREDICT)
     recorded = np.load(promoted.folder / "evaluation/gate.npy")[0]
-    assert json.loads(said.splitlines()[-1]) == recorded.tolist()
+    classes = json.loads((promoted.folder / "data/splits/meta.json").read_text())["classes"]
+    assert json.loads(said.splitlines()[-1]) == [classes[each] for each in recorded]
 
 
 def test_promoting_again_registers_nothing(promoted, tracked):

@@ -32,7 +32,9 @@ def run(workplace, schema, monkeypatch):
 def test_a_model_is_measured_judged_and_recorded(run, workplace):
     """A failed gate ends with status 0 and says FAIL; MLflow has the curve by quality, the checks and the picture."""
     text = (workplace / "params.yaml").read_text()
-    (workplace / "params.yaml").write_text(text.replace("worst: 0.7", "worst: 0.99"))
+    (workplace / "params.yaml").write_text(
+        text.replace("slice: worst, metric: accuracy, at_least: 0.7", "slice: worst, metric: accuracy, at_least: 0.99")
+    )
     evaluated = run("evaluate")
     assert evaluated.returncode == 0, evaluated.stderr
     assert "gate: raw 90.00% (" in evaluated.stdout

@@ -1,0 +1,127 @@
+"""An ONNX classifier, opened: one that this project exported, or one that was made elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fct.core.errors import FctError
+from fct.evaluate.adapter import Adapter, is_channels_last, normalisation
+from fct.portable.classifier import open_session
+
+
+@dataclass(frozen=True)
+class Model:
+    """An exported model, opened."""
+
+    path: Path
+    session: Any  # onnxruntime.InferenceSession
+    adapter: Adapter
+    image_shape: tuple[int | str | None, ...]  # [B, C, H, W], as the file declares it; not an int where any size fits
+    classes: int
+    class_names: list[str] | None  # None where the file does not say
+
+
+def open_model(path: Path) -> Model:
+    """Open an exported model and check that its inputs and output are a candidate's.
+
+    Raises:
+        FctError: the file is missing, is not ONNX, or has other inputs or outputs.
+    """
+    session = _session(path)
+    inputs = {each.name: each for each in session.get_inputs()}
+    outputs = {each.name: each for each in session.get_outputs()}
+    if set(inputs) not in ({"image"}, {"image", "quality"}) or set(outputs) != {"logits"}:
+        raise FctError(
+            f"{path}: it has inputs {', '.join(inputs) or 'none'} and outputs {', '.join(outputs) or 'none'}. "
+            "A candidate has the inputs image and, with residual mapping blocks, quality, and the output logits. "
+            "Make one with `dvc repro export`."
+        )
+    _expect(path, inputs["image"], "tensor(uint8)", rank=4)
+    if "quality" in inputs:
+        _expect(path, inputs["quality"], "tensor(int64)", rank=1)
+    logits = outputs["logits"]
+    _expect(path, logits, "tensor(float)", rank=2)
+    if not isinstance(logits.shape[1], int):
+        raise FctError(f"{path}: logits has shape {logits.shape}; the number of classes must be fixed.")
+    said = session.get_modelmeta().custom_metadata_map.get("fct.classes")
+    names = None if said is None else json.loads(said)
+    quality = "quality" if "quality" in inputs else None
+    adapter = Adapter("image", quality, "logits", channels_last=False, normalisation=None, batch=None)
+    return Model(path, session, adapter, tuple(inputs["image"].shape), logits.shape[1], names)
+
+
+def open_foreign(path: Path, *, normalise: str | None = None, layout: str | None = None) -> Model:
+    """Open a classifier that was made elsewhere.
+
+    Args:
+        path: an ONNX file with one input of images, float32 or uint8 and square, and logits or probabilities first
+            among its outputs. One of this project's is opened as such.
+        normalise: how its pixels are normalised: a name or numbers (fct.evaluate.adapter.normalisation).
+        layout: "nchw" or "nhwc"; told from the input's shape where absent.
+
+    Raises:
+        FctError: the file is missing, is not ONNX, is not such a classifier, or more must be said about it.
+    """
+    session = _session(path)
+    inputs, output = session.get_inputs(), session.get_outputs()[0]
+    if "fct.classes" in session.get_modelmeta().custom_metadata_map:
+        return open_model(path)
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in ("tensor(float)", "tensor(uint8)"):
+        told = ", ".join(f"{each.name} {each.type} {each.shape}" for each in inputs)
+        raise FctError(f"{path}: its inputs are {told}; one of images is needed, float32 or uint8, of four axes.")
+    image, is_float = inputs[0], inputs[0].type == "tensor(float)"
+    if is_float and normalise is None:
+        raise FctError(
+            f"{path}: it takes float32 pixels. Say how they are normalised: --normalise unit (0..1), symmetric "
+            "(-1..1), imagenet, bytes (0..255), or mean/deviation."
+        )
+    if len(output.shape) != 2 or not isinstance(output.shape[1], int):
+        raise FctError(f"{path}: {output.name} has shape {output.shape}; [images, classes] is needed, classes fixed.")
+    last = is_channels_last(image.shape, layout)
+    batch = image.shape[0] if isinstance(image.shape[0], int) else None
+    how = normalisation(normalise) if is_float and normalise else None
+    adapter = Adapter(image.name, None, output.name, channels_last=last, normalisation=how, batch=batch)
+    shape = [image.shape[axis] for axis in ((0, 3, 1, 2) if last else (0, 1, 2, 3))]
+    return Model(path, session, adapter, tuple(shape), output.shape[1], None)
+
+
+def _session(path: Path) -> Any:
+    if not path.is_file():
+        raise FctError(f"{path} is not here. Make it with `dvc repro export`.")
+    with readable(path):
+        return open_session(path)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what onnxruntime raises, which has no class of its own in common, into an error for people."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    try:
+        yield
+    except (
+        errors.Fail,
+        errors.InvalidArgument,
+        errors.InvalidGraph,
+        errors.InvalidProtobuf,
+        errors.NoModel,
+        errors.NotImplemented,
+        errors.RuntimeException,
+    ) as error:
+        raise FctError(f"{path}: onnxruntime cannot use it: {error}. Make it anew with `dvc repro export`.") from None
+
+
+def _expect(path: Path, tensor: Any, dtype: str, *, rank: int) -> None:
+    if tensor.type != dtype or len(tensor.shape) != rank:
+        raise FctError(
+            f"{path}: {tensor.name} is {tensor.type} {tensor.shape}; a candidate has {dtype} of {rank} axes."
+        )
+    if isinstance(tensor.shape[0], int):
+        raise FctError(
+            f"{path}: {tensor.name} has the fixed batch size {tensor.shape[0]}. Export it with a dynamic one."
+        )

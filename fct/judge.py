@@ -1,0 +1,105 @@
+"""Whether any ONNX classifier holds on compressed images of a folder: the command `fct gate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fct.core.errors import FctError
+from fct.core.files import sha256
+from fct.core.params import PARAMS, Section, load, place
+from fct.data.store import Split
+from fct.evaluate import gate, record
+from fct.evaluate.folder import read_folder
+from fct.evaluate.latency import latency
+from fct.evaluate.model import Model
+from fct.evaluate.params import EvaluateParams, GateParams, fits
+from fct.evaluate.sweep import predict
+from fct.jpeg.params import JpegParams
+
+
+class Params(Section):
+    """What a judgement reads of params.yaml, or of another file with these sections."""
+
+    jpeg: JpegParams
+    evaluate: EvaluateParams
+    gate: GateParams
+
+
+def judge(  # noqa: PLR0913  # two models, on what, by which file, and what a file may not say of itself
+    model: Model,
+    data: Path,
+    *,
+    champion: Model | None = None,
+    params: Path = PARAMS,
+    classes: list[str] | None = None,
+    size: int | None = None,
+) -> dict[str, Any]:
+    """Judge `model` on the images of a folder and return the verdict, as metrics/gate.json has it.
+
+    Lines that cannot be judged here stand in its `left_out`, each with the reason: parity, which the export measures,
+    and those that need a champion where there is none.
+
+    Args:
+        model: the classifier.
+        data: a folder, one sub-folder of images a class.
+        champion: for the lines that name one.
+        params: a file with the sections jpeg, evaluate and gate.
+        classes: in the order of the model's outputs; what the file says, or the sub-folders' names, where absent.
+        size: pixels, height and width, where the file takes images of any size.
+
+    Raises:
+        FctError: what is asked for cannot be measured, or the folder's images cannot be used.
+    """
+    read = load(Params, params)
+    for index, line in enumerate(read.gate):
+        if wrong := fits(line, read.evaluate):
+            raise FctError(f"{place('gate', index, 'slice', path=params)}: {wrong}.")
+    split = _images(model, data, classes, size)
+    how, left_out, of_file = read.evaluate, {}, {"file_mib": gate.exactly(model.path.stat().st_size / gate.MIB)}
+    for line in read.gate:
+        if line.metric == "parity":
+            left_out[line.name] = "the export measures it"
+        elif line.champion is not None and champion is None:
+            left_out[line.name] = "there is no --champion"
+        elif line.metric == "latency_ms":
+            of_file[line.metric] = latency(model, split, how)
+    lines = [line for line in read.gate if line.name not in left_out]
+
+    def answers(of: Model) -> Any:
+        asked = read.jpeg.subsampling
+        return predict(of, split, how.qualities, asked, batch_size=how.batch_size, unseen=how.unseen)
+
+    ours = answers(model)
+    checks = gate.judge(lines, ours, of_file, how)
+    if champion is not None:
+        checks += gate.judge_against(lines, ours, answers(champion), how)
+    if not checks:
+        raise FctError(f"{params}: gate: no line can be judged here: {'; '.join(left_out.values())}.")
+    found = gate.verdict(
+        checks,
+        model_sha256=sha256(model.path),
+        images=len(split),
+        digest=record.digest(split),
+        confidence=how.confidence,
+    )
+    found["split"]["name"] = split.name
+    return found | {"left_out": left_out}
+
+
+def _images(model: Model, data: Path, classes: list[str] | None, size: int | None) -> Split:
+    """Return the folder's images as the model takes them."""
+    _, channels, height, width = model.image_shape
+    if isinstance(height, int) and height != width:
+        raise FctError(f"{model.path}: it takes images of {height} x {width} pixels; a square is needed.")
+    pixels = height if isinstance(height, int) else size
+    if not isinstance(pixels, int) or (size is not None and size != pixels):
+        raise FctError(f"{model.path}: it takes images of {pixels or 'any number of'} pixels a side: give --size.")
+    depth = channels if isinstance(channels, int) else 3
+    split, names = read_folder(data, size=pixels, channels=depth, classes=classes or model.class_names)
+    if len(names) != model.classes:
+        raise FctError(
+            f"{data} has {len(names)} classes, {model.path} has {model.classes}. Give --classes, a file with a name a "
+            "line, in the order of the model's outputs."
+        )
+    return split
