@@ -15,7 +15,7 @@ from fct.core.errors import readable_errors
 if TYPE_CHECKING:
     from fct.evaluate.gate import Check
     from fct.registry.promotion import Promotion, Rollback
-    from fct.registry.versions import State, Version
+    from fct.registry.versions import Event, State, Version
 
 Thing = TypeVar("Thing")
 
@@ -39,11 +39,16 @@ def main() -> None:
 @click.option(
     "--commit", is_flag=True, help="Commit dvc.lock, metrics and plots first, if the last commit lags behind."
 )
-def promote(*, why: str, again: bool, commit: bool) -> None:
+@click.option("--allow-dirty", "dirty", is_flag=True, help="Promote although code or params are not committed.")
+@click.option(
+    "--allow-weaker-gate", "weaker", is_flag=True, help="Promote although the gate asks less than of the champion."
+)
+def promote(**told: Any) -> None:
     """Register the model that passed the gate; make it champion.
 
     Refuses, with exit status 1 and nothing registered, a model that failed the gate, a file that is not the one the
-    verdict is about, and a file that the dvc.lock of the current git commit does not name.
+    verdict is about or was judged by other thresholds, a file that the dvc.lock of the current git commit does not
+    name, code or params that are not committed, and a gate that asks for less than it asked of the champion.
 
     A model that passes becomes the challenger. It becomes champion if it also passes the lines of the gate that name a
     champion, against the present one and on the same images; the champion before it is remembered for `fct rollback`.
@@ -52,21 +57,22 @@ def promote(*, why: str, again: bool, commit: bool) -> None:
     with readable_errors():
         from fct import registry
 
-        click.echo(_told(registry.promote(why=why, again=again, commit=commit)))
+        click.echo(_told(registry.promote(**told)))
 
 
 @main.command()
 @click.option("--why", default="", metavar="TEXT", help="Kept with the version that goes.")
-def rollback(why: str) -> None:
+@click.option("--to", metavar="VERSION", help="Go back to this version instead of the previous champion.")
+def rollback(why: str, to: str | None) -> None:
     """Make the previous champion champion again.
 
-    Goes one step back. The model that goes stays registered, marked as rolled back: `fct promote` does not bring it
-    back unless told --again.
+    Goes one step back, or to the version that --to names, which must have passed the gate. The model that goes stays
+    registered, marked as rolled back: `fct promote` does not bring it back unless told --again.
     """
     with readable_errors():
         from fct import registry
 
-        click.echo(_returned(registry.rollback(why=why)))
+        click.echo(_returned(registry.rollback(why=why, to=to)))
 
 
 @main.command()
@@ -81,6 +87,22 @@ def status() -> None:
 
         name, state = registry.status()
         click.echo(shown(name, state))
+
+
+@main.command()
+def history() -> None:
+    """Say which versions were champion: since when, by whom, why, and after which.
+
+    The history is kept in the registry and is only ever added to, by `fct promote` and `fct rollback`. A champion whose
+    alias was moved past them stands at its end as unproven.
+    """
+    with readable_errors():
+        from fct import registry
+
+        name, events, state = registry.history()
+        click.echo("\n".join([name, *map(_remembered, events)]) if events else f"{name}: no champion yet.")
+        if state.champion and not state.is_proven:
+            click.echo(f"  version {state.champion.number} is champion now.{_UNPROVEN}")
 
 
 @main.command()
@@ -280,6 +302,12 @@ def _checked(checks: Iterable[Check]) -> str:
         f"{check.direction} {check.threshold:+.4g}{'' if check.passed else ' FAIL'}"
         for check in checks
     )
+
+
+def _remembered(event: Event) -> str:
+    after = f" after version {event.before}" if event.before else ""
+    why = f": {event.why}" if event.why else ""
+    return f"  {event.when}  version {event.version} {event.what}{after}, {event.verdict}, by {event.who}{why}"
 
 
 def _returned(done: Rollback) -> str:

@@ -12,11 +12,13 @@ import time
 import urllib.error
 import urllib.request
 import venv
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from mlflow import MlflowClient
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
@@ -27,6 +29,7 @@ from fct.data.store import open_split
 from fct.evaluate import record
 from fct.evaluate.sweep import predict
 from fct.portable.images import decode
+from fct.registry import promotion
 from fct.registry.evidence import MODEL
 from fct.tracking.server import connect
 
@@ -98,7 +101,15 @@ def judge(verdict="PASS"):
     answers = predict(MODEL, split, QUALITIES, "4:2:0", batch_size=16)
     made_with = {"model_sha256": sha256(MODEL), "subsampling": "4:2:0"}
     record.write({"gate": answers}, [split], made_with=made_with)
-    check = {"name": "raw_accuracy", "value": 0.9, "low": 0.8, "high": 0.95, "threshold": 0.7, "direction": "at least"}
+    check = {
+        "name": "raw_accuracy",
+        "images_to_settle": None,
+        "value": 0.9,
+        "low": 0.8,
+        "high": 0.95,
+        "threshold": 0.7,
+        "direction": "at least",
+    }
     told = {
         "verdict": verdict,
         "model_sha256": sha256(MODEL),
@@ -332,6 +343,116 @@ def test_what_was_rolled_back_comes_back_only_when_told():
     assert registry.promote(again=True).outcome == "champion"
     assert aliases() == {"champion": 2, "challenger": 2, "previous": 1}
     assert "fct.rolled_back" not in tags(2)
+
+
+def test_a_rollback_may_go_to_any_version_that_passed():
+    """--to names it; who is champion then is in the history, with the reason."""
+    for signs in (GOOD, EQUAL, (3, 3)):
+        make(signs)
+        registry.promote()
+    done = registry.rollback(to="1", why="back to the first")
+    assert (done.champion.number, done.gone.number) == ("1", "3")
+    assert aliases() == {"champion": 1, "challenger": 3}
+    last = registry.history()[1][-1]
+    assert (last.what, last.version, last.before, last.why) == ("rolled back", "1", "3", "back to the first")
+
+
+@pytest.mark.parametrize(("to", "said"), [("7", "there is no version 7"), ("1", "has no verdict PASS")])
+def test_a_rollback_to_what_never_passed_is_refused(to, said):
+    """A version that is not there, or without a verdict, does not become champion."""
+    registry.promote()
+    make(EQUAL)
+    registry.promote()
+    connect().client.delete_model_version_tag(NAME, "1", "fct.verdict")
+    with pytest.raises(FctError, match=said):
+        registry.rollback(to=to)
+    assert aliases()["champion"] == 2
+
+
+def test_the_history_remembers_every_champion():
+    """Who, when, why, from which version, in order; it is only added to."""
+    registry.promote(why="the first")
+    make(EQUAL)
+    registry.promote(why="the second")
+    registry.rollback(why="slow")
+    name, events, state = registry.history()
+    assert (name, state.is_proven) == (NAME, True)
+    assert [(each.what, each.version, each.before, each.why) for each in events] == [
+        ("promoted", "1", None, "the first"),
+        ("promoted", "2", "1", "the second"),
+        ("rolled back", "1", "2", "slow"),
+    ]
+    assert {each.who for each in events} == {"Ada <ada@example.org>"}
+
+
+@pytest.mark.parametrize("step", range(12))
+def test_a_move_that_a_crash_interrupts_is_finished_by_the_next_command(step, monkeypatch):
+    """Wherever between its steps a promotion dies, the next command finds one champion, proven, and one history."""
+    registry.promote()
+    make(EQUAL)
+    calls = iter(range(100))
+
+    def dies(method):
+        def call(*arguments, **more):
+            if next(calls) == step:
+                raise KeyboardInterrupt
+            return method(*arguments, **more)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("set_registered_model_alias", "set_registered_model_tag", "set_model_version_tag"):
+            patch.setattr(MlflowClient, name, dies(getattr(MlflowClient, name)))
+        with suppress(KeyboardInterrupt):
+            registry.promote()
+    _, events, state = registry.history()
+    assert state.is_proven
+    assert [each.version for each in events] == [str(number) for number in range(1, int(state.champion.number) + 1)]
+    done = registry.promote()
+    assert (done.version, aliases()["champion"], aliases()["previous"]) == ("2", 2, 1)
+    assert [each.version for each in registry.history()[1]] == ["1", "2"]
+
+
+def test_a_champion_that_was_changed_meanwhile_stops_a_promotion(monkeypatch):
+    """Another host that was quicker is not overwritten."""
+    registry.promote()
+    make(EQUAL)
+    compare = promotion._compare
+
+    def meanwhile(*arguments):
+        connect().client.delete_registered_model_alias(NAME, "champion")
+        return compare(*arguments)
+
+    monkeypatch.setattr(promotion, "_compare", meanwhile)
+    with pytest.raises(FctError, match="the champion was changed meanwhile"):
+        registry.promote()
+
+
+def test_a_gate_that_asks_for_less_than_of_the_champion_is_refused():
+    """A looser threshold or a missing line: each is named, and a person may allow it."""
+    registry.promote()
+    Path("params.yaml").write_text(PARAMS.replace("champion: 0.05", "champion: 0.5"))
+    make(EQUAL)
+    with pytest.raises(FctError, match=r"mean_accuracy_vs_champion: at least -0\.05 then, at least -0\.5 now"):
+        registry.promote()
+    assert registry.promote(weaker=True).outcome == "champion"
+
+
+def test_thresholds_changed_after_the_verdict_are_seen():
+    """A verdict by another threshold than params.yaml's is not this gate's."""
+    Path("params.yaml").write_text(PARAMS.replace("at_least: 0.7", "at_least: 0.2"))
+    commit()
+    with pytest.raises(FctError, match=r"raw_accuracy was judged by at least 0\.7, params\.yaml says at least 0\.2"):
+        registry.promote()
+
+
+def test_what_is_not_committed_is_not_promoted():
+    """Changed params make a model that nobody could make again; --allow-dirty says that one knows."""
+    Path("params.yaml").write_text(PARAMS + "# changed\n")
+    with pytest.raises(FctError, match=r"params\.yaml is not committed"):
+        registry.promote()
+    registry.promote(dirty=True)
+    assert tags(1)["fct.dirty"] == "true"
 
 
 def test_rollback_before_any_promotion_has_nothing_to_return_to():

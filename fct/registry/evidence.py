@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,14 @@ from typing import Any
 from fct.cache.store import CACHE, folder
 from fct.core.errors import FctError
 from fct.core.files import md5, sha256
+from fct.evaluate.params import CheckParams
+from fct.registry.versions import Version
 from fct.tracking import git
 from fct.tracking.lock import LOCK, checksums
 
 MODEL = Path("model/model.onnx")
 VERDICT = Path("metrics/gate.json")
+UNSAID = ("params.yaml", "dvc.yaml")  # beside the code, what makes the model and must be committed
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Evidence:
     verdict: dict[str, Any]
     commit: str
     data: dict[str, str]  # DVC's checksums of data/..., by path
+    lines: dict[str, list[Any]]  # of the gate: name -> direction and threshold
 
     def tags(self) -> dict[str, str]:
         """Return what the registered version says about itself."""
@@ -35,20 +39,24 @@ class Evidence:
             "fct.sha256": self.sha256,
             "fct.verdict": self.verdict["verdict"],
             "fct.checks": json.dumps(checks),
+            "fct.gate": json.dumps(self.lines),
             "fct.commit": self.commit,
             "fct.gate_digest": str(split["digest"]),
             "fct.data": json.dumps(self.data, sort_keys=True),
         }
 
 
-def gather(*, commit: bool) -> Evidence:
+def gather(gate: Sequence[CheckParams], *, commit: bool, dirty: bool) -> Evidence:
     """Return the proof that the file here may be promoted.
 
     Args:
+        gate: The lines that params.yaml has.
+        dirty: Allow code and params that are not committed.
         commit: Commit dvc.lock, metrics and plots first if the last commit does not name this file.
 
     Raises:
-        FctError: it did not pass, the verdict is of another file, or the commit does not name this file.
+        FctError: it did not pass, the verdict is of another file or other thresholds, the commit does not name this
+            file, or what made it is not committed.
     """
     for path in (MODEL, VERDICT, LOCK):
         if not path.is_file():
@@ -62,9 +70,46 @@ def gather(*, commit: bool) -> Evidence:
     failed = [_said(check) for check in verdict["checks"] if not check["passed"]]
     if verdict["verdict"] != "PASS" or failed:
         raise FctError(f"{VERDICT}: the verdict is {verdict['verdict']}; nothing is registered.\n" + "\n".join(failed))
+    lines = {line.name: [line.direction, line.threshold] for line in gate}
+    judged = {check["name"]: [check["direction"], check["threshold"]] for check in verdict["checks"]}
+    if changed := [name for name in judged if lines.get(name) != judged[name]]:
+        raise FctError(
+            f"{VERDICT}: {changed[0]} was judged by {_bound(judged[changed[0]])}, params.yaml says "
+            f"{_bound(lines.get(changed[0]))}. Run `dvc repro gate`."
+        )
+    unsaid = [path for path in git.tree().changed if path in UNSAID or path.startswith("fct/")]
+    if unsaid and not dirty:
+        raise FctError(
+            f"{unsaid[0]} is not committed: nobody could make the model again. Commit it, or promote with "
+            "--allow-dirty."
+        )
     here = checksums(LOCK.read_text(), str(LOCK))
     made_by = _committed(here, commit=commit)
-    return Evidence(found, verdict, made_by, _data(here))
+    return Evidence(found, verdict, made_by, _data(here), lines)
+
+
+def refuse_weaker(champion: Version, lines: Mapping[str, Sequence[Any]]) -> None:
+    """Refuse a gate that asks for less than the one that the champion passed.
+
+    Raises:
+        FctError: a check is missing, or its threshold is looser; it names all of them.
+    """
+    asked: dict[str, list[Any]] = json.loads(champion.tags.get("fct.gate", "{}"))
+    weaker = []
+    for name, (direction, threshold) in asked.items():
+        now = lines.get(name)
+        if now is None or (now[1] < threshold if direction == "at least" else now[1] > threshold):
+            weaker.append(f"  {name}: {_bound([direction, threshold])} then, {_bound(now)} now")
+    if weaker:
+        raise FctError(
+            f"params.yaml: gate asks for less than it asked of the champion, version {champion.number}:\n"
+            + "\n".join(weaker)
+            + "\nPut it back, or promote with --allow-weaker-gate, and say --why."
+        )
+
+
+def _bound(line: Sequence[Any] | None) -> str:
+    return "nothing" if line is None else f"{line[0]} {line[1]:.4g}"
 
 
 def _data(here: Mapping[str, str]) -> dict[str, str]:

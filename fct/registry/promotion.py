@@ -17,10 +17,10 @@ from fct.evaluate.gate import Check, judge_against
 from fct.evaluate.model import Model, open_model
 from fct.evaluate.params import EvaluateParams, GateParams
 from fct.evaluate.sweep import predict
-from fct.registry.evidence import MODEL, Evidence, gather, who
+from fct.registry.evidence import MODEL, Evidence, gather, refuse_weaker, who
 from fct.registry.package import register
 from fct.registry.params import RegistryParams
-from fct.registry.versions import State, Version, Versions, now
+from fct.registry.versions import Event, State, Version, Versions, now, number_of
 from fct.tracking import content, git, pipeline
 from fct.tracking.server import Server, connect, readable
 
@@ -68,19 +68,23 @@ class Rollback:
     changed: bool
 
 
-def promote(*, why: str = "", again: bool = False, commit: bool = False) -> Promotion:
+def promote(
+    *, why: str = "", again: bool = False, commit: bool = False, dirty: bool = False, weaker: bool = False
+) -> Promotion:
     """Register the exported model if it passed the gate, and make it champion if it is not worse than the present one.
 
     Args:
         why: What a person wants to say about it.
         again: Promote even a file that was rolled back.
         commit: Commit dvc.lock, metrics and plots first if the last commit does not name the file.
+        dirty: Promote even where code or params are not committed; the version says so.
+        weaker: Promote even where the gate asks for less than it asked of the champion; the version says so.
 
     Raises:
         FctError: the file may not be promoted, cannot be compared, or the server cannot be used. Nothing is registered.
     """
     params = load(PromoteParams)
-    evidence = gather(commit=commit)
+    evidence = gather(params.gate, commit=commit, dirty=dirty)
     split = open_split("gate")
     if record.digest(split) != evidence.verdict["split"]["digest"]:
         raise FctError("data/splits: the gate split is not the one that the verdict is about. Run `dvc repro gate`.")
@@ -90,6 +94,8 @@ def promote(*, why: str = "", again: bool = False, commit: bool = False) -> Prom
         if version and state.is_proven and state.champion == version:
             return Promotion(versions.name, version.number, "already champion")
         against = _rival(state, version)
+        if against and not weaker:
+            refuse_weaker(against, evidence.lines)
         checks = _compare(versions, against, split, evidence, params) if against else ()
         is_new = version is None
         if version is None:
@@ -102,22 +108,37 @@ def promote(*, why: str = "", again: bool = False, commit: bool = False) -> Prom
         if "fct.rolled_back" in version.tags and not again:
             outcome = "rolled back"
         elif all(check.passed for check in checks):
-            _succeed(versions, state, version)
+            before = state.champion if state.champion != version else state.proven
+            event = Event(now(), "promoted", version.number, number_of(state.champion), who(), why, "PASS")
+            versions.crown(event, previous=before if before != version else state.previous)
             outcome = "champion"
         return Promotion(versions.name, version.number, outcome, is_new, against, checks)
 
 
-def rollback(*, why: str = "") -> Rollback:
-    """Make the previous champion champion again; where there is none to return to, change nothing."""
+def rollback(*, why: str = "", to: str | None = None) -> Rollback:
+    """Make the previous champion champion again; where there is none to return to, change nothing.
+
+    Args:
+        why: Kept in the history, and with the version that goes.
+        to: The number of another version to go back to.
+
+    Raises:
+        FctError: there is no such version, it never passed the gate, or the server cannot be used.
+    """
     with _registry(load(NameParams).registry) as versions:
         state = versions.state()
         gone, back = state.champion, state.previous
+        if to is not None:
+            back = versions.get(to)
+            if back is None:
+                raise FctError(f"{versions.name}: there is no version {to}. `fct history` lists those that served.")
+            if back.tags.get("fct.verdict") != "PASS":
+                raise FctError(f"{versions.name}: version {to} has no verdict PASS; it cannot become champion.")
         if back is None or back == gone:
             return Rollback(versions.name, gone, None, changed=False)
-        versions.crown(back, after=gone)
-        versions.alias("previous", None)
-        if gone:
-            versions.tag(gone, {"fct.rolled_back": f"{now()} by {who()}" + (f": {why}" if why else "")})
+        verdict = back.tags.get("fct.verdict", "no verdict")
+        event = Event(now(), "rolled back", back.number, number_of(gone), who(), why, verdict)
+        versions.crown(event, previous=None)
         return Rollback(versions.name, back, gone, changed=True)
 
 
@@ -125,6 +146,12 @@ def status() -> tuple[str, State]:
     """Return the registered model's name and who is what."""
     with _registry(load(NameParams).registry) as versions:
         return versions.name, versions.state()
+
+
+def history() -> tuple[str, list[Event], State]:
+    """Return the registered model's name, what happened to its champion, the oldest first, and who is what now."""
+    with _registry(load(NameParams).registry) as versions:
+        return versions.name, versions.history(), versions.state()
 
 
 def fetch(which: str, folder: Path) -> Path:
@@ -153,7 +180,9 @@ def fetch(which: str, folder: Path) -> Path:
 def _registry(params: RegistryParams) -> Iterator[Versions]:
     server = connect()
     with readable(server.uri), pipeline.locked(LOCK):  # aliases have no compare-and-set
-        yield Versions(server, params.name)
+        versions = Versions(server, params.name)
+        versions.settle()
+        yield versions
 
 
 def _rival(state: State, version: Version | None) -> Version | None:
@@ -200,10 +229,3 @@ def _maker(server: Server, evidence: Evidence) -> str | None:
     """Return the id of the pipeline's run that made the file, or None if it was made untracked or elsewhere."""
     made = pipeline.maker(server, content.tag(MODEL), evidence.sha256)
     return made and str(made.data.tags[pipeline.PARENT])
-
-
-def _succeed(versions: Versions, state: State, version: Version) -> None:
-    before = state.champion if state.champion != version else state.proven
-    if before is not None and before != version:
-        versions.alias("previous", before)
-    versions.crown(version, after=before if before != version else None)

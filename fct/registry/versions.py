@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from fct.core.files import sha256
 from fct.tracking.server import Server
 
 CHAMPION_TAG = "fct.champion"  # on the registered model: the version that a command made champion
+MOVE_TAG = "fct.move"  # likewise: a move that has begun; gone once it is done
+HISTORY_TAG = "fct.history."  # likewise, and six digits: what happened, in order
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,28 @@ class State:
     def is_proven(self) -> bool:
         """Tell whether the champion is the one that a command made champion."""
         return self.champion is not None and self.champion == self.proven
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the history."""
+
+    when: str  # UTC, to the second
+    what: str  # promoted | rolled back
+    version: str  # champion from then on
+    before: str | None  # the champion until then
+    who: str
+    why: str
+    verdict: str  # of the gate, on `version`
+
+
+@dataclass(frozen=True)
+class Move:
+    """A change of champion, whole: its steps may be taken twice, and end alike."""
+
+    event: Event
+    previous: str | None  # who is to be `previous` after it
+    number: int  # of the event in the history
 
 
 @dataclass(frozen=True)
@@ -79,13 +104,65 @@ class Versions:
             elif key in version.tags:
                 self.server.client.delete_model_version_tag(self.name, version.number, key)
 
-    def crown(self, version: Version, *, after: Version | None) -> None:
-        """Make a version champion and say so on it and on the one before it."""
+    def crown(self, event: Event, *, previous: Version | None) -> None:
+        """Make a version champion; what it takes is written down first, so that `settle` can finish it after a crash.
+
+        Aliases have no compare-and-set. So the champion is looked at right before the move and right after it: of two
+        hosts that move it at once, the one that is overtaken says so.
+
+        Raises:
+            FctError: the champion is no longer who it was when the move was decided, or was moved meanwhile.
+        """
+        champion = self.state().champion
+        if number_of(champion) != event.before:
+            raise FctError(f"{self.name}: the champion was changed meanwhile. Nothing was moved; look, and try again.")
+        move = Move(event, number_of(previous), len(self.history()) + 1)
+        self.server.client.set_registered_model_tag(self.name, MOVE_TAG, json.dumps(asdict(move)))
+        self._take(move)
+
+    def settle(self) -> None:
+        """Finish a move that a crash has interrupted, if there is one."""
+        told = self._model_tags().get(MOVE_TAG)
+        if told is not None:
+            known = json.loads(told)
+            self._take(Move(Event(**known["event"]), known["previous"], known["number"]))
+
+    def history(self) -> list[Event]:
+        """Return what happened, the oldest first."""
+        tags = self._model_tags()
+        return [Event(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(HISTORY_TAG)]
+
+    def _take(self, move: Move) -> None:
+        """Take every step of a move, in an order in which each is harmless without the next."""
+        event, client = move.event, self.server.client
+        version, before = self.get(event.version), self.get(event.before)
+        if version is None:
+            client.delete_registered_model_tag(self.name, MOVE_TAG)
+            raise FctError(f"{self.name}: version {event.version}, which was to be champion, is not there any more.")
+        self.alias("previous", self.get(move.previous))
         self.alias("champion", version)
-        self.server.client.set_registered_model_tag(self.name, CHAMPION_TAG, version.number)
-        self.tag(version, {"fct.champion_since": now(), "fct.champion_until": None, "fct.rolled_back": None})
-        if after is not None:
-            self.tag(after, {"fct.champion_until": now()})
+        client.set_registered_model_tag(self.name, CHAMPION_TAG, version.number)
+        self.tag(version, {"fct.champion_since": event.when, "fct.champion_until": None, "fct.rolled_back": None})
+        if before is not None and before != version:
+            by = f"{event.when} by {event.who}" + (f": {event.why}" if event.why else "")
+            rolled_back = {"fct.rolled_back": by} if event.what == "rolled back" else {}
+            self.tag(before, {"fct.champion_until": event.when, **rolled_back})
+        client.set_registered_model_tag(self.name, f"{HISTORY_TAG}{move.number:06}", json.dumps(asdict(event)))
+        client.delete_registered_model_tag(self.name, MOVE_TAG)
+        now_champion = self.state().champion
+        if now_champion != version:
+            other = now_champion.number if now_champion else "none"
+            raise FctError(f"{self.name}: version {version.number} was overtaken: the champion is {other} now.")
+
+    def _model_tags(self) -> dict[str, str]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return dict(self.server.client.get_registered_model(self.name).tags)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return {}
 
     def file(self, version: Version, folder: Path) -> Path:
         """Download a version's ONNX file into `folder`.
@@ -126,6 +203,11 @@ class Versions:
                 raise
             return None  # deleted since
         return Version(str(found.version), dict(found.tags))
+
+
+def number_of(version: Version | None) -> str | None:
+    """Return a version's number; None for none."""
+    return None if version is None else version.number
 
 
 def now() -> str:
