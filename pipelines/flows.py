@@ -32,6 +32,7 @@ from pipelines.turns import RUNNING
 
 BEST = Path("search/best.yaml")
 GATE = "gate"  # the stage that writes the verdict
+PAGE = Path(".fct/report.html")
 
 Targets = Annotated[list[str], Field(examples=[["train"]])]
 Overrides = Annotated[dict[str, Any], Field(examples=[{"train.epochs": 5, "method.weight": 1.0}])]
@@ -148,6 +149,7 @@ def _reproduce(
     verdict = report.verdict()
     _show(report.show_verdict, verdict)
     _show(report.show_curve)
+    _page(commands)
     if verdict["verdict"] != "PASS":
         missed = [check["name"] for check in verdict["checks"] if not check["passed"]]
         kept = "; nothing is promoted, the champion stays" if promote else ""
@@ -189,6 +191,16 @@ def _fct(commands: Commands, *arguments: str) -> State[Any]:
     _show(report.show_registry)
     said = "\n".join(ended.tail)
     return Completed(message=said) if ended.status == 0 else Failed(message=said.removeprefix("error: "))
+
+
+def _page(commands: Commands) -> None:
+    """Make the report, attach it to the run in MLflow, and link to it; that it cannot be made spoils no run."""
+    asked = ["fct", "report", "--attach", "--no-open", "--out", str(PAGE)]
+    ended = commands.run(asked, get_run_logger().info)
+    if ended.status == 0:
+        _show(report.show_page, ended.tail[-1], PAGE)
+    else:
+        get_run_logger().warning("there is no report: %s", "\n".join(ended.tail))
 
 
 @contextmanager

@@ -88,6 +88,12 @@ def show_curve() -> None:
         )
 
 
+def show_page(place: str, page: Path) -> None:
+    """Link to the report: in MLflow where a server shows it, else the file here."""
+    link = place if place.startswith("http") else page.resolve().as_uri()
+    create_link_artifact(link, link_text="the report", key="report", description="The model on one page.")
+
+
 def show_changes(before: Numbers, now: Numbers) -> None:
     """Show each number beside that of the last run and of the champion."""
     champion = _champion()

@@ -24,7 +24,9 @@ def test_help_imports_nothing_heavy():
     assert time.monotonic() - before < 5  # 0.5 on a machine that does nothing else; the imports are what matters
 
 
-@pytest.mark.parametrize("command", ["promote", "rollback", "status", "doctor", "layers", "predict", "gate", "history"])
+@pytest.mark.parametrize(
+    "command", ["promote", "rollback", "status", "doctor", "layers", "predict", "gate", "history", "report"]
+)
 def test_every_command_teaches(command):
     """Each command's help says more than its name."""
     shown = CliRunner().invoke(cli.main, [command, "--help"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fct.core.errors import FctError
+from fct.core.files import sha256
 from fct.core.params import Section, load
 from fct.data.store import Split, open_split
 from fct.evaluate import record
@@ -176,6 +177,23 @@ def fetch(which: str, folder: Path) -> Path:
         return versions.file(version, folder)
 
 
+def attach(path: Path) -> str:
+    """Attach a file to the MLflow run of the pipeline that made model/model.onnx; return where it is to be seen.
+
+    Raises:
+        FctError: no run is known to have made it, or the server cannot be used.
+    """
+    server = connect()
+    with readable(server.uri):
+        run = _maker(server, sha256(MODEL))
+        if run is None:
+            raise FctError(f"no run of {server.uri} made {MODEL}: it was made untracked, or elsewhere.")
+        server.client.log_artifact(run, str(path))
+    if not server.uri.startswith("http"):
+        return f"{path.name} of the run {run}"
+    return f"{server.uri}/#/experiments/{server.experiment}/runs/{run}/artifacts/{path.name}"
+
+
 @contextmanager
 def _registry(params: RegistryParams) -> Iterator[Versions]:
     server = connect()
@@ -221,11 +239,11 @@ def _register(versions: Versions, evidence: Evidence, model: Model, split: Split
         "fct.dirty": git.tree().dirty,
         **({"fct.why": why} if why else {}),
     }
-    run = _maker(versions.server, evidence)
+    run = _maker(versions.server, evidence.sha256)
     return register(versions, model, split, run=run, tags=tags)
 
 
-def _maker(server: Server, evidence: Evidence) -> str | None:
+def _maker(server: Server, digest: str) -> str | None:
     """Return the id of the pipeline's run that made the file, or None if it was made untracked or elsewhere."""
-    made = pipeline.maker(server, content.tag(MODEL), evidence.sha256)
+    made = pipeline.maker(server, content.tag(MODEL), digest)
     return made and str(made.data.tags[pipeline.PARENT])

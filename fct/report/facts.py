@@ -1,0 +1,144 @@
+"""What the page is about: read from the pipeline's outs, with other models' answers to the same images beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fct.cache.views import compressed
+from fct.core.errors import FctError
+from fct.core.files import sha256
+from fct.core.params import Section, load
+from fct.data.store import Originals, Split, open_split, read_meta
+from fct.evaluate import record
+from fct.evaluate.answers import Answers
+from fct.evaluate.intervals import Estimate
+from fct.evaluate.latency import latency
+from fct.evaluate.model import open_model
+from fct.evaluate.params import EvaluateParams
+from fct.evaluate.sweep import predict
+from fct.jpeg.params import JpegParams
+from fct.tracking import git
+
+MODEL = Path("model/model.onnx")
+VERDICT = Path("metrics/gate.json")
+FEATURES = Path("metrics/features.json")
+SPLIT = "test"  # it chose nothing: what it says is what a deployment may expect
+FLIPS = 12  # examples
+
+
+class Params(Section):
+    """What the report reads of params.yaml."""
+
+    jpeg: JpegParams
+    evaluate: EvaluateParams
+
+
+@dataclass(frozen=True)
+class Flip:
+    """An image that is recognised raw and mistaken once it is compressed."""
+
+    raw: NDArray[np.uint8]  # [H, W, C]
+    compressed: NDArray[np.uint8]
+    label: str
+    mistaken_for: str
+    confidence: float  # of the mistake
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the page shows."""
+
+    name: str
+    verdict: Mapping[str, Any]
+    how: EvaluateParams
+    classes: list[str]
+    answers: Mapping[str, Answers]  # by model, the candidate first; on the split `SPLIT`
+    features: Mapping[str, Mapping[str, float]]  # layer -> q<quality> -> distortion; empty where it was not measured
+    flips: list[Flip]
+    flips_at: int  # JPEG quality
+    latency: Estimate  # milliseconds of one image
+    provenance: Mapping[str, str]
+
+
+def gather(name: str, others: Mapping[str, Path]) -> Facts:
+    """Read the facts about model/model.onnx.
+
+    Args:
+        name: of the candidate.
+        others: ONNX files by name, such as the champion's, which are asked about the same images.
+
+    Raises:
+        FctError: an out of the pipeline is missing or is of another file, or another model is of other classes.
+    """
+    read = load(Params)
+    try:
+        verdict = json.loads(VERDICT.read_text())
+    except FileNotFoundError:
+        raise FctError(f"{VERDICT} is not here. Make it with `dvc repro gate`.") from None
+    digest, split, classes = sha256(MODEL) if MODEL.is_file() else "", open_split(SPLIT), list(read_meta()["classes"])
+    if verdict["model_sha256"] != digest:
+        raise FctError(f"{VERDICT}: the verdict is of another file than {MODEL}. Run `dvc repro gate`.")
+    model = open_model(MODEL)
+    answers = {name: record.read(split, model_sha256=digest).answers}
+    how = read.evaluate
+    for other, path in others.items():
+        opened = open_model(path)
+        if opened.classes != len(classes) or opened.class_names not in (None, classes):
+            raise FctError(f"{path}: its classes are {opened.class_names}, those of the data {classes}.")
+        asked = read.jpeg.subsampling
+        answers[other] = predict(opened, split, how.qualities, asked, batch_size=how.batch_size, unseen=how.unseen)
+    at = min(how.qualities)
+    return Facts(
+        name=name,
+        verdict=verdict,
+        how=how,
+        classes=classes,
+        answers=answers,
+        features=json.loads(FEATURES.read_text()) if FEATURES.is_file() else {},
+        flips=_flips(answers[name], split, at, read.jpeg.subsampling, classes),
+        flips_at=at,
+        latency=latency(model, split, how),
+        provenance=_provenance(digest, verdict),
+    )
+
+
+def _flips(answers: Answers, split: Split, quality: int, subsampling: str, classes: list[str]) -> list[Flip]:
+    row = answers.views.index(f"q{quality}")
+    flipped = np.flatnonzero(answers.correct[0] & ~answers.correct[row])
+    chosen = flipped[np.linspace(0, len(flipped) - 1, min(FLIPS, len(flipped))).astype(int)]  # evenly spread
+    packed = split.originals
+    few = Split(
+        split.name,
+        split.images[chosen],
+        split.labels[chosen],
+        split.quality[chosen],
+        packed and Originals(packed.files, packed.starts[chosen], packed.stops[chosen]),
+    )
+    return [
+        Flip(
+            raw=few.images[place],
+            compressed=view,
+            label=classes[few.labels[place]],
+            mistaken_for=classes[answers.classes[row, index]],
+            confidence=float(answers.confidence[row, index]),
+        )
+        for place, (index, view) in enumerate(zip(chosen, compressed(few, quality, subsampling), strict=True))
+    ]
+
+
+def _provenance(digest: str, verdict: Mapping[str, Any]) -> dict[str, str]:
+    tree = git.tree()
+    return {
+        "model": f"{MODEL}, sha256 {digest}",
+        "judged on": f"{verdict['split']['images']:,} images of the split {verdict['split']['name']}, digest "
+        f"{verdict['split']['digest']}",
+        "commit": f"{tree.commit or 'none'}{' with changes that are not in it' if tree.changed else ''}",
+        "data": f"{read_meta().get('source', 'unknown')}, digest {read_meta().get('digest', 'unknown')}",
+    }

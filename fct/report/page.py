@@ -1,0 +1,119 @@
+"""The page itself."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fct.core.files import write_text
+from fct.evaluate.gate import close
+from fct.evaluate.measures import measure
+from fct.evaluate.params import CheckParams
+from fct.report import charts
+from fct.report.facts import Facts, gather
+
+PAGE = Path("report.html")
+TEMPLATE = Path(__file__).with_name("page.html.jinja")
+COLUMNS = 8  # of the heat map, at most, beside raw
+
+
+def build(name: str, others: Mapping[str, Path], path: Path = PAGE) -> Path:
+    """Write the page about model/model.onnx to `path`; arguments and errors as for `fct.report.facts.gather`."""
+    write_text(path, render(gather(name, others)))
+    return path
+
+
+def render(facts: Facts) -> str:
+    """Return the page as HTML that needs nothing from outside."""
+    from jinja2 import Environment, StrictUndefined
+
+    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(TEMPLATE.read_text())
+    ours = facts.answers[facts.name]
+    return template.render(
+        facts=facts,
+        verdict=facts.verdict,
+        rows=[_row(check) for check in facts.verdict["checks"]],
+        summary=_summary(facts),
+        accuracy=charts.accuracy(facts.answers, facts.how),
+        unseen=charts.unseen(facts.answers, facts.how) if facts.how.unseen else "",
+        calibration=charts.calibration(ours, facts.flips_at),
+        distortion=charts.distortion(facts.features) if facts.features else "",
+        heat=_heat(facts),
+        flips=[
+            {
+                "raw": _picture(flip.raw),
+                "compressed": _picture(flip.compressed),
+                "said": f"{flip.label}, taken for {flip.mistaken_for} ({flip.confidence:.0%} sure)",
+            }
+            for flip in facts.flips
+        ],
+    )
+
+
+def _row(check: Mapping[str, Any]) -> dict[str, Any]:
+    exact = check["low"] == check["high"]
+    return {
+        "name": check["name"].replace("_", " "),
+        "value": f"{check['value']:.4g}",
+        "interval": "" if exact else f"{check['low']:.4f} to {check['high']:.4f}",
+        "needed": f"{check['direction']} {check['threshold']:.4g}",
+        "passed": check["passed"],
+        "close": close(check).strip(),
+    }
+
+
+def _summary(facts: Facts) -> list[dict[str, str]]:
+    """Return the numbers at the head of the page, each model's."""
+    lines = []
+    for name, answers in facts.answers.items():
+        values = {
+            "model": name,
+            "raw": _percent(facts, "raw", name),
+            "mean over qualities": _percent(facts, "mean", name),
+            f"quality {facts.flips_at}": _percent(facts, f"q{facts.flips_at}", name),
+        }
+        if facts.how.unseen:
+            values["unseen distortions"] = _percent(facts, "unseen", name)
+        ece = measure(CheckParams(slice="mean", metric="ece", at_most=1), answers, facts.how)
+        lines.append(values | {"calibration error": f"{100 * ece.value:.1f}"})
+    return lines
+
+
+def _percent(facts: Facts, slice_: str, name: str) -> str:
+    found = measure(CheckParams(slice=slice_, metric="accuracy", at_least=0), facts.answers[name], facts.how)
+    return f"{100 * found.value:.1f} ({100 * found.low:.1f} to {100 * found.high:.1f})"
+
+
+def _heat(facts: Facts) -> dict[str, Any]:
+    """Return accuracy by class and quality, each with the colour of its cell."""
+    answers = facts.answers[facts.name]
+    qualities = sorted(answers.qualities)
+    shown = [qualities[place] for place in np.unique(np.linspace(0, len(qualities) - 1, COLUMNS).astype(int))]
+    views = [*(f"q{quality}" for quality in shown), "raw"]
+    lines = []
+    for index, name in enumerate(facts.classes):
+        of_class = answers.labels == index
+        values = [float(answers.correct[answers.views.index(view)][of_class].mean()) for view in views]
+        lines.append({"name": name, "cells": [{"text": f"{100 * v:.0f}", "colour": _colour(v)} for v in values]})
+    return {"columns": [*(f"Q{quality}" for quality in shown), "raw"], "rows": lines}
+
+
+def _colour(value: float) -> str:
+    """Return a colour between orange (half right, or fewer) and white (all right)."""
+    share = min(1.0, max(0.0, 2 * value - 1))
+    red, green, blue = (round(low + (255 - low) * share) for low in (230, 140, 60))
+    return f"rgb({red},{green},{blue})"
+
+
+def _picture(image: NDArray[np.uint8]) -> str:
+    """Return an image as a data URI."""
+    buffer = io.BytesIO()
+    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
