@@ -125,7 +125,7 @@ def report(*, out: Path, champion: bool, beside: tuple[str, ...], attach: bool, 
                     others = {"champion": registry.fetch("champion", Path(folder))} | others
                 except FctError as error:
                     click.echo(f"without a champion: {error}")
-            path = of.build("candidate", others, out)
+            path = of.build(others, out)
         click.echo(path)
         if attach:
             click.echo(registry.attach(path))

@@ -50,7 +50,7 @@ def unseen(answers: Mapping[str, Answers], how: EvaluateParams) -> str:
             axes.errorbar(values, places, xerr=reach, fmt="o", color=COLOURS[number % len(COLOURS)], label=name)
         axes.set(xlabel="accuracy, %", yticks=range(len(kinds)), yticklabels=kinds)
         axes.invert_yaxis()
-        axes.legend(loc="best", frameon=False)
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(answers), frameon=False)
 
     return _svg(draw, "Accuracy under unseen distortions", height=1.2 + 0.5 * len(kinds))
 

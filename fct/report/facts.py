@@ -24,6 +24,7 @@ from fct.evaluate.model import open_model
 from fct.evaluate.params import EvaluateParams
 from fct.evaluate.sweep import predict
 from fct.jpeg.params import JpegParams
+from fct.registry.params import RegistryParams
 from fct.tracking import git
 
 MODEL = Path("model/model.onnx")
@@ -38,6 +39,7 @@ class Params(Section):
 
     jpeg: JpegParams
     evaluate: EvaluateParams
+    registry: RegistryParams
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class Flip:
 class Facts:
     """All that the page shows."""
 
-    name: str
+    title: str  # of the registered model
+    name: str  # of the candidate among the models
     verdict: Mapping[str, Any]
     how: EvaluateParams
     classes: list[str]
@@ -67,12 +70,12 @@ class Facts:
     provenance: Mapping[str, str]
 
 
-def gather(name: str, others: Mapping[str, Path]) -> Facts:
+def gather(others: Mapping[str, Path]) -> Facts:
     """Read the facts about model/model.onnx.
 
     Args:
-        name: of the candidate.
-        others: ONNX files by name, such as the champion's, which are asked about the same images.
+        others: ONNX files by name, such as the champion's, which are asked about the same images. One that is the
+            candidate's own file gives it its name, and is asked nothing.
 
     Raises:
         FctError: an out of the pipeline is missing or is of another file, or another model is of other classes.
@@ -86,9 +89,13 @@ def gather(name: str, others: Mapping[str, Path]) -> Facts:
     if verdict["model_sha256"] != digest:
         raise FctError(f"{VERDICT}: the verdict is of another file than {MODEL}. Run `dvc repro gate`.")
     model = open_model(MODEL)
+    same = [other for other, path in others.items() if path.is_file() and sha256(path) == digest]
+    name = same[0] if same else "candidate"
     answers = {name: record.read(split, model_sha256=digest).answers}
     how = read.evaluate
     for other, path in others.items():
+        if other in same:
+            continue
         opened = open_model(path)
         if opened.classes != len(classes) or opened.class_names not in (None, classes):
             raise FctError(f"{path}: its classes are {opened.class_names}, those of the data {classes}.")
@@ -97,6 +104,7 @@ def gather(name: str, others: Mapping[str, Path]) -> Facts:
     at = min(how.qualities)
     return Facts(
         name=name,
+        title=read.registry.name,
         verdict=verdict,
         how=how,
         classes=classes,

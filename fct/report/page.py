@@ -24,9 +24,9 @@ TEMPLATE = Path(__file__).with_name("page.html.jinja")
 COLUMNS = 8  # of the heat map, at most, beside raw
 
 
-def build(name: str, others: Mapping[str, Path], path: Path = PAGE) -> Path:
+def build(others: Mapping[str, Path], path: Path = PAGE) -> Path:
     """Write the page about model/model.onnx to `path`; arguments and errors as for `fct.report.facts.gather`."""
-    write_text(path, render(gather(name, others)))
+    write_text(path, render(gather(others)))
     return path
 
 

@@ -90,3 +90,27 @@ def test_a_person_starts_a_run_and_sees_what_came_of_it(finished, tmp_path, nigh
         take("mlflow-curves", page.get_by_text("accuracy_gate").first, settle=5000)
         page.goto(f"{night.mlflow}/#/models/clothes")
         take("mlflow-registry", page.get_by_text("champion").first)
+
+
+def test_a_reader_sees_the_report(page, finished, take):
+    """The page is whole in a browser: verdict on top, charts and examples, nothing fetched, no sideways scroll."""
+    finished.run("fct", "report", "--no-open", "--no-champion")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    for width in (1100, 390):  # a desk, a phone
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto((finished.folder / "report.html").as_uri())
+        expect(page.locator(".badge")).to_have_text("PASS")
+        assert page.locator(".badge").bounding_box()["y"] < 200
+        for title in ("The gate", "By class and quality", "Calibration", "Provenance"):
+            expect(page.get_by_role("heading", name=title)).to_be_visible()
+        for chart in (
+            "Accuracy against JPEG quality",
+            "Accuracy under unseen distortions",
+            "Feature distortion by layer",
+        ):
+            expect(page.get_by_role("img", name=chart)).to_be_visible()
+        assert page.locator("tbody tr").first.is_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert all(url.startswith(("file:", "data:")) for url in asked)
+    take("report", page.locator(".badge"))
