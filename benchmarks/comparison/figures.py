@@ -13,6 +13,34 @@ from benchmarks.comparison.settings import Settings
 SHOWN = ("standard", "augment-2x", "pair", "fct", "fct-r")  # in the figures; the tables have all
 COLOURS = dict(zip(SHOWN, ("#999999", "#e69f00", "#0072b2", "#d55e00", "#009e73"), strict=True))  # Okabe and Ito
 
+FAMILIES = {"augment": "#e69f00", "pair": "#0072b2", "fct": "#d55e00", "fct-r": "#009e73", "jsd": "#cc79a7"}
+LEAST = 60.0  # accuracy at Q10, in %, of what is shown in the trade-off: `standard` would hide all differences
+
+
+def draw_tradeoff(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], folder: Path) -> None:
+    """Write comparison-<dataset>-tradeoff.png: accuracy on raw images against accuracy at Q10, a point an entry."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(9, 6.5), layout="constrained")
+    shown = {name: each for kind in ("methods", "ablations") for name, each in summary[kind].items()}
+    for name, each in shown.items():
+        if 100 * each["q10"]["mean"] < LEAST:
+            continue
+        family = max((known for known in FAMILIES if name.startswith(known)), key=len, default="")
+        x, y = 100 * each["raw"]["mean"], 100 * each["q10"]["mean"]
+        seeds = len(runs[name].seeds)
+        axes.plot(x, y, marker="o" if name in summary["methods"] else "^", color=FAMILIES.get(family, "#999999"))
+        axes.annotate(f"{name} ({seeds})", (x, y), xytext=(5, 3), textcoords="offset points", fontsize=8)
+    axes.set(xlabel="accuracy on raw images, %", ylabel="accuracy at Q10, %")
+    axes.set_title(f"{dataset}, held-out test images; circles: methods, triangles: ablations; (seeds)", fontsize=10)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(folder / f"comparison-{dataset}-tradeoff.png", dpi=110)
+    plt.close(figure)
+
 
 def draw(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], settings: Settings, folder: Path) -> None:
     """Write comparison-<dataset>.png: accuracy against quality with intervals, and distortion by layer."""

@@ -31,6 +31,7 @@ def write() -> None:
     write_text(README, with_block(README.read_text(), tables.headline(runs, summary)))
     for name, found in runs.items():
         figures.draw(name, found, summary[name], settings, FIGURES)
+        figures.draw_tradeoff(name, found, summary[name], FIGURES)
 
 
 def with_block(text: str, block: str) -> str:

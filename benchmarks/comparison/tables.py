@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,39 @@ from benchmarks.comparison.settings import Settings
 
 COLUMNS = {"raw": "raw", "q90": "Q90", "q50": "Q50", "q30": "Q30", "q10": "Q10", "q5": "Q5", "mean": "mean 10..90"}
 Summary = dict[str, Any]
+CODECS = ("webp", "jpeg2000", "avif", "jpegxl", "jpegli", "double", "444", "off-grid")
+CORRUPTIONS = ("noise", "blur", "contrast", "pixelate")
 COST = Path("benchmarks/results/comparison/cost.json").resolve()
 COST_OF = "cifar10"  # the data set that it is measured on
+Score = Callable[[Summary, Runs], float | None]
+
+
+def _column(name: str) -> Score:
+    return lambda each, _: 100 * each[name]["mean"] if name in each else None
+
+
+def _under(kinds: Sequence[str]) -> Score:
+    def score(_each: Summary, runs: Runs) -> float | None:
+        found = [
+            value
+            for record in runs.records.values()
+            for condition, value in record["unseen"].items()
+            if condition.rpartition("/")[0] in kinds
+        ]
+        return 100 * float(np.mean(found)) if found else None
+
+    return score
+
+
+NEEDS: dict[str, tuple[Score, bool]] = {  # whether the score is a distortion, negative, with three digits
+    "raw images above all": (_column("raw"), False),
+    "uploads of all qualities": (_column("mean"), False),
+    "hard compression, Q10": (_column("q10"), False),
+    "harder than trained, Q5": (_column("q5"), False),
+    "other codecs and pipelines": (_under(CODECS), False),
+    "noise, blur, contrast, pixelation": (_under(CORRUPTIONS), False),
+    "inner features that stay put, distortion at Q10": (lambda each, _: -each["distortion"]["mean"], True),
+}
 HEADING = """# The comparison in numbers
 
 Written by `python -m benchmarks.comparison summary` from the runs in `benchmarks/results/comparison`; do not edit.
@@ -36,6 +67,8 @@ def document(
         told = summary[dataset]
         parts += [f"## {dataset}\n", about(found), "### Methods\n", accuracies(told["methods"], found)]
         parts += ["### Against `pair`, same seeds and images\n", differences(told["methods"])]
+        parts += ["### Which method for which need\n", needs(told["methods"], found)]
+        parts += ["### Clean accuracy against accuracy at Q10\n", f"![Every run](comparison-{dataset}-tradeoff.png)\n"]
         if any("unseen" in each for each in told["methods"].values()):
             parts += ["### Distortions that no training has shown\n", unseen({n: found[n] for n in told["methods"]})]
         if dataset == COST_OF:
@@ -108,6 +141,26 @@ def differences(told: Summary) -> str:
         if "versus_pair" in each
     ]
     return table(["method", "seeds", *columns.values()], rows)
+
+
+def needs(told: Summary, runs: dict[str, Runs]) -> str:
+    """Return a row a need: the method that serves it best, the next best, and what a step of each costs."""
+    steps = json.loads(COST.read_text())["against_pair"] if COST.exists() else {}
+    rows = []
+    for need, (score, is_distortion) in NEEDS.items():
+        scored = {name: found for name, each in told.items() if (found := score(each, runs[name])) is not None}
+        best = sorted(scored, key=lambda name: -scored[name])[:3]
+        cells = [
+            f"`{name}` {abs(scored[name]):.{3 if is_distortion else 1}f}"
+            + (f" (step {steps[name]:.2f})" if name in steps else "")
+            for name in best
+        ]
+        rows.append([need, *cells, *["-"] * (3 - len(cells))])
+    return (
+        "By the mean over seeds, accuracy in %, of the distortion its mean over layers; a step's cost is against "
+        "`pair`'s. Where intervals overlap, as they do with few seeds, the order is a guess.\n\n"
+        + table(["need", "best", "second", "third"], rows)
+    )
 
 
 def cost() -> str:
