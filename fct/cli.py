@@ -39,6 +39,7 @@ def main() -> None:
 @click.option(
     "--commit", is_flag=True, help="Commit dvc.lock, metrics and plots first, if the last commit lags behind."
 )
+@click.option("--int8", is_flag=True, help="Promote the model's 8-bit form, model/model-int8.onnx.")
 @click.option("--allow-dirty", "dirty", is_flag=True, help="Promote although code or params are not committed.")
 @click.option(
     "--allow-weaker-gate", "weaker", is_flag=True, help="Promote although the gate asks less than of the champion."

@@ -18,7 +18,7 @@ from fct.core.params import PARAMS, Section
 from fct.data.params import DataParams
 from fct.evaluate.distortion import FeaturesParams
 from fct.evaluate.params import EvaluateParams, GateParams
-from fct.export.params import ExportParams
+from fct.export.params import ExportParams, Int8Params
 from fct.jpeg.params import JpegParams
 from fct.methods.params import MethodParams
 from fct.models.params import ModelParams
@@ -78,6 +78,7 @@ class Params(Section):
     evaluate: EvaluateParams
     features: FeaturesParams
     gate: GateParams
+    int8: Int8Params
     registry: RegistryParams
     pipeline: PipelineParams
     intake: IntakeParams

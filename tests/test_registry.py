@@ -27,17 +27,19 @@ from fct.core.errors import FctError
 from fct.core.files import md5, sha256
 from fct.data.store import open_split
 from fct.evaluate import record
+from fct.evaluate.candidates import FP32, INT8
 from fct.evaluate.sweep import predict
 from fct.portable.images import decode
 from fct.registry import promotion
-from fct.registry.evidence import MODEL
 from fct.tracking.server import connect
 
 NAME = "toy"
+MODEL = FP32.model
 QUALITIES = [30, 90]
 PARAMS = (
     "evaluate: {qualities: [30, 90], unseen: [], batch_size: 16, resamples: 200, confidence: 0.95, seed: 0}\n"
     "gate: [{slice: raw, metric: accuracy, at_least: 0.7}, {slice: mean, metric: accuracy, champion: 0.05}]\n"
+    "int8: {images: 16, worse: 0.1}\n"
     "registry: {name: toy}\n"
 )
 PREDICT = """
@@ -86,7 +88,8 @@ GOOD, EQUAL, BAD = (1, 1), (2, 2), (1, 0)  # EQUAL is another file that predicts
 
 def commit():
     """Write dvc.lock for the files that are here, and commit it."""
-    outs = [f"    - {{path: {path}, hash: md5, md5: {md5(path)}}}" for path in (MODEL, Path("metrics/gate.json"))]
+    made = [path for each in (FP32, INT8) for path in (each.model, each.verdict) if path.exists()]
+    outs = [f"    - {{path: {path}, hash: md5, md5: {md5(path)}}}" for path in made]
     data = "    - {path: data/splits, hash: md5, md5: d41d8cd98f00b204e9800998ecf8427e.dir}"
     Path("dvc.lock").write_text(
         "\n".join(["schema: '2.0'", "stages:", "  made:", "    cmd: x", "    outs:", *outs, data, ""])
@@ -95,12 +98,12 @@ def commit():
     subprocess.run(["git", "commit", "-qm", "made", "--allow-empty"], check=True)
 
 
-def judge(verdict="PASS"):
+def judge(verdict="PASS", candidate=FP32):
     """Evaluate the model that is here and write the verdict, as the stages do."""
     split = open_split("gate")
-    answers = predict(MODEL, split, QUALITIES, "4:2:0", batch_size=16)
-    made_with = {"model_sha256": sha256(MODEL), "subsampling": "4:2:0"}
-    record.write({"gate": answers}, [split], made_with=made_with)
+    answers = predict(candidate.model, split, QUALITIES, "4:2:0", batch_size=16)
+    made_with = {"model_sha256": sha256(candidate.model), "subsampling": "4:2:0"}
+    record.write({"gate": answers}, [split], made_with=made_with, evaluation=candidate.evaluation)
     check = {
         "name": "raw_accuracy",
         "images_to_settle": None,
@@ -112,13 +115,13 @@ def judge(verdict="PASS"):
     }
     told = {
         "verdict": verdict,
-        "model_sha256": sha256(MODEL),
+        "model_sha256": sha256(candidate.model),
         "split": {"name": "gate", "images": len(split), "digest": record.digest(split)},
         "confidence": 0.95,
         "checks": [{**check, "passed": verdict == "PASS"}],
     }
     Path("metrics").mkdir(exist_ok=True)
-    Path("metrics/gate.json").write_text(json.dumps(told))
+    candidate.verdict.write_text(json.dumps(told))
 
 
 def make(signs=GOOD, **more):
@@ -444,6 +447,21 @@ def test_thresholds_changed_after_the_verdict_are_seen():
     commit()
     with pytest.raises(FctError, match=r"raw_accuracy was judged by at least 0\.7, params\.yaml says at least 0\.2"):
         registry.promote()
+
+
+def test_the_8_bit_form_is_a_version_of_its_own():
+    """It has its own verdict, is held against the champion like any other, and says what it is."""
+    registry.promote()
+    mine = MODEL.read_bytes()
+    save_model(EQUAL)
+    MODEL.rename(INT8.model)
+    MODEL.write_bytes(mine)
+    judge(candidate=INT8)
+    commit()
+    done = registry.promote(int8=True)
+    assert (done.version, done.outcome) == ("2", "champion")
+    assert (tags(1)["fct.precision"], tags(2)["fct.precision"]) == ("fp32", "int8")
+    assert tags(2)["fct.sha256"] == sha256(INT8.model)
 
 
 def test_what_is_not_committed_is_not_promoted():

@@ -32,6 +32,7 @@ SECTIONS = (
     "evaluate",
     "features",
     "gate",
+    "int8",
     "registry",
     "pipeline",
     "intake",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -103,6 +104,15 @@ class CheckParams(Section):
         return of if self.champion is None else f"{of}_vs_champion"
 
 
+class Fp32Check(CheckParams):
+    """A line that is held against the file which an 8-bit one was made of, in the champion's place."""
+
+    @property
+    def name(self) -> str:
+        """What the check is called."""
+        return super().name.replace("_vs_champion", "_vs_fp32")
+
+
 def _each_once(checks: list[CheckParams]) -> list[CheckParams]:
     names = [check.name for check in checks]
     if twice := next((name for name in names if names.count(name) > 1), None):
@@ -111,6 +121,19 @@ def _each_once(checks: list[CheckParams]) -> list[CheckParams]:
 
 
 GateParams = Annotated[list[CheckParams], Field(min_length=1), AfterValidator(_each_once)]
+
+
+def int8_lines(lines: Sequence[CheckParams], worse: float) -> tuple[list[CheckParams], CheckParams]:
+    """Return the lines that an 8-bit file must pass, and the one against the file that it was made of.
+
+    They are the gate's but for parity, which is of a file that computes what torch does.
+
+    Args:
+        lines: of the gate.
+        worse: accuracy, mean over the qualities, that it may lose.
+    """
+    against = Fp32Check(slice="mean", metric="accuracy", champion=worse)
+    return [line for line in lines if line.metric != "parity"], against
 
 
 def fits(check: CheckParams, evaluate: EvaluateParams) -> str | None:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fct.cache.store import CACHE, folder
 from fct.core.errors import FctError
 from fct.core.files import md5, sha256
-from fct.evaluate.params import CheckParams
+from fct.evaluate.candidates import Candidate
 from fct.registry.versions import Version
 from fct.tracking import git
 from fct.tracking.lock import LOCK, checksums
 
-MODEL = Path("model/model.onnx")
-VERDICT = Path("metrics/gate.json")
 UNSAID = ("params.yaml", "dvc.yaml")  # beside the code, what makes the model and must be committed
 
 
@@ -25,6 +22,7 @@ UNSAID = ("params.yaml", "dvc.yaml")  # beside the code, what makes the model an
 class Evidence:
     """A file that passed the gate, and the commit that names it."""
 
+    precision: str  # fp32 | int8
     sha256: str
     verdict: dict[str, Any]
     commit: str
@@ -36,6 +34,7 @@ class Evidence:
         split = self.verdict["split"]
         checks = {check["name"]: check["value"] for check in self.verdict["checks"]}
         return {
+            "fct.precision": self.precision,
             "fct.sha256": self.sha256,
             "fct.verdict": self.verdict["verdict"],
             "fct.checks": json.dumps(checks),
@@ -46,11 +45,12 @@ class Evidence:
         }
 
 
-def gather(gate: Sequence[CheckParams], *, commit: bool, dirty: bool) -> Evidence:
+def gather(candidate: Candidate, lines: Mapping[str, Sequence[Any]], *, commit: bool, dirty: bool) -> Evidence:
     """Return the proof that the file here may be promoted.
 
     Args:
-        gate: The lines that params.yaml has.
+        candidate: The file, and where its verdict is.
+        lines: The gate's, by name: direction and threshold.
         dirty: Allow code and params that are not committed.
         commit: Commit dvc.lock, metrics and plots first if the last commit does not name this file.
 
@@ -58,24 +58,24 @@ def gather(gate: Sequence[CheckParams], *, commit: bool, dirty: bool) -> Evidenc
         FctError: it did not pass, the verdict is of another file or other thresholds, the commit does not name this
             file, or what made it is not committed.
     """
-    for path in (MODEL, VERDICT, LOCK):
+    for path in (candidate.model, candidate.verdict, LOCK):
         if not path.is_file():
             raise FctError(f"{path} is not here. Make it with `dvc repro`, or get it with `dvc pull`.")
-    found, verdict = sha256(MODEL), _verdict()
+    found, verdict = sha256(candidate.model), _verdict(candidate)
     if verdict["model_sha256"] != found:
         raise FctError(
-            f"{VERDICT}: the verdict is of another file than {MODEL} (sha256 {verdict['model_sha256'][:12]}..., "
-            f"not {found[:12]}...). Run `dvc repro gate`."
+            f"{candidate.verdict}: the verdict is of another file than {candidate.model} "
+            f"(sha256 {verdict['model_sha256'][:12]}..., not {found[:12]}...). Run `dvc repro {candidate.stage}`."
         )
     failed = [_said(check) for check in verdict["checks"] if not check["passed"]]
     if verdict["verdict"] != "PASS" or failed:
-        raise FctError(f"{VERDICT}: the verdict is {verdict['verdict']}; nothing is registered.\n" + "\n".join(failed))
-    lines = {line.name: [line.direction, line.threshold] for line in gate}
+        said = f"{candidate.verdict}: the verdict is {verdict['verdict']}; nothing is registered."
+        raise FctError("\n".join([said, *failed]))
     judged = {check["name"]: [check["direction"], check["threshold"]] for check in verdict["checks"]}
-    if changed := [name for name in judged if lines.get(name) != judged[name]]:
+    if changed := [name for name in judged if list(lines.get(name, ())) != judged[name]]:
         raise FctError(
-            f"{VERDICT}: {changed[0]} was judged by {_bound(judged[changed[0]])}, params.yaml says "
-            f"{_bound(lines.get(changed[0]))}. Run `dvc repro gate`."
+            f"{candidate.verdict}: {changed[0]} was judged by {_bound(judged[changed[0]])}, params.yaml says "
+            f"{_bound(lines.get(changed[0]))}. Run `dvc repro {candidate.stage}`."
         )
     unsaid = [path for path in git.tree().changed if path in UNSAID or path.startswith("fct/")]
     if unsaid and not dirty:
@@ -84,17 +84,23 @@ def gather(gate: Sequence[CheckParams], *, commit: bool, dirty: bool) -> Evidenc
             "--allow-dirty."
         )
     here = checksums(LOCK.read_text(), str(LOCK))
-    made_by = _committed(here, commit=commit)
-    return Evidence(found, verdict, made_by, _data(here), lines)
+    made_by = _committed(candidate, here, commit=commit)
+    return Evidence(
+        candidate.name, found, verdict, made_by, _data(here), {name: list(line) for name, line in lines.items()}
+    )
 
 
-def refuse_weaker(champion: Version, lines: Mapping[str, Sequence[Any]]) -> None:
+def refuse_weaker(champion: Version, evidence: Evidence) -> None:
     """Refuse a gate that asks for less than the one that the champion passed.
+
+    Between a file of 8 bits and one of 32, lines that only one of them can have are left out of it.
 
     Raises:
         FctError: a check is missing, or its threshold is looser; it names all of them.
     """
-    asked: dict[str, list[Any]] = json.loads(champion.tags.get("fct.gate", "{}"))
+    lines, asked = evidence.lines, json.loads(champion.tags.get("fct.gate", "{}"))
+    if champion.tags.get("fct.precision", evidence.precision) != evidence.precision:
+        asked = {name: line for name, line in asked.items() if name != "parity" and not name.endswith("_vs_fp32")}
     weaker = []
     for name, (direction, threshold) in asked.items():
         now = lines.get(name)
@@ -131,14 +137,16 @@ def who() -> str:
     return git.user()
 
 
-def _verdict() -> dict[str, Any]:
+def _verdict(candidate: Candidate) -> dict[str, Any]:
     try:
-        verdict: dict[str, Any] = json.loads(VERDICT.read_text())
+        verdict: dict[str, Any] = json.loads(candidate.verdict.read_text())
         _ = verdict["verdict"], verdict["model_sha256"][:1], verdict["split"]["digest"]
         for check in verdict["checks"]:
             _ = check["passed"], check["value"], _said(check)
     except (ValueError, KeyError, TypeError) as error:
-        raise FctError(f"{VERDICT} is damaged ({type(error).__name__}: {error}). Run `dvc repro gate`.") from None
+        raise FctError(
+            f"{candidate.verdict} is damaged ({type(error).__name__}: {error}). Run `dvc repro {candidate.stage}`."
+        ) from None
     return verdict
 
 
@@ -149,21 +157,21 @@ def _said(check: Mapping[str, Any]) -> str:
     )
 
 
-def _committed(here: Mapping[str, str], *, commit: bool) -> str:
+def _committed(candidate: Candidate, here: Mapping[str, str], *, commit: bool) -> str:
     """Return the commit whose dvc.lock names the files that are here.
 
     Raises:
         FctError: dvc.lock, here or in the commit, names others.
     """
-    for path in (MODEL, VERDICT):
+    for path in (candidate.model, candidate.verdict):
         if here.get(path.as_posix()) != md5(path):
             raise FctError(
                 f"{LOCK} does not name {path} as it is here. Run `dvc repro`, or `dvc checkout` to get it back."
             )
-    head, unnamed = _unnamed(here)
+    head, unnamed = _unnamed(candidate, here)
     if unnamed and commit:
         git.commit_outs("Reproduce the pipeline\n\ndvc.lock names the model that is promoted.")
-        head, unnamed = _unnamed(here)
+        head, unnamed = _unnamed(candidate, here)
     if unnamed:
         raise FctError(
             f"{LOCK} in the commit {head[:10]} does not name {unnamed[0]} as it is here: nobody could make it again. "
@@ -172,12 +180,12 @@ def _committed(here: Mapping[str, str], *, commit: bool) -> str:
     return head
 
 
-def _unnamed(here: Mapping[str, str]) -> tuple[str, list[str]]:
+def _unnamed(candidate: Candidate, here: Mapping[str, str]) -> tuple[str, list[str]]:
     """Return the last commit, and which of the model and its verdict the dvc.lock in it does not name."""
     head = git.run("rev-parse", "HEAD")
     if head is None:
         raise FctError("this is not a git repository with a commit. A model is promoted from the commit that made it.")
     head = head.strip()
     named = checksums(git.run("show", f"HEAD:./{LOCK}") or "", f"{LOCK} in {head[:10]}")
-    paths = [path.as_posix() for path in (MODEL, VERDICT)]
+    paths = [path.as_posix() for path in (candidate.model, candidate.verdict)]
     return head, [path for path in paths if named.get(path) != here[path]]

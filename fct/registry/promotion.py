@@ -8,17 +8,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from fct.core.errors import FctError
 from fct.core.files import sha256
 from fct.core.params import Section, load
 from fct.data.store import Split, open_split
 from fct.evaluate import record
+from fct.evaluate.candidates import FP32, INT8, Candidate
 from fct.evaluate.gate import Check, judge_against
 from fct.evaluate.model import Model, open_model
-from fct.evaluate.params import EvaluateParams, GateParams
+from fct.evaluate.params import EvaluateParams, GateParams, int8_lines
 from fct.evaluate.sweep import predict
-from fct.registry.evidence import MODEL, Evidence, gather, refuse_weaker, who
+from fct.export.params import Int8Params
+from fct.registry.evidence import Evidence, gather, refuse_weaker, who
 from fct.registry.package import register
 from fct.registry.params import RegistryParams
 from fct.registry.versions import Event, State, Version, Versions, now, number_of
@@ -33,6 +36,7 @@ class PromoteParams(Section):
 
     evaluate: EvaluateParams
     gate: GateParams
+    int8: Int8Params
     registry: RegistryParams
 
 
@@ -69,8 +73,14 @@ class Rollback:
     changed: bool
 
 
-def promote(
-    *, why: str = "", again: bool = False, commit: bool = False, dirty: bool = False, weaker: bool = False
+def promote(  # noqa: PLR0913  # what a person may allow, each by name
+    *,
+    why: str = "",
+    again: bool = False,
+    commit: bool = False,
+    dirty: bool = False,
+    weaker: bool = False,
+    int8: bool = False,
 ) -> Promotion:
     """Register the exported model if it passed the gate, and make it champion if it is not worse than the present one.
 
@@ -79,25 +89,27 @@ def promote(
         again: Promote even a file that was rolled back.
         commit: Commit dvc.lock, metrics and plots first if the last commit does not name the file.
         dirty: Promote even where code or params are not committed; the version says so.
-        weaker: Promote even where the gate asks for less than it asked of the champion; the version says so.
+        weaker: Promote even where the gate asks for less than it asked of the champion.
+        int8: Promote the file's 8-bit form, which has a verdict of its own.
 
     Raises:
         FctError: the file may not be promoted, cannot be compared, or the server cannot be used. Nothing is registered.
     """
     params = load(PromoteParams)
-    evidence = gather(params.gate, commit=commit, dirty=dirty)
+    candidate = INT8 if int8 else FP32
+    evidence = gather(candidate, _lines(params, candidate), commit=commit, dirty=dirty)
     split = open_split("gate")
     if record.digest(split) != evidence.verdict["split"]["digest"]:
         raise FctError("data/splits: the gate split is not the one that the verdict is about. Run `dvc repro gate`.")
-    model = open_model(MODEL)
+    model = open_model(candidate.model)
     with _registry(params.registry) as versions:
         state, version = versions.state(), versions.of(evidence.sha256)
         if version and state.is_proven and state.champion == version:
             return Promotion(versions.name, version.number, "already champion")
         against = _rival(state, version)
         if against and not weaker:
-            refuse_weaker(against, evidence.lines)
-        checks = _compare(versions, against, split, evidence, params) if against else ()
+            refuse_weaker(against, evidence)
+        checks = _compare(versions, against, split, candidate, params) if against else ()
         is_new = version is None
         if version is None:
             version = _register(versions, evidence, model, split, why)
@@ -185,9 +197,9 @@ def attach(path: Path) -> str:
     """
     server = connect()
     with readable(server.uri):
-        run = _maker(server, sha256(MODEL))
+        run = _maker(server, sha256(FP32.model))
         if run is None:
-            raise FctError(f"no run of {server.uri} made {MODEL}: it was made untracked, or elsewhere.")
+            raise FctError(f"no run of {server.uri} made {FP32.model}: it was made untracked, or elsewhere.")
         server.client.log_artifact(run, str(path))
     if not server.uri.startswith("http"):
         return f"{path.name} of the run {run}"
@@ -210,18 +222,27 @@ def _rival(state: State, version: Version | None) -> Version | None:
     return state.champion
 
 
+def _lines(params: PromoteParams, candidate: Candidate) -> dict[str, list[Any]]:
+    """Return the lines that a candidate must pass, by name: direction and threshold."""
+    lines = list(params.gate)
+    if candidate is INT8:
+        of_gate, against_fp32 = int8_lines(lines, params.int8.worse)
+        lines = [*of_gate, against_fp32]
+    return {line.name: [line.direction, line.threshold] for line in lines}
+
+
 def _compare(
-    versions: Versions, champion: Version, split: Split, evidence: Evidence, params: PromoteParams
+    versions: Versions, champion: Version, split: Split, candidate: Candidate, params: PromoteParams
 ) -> tuple[Check, ...]:
     """Return the lines of the gate that hold the file here against a registered version, on the gate split."""
-    measured = record.read(split, model_sha256=evidence.sha256).answers
-    subsampling = json.loads((record.EVALUATION / "meta.json").read_text())["subsampling"]
+    measured = record.read(split, model_sha256=sha256(candidate.model), evaluation=candidate.evaluation).answers
+    subsampling = json.loads((candidate.evaluation / "meta.json").read_text())["subsampling"]
     with TemporaryDirectory() as folder:
         path = versions.file(champion, Path(folder))
-        theirs, ours = open_model(path).class_names, open_model(MODEL).class_names
+        theirs, ours = open_model(path).class_names, open_model(candidate.model).class_names
         if theirs != ours:
             raise FctError(
-                f"version {champion.number} of {versions.name} has the classes {theirs}, {MODEL} has {ours}: "
+                f"version {champion.number} of {versions.name} has the classes {theirs}, {candidate.model} has {ours}: "
                 "another task. Give it a name of its own: registry.name in params.yaml."
             )
         how = params.evaluate
@@ -245,5 +266,7 @@ def _register(versions: Versions, evidence: Evidence, model: Model, split: Split
 
 def _maker(server: Server, digest: str) -> str | None:
     """Return the id of the pipeline's run that made the file, or None if it was made untracked or elsewhere."""
-    made = pipeline.maker(server, content.tag(MODEL), digest)
+    made = pipeline.maker(server, content.tag(FP32.model), digest) or pipeline.maker(
+        server, content.tag(INT8.model), digest
+    )
     return made and str(made.data.tags[pipeline.PARENT])

@@ -18,6 +18,7 @@ from fct.core.params import Section, load
 from fct.data.store import Originals, Split, open_split, read_meta
 from fct.evaluate import record
 from fct.evaluate.answers import Answers
+from fct.evaluate.candidates import FP32, INT8
 from fct.evaluate.intervals import Estimate
 from fct.evaluate.latency import latency
 from fct.evaluate.model import open_model
@@ -27,8 +28,7 @@ from fct.jpeg.params import JpegParams
 from fct.registry.params import RegistryParams
 from fct.tracking import git
 
-MODEL = Path("model/model.onnx")
-VERDICT = Path("metrics/gate.json")
+MODEL, VERDICT = FP32.model, FP32.verdict
 FEATURES = Path("metrics/features.json")
 SPLIT = "test"  # it chose nothing: what it says is what a deployment may expect
 FLIPS = 12  # examples
@@ -141,12 +141,27 @@ def _flips(answers: Answers, split: Split, quality: int, subsampling: str, class
     ]
 
 
+def _int8(verdict: Mapping[str, Any]) -> dict[str, str]:
+    """Return what there is to say of the model's 8-bit form."""
+    if not (INT8.verdict.is_file() and INT8.model.is_file()):
+        return {}
+    judged = json.loads(INT8.verdict.read_text())
+    if judged["split"]["digest"] != verdict["split"]["digest"] or judged["model_sha256"] != sha256(INT8.model):
+        return {}
+    gap = next(check for check in judged["checks"] if check["name"].endswith("_vs_fp32"))
+    sizes = [path.stat().st_size / 1024 for path in (INT8.model, MODEL)]
+    change = f"{100 * gap['value']:+.2f} points ({100 * gap['low']:+.2f} to {100 * gap['high']:+.2f})"
+    size = f"{sizes[0]:.0f} KiB, the other {sizes[1]:.0f} KiB"
+    return {"8-bit form": f"{judged['verdict']}; mean accuracy {change}; {size}"}
+
+
 def _provenance(digest: str, verdict: Mapping[str, Any]) -> dict[str, str]:
     tree = git.tree()
     return {
         "model": f"{MODEL}, sha256 {digest}",
         "judged on": f"{verdict['split']['images']:,} images of the split {verdict['split']['name']}, digest "
         f"{verdict['split']['digest']}",
+        **_int8(verdict),
         "commit": f"{tree.commit or 'none'}{' with changes that are not in it' if tree.changed else ''}",
         "data": f"{read_meta().get('source', 'unknown')}, digest {read_meta().get('digest', 'unknown')}",
     }

@@ -1,0 +1,21 @@
+"""Where the files are that may be promoted, with what they answered and how they were judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model, its answers and its verdict on disk."""
+
+    name: str
+    model: Path
+    evaluation: Path
+    verdict: Path
+    stage: str  # that writes the verdict
+
+
+FP32 = Candidate("fp32", Path("model/model.onnx"), Path("evaluation"), Path("metrics/gate.json"), "gate")
+INT8 = Candidate("int8", Path("model/model-int8.onnx"), Path("evaluation-int8"), Path("metrics/gate-int8.json"), "int8")
