@@ -63,18 +63,18 @@ def test_what_is_up_to_date_is_cached_and_starts_nothing(copy, stand, tasks, mon
     stand(copy)
     monkeypatch.setattr(subprocess, "Popen", None)
     state = reproduce(return_state=True)
-    assert "0 of 13 stages ran" in state.message
+    assert "0 of 14 stages ran" in state.message
     assert set(tasks().values()) == {"Cached"}
     assert {"images/Bag.dvc", "cache@10", "gate"} <= set(tasks())
 
 
 def test_only_what_changed_runs(copy, stand, tasks, artifacts):
-    """Another threshold reruns the gate alone; the verdict is shown, and a FAIL promotes nothing but is no crash."""
+    """Another threshold reruns the verdicts alone; the gate's is shown, and a FAIL promotes nothing but is no crash."""
     stand(copy).change({"gate.2.at_least": 0.99999})
     state = reproduce(promote=True, return_state=True)
     assert (state.type.value, state.name) == ("COMPLETED", "GateFailed")
     assert "FAIL (worst_accuracy); nothing is promoted, the champion stays" in state.message
-    assert [stage for stage, name in tasks().items() if name != "Cached"] == ["gate"]
+    assert [stage for stage, name in tasks().items() if name != "Cached"] == ["gate", "int8"]
     assert "FAIL" in artifacts("verdict")
     assert "| worst_accuracy |" in artifacts("verdict")
     outcomes = {row["stage"]: row["outcome"] for row in artifacts("stages")}
@@ -164,7 +164,7 @@ def test_a_runs_name_is_no_path(copy, stand):
     state = reproduce.with_options(flow_run_name="../../try 5: epochs")(
         overrides={"pipeline.workers": 1}, return_state=True
     )
-    assert "0 of 13 stages ran" in state.message  # nor is it an error that there is nothing new to commit
+    assert "0 of 14 stages ran" in state.message  # nor is it an error that there is nothing new to commit
     assert project.run("git", "branch", "--list", "fct/*", "--format", "%(refname:short)").split() == [
         "fct/try-5-epochs"
     ]

@@ -20,9 +20,9 @@ HARMLESS = '\n\ndef harmless() -> None:\n    """Do nothing."""\n'
         ("fct/methods/fct.py", {"search", "train"}),
         (
             "fct/cache/views.py",
-            {"cache@10", "cache@50", "cache-index", "search", "train", "evaluate", "features"},
+            {"cache@10", "cache@50", "cache-index", "search", "train", "evaluate", "features", "int8"},
         ),
-        ("fct/evaluate/gate.py", {"gate"}),
+        ("fct/evaluate/gate.py", {"gate", "int8"}),
         ("fct/tracking/record.py", set()),
         ("fct/registry/promotion.py", set()),
     ],
@@ -33,10 +33,10 @@ def test_code_makes_stale_what_runs_it(copy, path, stale):
     assert copy.stale() == stale
 
 
-def test_a_floor_reruns_the_gate_alone(copy, ran):
-    """A changed threshold is judged anew on what was measured before."""
+def test_a_floor_reruns_the_verdicts_alone(copy, ran):
+    """A changed threshold is judged anew, on what was measured before, for both forms of the model."""
     copy.change({"gate.0.at_least": 0.45})
-    assert ran(copy.run("dvc", "repro")) == ["gate"]
+    assert ran(copy.run("dvc", "repro")) == ["gate", "int8"]
 
 
 @pytest.fixture(scope="module")
@@ -85,4 +85,4 @@ def test_an_added_image_reruns_what_depends_on_it(copy, ran):
     pixels = np.random.default_rng(7).integers(0, 256, (28, 28), np.uint8)
     Image.fromarray(pixels).save(copy.folder / "images/Bag/new.png")
     assert ran(copy.run("dvc", "repro", "cache@50")) == ["data", "cache@50"]
-    assert copy.stale() == {"cache@10", "search", "train", "export", "evaluate", "features", "gate"}
+    assert copy.stale() == {"cache@10", "search", "train", "export", "evaluate", "features", "gate", "int8"}
