@@ -151,6 +151,33 @@ def history() -> None:
 
 
 @main.command()
+@click.argument("version")
+@click.option("--full", is_flag=True, help="Train too, instead of taking the trained network from DVC.")
+def verify(version: str, *, full: bool) -> None:
+    """Make a registered VERSION again from its commit and say whether it comes out the same.
+
+    VERSION is champion, challenger, previous, or a number. Its commit is checked out in a temporary clone, its data
+    come from DVC's cache or remote, and the stages that export, evaluate and judge run there, on any machine that has
+    the repository. Your own files are left alone.
+
+    The exit status is 0 if it gives the same file, or one whose checks are the same to half a point, and else 1.
+    """
+    with readable_errors():
+        from fct import registry
+
+        name, found, done = registry.verify(version, full=full)
+        said = f"{name}: version {found.number}, commit {done.commit[:10]}:"
+        if done.same_file:
+            click.echo(f"{said} the same file.")
+        else:
+            apart = "; ".join(
+                f"{check} {then:.4g} then, {now:.4g} now" for check, (then, now) in done.differences.items()
+            )
+            click.echo(f"{said} another file, {apart or 'whose checks are the same'}.")
+    sys.exit(not done.is_confirmed)
+
+
+@main.command()
 def doctor() -> None:
     """Look for damage in the splits and the caches.
 

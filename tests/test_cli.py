@@ -25,7 +25,8 @@ def test_help_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "command", ["promote", "rollback", "status", "doctor", "layers", "predict", "gate", "history", "report"]
+    "command",
+    ["promote", "rollback", "status", "history", "report", "verify", "doctor", "layers", "predict", "gate"],
 )
 def test_every_command_teaches(command):
     """Each command's help says more than its name."""

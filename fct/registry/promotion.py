@@ -24,6 +24,7 @@ from fct.export.params import Int8Params
 from fct.registry.evidence import Evidence, gather, refuse_weaker, who
 from fct.registry.package import register
 from fct.registry.params import RegistryParams
+from fct.registry.verify import Remade, remake
 from fct.registry.versions import Event, State, Version, Versions, now, number_of
 from fct.tracking import content, git, pipeline
 from fct.tracking.server import Server, connect, readable
@@ -167,6 +168,24 @@ def history() -> tuple[str, list[Event], State]:
         return versions.name, versions.history(), versions.state()
 
 
+def verify(which: str, *, full: bool = False) -> tuple[str, Version, Remade]:
+    """Make a registered version again from its commit, and say whether it comes out the same.
+
+    Args:
+        which: champion, challenger, previous, or a version's number.
+        full: Train too.
+
+    Returns:
+        The registered model's name, the version, and what came of it.
+
+    Raises:
+        FctError: there is no such version, or it cannot be made again.
+    """
+    with _registry(load(NameParams).registry) as versions:
+        version = _named(versions, which)
+    return versions.name, version, remake(version.tags, full=full)
+
+
 def fetch(which: str, folder: Path) -> Path:
     """Download a version's ONNX file into `folder`.
 
@@ -178,15 +197,7 @@ def fetch(which: str, folder: Path) -> Path:
         FctError: there is no such version, or its file is not the one that was registered.
     """
     with _registry(load(NameParams).registry) as versions:
-        state = versions.state()
-        named = {"champion": state.champion, "challenger": state.challenger, "previous": state.previous}
-        version = named[which] if which in named else versions.get(which) if which.isdecimal() else None
-        if version is None:
-            raise FctError(
-                f"{versions.name}: there is no {'version ' * which.isdecimal()}{which}. `fct status` says what is "
-                "registered; a file's name ends in .onnx."
-            )
-        return versions.file(version, folder)
+        return versions.file(_named(versions, which), folder)
 
 
 def attach(path: Path) -> str:
@@ -213,6 +224,18 @@ def _registry(params: RegistryParams) -> Iterator[Versions]:
         versions = Versions(server, params.name)
         versions.settle()
         yield versions
+
+
+def _named(versions: Versions, which: str) -> Version:
+    state = versions.state()
+    named = {"champion": state.champion, "challenger": state.challenger, "previous": state.previous}
+    version = named[which] if which in named else versions.get(which) if which.isdecimal() else None
+    if version is None:
+        raise FctError(
+            f"{versions.name}: there is no {'version ' * which.isdecimal()}{which}. `fct status` says what is "
+            "registered; a file's name ends in .onnx."
+        )
+    return version
 
 
 def _rival(state: State, version: Version | None) -> Version | None:

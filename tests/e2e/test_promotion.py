@@ -1,6 +1,7 @@
 """From a verdict to what deployments load, or to nothing."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -81,6 +82,25 @@ def test_the_champion_predicts_what_was_judged(promoted):
     recorded = np.load(promoted.folder / "evaluation/gate.npy")[0]
     classes = json.loads((promoted.folder / "data/splits/meta.json").read_text())["classes"]
     assert json.loads(said.splitlines()[-1]) == [classes[each] for each in recorded]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [(), ("--full",)], ids=["export", "training"])
+def test_the_champion_can_be_made_again(promoted, how):
+    """From its commit and DVC's cache the same file comes out, and the user's tree is as it was."""
+    before = promoted.run("git", "status", "--porcelain")
+    assert "the same file." in promoted.run("fct", "verify", "champion", *how)
+    assert promoted.run("git", "status", "--porcelain") == before
+
+
+@pytest.mark.slow
+def test_a_machine_that_never_trained_can_verify(promoted, tmp_path):
+    """A clone whose DVC cache is empty takes data and network from the remote."""
+    promoted.run("dvc", "remote", "add", "--local", "--default", "kept", str(tmp_path / "remote"))
+    promoted.run("dvc", "push", "--quiet")
+    other = promoted.copy(tmp_path / "other")
+    shutil.rmtree(other.folder / ".dvc/cache")
+    assert "the same file." in other.run("fct", "verify", "1")
 
 
 def test_promoting_again_registers_nothing(promoted, tracked):
