@@ -182,7 +182,8 @@ def doctor() -> None:
     """Look for damage in the splits and the caches.
 
     Reads every byte and holds it against the checksums that were taken when it was written. Whatever is damaged or
-    missing is named, with the command that makes it anew; the exit status is then 1.
+    missing is named, with the command that makes it anew; the exit status is then 1. So it is where the registry's
+    champion is not the one that `fct promote` or `fct rollback` made champion.
     """
     with readable_errors():
         from fct.doctor import examine
@@ -191,7 +192,8 @@ def doctor() -> None:
         for finding in examine():
             findings.append(finding)
             click.echo(f"{finding.what}: {finding.problem or 'whole'}")
-    sys.exit(any(finding.problem for finding in findings))
+        unproven = _unproven_champion()
+    sys.exit(unproven or any(finding.problem for finding in findings))
 
 
 @main.command()
@@ -374,6 +376,21 @@ def _checked(checks: Iterable[Check]) -> str:
         f"{check.direction} {check.threshold:+.4g}{'' if check.passed else ' FAIL'}"
         for check in checks
     )
+
+
+def _unproven_champion() -> bool:
+    """Say how the registry stands, and return whether its champion is unproven."""
+    from fct import registry
+    from fct.core.errors import FctError
+
+    try:
+        name, state = registry.status()
+    except FctError as error:
+        click.echo(f"registry: not looked at: {error}", err=True)
+        return False
+    is_unproven = state.champion is not None and not state.is_proven
+    click.echo(f"registry, {name}: {_UNPROVEN.strip() if is_unproven else 'whole'}")
+    return is_unproven
 
 
 def _remembered(event: Event) -> str:

@@ -53,7 +53,7 @@ def test_what_is_whole_is_said_to_be():
     """Splits and each quality are a line each, and the exit status is 0."""
     told = ask()
     assert told.exit_code == 0
-    assert told.output == "splits and originals: whole\ncache at quality 20: whole\ncache at quality 60: whole\n"
+    assert told.stdout == "splits and originals: whole\ncache at quality 20: whole\ncache at quality 60: whole\n"
 
 
 def test_one_flipped_bit_of_a_cache_is_found(healthy):
@@ -62,8 +62,8 @@ def test_one_flipped_bit_of_a_cache_is_found(healthy):
     healthy.views()
     told = ask()
     assert told.exit_code == 1
-    assert told.output.splitlines()[1] == "cache at quality 20: whole"
-    assert told.output.splitlines()[2] == (
+    assert told.stdout.splitlines()[1] == "cache at quality 20: whole"
+    assert told.stdout.splitlines()[2] == (
         "cache at quality 60: data/cache/q60/train.npy is damaged (its checksum is not the manifest's). "
         "Rebuild it with `dvc repro --force --single-item cache@60`."
     )
@@ -75,8 +75,8 @@ def test_one_flipped_bit_of_a_split_is_found():
     flip(Path("data/splits/gate/labels.npy"))
     told = ask()
     assert told.exit_code == 1
-    assert "data/splits or data/originals is damaged" in told.output
-    assert "dvc repro --force --single-item data" in told.output
+    assert "data/splits or data/originals is damaged" in told.stdout
+    assert "dvc repro --force --single-item data" in told.stdout
 
 
 @pytest.mark.usefixtures("healthy")
@@ -88,7 +88,7 @@ def test_a_changed_description_is_found(path):
     assert Path(path).read_text() != text
     told = ask()
     assert told.exit_code == 1
-    assert "dvc repro --force --single-item data" in told.output
+    assert "dvc repro --force --single-item data" in told.stdout
 
 
 @pytest.mark.usefixtures("healthy")
@@ -99,7 +99,7 @@ def test_a_description_that_is_none_is_found(text):
     told = ask()
     assert told.exit_code == 1
     assert isinstance(told.exception, SystemExit)
-    assert "splits and originals: data/splits" in told.output
+    assert "splits and originals: data/splits" in told.stdout
 
 
 @pytest.mark.usefixtures("healthy")
@@ -110,7 +110,7 @@ def test_a_cache_that_training_would_refuse_is_found(key):
     write_json(path, json.loads(path.read_text()) | {key: {}})
     told = ask()
     assert told.exit_code == 1
-    assert "cache@60" in told.output
+    assert "cache@60" in told.stdout
 
 
 @pytest.mark.usefixtures("healthy")
@@ -120,7 +120,7 @@ def test_a_manifest_that_is_none_is_found(text):
     Path("data/cache/q20/manifest.json").write_text(text)
     told = ask()
     assert told.exit_code == 1
-    assert "cache@20" in told.output
+    assert "cache@20" in told.stdout
 
 
 @pytest.mark.usefixtures("healthy")
@@ -129,7 +129,7 @@ def test_what_is_missing_is_found():
     Path("data/cache/q20/val.npy").unlink()
     told = ask()
     assert told.exit_code == 1
-    assert "data/cache/q20/val.npy is not here" in told.output
+    assert "data/cache/q20/val.npy is not here" in told.stdout
 
 
 @pytest.mark.usefixtures("place")
@@ -137,4 +137,4 @@ def test_without_params_it_says_so():
     """Outside of a project there is one line, and no traceback."""
     told = ask()
     assert told.exit_code == 1
-    assert "params.yaml is not here" in told.output
+    assert "params.yaml is not here" in told.stderr

@@ -505,6 +505,14 @@ def test_the_registered_file_is_the_judged_one():
     assert [decode(each, 1).tolist() for each in example] == open_split("gate").images[:2].tolist()
 
 
+def test_the_version_has_a_model_card():
+    """MLflow's UI says what it is, how it was judged, and how it can be made again."""
+    registry.promote()
+    said = connect().client.get_model_version(NAME, "1").description
+    for part in ("2 classes (left, right)", "**PASS** on 40 images", "| raw_accuracy | 0.9 |", tags(1)["fct.commit"]):
+        assert part in said
+
+
 def test_the_tensors_stay_reachable_as_onnx():
     """Who has pixels rather than files loads the ONNX flavour, whose bytes are the same."""
     make(GOOD, takes_quality=True)

@@ -50,7 +50,7 @@ class Classifier:
     size: int  # pixels, height and width
     takes_quality: bool
     classes: tuple[str, ...]
-    lowest: int  # trained quality; 1 where the file does not say
+    qualities: tuple[int, ...]  # trained; none where the file does not say
 
     @classmethod
     def of(cls, session: Any) -> Classifier:
@@ -67,7 +67,7 @@ class Classifier:
         count = session.get_outputs()[0].shape[1]
         classes = json.loads(said["fct.classes"]) if "fct.classes" in said else [str(index) for index in range(count)]
         trained = json.loads(said.get("fct.qualities", "[]"))
-        return cls(session, channels, height, "quality" in inputs, tuple(classes), min(trained, default=1))
+        return cls(session, channels, height, "quality" in inputs, tuple(classes), tuple(trained))
 
     def classify(self, images: Iterable[bytes | Path], *, threads: int = 1) -> Iterator[Answer]:
         """Yield the answer to each image, in order; what is wrong with one touches no other.
@@ -109,7 +109,9 @@ class Classifier:
                 answers.append(Answer(quality=quality, error="the model gives logits that are not finite numbers"))
                 continue
             by_class = dict(zip(self.classes, row.tolist(), strict=True))
-            answers.append(Answer(self.classes[row.argmax()], by_class, quality, quality < self.lowest))
+            answers.append(
+                Answer(self.classes[row.argmax()], by_class, quality, quality < min(self.qualities, default=1))
+            )
         return answers
 
 

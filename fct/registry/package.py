@@ -28,7 +28,9 @@ NEEDS = ("numpy", "onnx", "onnxruntime", "pandas", "pillow")  # to load the regi
 EXAMPLES = 2  # images in the input example
 
 
-def register(versions: Versions, model: Model, split: Split, *, run: str | None, tags: Mapping[str, str]) -> Version:
+def register(  # noqa: PLR0913  # what a version is made of, by name
+    versions: Versions, model: Model, split: Split, *, run: str | None, tags: Mapping[str, str], card: str
+) -> Version:
     """Register an exported model as a new version; where that fails, nothing is registered.
 
     Args:
@@ -37,6 +39,7 @@ def register(versions: Versions, model: Model, split: Split, *, run: str | None,
         split: What the input example is taken from.
         run: The id of the run that made it.
         tags: Of the version; they are there from its first moment on.
+        card: Its description, Markdown.
     """
     from mlflow.exceptions import MlflowException
 
@@ -54,7 +57,9 @@ def register(versions: Versions, model: Model, split: Split, *, run: str | None,
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         source = f"models:/{logged.model_id}"
-        made = client.create_model_version(versions.name, source, run_id=run, tags=dict(tags), model_id=logged.model_id)
+        made = client.create_model_version(
+            versions.name, source, run_id=run, tags=dict(tags), model_id=logged.model_id, description=card
+        )
     except BaseException:
         with suppress(Exception):  # what stopped it is what counts
             client.delete_logged_model(logged.model_id)

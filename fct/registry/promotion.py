@@ -21,6 +21,8 @@ from fct.evaluate.model import Model, open_model
 from fct.evaluate.params import EvaluateParams, GateParams, int8_lines
 from fct.evaluate.sweep import predict
 from fct.export.params import Int8Params
+from fct.portable.classifier import Classifier
+from fct.registry.card import card
 from fct.registry.evidence import Evidence, gather, refuse_weaker, who
 from fct.registry.package import register
 from fct.registry.params import RegistryParams
@@ -283,8 +285,10 @@ def _register(versions: Versions, evidence: Evidence, model: Model, split: Split
         "fct.dirty": git.tree().dirty,
         **({"fct.why": why} if why else {}),
     }
+    known = Classifier.of(model.session)
+    said = card(evidence.verdict, tags, classes=known.classes, qualities=known.qualities)
     run = _maker(versions.server, evidence.sha256)
-    return register(versions, model, split, run=run, tags=tags)
+    return register(versions, model, split, run=run, tags=tags, card=said)
 
 
 def _maker(server: Server, digest: str) -> str | None:
