@@ -1,0 +1,119 @@
+"""What judging and serving cost: `python -m benchmarks.serving`.
+
+An untrained ResNet-20 of width 16 (what it says is of no account, how long it takes is) and random images of 32 pixels:
+
+- the sweep of the gate: 10,000 images, raw and at 20 qualities, compressed and classified;
+- `fct predict`: images a second, from the bytes of JPEG files to probabilities;
+- the 8-bit form against the file: milliseconds an image in batches, and bytes.
+
+Results go to benchmarks/results/serving.json with the machine's name.
+"""
+
+from __future__ import annotations
+
+import io
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import joblib
+import numpy as np
+import torch
+from PIL import Image
+
+from fct.core.files import write_json
+from fct.data.store import LOSSLESS, Split
+from fct.evaluate.model import open_model
+from fct.evaluate.sweep import predict
+from fct.export.int8 import quantise
+from fct.export.onnx import export
+from fct.models import backbones
+from fct.models.network import Network
+from fct.portable.classifier import Classifier
+from fct.train.candidate import Description
+
+RESULTS = Path("benchmarks/results/serving.json")
+IMAGES, SIZE, ROUNDS = 10_000, 32, 5
+QUALITIES = list(range(5, 105, 5))
+
+
+def main() -> None:
+    """Measure, print, and write the results."""
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (IMAGES, 8, 8, 3), np.uint8)
+    pixels = coarse.repeat(SIZE // 8, axis=1).repeat(SIZE // 8, axis=2)  # smooth enough to compress as photographs do
+    split = Split("random", pixels, np.zeros(IMAGES, np.int64), np.full(IMAGES, LOSSLESS), None)
+    with tempfile.TemporaryDirectory() as folder:
+        model, small = Path(folder) / "model.onnx", Path(folder) / "model-int8.onnx"
+        _export(model)
+        few = np.ascontiguousarray(pixels[:256].transpose(0, 3, 1, 2))
+        quantise(model, few, np.full(256, LOSSLESS), small)
+        sweep = _seconds(lambda: predict(model, split, QUALITIES, "4:2:0", batch_size=500), rounds=1)
+        classifier = Classifier.of(open_model(model).session)
+        files = [_jpeg(image) for image in pixels[:2000]]
+        threads = joblib.cpu_count()
+        served = _seconds(lambda: list(classifier.classify(files, threads=threads)))
+        pair = {name: open_model(path) for name, path in (("fp32", model), ("int8", small))}
+        batch, told = pixels[:500], np.full(500, LOSSLESS)
+        taken: dict[str, list[float]] = {name: [] for name in pair}
+        for _ in range(ROUNDS):  # in turn: what else the machine does then touches both
+            for name, each in pair.items():
+                taken[name].append(_seconds(lambda each=each: each.adapter.logits(each.session, batch, told), rounds=1))
+        medians = {name: statistics.median(values) for name, values in taken.items()}
+        found = {
+            "machine": f"{platform.machine()}, {threads} cores",
+            "network": "resnet20 of width 16, 32 pixels",
+            "sweep": {"images": IMAGES, "qualities": len(QUALITIES), "seconds": round(sweep, 1)},
+            "predict_images_a_second": round(len(files) / served),
+            "ms_an_image": {name: round(1000 * value / len(batch), 3) for name, value in medians.items()},
+            "int8_speed": round(medians["fp32"] / medians["int8"], 2),
+            "bytes": {"fp32": model.stat().st_size, "int8": small.stat().st_size},
+        }
+    write_json(RESULTS, found)
+    for name, value in found.items():
+        print(f"{name}: {value}")
+
+
+def _export(path: Path) -> None:
+    backbone = backbones.build("resnet20", width=16, classes=10, channels=3, size=SIZE, stem="own")
+    network = Network(backbone, mean=[0.5] * 3, std=[0.25] * 3, layers=["stage3"], size=SIZE).eval()
+    description = Description(
+        backbone="resnet20",
+        width=16,
+        stem="own",
+        classes=[str(each) for each in range(10)],
+        channels=3,
+        size=SIZE,
+        mean=[0.5] * 3,
+        std=[0.25] * 3,
+        layers=["stage3"],
+        block=None,
+        qualities=[10, 50, 90],
+        data_digest="",
+        params_digest="",
+    )
+    export(network, description, path)
+
+
+def _jpeg(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=75)
+    return buffer.getvalue()
+
+
+def _seconds(work: Callable[[], object], rounds: int = ROUNDS) -> float:
+    """Return how long `work` takes, the median of `rounds`."""
+    taken = []
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - begin)
+    return statistics.median(taken)
+
+
+if __name__ == "__main__":
+    main()
