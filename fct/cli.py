@@ -6,16 +6,11 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from fct.core.errors import readable_errors
-
-if TYPE_CHECKING:
-    from fct.evaluate.gate import Check
-    from fct.registry.promotion import Promotion, Rollback
-    from fct.registry.versions import Event, State, Version
 
 Thing = TypeVar("Thing")
 
@@ -57,8 +52,9 @@ def promote(**told: Any) -> None:
     """
     with readable_errors():
         from fct import registry
+        from fct.registry import words
 
-        click.echo(_told(registry.promote(**told)))
+        click.echo(words.promoted(registry.promote(**told)))
 
 
 @main.command()
@@ -72,8 +68,9 @@ def rollback(why: str, to: str | None) -> None:
     """
     with readable_errors():
         from fct import registry
+        from fct.registry import words
 
-        click.echo(_returned(registry.rollback(why=why, to=to)))
+        click.echo(words.rolled_back(registry.rollback(why=why, to=to)))
 
 
 @main.command()
@@ -85,9 +82,10 @@ def status() -> None:
     """
     with readable_errors():
         from fct import registry
+        from fct.registry import words
 
         name, state = registry.status()
-        click.echo(shown(name, state))
+        click.echo(words.shown(name, state))
 
 
 @main.command()
@@ -143,11 +141,12 @@ def history() -> None:
     """
     with readable_errors():
         from fct import registry
+        from fct.registry import words
 
         name, events, state = registry.history()
-        click.echo("\n".join([name, *map(_remembered, events)]) if events else f"{name}: no champion yet.")
+        click.echo("\n".join([name, *map(words.remembered, events)]) if events else f"{name}: no champion yet.")
         if state.champion and not state.is_proven:
-            click.echo(f"  version {state.champion.number} is champion now.{_UNPROVEN}")
+            click.echo(f"  version {state.champion.number} is champion now.{words.UNPROVEN}")
 
 
 @main.command()
@@ -354,34 +353,11 @@ def _with_progress(things: Iterable[Thing], count: int) -> Iterator[Thing]:
     yield from tqdm(things, total=count, unit="image", disable=None)
 
 
-def _told(done: Promotion) -> str:
-    said = f"{done.name}: version {done.version}"
-    if done.outcome == "already champion":
-        return f"{said} is this very file and champion already; nothing to do."
-    said += " is registered" if done.is_new else " was registered before"
-    compared = (
-        f", held against version {done.against.number}: {_checked(done.checks)}" if done.against and done.checks else ""
-    )
-    if done.outcome == "champion":
-        return f"{said} and is champion now{compared}."
-    if done.outcome == "rolled back":
-        return f"{said} and was rolled back; it stays challenger{compared}. `fct promote --again` makes it champion."
-    return f"{said} and stays challenger: it may be worse than the champion{compared}."
-
-
-def _checked(checks: Iterable[Check]) -> str:
-    """Return each check that a champion was needed for, with what it found."""
-    return "; ".join(
-        f"{check.name} {check.estimate.value:+.4f} ({check.estimate.low:+.4f} to {check.estimate.high:+.4f}), "
-        f"{check.direction} {check.threshold:+.4g}{'' if check.passed else ' FAIL'}"
-        for check in checks
-    )
-
-
 def _unproven_champion() -> bool:
     """Say how the registry stands, and return whether its champion is unproven."""
     from fct import registry
     from fct.core.errors import FctError
+    from fct.registry import words
 
     try:
         name, state = registry.status()
@@ -389,55 +365,5 @@ def _unproven_champion() -> bool:
         click.echo(f"registry: not looked at: {error}", err=True)
         return False
     is_unproven = state.champion is not None and not state.is_proven
-    click.echo(f"registry, {name}: {_UNPROVEN.strip() if is_unproven else 'whole'}")
+    click.echo(f"registry, {name}: {words.UNPROVEN.strip() if is_unproven else 'whole'}")
     return is_unproven
-
-
-def _remembered(event: Event) -> str:
-    after = f" after version {event.before}" if event.before else ""
-    why = f": {event.why}" if event.why else ""
-    return f"  {event.when}  version {event.version} {event.what}{after}, {event.verdict}, by {event.who}{why}"
-
-
-def _returned(done: Rollback) -> str:
-    number = done.champion.number if done.champion else None
-    if not done.changed:
-        stays = f"version {number} stays champion" if number else "there is no champion"
-        return f"{done.name}: nothing to return to; {stays}."
-    return f"{done.name}: version {number} is champion again{f', {done.gone.number} is not' if done.gone else ''}."
-
-
-def shown(name: str, state: State) -> str:
-    """Return who is what, as lines for a person."""
-    if not (state.champion or state.challenger):
-        return f"{name}: nothing is registered. `fct promote` registers a model that passed the gate."
-    lines = [name]
-    for role, version in (
-        ("champion", state.champion),
-        ("challenger", state.challenger),
-        ("previous", state.previous),
-    ):
-        doubt = role == "champion" and version is not None and not state.is_proven
-        lines.append(f"  {role:<11}{_about(version)}{_UNPROVEN if doubt else ''}")
-    return "\n".join(lines)
-
-
-_UNPROVEN = "  unproven: the alias was moved by hand, not by `fct promote` or `fct rollback`"
-
-
-def _about(version: Version | None) -> str:
-    if version is None:
-        return "-"
-    tags = version.tags
-    digest = tags.get("fct.sha256", "")
-    parts = [
-        f"version {version.number:<4}",
-        tags.get("fct.verdict", "no verdict"),
-        f"sha256 {digest[:12] or 'unknown'}",
-    ]
-    for key, label in (("fct.champion_since", "since "), ("fct.who", "by "), ("fct.why", "")):
-        if key in tags:
-            parts.append(label + tags[key])
-    if "fct.rolled_back" in tags:
-        parts.append(f"rolled back {tags['fct.rolled_back']}")
-    return "  ".join(parts)

@@ -16,8 +16,8 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from fct.cli import shown
 from fct.registry import status
+from fct.registry.words import shown
 from fct.tracking.lock import LOCK, checksums
 from fct.tracking.pipeline import named
 from fct.tracking.server import connect, readable
