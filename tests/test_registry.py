@@ -505,6 +505,20 @@ def test_the_registered_file_is_the_judged_one():
     assert [decode(each, 1).tolist() for each in example] == open_split("gate").images[:2].tolist()
 
 
+def test_mlflow_finds_the_same():
+    """A bound short of its threshold under a check that is said to have passed is seen by MLflow's own validation."""
+    registry.promote()
+    assert tags(1)["fct.validated"].startswith("mlflow ")
+    make(EQUAL)
+    told = json.loads(FP32.verdict.read_text())
+    told["checks"][0]["low"] = 0.6  # of at least 0.7
+    FP32.verdict.write_text(json.dumps(told))
+    commit()
+    with pytest.raises(FctError, match=r"MLflow's validation does not: .*raw_accuracy"):
+        registry.promote()
+    assert len(versions()) == 1
+
+
 def test_the_version_has_a_model_card():
     """MLflow's UI says what it is, how it was judged, and how it can be made again."""
     registry.promote()

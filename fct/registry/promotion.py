@@ -26,6 +26,7 @@ from fct.registry.card import card
 from fct.registry.evidence import Evidence, gather, refuse_weaker, who
 from fct.registry.package import register
 from fct.registry.params import RegistryParams
+from fct.registry.validation import validated
 from fct.registry.verify import Remade, remake
 from fct.registry.versions import Event, State, Version, Versions, now, number_of
 from fct.tracking import content, git, pipeline
@@ -280,6 +281,7 @@ def _compare(
 def _register(versions: Versions, evidence: Evidence, model: Model, split: Split, why: str) -> Version:
     tags = {
         **evidence.tags(),
+        "fct.validated": validated(evidence.verdict),
         "fct.who": who(),
         "fct.registered": now(),
         "fct.dirty": git.tree().dirty,
