@@ -133,7 +133,8 @@ def report(*, out: Path, champion: bool, beside: tuple[str, ...], attach: bool, 
 
 
 @main.command()
-def history() -> None:
+@click.option("--commit", help="Instead, the versions that this git commit made.")
+def history(commit: str | None) -> None:
     """Say which versions were champion: since when, by whom, why, and after which.
 
     The history is kept in the registry and is only ever added to, by `fct promote` and `fct rollback`. A champion whose
@@ -143,6 +144,10 @@ def history() -> None:
         from fct import registry
         from fct.registry import words
 
+        if commit is not None:
+            name, made = registry.made_by(commit)
+            click.echo("\n".join([name, *map(words.about, made)]) if made else f"{name}: {commit} made none.")
+            return
         name, events, state = registry.history()
         click.echo("\n".join([name, *map(words.remembered, events)]) if events else f"{name}: no champion yet.")
         if state.champion and not state.is_proven:

@@ -372,6 +372,17 @@ def test_a_rollback_to_what_never_passed_is_refused(to, said):
     assert aliases()["champion"] == 2
 
 
+def test_a_commit_knows_its_versions():
+    """From a commit, by any name that git has for it, to what it made; an unknown one is an error."""
+    registry.promote()
+    make(EQUAL)
+    registry.promote()
+    assert [each.number for each in registry.made_by("HEAD")[1]] == ["2"]
+    assert [each.number for each in registry.made_by("HEAD~1")[1]] == ["1"]
+    with pytest.raises(FctError, match="git knows no commit 'nothing'"):
+        registry.made_by("nothing")
+
+
 def test_the_history_remembers_every_champion():
     """Who, when, why, from which version, in order; it is only added to."""
     registry.promote(why="the first")

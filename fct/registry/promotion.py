@@ -171,6 +171,22 @@ def history() -> tuple[str, list[Event], State]:
         return versions.name, versions.history(), versions.state()
 
 
+def made_by(commit: str) -> tuple[str, list[Version]]:
+    """Return the registered model's name and the versions that a commit made, the oldest first.
+
+    Args:
+        commit: As git knows it: a hash, a branch, HEAD~1.
+
+    Raises:
+        FctError: git knows no such commit, or the server cannot be used.
+    """
+    found = git.run("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
+    if found is None:
+        raise FctError(f"git knows no commit {commit!r} here. Fetch it, or run the command in its repository.")
+    with _registry(load(NameParams).registry) as versions:
+        return versions.name, versions.made_by(found.strip())
+
+
 def verify(which: str, *, full: bool = False) -> tuple[str, Version, Remade]:
     """Make a registered version again from its commit, and say whether it comes out the same.
 

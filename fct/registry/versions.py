@@ -84,10 +84,17 @@ class Versions:
 
     def of(self, digest: str) -> Version | None:
         """Return the latest version of the file with this SHA-256, or None."""
+        found = self._tagged("fct.sha256", digest)
+        return found[-1] if found else None
+
+    def made_by(self, commit: str) -> list[Version]:
+        """Return the versions that this commit made, the oldest first."""
+        return self._tagged("fct.commit", commit)
+
+    def _tagged(self, tag: str, value: str) -> list[Version]:
         quoted = self.name.replace("'", "''")
-        found = self.server.client.search_model_versions(f"name='{quoted}' and tags.`fct.sha256`='{digest}'")
-        newest = max(found, key=lambda each: int(each.version), default=None)
-        return None if newest is None else Version(str(newest.version), newest.tags)
+        found = self.server.client.search_model_versions(f"name='{quoted}' and tags.`{tag}`='{value}'")
+        return [Version(str(each.version), each.tags) for each in sorted(found, key=lambda each: int(each.version))]
 
     def alias(self, alias: str, version: Version | None) -> None:
         """Let an alias name a version, or nothing."""

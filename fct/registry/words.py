@@ -63,11 +63,12 @@ def shown(name: str, state: State) -> str:
         ("previous", state.previous),
     ):
         doubt = role == "champion" and version is not None and not state.is_proven
-        lines.append(f"  {role:<11}{_about(version)}{UNPROVEN if doubt else ''}")
+        lines.append(f"  {role:<11}{about(version)}{UNPROVEN if doubt else ''}")
     return "\n".join(lines)
 
 
-def _about(version: Version | None) -> str:
+def about(version: Version | None) -> str:
+    """Return what a version says about itself, as a line."""
     if version is None:
         return "-"
     tags = version.tags

@@ -113,7 +113,7 @@ def gather(others: Mapping[str, Path]) -> Facts:
         flips=_flips(answers[name], split, at, read.jpeg.subsampling, classes),
         flips_at=at,
         latency=latency(model, split, how),
-        provenance=_provenance(digest, verdict),
+        provenance=_provenance(digest, verdict, split, how),
     )
 
 
@@ -141,7 +141,7 @@ def _flips(answers: Answers, split: Split, quality: int, subsampling: str, class
     ]
 
 
-def _int8(verdict: Mapping[str, Any]) -> dict[str, str]:
+def _int8(verdict: Mapping[str, Any], split: Split, how: EvaluateParams) -> dict[str, str]:
     """Return what there is to say of the model's 8-bit form."""
     if not (INT8.verdict.is_file() and INT8.model.is_file()):
         return {}
@@ -152,16 +152,18 @@ def _int8(verdict: Mapping[str, Any]) -> dict[str, str]:
     sizes = [path.stat().st_size / 1024 for path in (INT8.model, MODEL)]
     change = f"{100 * gap['value']:+.2f} points ({100 * gap['low']:+.2f} to {100 * gap['high']:+.2f})"
     size = f"{sizes[0]:.0f} KiB, the other {sizes[1]:.0f} KiB"
-    return {"8-bit form": f"{judged['verdict']}; mean accuracy {change}; {size}"}
+    model = open_model(INT8.model)
+    speed = f"{latency(model, split, how).value:.2f} ms for one image"
+    return {"8-bit form": f"{judged['verdict']}; mean accuracy {change}; {size}; {speed}"}
 
 
-def _provenance(digest: str, verdict: Mapping[str, Any]) -> dict[str, str]:
+def _provenance(digest: str, verdict: Mapping[str, Any], split: Split, how: EvaluateParams) -> dict[str, str]:
     tree = git.tree()
     return {
         "model": f"{MODEL}, sha256 {digest}",
         "judged on": f"{verdict['split']['images']:,} images of the split {verdict['split']['name']}, digest "
         f"{verdict['split']['digest']}",
-        **_int8(verdict),
+        **_int8(verdict, split, how),
         "commit": f"{tree.commit or 'none'}{' with changes that are not in it' if tree.changed else ''}",
         "data": f"{read_meta().get('source', 'unknown')}, digest {read_meta().get('digest', 'unknown')}",
     }
