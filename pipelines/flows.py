@@ -149,7 +149,8 @@ def _reproduce(
     verdict = report.verdict()
     _show(report.show_verdict, verdict)
     _show(report.show_curve)
-    _page(commands)
+    if ran:  # else the page is as it was
+        _page(commands)
     if verdict["verdict"] != "PASS":
         missed = [check["name"] for check in verdict["checks"] if not check["passed"]]
         kept = "; nothing is promoted, the champion stays" if promote else ""
