@@ -135,7 +135,7 @@ def metrics(found: dict[str, Any]) -> dict[str, float]:
 def table(found: dict[str, Any], *, colour: bool) -> str:
     """Return a verdict as lines for a person, PASS in green and FAIL in red where `colour`."""
     confidence, images = found["confidence"], found["split"]["images"]
-    width = max(len(check["name"]) for check in found["checks"])
+    width = max(len(check["name"]) for check in found["checks"]) + 1
     lines = [f"{'check':<{width}}{'value':>9}   {f'{100 * confidence:g}% interval':<20}{'needed':<17}"]
     for check in found["checks"]:
         exact = check["low"] == check["high"]
