@@ -7,13 +7,13 @@ from typing import Any
 
 from fct.core.errors import FctError
 from fct.core.files import sha256
-from fct.core.params import PARAMS, Section, load, place
+from fct.core.params import PARAMS, Section, load
 from fct.data.store import Split
 from fct.evaluate import gate, record
 from fct.evaluate.folder import read_folder
 from fct.evaluate.latency import latency
 from fct.evaluate.model import Model
-from fct.evaluate.params import EvaluateParams, GateParams, fits
+from fct.evaluate.params import EvaluateParams, GateParams
 from fct.evaluate.sweep import predict
 from fct.jpeg.params import JpegParams
 
@@ -52,9 +52,7 @@ def judge(  # noqa: PLR0913  # two models, on what, by which file, and what a fi
         FctError: what is asked for cannot be measured, or the folder's images cannot be used.
     """
     read = load(Params, params)
-    for index, line in enumerate(read.gate):
-        if wrong := fits(line, read.evaluate):
-            raise FctError(f"{place('gate', index, 'slice', path=params)}: {wrong}.")
+    gate.refuse_unmeasured(read.gate, read.evaluate, params)
     split = _images(model, data, classes, size)
     how, left_out, of_file = read.evaluate, {}, {"file_mib": gate.exactly(model.path.stat().st_size / gate.MIB)}
     for line in read.gate:

@@ -14,12 +14,15 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
 
+from fct.core.errors import FctError
+from fct.core.params import PARAMS, place
 from fct.evaluate.answers import Answers
 from fct.evaluate.intervals import Estimate
 from fct.evaluate.measures import against, measure
-from fct.evaluate.params import CheckParams, Direction, EvaluateParams
+from fct.evaluate.params import CheckParams, Direction, EvaluateParams, fits
 
 MIB = 1 << 20  # bytes
 
@@ -64,6 +67,17 @@ class Check:
             "passed": self.passed,
             "images_to_settle": self.images_to_settle,
         }
+
+
+def refuse_unmeasured(lines: Sequence[CheckParams], measured: EvaluateParams, path: Path = PARAMS) -> None:
+    """Refuse a line of `path`'s gate about views that are not measured.
+
+    Raises:
+        FctError: it names the line and what there is instead.
+    """
+    for index, line in enumerate(lines):
+        if wrong := fits(line, measured):
+            raise FctError(f"{place('gate', index, 'slice', path=path)}: {wrong}.")
 
 
 def judge(

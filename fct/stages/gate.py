@@ -17,12 +17,12 @@ from typing import Any
 from fct import tracking
 from fct.core.errors import FctError, readable_errors
 from fct.core.files import sha256, write_json
-from fct.core.params import Section, load, place
+from fct.core.params import Section, load
 from fct.data.store import SPLITS, open_split
 from fct.evaluate import gate, record
 from fct.evaluate.latency import latency
 from fct.evaluate.model import open_model
-from fct.evaluate.params import EvaluateParams, GateParams, fits
+from fct.evaluate.params import EvaluateParams, GateParams
 
 MODEL = Path("model/model.onnx")
 EXPORT = Path("metrics/export.json")
@@ -60,7 +60,7 @@ def judge(params: Params) -> dict[str, Any]:
         raise FctError(f"{MODEL} is not here. Make it with `dvc repro export`.")
     split = open_split("gate")
     found = record.read(split, model_sha256=sha256(MODEL))
-    _check_slices(params)
+    gate.refuse_unmeasured(params.gate, params.evaluate)
     parity, file_bytes = _exported()
     of_file = {"parity": gate.exactly(parity), "file_mib": gate.exactly(file_bytes / gate.MIB)}
     if any(line.metric == "latency_ms" for line in params.gate):
@@ -75,13 +75,6 @@ def judge(params: Params) -> dict[str, Any]:
     )
     write_json(VERDICT, verdict)
     return verdict
-
-
-def _check_slices(params: Params) -> None:
-    """Refuse a line about views that were not measured."""
-    for index, line in enumerate(params.gate):
-        if wrong := fits(line, params.evaluate):
-            raise FctError(f"{place('gate', index, 'slice')}: {wrong}.")
 
 
 def _exported() -> tuple[float, int]:

@@ -46,6 +46,7 @@ def main() -> None:
     """Run the stage."""
     with readable_errors():
         read = load(Params)
+        gate.refuse_unmeasured(read.gate, read.evaluate)
         with tracking.stage(
             "int8",
             params=read.model_dump(),
