@@ -95,36 +95,25 @@ def status() -> None:
     "--beside",
     multiple=True,
     metavar="NAME=FILE",
-    help="Another ONNX file to show beside it, such as standard=a.onnx.",
+    help="Another ONNX file to show beside it, such as mine=a.onnx.",
 )
 @click.option("--attach", is_flag=True, help="Attach the page to the MLflow run that made the model.")
 @click.option("--open/--no-open", "opens", default=None, help="Open it in a browser; the default on a terminal.")
 def report(*, out: Path, champion: bool, beside: tuple[str, ...], attach: bool, opens: bool | None) -> None:
     """Make one HTML page about the model: verdict, accuracy by quality and class, unseen distortions, examples.
 
-    Reads what `dvc repro` made and asks the champion, if there is one, about the same test images. The page is one file
-    that needs nothing from outside: mail it, print it, read it on a phone.
+    Reads what `dvc repro` made and asks the champion, if there is one, and the same network trained on raw images
+    alone (the stage `baseline`) about the same test images. The page is one file that needs nothing from outside: mail
+    it, print it, read it on a phone.
     """
     with readable_errors():
         from tempfile import TemporaryDirectory
 
         from fct import registry
         from fct import report as of
-        from fct.core.errors import FctError
 
-        others = {}
-        for given in beside:
-            name, _, file = given.partition("=")
-            if not name or not file:
-                raise FctError(f"--beside {given!r}: give a name and a file, such as standard=other.onnx.")
-            others[name] = Path(file)
         with TemporaryDirectory() as folder:
-            if champion:
-                try:
-                    others = {"champion": registry.fetch("champion", Path(folder))} | others
-                except FctError as error:
-                    click.echo(f"without a champion: {error}")
-            path = of.build(others, out)
+            path = of.build(of.others(beside, Path(folder), champion=champion), out)
         click.echo(path)
         if attach:
             click.echo(registry.attach(path))

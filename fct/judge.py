@@ -11,7 +11,7 @@ from fct.core.params import PARAMS, Section, load
 from fct.data.store import Split
 from fct.evaluate import gate, record
 from fct.evaluate.folder import read_folder
-from fct.evaluate.latency import latency
+from fct.evaluate.footprint import footprint
 from fct.evaluate.model import Model
 from fct.evaluate.params import EvaluateParams, GateParams
 from fct.evaluate.sweep import predict
@@ -54,14 +54,12 @@ def judge(  # noqa: PLR0913  # two models, on what, by which file, and what a fi
     read = load(Params, params)
     gate.refuse_unmeasured(read.gate, read.evaluate, params)
     split = _images(model, data, classes, size)
-    how, left_out, of_file = read.evaluate, {}, {"file_mib": gate.exactly(model.path.stat().st_size / gate.MIB)}
+    how, left_out = read.evaluate, {}
     for line in read.gate:
         if line.metric == "parity":
             left_out[line.name] = "the export measures it"
         elif line.champion is not None and champion is None:
             left_out[line.name] = "there is no --champion"
-        elif line.metric == "latency_ms":
-            of_file[line.metric] = latency(model, split, how)
     lines = [line for line in read.gate if line.name not in left_out]
 
     def answers(of: Model) -> Any:
@@ -69,7 +67,7 @@ def judge(  # noqa: PLR0913  # two models, on what, by which file, and what a fi
         return predict(of, split, how.qualities, asked, batch_size=how.batch_size, unseen=how.unseen)
 
     ours = answers(model)
-    checks = gate.judge(lines, ours, of_file, how)
+    checks = gate.judge(lines, ours, footprint(model, split, lines, how), how)
     if champion is not None:
         checks += gate.judge_against(lines, ours, answers(champion), how)
     if not checks:

@@ -6,6 +6,7 @@ through DVC, promotions through the command `fct`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Annotated, Any
 
 from prefect import State, flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.concurrency.sync import concurrency
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 from pydantic import Field, PositiveInt
@@ -20,8 +23,9 @@ from pydantic import Field, PositiveInt
 from fct import tracking
 from fct.core import params
 from fct.core.errors import FctError
+from fct.core.locks import locked
 from fct.core.params import Section
-from fct.tracking.pipeline import locked
+from fct.registry.params import RegistryParams
 from pipelines import graph, report
 from pipelines.clone import Clone, clone
 from pipelines.params import PipelineParams, changed
@@ -33,6 +37,7 @@ from pipelines.turns import RUNNING
 BEST = Path("search/best.yaml")
 GATE = "gate"  # the stage that writes the verdict
 PAGE = Path(".fct/report.html")
+LEASE = 60  # seconds
 
 Targets = Annotated[list[str], Field(examples=[["train"]])]
 Overrides = Annotated[dict[str, Any], Field(examples=[{"train.epochs": 5, "method.weight": 1.0}])]
@@ -42,6 +47,7 @@ class Read(Section):
     """What `reproduce` reads of params.yaml itself."""
 
     pipeline: PipelineParams
+    registry: RegistryParams
 
 
 @flow
@@ -187,8 +193,9 @@ def _show(artifact: Callable[..., None], *given: object) -> None:
 
 
 def _fct(commands: Commands, *arguments: str) -> State[Any]:
-    """Run a command of `fct`; show what it says, and who is what afterwards."""
-    ended = commands.run(["fct", *arguments], get_run_logger().info)
+    """Run a command of `fct` that changes the registry; show what it says, and who is what afterwards."""
+    with _registry_turn():
+        ended = commands.run(["fct", *arguments], get_run_logger().info)
     _show(report.show_registry)
     said = "\n".join(ended.tail)
     return Completed(message=said) if ended.status == 0 else Failed(message=said.removeprefix("error: "))
@@ -208,6 +215,20 @@ def _page(commands: Commands) -> None:
 def turn() -> Iterator[None]:
     """Let one run at a time work in this project: they share files, checkpoints and search trials."""
     with locked(RUNNING, on_wait=lambda: get_run_logger().info("waiting for another run of this project to end")):
+        yield
+
+
+@contextmanager
+def _registry_turn() -> Iterator[None]:
+    """Let one run at a time change the registry, of all projects and hosts that share this Prefect server.
+
+    A lock of the working copy cannot see other hosts; the limit shows in the UI under "Concurrency". A run that dies in
+    here gives its place back when its lease ends.
+    """
+    limit = "registry-" + re.sub(r"[^\w-]+", "-", params.load(Read).registry.name)  # Prefect allows few characters
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name(limit, 1)
+    with concurrency(limit, lease_duration=LEASE, strict=True):
         yield
 
 

@@ -27,7 +27,7 @@ from prefect.types.entrypoint import EntrypointType
 
 from fct.core import params
 from fct.core.errors import readable_errors
-from fct.tracking.pipeline import locked
+from fct.core.locks import locked
 from pipelines.flows import promote, reproduce, rollback, search
 from pipelines.intake import intake
 from pipelines.params import Scheduled, Schedules

@@ -31,6 +31,7 @@ from fct.evaluate.candidates import FP32, INT8
 from fct.evaluate.sweep import predict
 from fct.portable.images import decode
 from fct.registry import promotion
+from fct.report import others
 from fct.tracking.server import connect
 
 NAME = "toy"
@@ -500,6 +501,16 @@ def test_a_champion_moved_by_hand_is_unproven():
     done = registry.promote()
     assert (done.outcome, done.against.number) == ("challenger", "1")
     assert not registry.status()[1].is_proven
+
+
+def test_the_report_says_whether_the_champion_is_proven(tmp_path):
+    """The name that the page shows tells of an alias that was moved by hand."""
+    registry.promote()
+    make(BAD)
+    registry.promote()
+    assert list(others([], tmp_path, champion=True)) == ["champion"]
+    connect().client.set_registered_model_alias(NAME, "champion", "2")
+    assert list(others([], tmp_path, champion=True)) == ["champion (unproven)"]
 
 
 def test_the_registered_file_is_the_judged_one():

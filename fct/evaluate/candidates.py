@@ -1,4 +1,4 @@
-"""Where the files are that may be promoted, with what they answered and how they were judged."""
+"""Where the files are that may be promoted, with what they answered and how they were judged, and their baseline."""
 
 from __future__ import annotations
 
@@ -19,3 +19,4 @@ class Candidate:
 
 FP32 = Candidate("fp32", Path("model/model.onnx"), Path("evaluation"), Path("metrics/gate.json"), "gate")
 INT8 = Candidate("int8", Path("model/model-int8.onnx"), Path("evaluation-int8"), Path("metrics/gate-int8.json"), "int8")
+BASELINE = Path("model/standard.onnx")  # the same network, trained on raw images alone

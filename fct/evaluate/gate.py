@@ -24,8 +24,6 @@ from fct.evaluate.intervals import Estimate
 from fct.evaluate.measures import against, measure
 from fct.evaluate.params import CheckParams, Direction, EvaluateParams, fits
 
-MIB = 1 << 20  # bytes
-
 
 @dataclass(frozen=True)
 class Check:
@@ -109,11 +107,6 @@ def judge_against(
         for line in lines
         if line.champion is not None
     ]
-
-
-def exactly(value: float) -> Estimate:
-    """Return the estimate of what is known exactly."""
-    return Estimate(value, value, value)
 
 
 def verdict(

@@ -40,6 +40,11 @@ class Estimate:
         return asdict(self)
 
 
+def exactly(value: float) -> Estimate:
+    """Return the estimate of what is known exactly."""
+    return Estimate(value, value, value)
+
+
 @dataclass(frozen=True)
 class Summary:
     """A sweep over one split in numbers."""

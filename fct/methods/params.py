@@ -57,3 +57,6 @@ class MethodParams(Section):
     def wants_projections(self) -> bool:
         """Whether features are projected by layers of their own."""
         return self.name in WITH_CONSISTENCY and self.projection == "linear"
+
+
+STANDARD = MethodParams.model_construct(name="standard", layers=[])  # type: ignore[call-arg]  # it reads no more

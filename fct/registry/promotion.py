@@ -12,6 +12,7 @@ from typing import Any
 
 from fct.core.errors import FctError
 from fct.core.files import sha256
+from fct.core.locks import locked
 from fct.core.params import Section, load
 from fct.data.store import Split, open_split
 from fct.evaluate import record
@@ -239,7 +240,7 @@ def attach(path: Path) -> str:
 @contextmanager
 def _registry(params: RegistryParams) -> Iterator[Versions]:
     server = connect()
-    with readable(server.uri), pipeline.locked(LOCK):  # aliases have no compare-and-set
+    with readable(server.uri), locked(LOCK):  # aliases have no compare-and-set
         versions = Versions(server, params.name)
         versions.settle()
         yield versions

@@ -19,8 +19,8 @@ from fct.data.store import Originals, Split, open_split, read_meta
 from fct.evaluate import record
 from fct.evaluate.answers import Answers
 from fct.evaluate.candidates import FP32, INT8
+from fct.evaluate.footprint import latency
 from fct.evaluate.intervals import Estimate
-from fct.evaluate.latency import latency
 from fct.evaluate.model import open_model
 from fct.evaluate.params import EvaluateParams
 from fct.evaluate.sweep import predict

@@ -16,6 +16,7 @@ from fct.core.files import sha256, write_bytes, write_json, write_text
 from fct.core.params import Section, load
 from fct.data.store import SPLITS, open_split, read_meta
 from fct.evaluate import plots, record
+from fct.evaluate.candidates import FP32
 from fct.evaluate.intervals import Summary, summarise
 from fct.evaluate.model import open_model
 from fct.evaluate.params import EvaluateParams
@@ -23,7 +24,7 @@ from fct.evaluate.sweep import predict
 from fct.jpeg.arrays import VERSION
 from fct.jpeg.params import JpegParams
 
-MODEL = Path("model/model.onnx")
+MODEL = FP32.model
 METRICS = Path("metrics/evaluate.json")
 TABLE = Path("plots/accuracy.csv")
 PICTURE = Path("plots/accuracy.png")

@@ -20,13 +20,14 @@ from fct.core.files import sha256, write_json
 from fct.core.params import Section, load
 from fct.data.store import SPLITS, open_split
 from fct.evaluate import gate, record
-from fct.evaluate.latency import latency
+from fct.evaluate.candidates import FP32
+from fct.evaluate.footprint import footprint
+from fct.evaluate.intervals import exactly
 from fct.evaluate.model import open_model
 from fct.evaluate.params import EvaluateParams, GateParams
 
-MODEL = Path("model/model.onnx")
+MODEL, VERDICT = FP32.model, FP32.verdict
 EXPORT = Path("metrics/export.json")
-VERDICT = Path("metrics/gate.json")
 
 
 class Params(Section):
@@ -61,10 +62,7 @@ def judge(params: Params) -> dict[str, Any]:
     split = open_split("gate")
     found = record.read(split, model_sha256=sha256(MODEL))
     gate.refuse_unmeasured(params.gate, params.evaluate)
-    parity, file_bytes = _exported()
-    of_file = {"parity": gate.exactly(parity), "file_mib": gate.exactly(file_bytes / gate.MIB)}
-    if any(line.metric == "latency_ms" for line in params.gate):
-        of_file["latency_ms"] = latency(open_model(MODEL), split, params.evaluate)
+    of_file = footprint(open_model(MODEL), split, params.gate, params.evaluate) | {"parity": exactly(_parity())}
     checks = gate.judge(params.gate, found.answers, of_file, params.evaluate)
     verdict = gate.verdict(
         checks,
@@ -77,8 +75,8 @@ def judge(params: Params) -> dict[str, Any]:
     return verdict
 
 
-def _exported() -> tuple[float, int]:
-    """Return the parity that the export measured and the file's size in bytes.
+def _parity() -> float:
+    """Return the parity that the export measured.
 
     Raises:
         FctError: the export's metrics are missing or unreadable, or are of another file.
@@ -96,7 +94,7 @@ def _exported() -> tuple[float, int]:
     here = MODEL.stat().st_size
     if file_bytes != here:
         raise FctError(f"{EXPORT}: file_bytes is {file_bytes}, but {MODEL} has {here} bytes: another export. {again}")
-    return parity, file_bytes
+    return parity
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from fct.core.params import Section, load
 from fct.data.store import SPLITS, open_split
 from fct.evaluate import gate, record
 from fct.evaluate.candidates import FP32, INT8
-from fct.evaluate.latency import latency
+from fct.evaluate.footprint import footprint
 from fct.evaluate.model import open_model
 from fct.evaluate.params import EvaluateParams, GateParams, int8_lines
 from fct.evaluate.sweep import predict
@@ -82,9 +82,7 @@ def judge(params: Params) -> dict[str, object]:
     model, digest = open_model(INT8.model), sha256(INT8.model)
     ours = predict(model, split, how.qualities, subsampling, batch_size=how.batch_size, unseen=how.unseen)
     lines, against_fp32 = int8_lines(params.gate, params.int8.worse)
-    of_file = {"file_mib": gate.exactly(INT8.model.stat().st_size / gate.MIB)}
-    if any(line.metric == "latency_ms" for line in lines):
-        of_file["latency_ms"] = latency(model, split, how)
+    of_file = footprint(model, split, lines, how)
     checks = [*gate.judge(lines, ours, of_file, how), *gate.judge_against([against_fp32], ours, theirs, how)]
     made_with = {"model_sha256": digest, "subsampling": subsampling, "codec": VERSION}
     record.write({"gate": ours}, [split], made_with=made_with, evaluation=INT8.evaluation)

@@ -27,6 +27,7 @@ from fct.search.params import SearchParams
 from fct.search.run import Best, search
 from fct.train.assemble import Setup
 from fct.train.params import TrainParams
+from fct.train.turn import turn
 
 BEST = Path("search/best.yaml")
 
@@ -47,7 +48,7 @@ class Params(Section):
 @click.option("--fresh", is_flag=True, help="Forget the trials of an earlier run.")
 def main(*, fresh: bool) -> None:
     """Search the consistency weight, the layers, the distance and the gradient on validation data."""
-    with readable_errors():
+    with readable_errors(), turn():
         read = recipes.load(Params)
         setup = Setup(tuple(read.cache.qualities), read.jpeg.subsampling, read.model, read.train)
         told = read.model_dump()

@@ -25,8 +25,9 @@ from fct.models.params import ModelParams
 from fct.train import candidate
 from fct.train.assemble import Setup, identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint
-from fct.train.loop import Metrics, train
+from fct.train.loop import Metrics, score, train
 from fct.train.params import TrainParams
+from fct.train.turn import turn
 
 BEST = Path("search/best.yaml")
 METRICS = Path("metrics/train.json")
@@ -52,7 +53,7 @@ class Chosen(Section):
 
 def main() -> None:
     """Train with `method` as the search left it."""
-    with readable_errors():
+    with readable_errors(), turn():
         read = recipes.load(Params)
         method = params.read(Chosen, BEST).method
         setup = Setup(tuple(read.cache.qualities), read.jpeg.subsampling, read.model, read.train)
@@ -74,7 +75,7 @@ def main() -> None:
                 checkpoint=Checkpoint(identity(setup, method, meta)),
                 on_epoch=lambda number, metrics: run.metrics(metrics, step=number),
             )
-            best = max(history, key=lambda metrics: metrics["val_raw"] + metrics["val_compressed"])
+            best = max(history, key=score)
             run.headline({"val_raw": best["val_raw"], "val_compressed": best["val_compressed"]})
             candidate.save(network, description)
             write_json(METRICS, {key: round(best[key], 5) for key in ("loss", "val_raw", "val_compressed")})

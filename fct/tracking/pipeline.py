@@ -10,17 +10,15 @@ A run's tags say what it is:
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from fct.tracking.process import Owner, pipeline_owner
 from fct.tracking.server import Server
 
-LOCK = Path(".fct/tracking.lock")
+LOCK = Path(".fct/tracking.lock")  # held by a process that joins, leaves or cleans up
 PARENT = "mlflow.parentRunId"
 SEVERITY = ("RUNNING", "FAILED", "KILLED")  # the first that any stage has is the pipeline's, else FINISHED
 
@@ -29,22 +27,6 @@ def overall(stages: Iterable[tuple[str, str]]) -> str:
     """Return a pipeline run's status from its stages' runs, (name, status), oldest first; a rerun counts alone."""
     last = dict(stages)
     return next((status for status in SEVERITY if status in last.values()), "FINISHED") if last else "KILLED"
-
-
-@contextmanager
-def locked(lock: Path = LOCK, *, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Let one process of this working copy at a time into the block, such as one that joins, leaves or cleans up.
-
-    Where another is in it, `on_wait` is called once and the lock waited for.
-    """
-    lock.parent.mkdir(exist_ok=True)
-    with lock.open("w") as file:  # the lock ends with the process, however it ends
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def join(server: Server, tags: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from fct.core.locks import locked
 from fct.tracking import content, git, pipeline
 from fct.tracking.process import Owner
 from fct.tracking.runs import Run, Terminated, closed_by, log_params, source
@@ -41,7 +42,7 @@ def stage(
         FctError: the tracking server cannot be used; before the block runs, if it is so then.
     """
     server = connect()
-    with readable(server.uri), pipeline.locked():
+    with readable(server.uri), locked(pipeline.LOCK):
         pipeline.bury(server)
         run = _open(server, name)
     with closed_by(run):
@@ -55,7 +56,7 @@ def stage(
 def bury() -> None:
     """Close as KILLED the runs of processes of this host that have ended without closing them."""
     server = connect()
-    with readable(server.uri), pipeline.locked():
+    with readable(server.uri), locked(pipeline.LOCK):
         pipeline.bury(server)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fct.core.locks import locked
 from fct.tracking import content, pipeline
 from fct.tracking.process import Owner
 from fct.tracking.server import Server, readable
@@ -129,7 +130,7 @@ def _close(run: Run, status: str) -> None:
     if run.pipeline is None:
         run.server.client.set_terminated(run.id, status=status)
         return
-    with pipeline.locked():
+    with locked(pipeline.LOCK):
         run.server.client.set_terminated(run.id, status=status)
         pipeline.settle(run.server, run.pipeline)
 

@@ -139,7 +139,7 @@ class Training:
             raise self._diverged("logits of validation images are not numbers", number, self.steps - 1)
         metrics |= {"val_raw": accuracy.raw, "val_compressed": accuracy.compressed}
         self.history.append(metrics)
-        if self.best_epoch < 0 or _score(metrics) > _score(self.history[self.best_epoch]):
+        if self.best_epoch < 0 or score(metrics) > score(self.history[self.best_epoch]):
             self.best_epoch = number
             self.best_state = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         if self.checkpoint:
@@ -224,6 +224,6 @@ class Training:
         )
 
 
-def _score(metrics: Metrics) -> float:
+def score(metrics: Metrics) -> float:
     """Return what the best epoch is best at: the mean of raw and compressed validation accuracy."""
     return (metrics["val_raw"] + metrics["val_compressed"]) / 2

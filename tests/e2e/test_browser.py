@@ -111,6 +111,7 @@ def test_a_reader_sees_the_report(page, finished, take):
         ):
             expect(page.get_by_role("img", name=chart)).to_be_visible()
         assert page.locator("tbody tr").first.is_visible()
+        expect(page.get_by_role("cell", name="standard", exact=True)).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert all(url.startswith(("file:", "data:")) for url in asked)
     take("report", page.locator(".badge"))

@@ -5,10 +5,12 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
 from prefect.client.orchestration import get_client
+from prefect.concurrency.sync import concurrency
 
 from pipelines.flows import promote, reproduce, rollback, search
 
@@ -63,7 +65,7 @@ def test_what_is_up_to_date_is_cached_and_starts_nothing(copy, stand, tasks, mon
     stand(copy)
     monkeypatch.setattr(subprocess.Popen, "__init__", None)
     state = reproduce(return_state=True)
-    assert "0 of 14 stages ran" in state.message
+    assert "0 of 15 stages ran" in state.message
     assert set(tasks().values()) == {"Cached"}
     assert {"images/Bag.dvc", "cache@10", "gate"} <= set(tasks())
 
@@ -164,7 +166,7 @@ def test_a_runs_name_is_no_path(copy, stand):
     state = reproduce.with_options(flow_run_name="../../try 5: epochs")(
         overrides={"pipeline.workers": 1}, return_state=True
     )
-    assert "0 of 14 stages ran" in state.message  # nor is it an error that there is nothing new to commit
+    assert "0 of 15 stages ran" in state.message  # nor is it an error that there is nothing new to commit
     assert project.run("git", "branch", "--list", "fct/*", "--format", "%(refname:short)").split() == [
         "fct/try-5-epochs"
     ]
@@ -231,6 +233,20 @@ def test_promotion_and_rollback_follow_the_rules_of_the_commands(copy, stand, tr
     assert state.is_failed()
     assert "the verdict is FAIL; nothing is registered" in state.message
     assert "worst_accuracy" in state.message
+
+
+def test_promotions_of_other_hosts_are_waited_for(copy, stand):
+    """While another run of the same Prefect server changes the registry, a promotion waits for its turn."""
+    stand(copy)
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name("registry-clothes", 1)
+    with ThreadPoolExecutor(1) as pool:
+        with concurrency("registry-clothes", strict=True):
+            promotion = pool.submit(promote, return_state=True)
+            with pytest.raises(TimeoutError):
+                promotion.result(timeout=8)  # seconds
+            assert "nothing is registered" in copy.run("fct", "status")
+        assert "is champion now" in promotion.result(timeout=120).message
 
 
 def test_one_run_is_one_run_in_mlflow(copy, stand, tracked):

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 STAGES = {"data", "cache@10", "cache@50", "cache-index"} | (
-    TRACKED := {"search", "train", "export", "evaluate", "features", "gate", "int8"}
+    TRACKED := {"search", "train", "baseline", "export", "evaluate", "features", "gate", "int8"}
 )
 
 

@@ -9,7 +9,7 @@ import pytest
 from fct.evaluate import gate
 from fct.evaluate.answers import Answers
 from fct.evaluate.gate import Check
-from fct.evaluate.intervals import Estimate
+from fct.evaluate.intervals import Estimate, exactly
 from fct.evaluate.params import CheckParams, EvaluateParams
 
 HOW = EvaluateParams(qualities=(10,), unseen=(), batch_size=1, resamples=200, confidence=0.95, seed=0)
@@ -71,7 +71,7 @@ LINES = [
 
 def test_every_line_but_the_champions_is_judged():
     """The order is the file's; what is of the file is handed in."""
-    found = gate.judge(LINES, answers(80), {"file_mib": gate.exactly(3.0)}, HOW)
+    found = gate.judge(LINES, answers(80), {"file_mib": exactly(3.0)}, HOW)
     assert [(each.name, each.estimate.value, each.passed) for each in found] == [
         ("raw_accuracy", 0.8, True),
         ("file_mib", 3.0, False),

@@ -7,7 +7,7 @@ import pytest
 
 from fct.core.errors import FctError
 from fct.core.params import load
-from fct.report import build
+from fct.report import build, others
 from fct.stages import evaluate, gate
 
 pytestmark = pytest.mark.usefixtures("judged")
@@ -53,6 +53,24 @@ def test_another_model_is_shown_beside(tmp_path, bright):
     Path("model/model.onnx").write_bytes(mine)
     assert build({"champion": tmp_path / "a.onnx"}).read_text().count(">champion</") > 0
     assert "champion, judged" in build({"champion": own}).read_text()
+
+
+def test_the_baseline_and_named_files_are_shown_beside(tmp_path):
+    """What the stage `baseline` made is `standard`; who names a file of their own is told how, where it is none."""
+    assert others(["mine=a.onnx"], tmp_path, champion=False) == {"mine": Path("a.onnx")}
+    Path("model/standard.onnx").touch()
+    assert list(others(["mine=a.onnx"], tmp_path, champion=False)) == ["standard", "mine"]
+    with pytest.raises(FctError, match="--beside 'mine': give a name and a file"):
+        others(["mine"], tmp_path, champion=False)
+
+
+def test_the_page_says_what_the_baseline_is(tmp_path, bright):
+    """Who reads it learns what `standard` was trained on."""
+    mine = Path("model/model.onnx").read_bytes()
+    bright(metadata={"fct.classes": '["dark", "bright"]', "fct.params_digest": '"raw"'}).rename(tmp_path / "a.onnx")
+    Path("model/model.onnx").write_bytes(mine)
+    assert "trained on raw images alone" in build({"standard": tmp_path / "a.onnx"}).read_text()
+    assert "trained on raw images alone" not in build({}).read_text()
 
 
 def test_a_verdict_of_another_file_is_refused():

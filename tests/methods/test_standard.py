@@ -5,6 +5,7 @@ import dataclasses
 import torch
 
 from fct.methods import standard
+from fct.methods.params import STANDARD
 
 
 def by_hand(logits, labels):
@@ -25,4 +26,10 @@ def test_compressed_images_are_not_looked_at(make_network, batch, toy):
     """Whatever the compressed view is, the loss is the same to the bit."""
     other = dataclasses.replace(batch, compressed=255 - batch.compressed, quality=101 - batch.quality)
     both = [standard.loss(make_network(), each, toy.method(name="standard")).total for each in (batch, other)]
+    assert torch.equal(*both)
+
+
+def test_it_needs_no_more_than_its_name(make_network, batch, toy):
+    """What the baseline is trained with gives the loss that the whole section gives."""
+    both = [standard.loss(make_network(), batch, each).total for each in (STANDARD, toy.method(name="standard"))]
     assert torch.equal(*both)

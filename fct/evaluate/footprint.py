@@ -1,19 +1,32 @@
-"""How long an exported model takes for one image alone."""
+"""What an exported model costs where it is deployed: the size of its file, and the time for one image alone."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
 from fct.data.store import Split
-from fct.evaluate.intervals import Estimate, only, resampled
+from fct.evaluate.intervals import Estimate, exactly, only, resampled
 from fct.evaluate.model import Model
-from fct.evaluate.params import EvaluateParams
+from fct.evaluate.params import CheckParams, EvaluateParams
 
+MIB = 1 << 20  # bytes
 ROUNDS = 200  # images, one after the other
 WARM_UP = 20  # that are not counted
 LEFT_OUT = 0.05  # share of the rounds, the slowest: they tell of what else the machine did
+
+
+def footprint(model: Model, split: Split, lines: Sequence[CheckParams], how: EvaluateParams) -> dict[str, Estimate]:
+    """Return by metric what lines of the gate may ask of a file; the time is taken only where one does.
+
+    Arguments as for `latency`.
+    """
+    found = {"file_mib": exactly(model.path.stat().st_size / MIB)}
+    if any(line.metric == "latency_ms" for line in lines):
+        found["latency_ms"] = latency(model, split, how)
+    return found
 
 
 def latency(model: Model, split: Split, how: EvaluateParams) -> Estimate:
