@@ -4,7 +4,8 @@ An untrained ResNet-20 of width 16 (what it says is of no account, how long it t
 
 - the sweep of the gate: 10,000 images, raw and at 20 qualities, compressed and classified;
 - `fct predict`: images a second, from the bytes of JPEG files to probabilities;
-- the 8-bit form against the file: milliseconds an image in batches, and bytes.
+- the 8-bit form against the file: milliseconds an image in batches, and bytes;
+- `fct predict` on eight of the largest images that are decoded, RGB and RGBA: memory at the peak, of the process.
 
 Results go to benchmarks/results/serving.json with the machine's name.
 """
@@ -12,8 +13,11 @@ Results go to benchmarks/results/serving.json with the machine's name.
 from __future__ import annotations
 
 import io
+import math
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -33,11 +37,21 @@ from fct.export.onnx import export
 from fct.models import backbones
 from fct.models.network import Network
 from fct.portable.classifier import Classifier
+from fct.portable.images import MOST_PIXELS
 from fct.train.candidate import Description
 
 RESULTS = Path("benchmarks/results/serving.json")
 IMAGES, SIZE, ROUNDS = 10_000, 32, 5
 QUALITIES = list(range(5, 105, 5))
+PREDICT = """
+import sys
+from pathlib import Path
+from fct.cli import main
+try:
+    main(["predict", *sys.argv[1:]], standalone_mode=False)
+finally:
+    print(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")))
+"""  # not ru_maxrss, which a child begins with its parent's
 
 
 def main() -> None:
@@ -72,6 +86,7 @@ def main() -> None:
             "ms_an_image": {name: round(1000 * value / len(batch), 3) for name, value in medians.items()},
             "int8_speed": round(medians["fp32"] / medians["int8"], 2),
             "bytes": {"fp32": model.stat().st_size, "int8": small.stat().st_size},
+            "peak_mib": {mode: _peak(model, Path(folder), mode) for mode in ("none", "RGB", "RGBA")},
         }
     write_json(RESULTS, found)
     for name, value in found.items():
@@ -97,6 +112,22 @@ def _export(path: Path) -> None:
         params_digest="",
     )
     export(network, description, path)
+
+
+def _peak(model: Path, folder: Path, mode: str) -> int:
+    """Return the MiB that `fct predict` takes for eight of the largest images of a mode; `none`: a small one alone."""
+    names = [folder / f"{mode}-{number}.{'jpg' if mode == 'RGB' else 'png'}" for number in range(8)]
+    if mode == "none":
+        names = names[:1]
+        Image.new("RGB", (SIZE, SIZE)).save(names[0])
+    else:
+        side = math.isqrt(MOST_PIXELS)
+        Image.new(mode, (side, side)).save(names[0])
+        for name in names[1:]:
+            name.hardlink_to(names[0])
+    asked = [sys.executable, "-c", PREDICT, *map(str, names), "--model", str(model)]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    return int(said.split()[-2]) // 1024  # "VmHWM: ... kB"
 
 
 def _jpeg(image: np.ndarray) -> bytes:
