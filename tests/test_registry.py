@@ -522,7 +522,7 @@ def test_the_registered_file_is_the_judged_one():
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}/1", tracking_uri=connect().uri))
     assert sha256(folder / "model.onnx") == sha256(MODEL)
     signature = mlflow.models.Model.load(folder).signature
-    assert [(each.name, each.type.name) for each in signature.inputs.inputs] == [("image", "binary")]
+    assert [(each.name, str(each.type)) for each in signature.inputs.inputs] == [("image", "Any")]
     example = mlflow.models.Model.load(folder).load_input_example(folder)["image"]
     assert [decode(each, 1).tolist() for each in example] == open_split("gate").images[:2].tolist()
 
@@ -618,7 +618,7 @@ def test_a_fresh_process_loads_the_champion(workplace):
 
 @pytest.mark.e2e
 def test_mlflow_serves_the_champion_over_http(workplace):
-    """A real server answers a real client: base64 in, JSON out, one broken image beside a whole one."""
+    """A real server answers a real client: base64 in, JSON out, what is broken or no base64 beside a whole image."""
     registry.promote()
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -626,7 +626,8 @@ def test_mlflow_serves_the_champion_over_http(workplace):
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{NAME}@champion"]
     command += ["--env-manager", "local", "-h", "127.0.0.1", "-p", str(port)]
     image = open_split("gate").images[0]
-    body = {"dataframe_records": [{"image": base64.b64encode(each).decode()} for each in (jpeg(image, 40), b"broken")]}
+    cells = [*(base64.b64encode(each).decode() for each in (jpeg(image, 40), b"broken")), "a/b"]
+    body = {"dataframe_records": [{"image": cell} for cell in cells]}
     asked = urllib.request.Request(  # the server below
         f"http://127.0.0.1:{port}/invocations", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
@@ -638,10 +639,11 @@ def test_mlflow_serves_the_champion_over_http(workplace):
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    whole, broken = answer["predictions"]
+    whole, broken, no_base64 = answer["predictions"]
     assert whole["class"] == ["left", "right"][open_split("gate").labels[0]]
     assert (whole["quality"], whole["error"]) == (40, None)
     assert broken["error"].startswith("not a JPEG")
+    assert no_base64["error"] == "neither bytes nor base64"
 
 
 def patiently(asked, process, log):

@@ -105,7 +105,7 @@ def _pack(model: Model, example: list[bytes], folder: Path, logged: Any, run: st
 def _signature() -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import Map
+    from mlflow.types.schema import AnyType, Map
 
     outputs: list[tuple[str, Any]] = [
         ("class", DataType.string),
@@ -114,8 +114,9 @@ def _signature() -> Any:
         ("below_trained", DataType.boolean),
         ("error", DataType.string),
     ]
+    # Not `binary`, whose base64 MLflow decodes itself: one cell that is none would cost the whole request its answer.
     return ModelSignature(
-        Schema([ColSpec(DataType.binary, "image")]),
+        Schema([ColSpec(AnyType(), "image")]),  # type: ignore[no-untyped-call]  # MLflow's own
         Schema([ColSpec(kind, name, required=name == "below_trained") for name, kind in outputs]),
     )
 
