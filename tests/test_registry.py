@@ -524,7 +524,7 @@ def test_the_registered_file_is_the_judged_one():
     signature = mlflow.models.Model.load(folder).signature
     assert [(each.name, str(each.type)) for each in signature.inputs.inputs] == [("image", "Any")]
     example = mlflow.models.Model.load(folder).load_input_example(folder)["image"]
-    assert [decode(each, 1).tolist() for each in example] == open_split("gate").images[:2].tolist()
+    assert [decode(base64.b64decode(each), 1).tolist() for each in example] == open_split("gate").images[:2].tolist()
 
 
 def test_mlflow_finds_the_same():

@@ -7,7 +7,6 @@ columns of `Answer.as_json`.
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,6 @@ def _encoded(value: Any) -> bytes | None:
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     try:
-        return base64.b64decode(value, validate=True)
-    except (TypeError, ValueError, binascii.Error):
+        return base64.b64decode("".join(value.split()), validate=True)  # many tools break lines
+    except (AttributeError, TypeError, ValueError):
         return None

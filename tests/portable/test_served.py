@@ -15,11 +15,12 @@ def model(colour_model):
 
 
 def test_bytes_and_base64_are_the_same_image(model, picture):
-    """Python hands over bytes, JSON base64."""
+    """Python hands over bytes, JSON base64, with line breaks or without."""
     content = picture("green", "JPEG", quality=40)
-    table = model.predict(pd.DataFrame({"image": [content, base64.b64encode(content).decode()]}))
-    assert table["class"].tolist() == ["green", "green"]
-    assert table["quality"].tolist() == [40, 40]
+    encoded = [base64.b64encode(content).decode(), base64.encodebytes(content).decode()]
+    table = model.predict(pd.DataFrame({"image": [content, *encoded]}))
+    assert table["class"].tolist() == ["green"] * 3
+    assert table["quality"].tolist() == [40] * 3
 
 
 @pytest.mark.parametrize("value", [None, "not base64!", 7, float("nan")])
