@@ -23,14 +23,13 @@ from fct.core import files
 from fct.core.errors import FctError
 from fct.data.meta import HELD_OUT, Division, describe
 from fct.data.params import DataParams
-from fct.data.scan import Problem, scan
+from fct.data.scan import SHOWN, Problem, scan, shown
 from fct.data.splits import divide, fingerprint
 from fct.data.store import NAMES, let_go
 from fct.portable.images import Unusable, decode, resize
 from fct.portable.tables import quality_of
 
 CHUNK = 32  # files handed to a process at a time
-SHOWN = 10  # problems in an error; the search for more stops there
 
 
 @dataclass(frozen=True)
@@ -99,10 +98,9 @@ def build(params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
 def _stop_at(problems: Sequence[Problem], params: DataParams, root: Path) -> None:
     if not problems or params.folder.on_error == "skip":
         return
-    shown = "".join(f"\n         - {problem}" for problem in problems[:SHOWN])
     more = f"\n         and maybe more: the search stopped at {SHOWN}" if len(problems) >= SHOWN else ""
     raise FctError(
-        f"{root}: cannot use{shown}{more}\n"
+        f"{root}: cannot use{shown(problems)}{more}\n"
         "       Put them right, or set params.yaml: data.folder.on_error: skip to go on without them and count them."
     )
 

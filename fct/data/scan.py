@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from fct.core.errors import FctError
 LARGEST_FILE = 512 << 20  # bytes; above an uncompressed image of the most pixels that are decoded
 DVC_CACHE = Path(".dvc/cache")  # where files of a folder tracked by DVC may link to
 
+SHOWN = 10  # problems in an error
 LINK = "a link out of the folder"
 
 
@@ -73,6 +74,11 @@ def scan(root: Path) -> Scan:
         tuple(label for label, paths in enumerate(members.values()) for _ in paths),
         tuple(problems),
     )
+
+
+def shown(problems: Sequence[Problem]) -> str:
+    """Return the first problems as the lines of an error."""
+    return "".join(f"\n         - {problem}" for problem in problems[:SHOWN])
 
 
 def _entries(folder: Path) -> list[Path]:

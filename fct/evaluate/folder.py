@@ -12,12 +12,10 @@ import numpy as np
 from tqdm import tqdm
 
 from fct.core.errors import FctError
-from fct.data.scan import Problem, scan
+from fct.data.scan import Problem, scan, shown
 from fct.data.store import Originals, Split
 from fct.portable.images import Unusable, decode, resize
 from fct.portable.tables import quality_of
-
-SHOWN = 10  # problems in an error
 
 
 def read_folder(root: Path, *, size: int, channels: int, classes: Sequence[str] | None) -> tuple[Split, list[str]]:
@@ -65,8 +63,9 @@ def read_folder(root: Path, *, size: int, channels: int, classes: Sequence[str] 
             else:
                 contents.append(content)
     if problems:
-        shown = "".join(f"\n         - {problem}" for problem in problems[:SHOWN])
-        raise FctError(f"{root}: {len(problems)} cannot be used:{shown}\n       Put them right, or take them out.")
+        raise FctError(
+            f"{root}: {len(problems)} cannot be used:{shown(problems)}\n       Put them right, or take them out."
+        )
     labels = np.array([names.index(found.classes[label]) for label in found.labels], np.int64)
     bounds = np.array([0, *accumulate(len(content) for content in contents)])
     packed = np.frombuffer(b"".join(contents), np.uint8)
