@@ -198,7 +198,9 @@ def doctor() -> None:
     help="Images to judge it on, one sub-folder a class.",
 )
 @click.option(
-    "--champion", type=click.Path(path_type=Path), help="Another ONNX file, for the lines of the gate that name one."
+    "--champion",
+    type=click.Path(path_type=Path),
+    help="Another ONNX file of the same classes, read as MODEL is, for the lines of the gate that name one.",
 )
 @click.option(
     "--params",

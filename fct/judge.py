@@ -53,7 +53,12 @@ def judge(  # noqa: PLR0913  # two models, on what, by which file, and what a fi
     """
     read = load(Params, params)
     gate.refuse_unmeasured(read.gate, read.evaluate, params)
-    split = _images(model, data, classes, size)
+    split, names = _images(model, data, classes, size)
+    if champion is not None and (champion.classes != len(names) or champion.class_names not in (None, names)):
+        raise FctError(
+            f"{champion.path}: its {champion.classes} classes are {champion.class_names or 'not named'}, those of "
+            f"{model.path} are {names}: they must be the same, in the same order."
+        )
     how, left_out = read.evaluate, {}
     for line in read.gate:
         if line.metric == "parity":
@@ -77,14 +82,14 @@ def judge(  # noqa: PLR0913  # two models, on what, by which file, and what a fi
         model_sha256=sha256(model.path),
         images=len(split),
         digest=record.digest(split),
-        confidence=how.confidence,
+        how=how,
     )
     found["split"]["name"] = split.name
     return found | {"left_out": left_out}
 
 
-def _images(model: Model, data: Path, classes: list[str] | None, size: int | None) -> Split:
-    """Return the folder's images as the model takes them."""
+def _images(model: Model, data: Path, classes: list[str] | None, size: int | None) -> tuple[Split, list[str]]:
+    """Return the folder's images as the model takes them, and the names of its classes."""
     _, channels, height, width = model.image_shape
     if isinstance(height, int) and height != width:
         raise FctError(f"{model.path}: it takes images of {height} x {width} pixels; a square is needed.")
@@ -92,10 +97,12 @@ def _images(model: Model, data: Path, classes: list[str] | None, size: int | Non
     if not isinstance(pixels, int) or (size is not None and size != pixels):
         raise FctError(f"{model.path}: it takes images of {pixels or 'any number of'} pixels a side: give --size.")
     depth = channels if isinstance(channels, int) else 3
+    if depth not in (1, 3):
+        raise FctError(f"{model.path}: it takes images of {depth} channels; grey has 1, RGB 3.")
     split, names = read_folder(data, size=pixels, channels=depth, classes=classes or model.class_names)
     if len(names) != model.classes:
         raise FctError(
             f"{data} has {len(names)} classes, {model.path} has {model.classes}. Give --classes, a file with a name a "
             "line, in the order of the model's outputs."
         )
-    return split
+    return split, names

@@ -23,27 +23,45 @@ gate:
 """
 
 
-def save(path, *, dtype=TensorProto.FLOAT, channels_last=False, batch="B", size=8, sign=1.0, shares=False):
-    """Write a classifier of red against blue images: its logits are the means of these channels, times `sign`."""
+def save(
+    path,
+    *,
+    dtype=TensorProto.FLOAT,
+    channels_last=False,
+    batch="B",
+    size=8,
+    channels=3,
+    sign=1.0,
+    shares=False,
+    classes=None,
+):
+    """Write a classifier of red against blue images: its logits are the means of these channels, times `sign`.
+
+    With `classes` it is a file of this project's.
+    """
+    given, said, dtype = ("image", "logits", TensorProto.UINT8) if classes else ("pixels", "said", dtype)
     axes, channel = ([1, 2], 1) if channels_last else ([2, 3], 1)
-    shape = [batch, size, size, 3] if channels_last else [batch, 3, size, size]
+    shape = [batch, size, size, channels] if channels_last else [batch, channels, size, size]
     nodes = [
-        helper.make_node("Cast", ["pixels"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", [given], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["floats", "axes"], ["means"], keepdims=0),
         helper.make_node("MatMul", ["means", "weights"], ["scores"]),
-        helper.make_node("Softmax" if shares else "Identity", ["scores"], ["said"]),
+        helper.make_node("Softmax" if shares else "Identity", ["scores"], [said]),
     ]
     assert channel == 1
-    weights = np.array([[0, sign], [0, 0], [sign, 0]], np.float32)  # blue comes before red
+    weights = np.zeros((channels, 2), np.float32)
+    weights[0, 1] = weights[2, 0] = sign  # blue comes before red
     constants = {"axes": np.array(axes), "weights": weights}
     graph = helper.make_graph(
         nodes,
         "colours",
-        [helper.make_tensor_value_info("pixels", dtype, shape)],
-        [helper.make_tensor_value_info("said", TensorProto.FLOAT, [batch, 2])],
+        [helper.make_tensor_value_info(given, dtype, shape)],
+        [helper.make_tensor_value_info(said, TensorProto.FLOAT, [batch, 2])],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    helper.set_model_props(model, {"fct.classes": json.dumps(classes)} if classes else {})
+    onnx.save(model, path)
 
 
 @pytest.fixture
@@ -104,7 +122,7 @@ def test_classes_may_come_in_another_order(shop):
 
 def test_a_champion_is_held_against(shop):
     """With --champion its lines are judged; without it they are left out, and said to be."""
-    line = "  - {slice: mean, metric: accuracy, champion: 0.01}\n"
+    line = "  - {slice: mean, metric: accuracy, champion: 0.1}\n"
     (shop / "params.yaml").write_text(PARAMS + line)
     save(shop / "theirs.onnx")
     asked = ("theirs.onnx", "--data", "photos", "--normalise", "unit")
@@ -113,6 +131,25 @@ def test_a_champion_is_held_against(shop):
     assert "mean_accuracy_vs_champion" in done.output
     assert "left out" not in done.output
     assert done.exit_code == 0
+
+
+def test_a_champion_of_other_classes_is_refused(shop):
+    """Its answers would be held against the wrong labels."""
+    line = "  - {slice: mean, metric: accuracy, champion: 0.1}\n"
+    (shop / "params.yaml").write_text(PARAMS + line)
+    save(shop / "theirs.onnx")
+    save(shop / "champion.onnx", classes=["red", "blue"])
+    done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--champion", "champion.onnx")
+    assert done.exit_code == 1
+    assert "champion.onnx: its 2 classes are ['red', 'blue'], those of theirs.onnx are ['blue', 'red']" in done.output
+
+
+def test_images_of_four_channels_are_refused(shop):
+    """A folder's images are grey or RGB."""
+    save(shop / "theirs.onnx", channels=4)
+    done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--layout", "nchw")
+    assert done.exit_code == 1
+    assert "it takes images of 4 channels; grey has 1, RGB 3" in done.output
 
 
 def test_programs_read_json_and_junit(shop):

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 import venv
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -114,12 +115,17 @@ def judge(verdict="PASS", candidate=FP32):
         "threshold": 0.7,
         "direction": "at least",
     }
+    against = {**check, "name": "mean_accuracy_vs_fp32", "value": 0.0, "low": 0.0, "high": 0.0, "threshold": -0.1}
     told = {
         "verdict": verdict,
         "model_sha256": sha256(candidate.model),
         "split": {"name": "gate", "images": len(split), "digest": record.digest(split)},
         "confidence": 0.95,
-        "checks": [{**check, "passed": verdict == "PASS"}],
+        "qualities": QUALITIES,
+        "unseen": [],
+        "checks": [
+            {**each, "passed": verdict == "PASS"} for each in ([check] if candidate is FP32 else [check, against])
+        ],
     }
     Path("metrics").mkdir(exist_ok=True)
     candidate.verdict.write_text(json.dumps(told))
@@ -151,13 +157,13 @@ def workplace(place, monkeypatch):
         monkeypatch.setenv(f"GIT_{role}_NAME", "Ada")
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "ada@example.org")
     random = np.random.default_rng(0)
-    labels = random.integers(0, 2, 40)
-    images = random.integers(0, 60, (40, 8, 8, 1), dtype=np.uint8)
+    labels = random.integers(0, 2, 120)
+    images = random.integers(0, 60, (120, 8, 8, 1), dtype=np.uint8)
     for image, label in zip(images, labels, strict=True):
         image[:, label * 4 : label * 4 + 4] += 120
     folder = place / "data/splits/gate"
     folder.mkdir(parents=True)
-    for name, array in (("images", images), ("labels", labels), ("quality", np.full(40, 100))):
+    for name, array in (("images", images), ("labels", labels), ("quality", np.full(120, 100))):
         np.save(folder / f"{name}.npy", array)
     (place / "data/originals").mkdir()
     (place / "data/originals/meta.json").write_text('{"native": false}')
@@ -428,6 +434,20 @@ def test_a_move_that_a_crash_interrupts_is_finished_by_the_next_command(step, mo
     assert [each.version for each in registry.history()[1]] == ["1", "2"]
 
 
+def test_a_move_that_another_host_has_overtaken_is_dropped():
+    """What was left half done is not done over a newer champion, and no line of the history is lost."""
+    registry.promote()
+    make(EQUAL)
+    registry.promote()
+    make((3, 3))
+    registry.promote()
+    event = asdict(registry.history()[1][1])  # version 2 for version 1
+    move = {"event": event, "previous": "1", "key": "000002-other"}
+    connect().client.set_registered_model_tag(NAME, "fct.move", json.dumps(move))
+    assert registry.status()[1].champion.number == "3"
+    assert [each.version for each in registry.history()[1]] == ["1", "2", "3"]
+
+
 def test_a_champion_that_was_changed_meanwhile_stops_a_promotion(monkeypatch):
     """Another host that was quicker is not overwritten."""
     registry.promote()
@@ -458,6 +478,53 @@ def test_thresholds_changed_after_the_verdict_are_seen():
     Path("params.yaml").write_text(PARAMS.replace("at_least: 0.7", "at_least: 0.2"))
     commit()
     with pytest.raises(FctError, match=r"raw_accuracy was judged by at least 0\.7, params\.yaml says at least 0\.2"):
+        registry.promote()
+
+
+def test_a_line_that_was_not_judged_is_seen():
+    """A check that was added after the verdict has been passed by nobody."""
+    worst = "{slice: worst, metric: accuracy, at_least: 0.9}"
+    Path("params.yaml").write_text(PARAMS.replace("gate: [", f"gate: [{worst}, "))
+    commit()
+    with pytest.raises(FctError, match=r"worst_accuracy was not judged, and params\.yaml asks for at least 0\.9"):
+        registry.promote()
+
+
+@pytest.mark.parametrize(
+    ("then", "now"), [("confidence: 0.95", "confidence: 0.5"), ("qualities: [30, 90]", "qualities: [90]")]
+)
+def test_another_yardstick_after_the_verdict_is_seen(then, now):
+    """The same lines by other intervals, or over other qualities, are another gate."""
+    Path("params.yaml").write_text(PARAMS.replace(then, now))
+    commit()
+    with pytest.raises(FctError, match=r"it was judged with evaluate\..*Run `dvc repro gate`"):
+        registry.promote()
+
+
+def test_a_quality_that_is_no_longer_measured_makes_a_gate_weaker():
+    """Lines over fewer views ask for less, though they read the same."""
+    registry.promote()
+    Path("params.yaml").write_text(PARAMS.replace("qualities: [30, 90]", "qualities: [90]"))
+    make(EQUAL)
+    told = json.loads(FP32.verdict.read_text()) | {"qualities": [90]}
+    FP32.verdict.write_text(json.dumps(told))
+    commit()
+    with pytest.raises(FctError, match=r"evaluate\.qualities: 30 then, not now"):
+        registry.promote()
+
+
+def test_a_stricter_gate_that_the_champion_passed_is_remembered():
+    """Judged anew by more, the same version is held to that from then on: loosening it again is seen."""
+    registry.promote()
+    told = json.loads(FP32.verdict.read_text())
+    told["checks"][0]["threshold"] = 0.75
+    FP32.verdict.write_text(json.dumps(told))
+    Path("params.yaml").write_text(PARAMS.replace("at_least: 0.7", "at_least: 0.75"))
+    commit()
+    assert registry.promote().outcome == "already champion"
+    Path("params.yaml").write_text(PARAMS)
+    make(EQUAL)
+    with pytest.raises(FctError, match=r"raw_accuracy: at least 0\.75 then, at least 0\.7 now"):
         registry.promote()
 
 
@@ -503,8 +570,41 @@ def test_a_champion_moved_by_hand_is_unproven():
     assert not registry.status()[1].is_proven
 
 
+def test_rollback_crowns_no_version_that_never_passed():
+    """Where a hand has made a version without a verdict `previous`, it is refused by name."""
+    registry.promote()
+    make(EQUAL)
+    registry.promote()
+    connect().client.delete_model_version_tag(NAME, "1", "fct.verdict")
+    with pytest.raises(FctError, match="version 1 has no verdict PASS"):
+        registry.rollback()
+
+
+def test_rollback_undoes_what_a_hand_has_moved():
+    """Without a `previous`, the way back from an unproven champion is to the proven one."""
+    registry.promote()
+    make(BAD)
+    registry.promote()
+    connect().client.set_registered_model_alias(NAME, "champion", "2")
+    assert registry.rollback().champion.number == "1"
+    assert registry.status()[1].is_proven
+
+
+def test_the_next_promotion_is_held_against_the_proven_champion():
+    """A version that a hand has made champion is neither the rival nor what a rollback returns to."""
+    registry.promote()
+    make(BAD)
+    registry.promote()
+    connect().client.set_registered_model_alias(NAME, "champion", "2")
+    make(EQUAL)
+    done = registry.promote()
+    assert (done.outcome, done.against.number) == ("champion", "1")
+    assert aliases()["previous"] == 1
+
+
 def test_the_report_says_whether_the_champion_is_proven(tmp_path):
     """The name that the page shows tells of an alias that was moved by hand."""
+    Path("data/splits/meta.json").write_text('{"classes": ["left", "right"]}')
     registry.promote()
     make(BAD)
     registry.promote()
@@ -545,7 +645,7 @@ def test_the_version_has_a_model_card():
     """MLflow's UI says what it is, how it was judged, and how it can be made again."""
     registry.promote()
     said = connect().client.get_model_version(NAME, "1").description
-    for part in ("2 classes (left, right)", "**PASS** on 40 images", "| raw_accuracy | 0.9 |", tags(1)["fct.commit"]):
+    for part in ("2 classes (left, right)", "**PASS** on 120 images", "| raw_accuracy | 0.9 |", tags(1)["fct.commit"]):
         assert part in said
 
 

@@ -103,12 +103,13 @@ def headline(runs: dict[str, dict[str, Runs]], summary: dict[str, Summary]) -> s
 def about(runs: dict[str, Runs]) -> str:
     """Return a sentence on data, network and cost, from the records."""
     record = next(iter(runs.values())).first
-    seconds = [one["cost"]["seconds"] for each in runs.values() for one in each.records.values()]
-    known = [each for each in seconds if each]
-    minutes = f"{np.median(known) / 60:.0f} minutes a run in the median" if known else "times unknown"
+    costs = [one["cost"] for each in runs.values() for one in each.records.values() if one["cost"]["seconds"]]
+    minutes = [each["seconds"] * int(each["machine"].split(", ")[1].split()[0]) / 60 for each in costs]
+    taken = f"{np.median(minutes):.0f} core-minutes a run in the median" if minutes else "times unknown"
+    kind, _, torch = record["cost"]["machine"].split(", ")
     return (
         f"Test split: {record['split']}. Network: {record['model']['name']} of width {record['model']['width']}. "
-        f"Machine: {record['cost']['machine']}; {minutes}, beside other work.\n"
+        f"Machine: {kind}, one or two threads a run, {torch}; {taken}, beside other work.\n"
     )
 
 

@@ -29,6 +29,11 @@ class Answers:
         return [int(view[1:]) for view in self.views if view[1:].isdecimal()]
 
     @property
+    def distortions(self) -> list[str]:
+        """The unseen distortions, in the order of their rows."""
+        return list(dict.fromkeys(view.partition("/")[0] for view in self.views if "/" in view))
+
+    @property
     def sweep(self) -> NDArray[np.bool_]:
         """Whether each answer to the raw and the JPEG views is right, [1 + Q, N]."""
         return self.correct[: 1 + len(self.qualities)]

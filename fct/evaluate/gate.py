@@ -110,7 +110,7 @@ def judge_against(
 
 
 def verdict(
-    checks: Sequence[Check], *, model_sha256: str, images: int, digest: str, confidence: float
+    checks: Sequence[Check], *, model_sha256: str, images: int, digest: str, how: EvaluateParams
 ) -> dict[str, Any]:
     """Return the verdict as metrics/gate.json holds it; promotion reads nothing else.
 
@@ -119,13 +119,13 @@ def verdict(
         model_sha256: of the file that was judged.
         images: number of images in the gate split.
         digest: of the gate split.
-        confidence: of the intervals.
+        how: it was measured.
     """
     return {
         "verdict": "PASS" if all(check.passed for check in checks) else "FAIL",
         "model_sha256": model_sha256,
         "split": {"name": "gate", "images": images, "digest": digest},
-        "confidence": confidence,
+        **how.yardstick,
         "checks": [check.as_json() for check in checks],
     }
 

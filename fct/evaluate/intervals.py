@@ -5,8 +5,8 @@ trials, since the same N images recur at every quality and are hard or easy at a
 each with all its views, and the percentiles of the resampled statistic are the interval (B. Efron and R. Tibshirani, An
 Introduction to the Bootstrap, 1993, chapters 8 and 13).
 
-The worst of several is bounded by the worst of their bounds: that all of them keep to a threshold is shown when each
-is (an intersection-union test, R. L. Berger, Technometrics 24, 1982), and needs no correction.
+The worst of several is the one whose bound is the worst: that all of them keep to a threshold is shown when each does
+(an intersection-union test, R. L. Berger, Technometrics 24, 1982), and needs no correction.
 """
 
 from __future__ import annotations
@@ -134,11 +134,27 @@ def resampled(
     return Estimate(value, min(value, float(found.low)), max(value, float(found.high)))
 
 
+def unmoved(found: Estimate, images: int, how: EvaluateParams) -> Estimate:
+    """Widen an interval of one point: where no image of so many differs, some of the next may.
+
+    It reaches as far, to both sides, as a share that was seen in none of the images may reach by Wilson.
+
+    Args:
+        found: of a statistic that one image can move by 1 / images.
+        images: that it was measured on.
+        how: confidence.
+    """
+    if found.low < found.high:
+        return found
+    reach = _wilson(0.0, images, how.confidence).high
+    return Estimate(found.value, found.value - reach, found.value + reach)
+
+
 def worst(estimates: Iterable[Estimate], direction: Direction) -> Estimate:
-    """Return the worst of several numbers that are to keep to one threshold; its bounds are the worst of theirs."""
-    pick = min if direction == "at least" else max
-    every = list(estimates)
-    return Estimate(*(pick(getattr(each, part) for each in every) for part in ("value", "low", "high")))
+    """Return the number, of several that are to keep to one threshold, whose bound is the worst: all do if it does."""
+    if direction == "at least":
+        return min(estimates, key=lambda each: (each.low, each.value))
+    return max(estimates, key=lambda each: (each.high, each.value))
 
 
 def _wilson(share: float, images: int, confidence: float) -> Estimate:

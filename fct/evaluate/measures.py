@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fct.core.errors import FctError
 from fct.evaluate.answers import Answers
-from fct.evaluate.intervals import Estimate, Means, average, only, resampled, worst
+from fct.evaluate.intervals import Estimate, Means, average, only, resampled, unmoved, worst
 from fct.evaluate.params import CheckParams, EvaluateParams
 
 BINS = 15  # of the confidence, 0..1: as Guo et al., "On Calibration of Modern Neural Networks", ICML 2017
@@ -41,7 +42,12 @@ def against(check: CheckParams, answers: Answers, champion: Answers, how: Evalua
     """Return how much larger the metric is than the champion's, on the same views of the same images; the worst part.
 
     Each image's difference is taken first, so that what is hard for both does not blur the comparison.
+
+    Raises:
+        FctError: the two have not answered the same views.
     """
+    if answers.views != champion.views:
+        raise FctError(f"{check.name}: the two were measured on other views: {answers.views} and {champion.views}.")
     metric = METRICS[check.metric]
     found = []
     for part in parts(check.slice, answers):
@@ -51,7 +57,8 @@ def against(check: CheckParams, answers: Answers, champion: Answers, how: Evalua
         def difference(means: Means, ours: Sum = ours, theirs: Sum = theirs, width: int = width) -> NDArray[np.float64]:
             return ours.of(means[..., :width]) - theirs.of(means[..., width:])
 
-        found.append(resampled(np.hstack([ours.columns, theirs.columns]), difference, how))
+        columns = np.hstack([ours.columns, theirs.columns])
+        found.append(unmoved(resampled(columns, difference, how), len(columns), how))
     return worst(found, check.direction)
 
 
@@ -84,7 +91,9 @@ class Sum:
 
     def estimate(self, how: EvaluateParams) -> Estimate:
         """Return the metric with its interval."""
-        return resampled(self.columns, self.of, how) if self.shares is None else average(self.shares, how)
+        if self.shares is not None:
+            return average(self.shares, how)
+        return unmoved(resampled(self.columns, self.of, how), len(self.columns), how)
 
 
 def _share(right: NDArray[np.bool_]) -> Sum:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -40,6 +40,11 @@ class EvaluateParams(Section):
     resamples: Annotated[int, Field(ge=100)]  # of the bootstrap over images
     confidence: Annotated[float, Field(gt=0, lt=1)]  # of every two-sided interval
     seed: Annotated[int, Field(ge=0)]  # of the bootstrap
+
+    @property
+    def yardstick(self) -> dict[str, Any]:
+        """What the gate's lines mean by it: JSON of the confidence, and of the views that slices are made of."""
+        return {"confidence": self.confidence, "qualities": list(self.qualities), "unseen": list(self.unseen)}
 
     @field_validator("qualities", "unseen")
     @classmethod
@@ -117,6 +122,10 @@ def _each_once(checks: list[CheckParams]) -> list[CheckParams]:
     names = [check.name for check in checks]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"{twice} is checked twice; keep the stricter line")
+    if all(check.champion is not None for check in checks):
+        raise ValueError(
+            "every line needs a champion: add one with a threshold, which the first model can be judged by"
+        )
     return checks
 
 

@@ -21,6 +21,7 @@ from fct.core.errors import FctError
 from fct.core.files import CHUNK, new_folder, write_json
 from fct.data.store import Split
 from fct.evaluate.answers import Answers
+from fct.evaluate.params import EvaluateParams
 
 EVALUATION = Path("evaluation")
 
@@ -59,11 +60,12 @@ def write(
         write_json(folder / "meta.json", {**made_with, "views": views, "splits": images})
 
 
-def read(split: Split, *, model_sha256: str, evaluation: Path = EVALUATION) -> Record:
+def read(split: Split, *, model_sha256: str, how: EvaluateParams, evaluation: Path = EVALUATION) -> Record:
     """Read what the model with `model_sha256` answered on `split`.
 
     Raises:
-        FctError: there is no evaluation, or it is damaged, of another file, or of other images.
+        FctError: there is no evaluation, or it is damaged, of another file, of other images, or of other views than
+            `how` asks for.
     """
     again = "Make it with `dvc repro evaluate`."
     names = [f"{split.name}.npy", f"{split.name}-confidence.npy"]
@@ -88,7 +90,13 @@ def read(split: Split, *, model_sha256: str, evaluation: Path = EVALUATION) -> R
     for name, array in zip(names, (classes, confidence), strict=True):
         if array.shape != wanted:
             raise FctError(f"{evaluation / name} has shape {list(array.shape)}, not {list(wanted)}. {again}")
-    return Record(found, of["digest"], Answers(views, classes, confidence.astype(np.float64), split.labels))
+    answers = Answers(views, classes, confidence.astype(np.float64), split.labels)
+    if answers.qualities != list(how.qualities) or set(answers.distortions) != set(how.unseen):
+        raise FctError(
+            f"{evaluation / 'meta.json'}: the evaluation is of other qualities or unseen distortions than the section "
+            f"evaluate of params.yaml names. {again}"
+        )
+    return Record(found, of["digest"], answers)
 
 
 def digest(split: Split) -> str:

@@ -54,7 +54,8 @@ def predict(  # noqa: PLR0913 (what is measured, on what, how; the how by keywor
         threads: Threads that each run the model on a share of them; None for one a usable core.
 
     Raises:
-        FctError: the model is missing, invalid, or made for other images or classes.
+        FctError: the model is missing, invalid, or made for other images or classes, or a distortion is none on such
+            images.
     """
     model = open_model(model) if isinstance(model, Path) else model
     _check_fit(model, split)
@@ -84,10 +85,15 @@ def _views(
     split: Split, qualities: Sequence[int], subsampling: str, unseen: Sequence[str]
 ) -> Iterator[tuple[str, Callable[[], View]]]:
     """Yield each view's name, and how to make it."""
+    channels = split.images.shape[-1]
+    if absent := [name for name in unseen if name not in {known for known, _, _ in every(channels)}]:
+        raise FctError(
+            f"evaluate.unseen: on grey images {absent[0]} is JPEG as it was trained. Take it out of the list."
+        )
     yield "raw", partial(_raw, split)
     for quality in qualities:
         yield f"q{quality}", partial(_jpeg, split, quality, subsampling)
-    for name, severity, quality in every(split.images.shape[-1]):
+    for name, severity, quality in every(channels):
         if name in unseen:
             yield f"{name}/{severity}", partial(_unseen, split, name, severity, quality)
 

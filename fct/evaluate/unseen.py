@@ -188,7 +188,8 @@ UNSEEN: Mapping[str, Distortion] = {
     "jpeg2000": Distortion("JPEG 2000", (24, 26, 28.5), _codec("jpeg2k")),  # dB
     "avif": Distortion("AVIF", (14, 26, 42), _codec("avif", speed=8)),
     "jpegxl": Distortion("JPEG XL", (12.0, 7.0, 3.7), _codec("jpegxl", key="distance", lossless=False)),
-    "jpegli": Distortion("jpegli", (10, 20, 50), _jpegli, quality=int),
+    # jpegli's tables are its own; at these levels the nearest of IJG's are those of 40, 62 and 80.
+    "jpegli": Distortion("jpegli", (10, 20, 50), _jpegli, quality={10: 40, 20: 62, 50: 80}.__getitem__),
     "double": Distortion("double JPEG", ((10, 50), (20, 70), (50, 90)), _double, quality=lambda level: int(level[1])),
     "444": Distortion("4:4:4", (10, 20, 50), _fine_chroma, quality=int, colour=True),
     "off-grid": Distortion("off-grid JPEG", (10, 20, 50), _off_grid),

@@ -21,7 +21,10 @@ DIRECT = ("1", "L", "P", "RGB", "YCbCr")  # modes that convert to grey or RGB wi
 WITH_ALPHA = ("LA", "PA", "RGBA")
 _PILLOWS = ("ignore", None, Warning, re.compile("PIL"), 0)  # as `warnings` keeps a filter
 _one_large = Lock()
-SCAN = b"\xff\xda"  # ITU-T T.81, table B.1: start of scan; inside entropy-coded data 0xFF is never followed by it
+# ITU-T T.81, table B.1. A marker is 0xFF, maybe repeated, and a code; inside entropy-coded data 0xFF is followed by 0.
+MARKER = re.compile(rb"\xff+[^\x00\xff]")
+END, SCAN = 0xD9, 0xDA  # of image; start of scan
+LONE = frozenset({0x01, *range(0xD0, 0xD9)})  # codes without a segment: TEM, RST0 to RST7, SOI
 
 
 class Unusable(Exception):  # noqa: N818  # not a fault of the program: a file that is not what it should be
@@ -92,19 +95,45 @@ def _check(image: Image.Image) -> None:
         raise _too_large(f"{width} x {height} pixels")
     if max(width, height) > LARGEST_SIDE:
         raise _too_large(f"{width} x {height} pixels, and a JPEG has at most {LARGEST_SIDE:,} a side")
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":  # a phone's JPEG whose further pictures are depth maps or previews
-        raise Unusable(f"several frames or pages: {frames}; keep one")
+    if _has_more(image):
+        raise Unusable("several frames or pages; keep one")
     if image.mode in ("I", "F") or ";16" in image.mode or ";16" in str(getattr(image, "tile", "")):
         raise Unusable("more than 8 bits a channel: convert it to 8")
     if image.mode not in DIRECT + WITH_ALPHA:
         raise Unusable(f"neither grey nor RGB: its colours are {image.mode}; convert it")
 
 
+def _has_more(image: Image.Image) -> bool:
+    """Tell whether there is a second frame or page."""
+    if image.format == "MPO":  # a phone's JPEG whose further pictures are depth maps or previews
+        return False
+    if image.format != "TIFF":
+        return getattr(image, "n_frames", 1) > 1
+    try:
+        image.seek(1)  # to count a TIFF's pages is to follow them all, in a time that grows with their square
+    except EOFError:
+        return False
+    return True
+
+
 def _check_scans(image: Image.Image, content: bytes) -> None:
     """Refuse a JPEG that would take minutes: each scan is a pass over all its pixels."""
-    if image.format in ("JPEG", "MPO") and (scans := content.count(SCAN)) > MOST_SCANS:
+    if image.format in ("JPEG", "MPO") and (scans := _scans(content)) > MOST_SCANS:
         raise Unusable(f"too slow to decode: a JPEG of {scans:,} scans, where {MOST_SCANS} are many; save it again")
+
+
+def _scans(content: bytes) -> int:
+    """Count a JPEG's scans up to its end of image, after which phones and programs append what they like."""
+    scans, place = 0, 2  # after the start of image
+    while found := MARKER.search(content, place):
+        place, code = found.end(), content[found.end() - 1]
+        if code == END:
+            break
+        if code in LONE:
+            continue
+        scans += code == SCAN
+        place += int.from_bytes(content[place : place + 2], "big")  # the segment's length, which counts itself
+    return scans
 
 
 def _too_large(said: str) -> Unusable:

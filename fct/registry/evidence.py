@@ -15,6 +15,7 @@ from fct.registry.versions import Version
 from fct.tracking import git
 from fct.tracking.lock import LOCK, checksums
 
+VS_CHAMPION = "_vs_champion"  # the end of the names of lines that promotion itself looks at
 UNSAID = ("params.yaml", "dvc.yaml")  # beside the code, what makes the model and must be committed
 
 
@@ -28,6 +29,7 @@ class Evidence:
     commit: str
     data: dict[str, str]  # DVC's checksums of data/..., by path
     lines: dict[str, list[Any]]  # of the gate: name -> direction and threshold
+    yardstick: dict[str, Any]  # by which they were judged: confidence, qualities, unseen distortions
 
     def tags(self) -> dict[str, str]:
         """Return what the registered version says about itself."""
@@ -39,23 +41,38 @@ class Evidence:
             "fct.verdict": self.verdict["verdict"],
             "fct.checks": json.dumps(checks),
             "fct.gate": json.dumps(self.lines),
+            "fct.yardstick": json.dumps(self.yardstick),
             "fct.commit": self.commit,
             "fct.gate_digest": str(split["digest"]),
             "fct.data": json.dumps(self.data, sort_keys=True),
         }
 
+    def news(self, version: Version) -> dict[str, str]:
+        """Return what `version`, of the same file, is to say of itself from now on: nothing where its proof is this."""
+        said = self.tags()
+        told = ("fct.gate", "fct.yardstick", "fct.checks", "fct.gate_digest")
+        return said if any(version.tags.get(key) != said[key] for key in told) else {}
 
-def gather(candidate: Candidate, lines: Mapping[str, Sequence[Any]], *, commit: bool, dirty: bool) -> Evidence:
+
+def gather(
+    candidate: Candidate,
+    lines: Mapping[str, Sequence[Any]],
+    yardstick: Mapping[str, Any],
+    *,
+    commit: bool,
+    dirty: bool,
+) -> Evidence:
     """Return the proof that the file here may be promoted.
 
     Args:
         candidate: The file, and where its verdict is.
         lines: The gate's, by name: direction and threshold.
+        yardstick: What they mean by params.yaml: confidence, qualities, unseen distortions.
         dirty: Allow code and params that are not committed.
         commit: Commit dvc.lock, metrics and plots first if the last commit does not name this file.
 
     Raises:
-        FctError: it did not pass, the verdict is of another file or other thresholds, the commit does not name this
+        FctError: it did not pass, the verdict is of another file or another gate, the commit does not name this
             file, or what made it is not committed.
     """
     for path in (candidate.model, candidate.verdict, LOCK):
@@ -72,11 +89,22 @@ def gather(candidate: Candidate, lines: Mapping[str, Sequence[Any]], *, commit: 
         said = f"{candidate.verdict}: the verdict is {verdict['verdict']}; nothing is registered."
         raise FctError("\n".join([said, *failed]))
     judged = {check["name"]: [check["direction"], check["threshold"]] for check in verdict["checks"]}
+    if missing := [name for name in lines if name not in judged and not name.endswith(VS_CHAMPION)]:
+        raise FctError(
+            f"{candidate.verdict}: {missing[0]} was not judged, and params.yaml asks for {_bound(lines[missing[0]])}. "
+            f"Run `dvc repro {candidate.stage}`."
+        )
     if changed := [name for name in judged if list(lines.get(name, ())) != judged[name]]:
         raise FctError(
             f"{candidate.verdict}: {changed[0]} was judged by {_bound(judged[changed[0]])}, params.yaml says "
             f"{_bound(lines.get(changed[0]))}. Run `dvc repro {candidate.stage}`."
         )
+    for key, value in yardstick.items():
+        if verdict.get(key) != value:
+            raise FctError(
+                f"{candidate.verdict}: it was judged with evaluate.{key} {verdict.get(key)}, params.yaml says {value}. "
+                f"Run `dvc repro {candidate.stage}`."
+            )
     unsaid = [path for path in git.tree().changed if path in UNSAID or path.startswith("fct/")]
     if unsaid and not dirty:
         raise FctError(
@@ -86,7 +114,13 @@ def gather(candidate: Candidate, lines: Mapping[str, Sequence[Any]], *, commit: 
     here = checksums(LOCK.read_text(), str(LOCK))
     made_by = _committed(candidate, here, commit=commit)
     return Evidence(
-        candidate.name, found, verdict, made_by, _data(here), {name: list(line) for name, line in lines.items()}
+        precision=candidate.name,
+        sha256=found,
+        verdict=verdict,
+        commit=made_by,
+        data=_data(here),
+        lines={name: list(line) for name, line in lines.items()},
+        yardstick=dict(yardstick),
     )
 
 
@@ -96,7 +130,8 @@ def refuse_weaker(champion: Version, evidence: Evidence) -> None:
     Between a file of 8 bits and one of 32, lines that only one of them can have are left out of it.
 
     Raises:
-        FctError: a check is missing, or its threshold is looser; it names all of them.
+        FctError: a check is missing, or its threshold is looser, or its intervals promise less, or views are left out
+            that were measured; it names all of them.
     """
     lines, asked = evidence.lines, json.loads(champion.tags.get("fct.gate", "{}"))
     if champion.tags.get("fct.precision", evidence.precision) != evidence.precision:
@@ -106,6 +141,15 @@ def refuse_weaker(champion: Version, evidence: Evidence) -> None:
         now = lines.get(name)
         if now is None or (now[1] < threshold if direction == "at least" else now[1] > threshold):
             weaker.append(f"  {name}: {_bound([direction, threshold])} then, {_bound(now)} now")
+    then, here = json.loads(champion.tags.get("fct.yardstick", "{}")), evidence.yardstick
+    if then and here["confidence"] < then["confidence"]:
+        weaker.append(f"  evaluate.confidence: {then['confidence']} then, {here['confidence']} now")
+    weaker += [
+        f"  evaluate.{key}: {each} then, not now"
+        for key in ("qualities", "unseen")
+        for each in then.get(key, [])
+        if each not in here[key]
+    ]
     if weaker:
         raise FctError(
             f"params.yaml: gate asks for less than it asked of the champion, version {champion.number}:\n"

@@ -102,18 +102,21 @@ def promote(  # noqa: PLR0913  # what a person may allow, each by name
     """
     params = load(PromoteParams)
     candidate = INT8 if int8 else FP32
-    evidence = gather(candidate, _lines(params, candidate), commit=commit, dirty=dirty)
+    evidence = gather(candidate, _lines(params, candidate), params.evaluate.yardstick, commit=commit, dirty=dirty)
     split = open_split("gate")
     if record.digest(split) != evidence.verdict["split"]["digest"]:
         raise FctError("data/splits: the gate split is not the one that the verdict is about. Run `dvc repro gate`.")
     model = open_model(candidate.model)
     with _registry(params.registry) as versions:
         state, version = versions.state(), versions.of(evidence.sha256)
+        rival = state.champion if state.is_proven else state.proven or state.champion
+        if rival and not weaker:
+            refuse_weaker(rival, evidence)
+        if version:
+            versions.tag(version, evidence.news(version))
         if version and state.is_proven and state.champion == version:
             return Promotion(versions.name, version.number, "already champion")
-        against = _rival(state, version)
-        if against and not weaker:
-            refuse_weaker(against, evidence)
+        against = rival if rival != version else None
         checks = _compare(versions, against, split, candidate, params) if against else ()
         is_new = version is None
         if version is None:
@@ -126,9 +129,8 @@ def promote(  # noqa: PLR0913  # what a person may allow, each by name
         if "fct.rolled_back" in version.tags and not again:
             outcome = "rolled back"
         elif all(check.passed for check in checks):
-            before = state.champion if state.champion != version else state.proven
             event = Event(now(), "promoted", version.number, number_of(state.champion), who(), why, "PASS")
-            versions.crown(event, previous=before if before != version else state.previous)
+            versions.crown(event, previous=against or state.previous)
             outcome = "champion"
         return Promotion(versions.name, version.number, outcome, is_new, against, checks)
 
@@ -145,17 +147,17 @@ def rollback(*, why: str = "", to: str | None = None) -> Rollback:
     """
     with _registry(load(NameParams).registry) as versions:
         state = versions.state()
-        gone, back = state.champion, state.previous
+        gone = state.champion
+        back = state.previous or (None if state.is_proven else state.proven)
         if to is not None:
             back = versions.get(to)
             if back is None:
                 raise FctError(f"{versions.name}: there is no version {to}. `fct history` lists those that served.")
-            if back.tags.get("fct.verdict") != "PASS":
-                raise FctError(f"{versions.name}: version {to} has no verdict PASS; it cannot become champion.")
         if back is None or back == gone:
             return Rollback(versions.name, gone, None, changed=False)
-        verdict = back.tags.get("fct.verdict", "no verdict")
-        event = Event(now(), "rolled back", back.number, number_of(gone), who(), why, verdict)
+        if back.tags.get("fct.verdict") != "PASS":
+            raise FctError(f"{versions.name}: version {back.number} has no verdict PASS; it cannot become champion.")
+        event = Event(now(), "rolled back", back.number, number_of(gone), who(), why, "PASS")
         versions.crown(event, previous=None)
         return Rollback(versions.name, back, gone, changed=True)
 
@@ -258,13 +260,6 @@ def _named(versions: Versions, which: str) -> Version:
     return version
 
 
-def _rival(state: State, version: Version | None) -> Version | None:
-    """Return whom to compare with: the champion, or, where a hand has set the alias on this version, the proven one."""
-    if version and state.champion == version:
-        return state.proven if state.proven != version else None
-    return state.champion
-
-
 def _lines(params: PromoteParams, candidate: Candidate) -> dict[str, list[Any]]:
     """Return the lines that a candidate must pass, by name: direction and threshold."""
     lines = list(params.gate)
@@ -278,7 +273,9 @@ def _compare(
     versions: Versions, champion: Version, split: Split, candidate: Candidate, params: PromoteParams
 ) -> tuple[Check, ...]:
     """Return the lines of the gate that hold the file here against a registered version, on the gate split."""
-    measured = record.read(split, model_sha256=sha256(candidate.model), evaluation=candidate.evaluation).answers
+    measured = record.read(
+        split, model_sha256=sha256(candidate.model), how=params.evaluate, evaluation=candidate.evaluation
+    ).answers
     subsampling = json.loads((candidate.evaluation / "meta.json").read_text())["subsampling"]
     with TemporaryDirectory() as folder:
         path = versions.file(champion, Path(folder))

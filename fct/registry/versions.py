@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from fct.tracking.server import Server
 
 CHAMPION_TAG = "fct.champion"  # on the registered model: the version that a command made champion
 MOVE_TAG = "fct.move"  # likewise: a move that has begun; gone once it is done
-HISTORY_TAG = "fct.history."  # likewise, and six digits: what happened, in order
+HISTORY_TAG = "fct.history."  # likewise, and a key: what happened, in order of the keys
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Move:
 
     event: Event
     previous: str | None  # who is to be `previous` after it
-    number: int  # of the event in the history
+    key: str  # of the event in the history: its number, and what no other host will think of
 
 
 @dataclass(frozen=True)
@@ -123,16 +124,22 @@ class Versions:
         champion = self.state().champion
         if number_of(champion) != event.before:
             raise FctError(f"{self.name}: the champion was changed meanwhile. Nothing was moved; look, and try again.")
-        move = Move(event, number_of(previous), len(self.history()) + 1)
+        key = f"{len(self.history()) + 1:06}-{secrets.token_hex(4)}"
+        move = Move(event, number_of(previous), key)
         self.server.client.set_registered_model_tag(self.name, MOVE_TAG, json.dumps(asdict(move)))
         self._take(move)
 
     def settle(self) -> None:
-        """Finish a move that a crash has interrupted, if there is one."""
+        """Finish a move that a crash has interrupted, if there is one; another host may have moved on since."""
         told = self._model_tags().get(MOVE_TAG)
-        if told is not None:
-            known = json.loads(told)
-            self._take(Move(Event(**known["event"]), known["previous"], known["number"]))
+        if told is None:
+            return
+        known = json.loads(told)
+        event = Event(**known["event"])
+        if number_of(self.state().champion) in (event.before, event.version):
+            self._take(Move(event, known["previous"], known["key"]))
+        else:
+            self.server.client.delete_registered_model_tag(self.name, MOVE_TAG)
 
     def history(self) -> list[Event]:
         """Return what happened, the oldest first."""
@@ -154,7 +161,7 @@ class Versions:
             by = f"{event.when} by {event.who}" + (f": {event.why}" if event.why else "")
             rolled_back = {"fct.rolled_back": by} if event.what == "rolled back" else {}
             self.tag(before, {"fct.champion_until": event.when, **rolled_back})
-        client.set_registered_model_tag(self.name, f"{HISTORY_TAG}{move.number:06}", json.dumps(asdict(event)))
+        client.set_registered_model_tag(self.name, f"{HISTORY_TAG}{move.key}", json.dumps(asdict(event)))
         client.delete_registered_model_tag(self.name, MOVE_TAG)
         now_champion = self.state().champion
         if now_champion != version:

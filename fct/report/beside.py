@@ -7,13 +7,16 @@ from pathlib import Path
 
 from fct import registry
 from fct.core.errors import FctError
+from fct.data.store import read_meta
 from fct.evaluate.candidates import BASELINE
+from fct.evaluate.model import open_model
 
 
 def others(named: Sequence[str], folder: Path, *, champion: bool) -> dict[str, Path]:
     """Return ONNX files by the name to show them under: the champion, the baseline, and what a person names.
 
-    A champion that cannot be had is said and left out; one whose alias was moved by hand is called unproven.
+    A champion or baseline that cannot be had, or is of other classes than the data, is said and left out. A champion
+    whose alias was moved by hand is called unproven.
 
     Args:
         named: each a name and a file, such as `mine=a.onnx`.
@@ -21,21 +24,34 @@ def others(named: Sequence[str], folder: Path, *, champion: bool) -> dict[str, P
         champion: whether to ask the registry for it.
 
     Raises:
-        FctError: what a person names has no name or no file.
+        FctError: what a person names has no name or no file, or the name of another.
     """
     found: dict[str, Path] = {}
     if champion:
         try:
             path = registry.fetch("champion", folder)
             _, state = registry.status()
-            found["champion" if state.is_proven else "champion (unproven)"] = path
+            found["champion" if state.is_proven else "champion (unproven)"] = _fitting(path)
         except FctError as error:
             print(f"without a champion: {error}")
     if BASELINE.is_file():
-        found["standard"] = BASELINE
+        try:
+            found["standard"] = _fitting(BASELINE)
+        except FctError as error:
+            print(f"without {BASELINE}: {error}")
     for given in named:
         name, _, file = given.partition("=")
         if not name or not file:
             raise FctError(f"--beside {given!r}: give a name and a file, such as mine=other.onnx.")
+        if name in {*found, "candidate"}:
+            raise FctError(f"--beside {given!r}: {name} is the name of another model on the page; give it its own.")
         found[name] = Path(file)
     return found
+
+
+def _fitting(path: Path) -> Path:
+    """Return `path`, unless it is of other classes than the data."""
+    theirs, classes = open_model(path).class_names, list(read_meta()["classes"])
+    if theirs not in (None, classes):
+        raise FctError(f"its classes are {theirs}, those of the data {classes}.")
+    return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def accuracy(answers: Mapping[str, Answers], how: EvaluateParams) -> str:
     """Draw accuracy against JPEG quality, a band for the interval and a dotted line for raw images."""
 
     def draw(axes: Axes) -> None:
-        for colour, (name, each) in zip(COLOURS, answers.items(), strict=False):
+        for colour, (name, each) in zip(cycle(COLOURS), answers.items(), strict=False):
             qualities = sorted(each.qualities)
             found = [wilson(each.correct[each.views.index(f"q{q}")], how.confidence) for q in qualities]
             _band(axes, qualities, found, colour, name)
@@ -78,7 +79,7 @@ def distortion(features: Mapping[str, Mapping[str, float]]) -> str:
     """Draw how far compression moves each layer's feature, against quality."""
 
     def draw(axes: Axes) -> None:
-        for colour, (layer, values) in zip(COLOURS, features.items(), strict=False):
+        for colour, (layer, values) in zip(cycle(COLOURS), features.items(), strict=False):
             qualities = sorted(int(key[1:]) for key in values)
             axes.plot(qualities, [values[f"q{q}"] for q in qualities], marker="o", color=colour, label=layer)
         axes.set(xlabel="JPEG quality", ylabel="distortion, over the variance", ylim=(0, None))

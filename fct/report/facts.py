@@ -91,7 +91,7 @@ def gather(others: Mapping[str, Path]) -> Facts:
     model = open_model(MODEL)
     same = [other for other, path in others.items() if path.is_file() and sha256(path) == digest]
     name = same[0] if same else "candidate"
-    answers = {name: record.read(split, model_sha256=digest).answers}
+    answers = {name: record.read(split, model_sha256=digest, how=read.evaluate).answers}
     how = read.evaluate
     for other, path in others.items():
         if other in same:

@@ -60,7 +60,7 @@ def judge(params: Params) -> dict[str, Any]:
     if not MODEL.is_file():
         raise FctError(f"{MODEL} is not here. Make it with `dvc repro export`.")
     split = open_split("gate")
-    found = record.read(split, model_sha256=sha256(MODEL))
+    found = record.read(split, model_sha256=sha256(MODEL), how=params.evaluate)
     gate.refuse_unmeasured(params.gate, params.evaluate)
     of_file = footprint(open_model(MODEL), split, params.gate, params.evaluate) | {"parity": exactly(_parity())}
     checks = gate.judge(params.gate, found.answers, of_file, params.evaluate)
@@ -69,7 +69,7 @@ def judge(params: Params) -> dict[str, Any]:
         model_sha256=found.model_sha256,
         images=len(split),
         digest=found.digest,
-        confidence=params.evaluate.confidence,
+        how=params.evaluate,
     )
     write_json(VERDICT, verdict)
     return verdict

@@ -78,7 +78,7 @@ def calibration(params: Params) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 def judge(params: Params) -> dict[str, object]:
     """Judge the 8-bit file on the gate split, write what it answered and the verdict, and return that."""
     split, how, subsampling = open_split("gate"), params.evaluate, params.jpeg.subsampling
-    theirs = record.read(split, model_sha256=sha256(FP32.model)).answers
+    theirs = record.read(split, model_sha256=sha256(FP32.model), how=how).answers
     model, digest = open_model(INT8.model), sha256(INT8.model)
     ours = predict(model, split, how.qualities, subsampling, batch_size=how.batch_size, unseen=how.unseen)
     lines, against_fp32 = int8_lines(params.gate, params.int8.worse)
@@ -86,9 +86,7 @@ def judge(params: Params) -> dict[str, object]:
     checks = [*gate.judge(lines, ours, of_file, how), *gate.judge_against([against_fp32], ours, theirs, how)]
     made_with = {"model_sha256": digest, "subsampling": subsampling, "codec": VERSION}
     record.write({"gate": ours}, [split], made_with=made_with, evaluation=INT8.evaluation)
-    verdict = gate.verdict(
-        checks, model_sha256=digest, images=len(split), digest=record.digest(split), confidence=how.confidence
-    )
+    verdict = gate.verdict(checks, model_sha256=digest, images=len(split), digest=record.digest(split), how=how)
     write_json(INT8.verdict, verdict)
     return verdict
 

@@ -1,8 +1,11 @@
 """Each metric of each slice, and the difference from a champion."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from fct.core.errors import FctError
 from fct.evaluate.answers import Answers
 from fct.evaluate.intervals import wilson
 from fct.evaluate.measures import against, measure, parts
@@ -89,11 +92,26 @@ def many(rng, chance, count=400):
 
 
 def test_a_model_against_itself_has_no_difference():
-    """Of the same answers every difference is exactly 0."""
+    """Of the same answers every difference is 0, as certain as a share that was seen in none of the images."""
     ours = many(np.random.default_rng(0), 0.8)
     for metric in ("accuracy", "agreement", "drop", "ece"):
         found = against(line("q10", metric, champion=0), ours, ours, HOW)
-        assert (found.value, found.low, found.high) == (0, 0, 0)
+        reach = wilson(np.zeros(ours.labels.size, bool), HOW.confidence).high
+        assert (found.value, found.low, found.high) == (0, -reach, reach)
+
+
+def test_answers_to_other_views_are_not_compared():
+    """A view that only one has would shift the rows of all later ones."""
+    ours = many(np.random.default_rng(0), 0.8)
+    theirs = dataclasses.replace(ours, views=("raw", "q10", "q80"))
+    with pytest.raises(FctError, match="measured on other views"):
+        against(line("mean", "accuracy", champion=0), ours, theirs, HOW)
+
+
+def test_a_drop_that_no_image_shows_is_not_certain():
+    """That none of 200 images is lost happens to a model that loses 1.2 % of all, too, once in eleven times."""
+    ours = Answers(("raw", "q10", "q90"), np.ones((3, 200), int), np.full((3, 200), 0.8), np.ones(200, int))
+    assert measure(line("q10", "drop", at_most=0.01), ours, HOW).high > 0.012
 
 
 def test_pairing_is_by_image():

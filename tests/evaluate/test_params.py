@@ -78,6 +78,12 @@ def test_a_check_stands_there_once():
         TypeAdapter(GateParams).validate_python([line, line | {"at_least": 0.9}])
 
 
+def test_a_gate_needs_a_line_that_needs_no_champion():
+    """Else the first model would pass on nothing."""
+    with pytest.raises(ValidationError, match="every line needs a champion"):
+        TypeAdapter(GateParams).validate_python([{"slice": "mean", "metric": "accuracy", "champion": 0.01}])
+
+
 @pytest.mark.parametrize(
     ("name", "unseen", "wrong"),
     [

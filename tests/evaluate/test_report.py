@@ -58,10 +58,27 @@ def test_another_model_is_shown_beside(tmp_path, bright):
 def test_the_baseline_and_named_files_are_shown_beside(tmp_path):
     """What the stage `baseline` made is `standard`; who names a file of their own is told how, where it is none."""
     assert others(["mine=a.onnx"], tmp_path, champion=False) == {"mine": Path("a.onnx")}
-    Path("model/standard.onnx").touch()
+    Path("model/standard.onnx").write_bytes(Path("model/model.onnx").read_bytes())
     assert list(others(["mine=a.onnx"], tmp_path, champion=False)) == ["standard", "mine"]
     with pytest.raises(FctError, match="--beside 'mine': give a name and a file"):
         others(["mine"], tmp_path, champion=False)
+
+
+@pytest.mark.parametrize("taken", ["candidate", "standard"])
+def test_no_model_takes_the_name_of_another(tmp_path, taken):
+    """Else the page would show one's numbers under the other's verdict."""
+    Path("model/standard.onnx").write_bytes(Path("model/model.onnx").read_bytes())
+    with pytest.raises(FctError, match=f"{taken} is the name of another model"):
+        others([f"{taken}=a.onnx"], tmp_path, champion=False)
+
+
+def test_a_baseline_of_other_classes_is_left_out(tmp_path, bright, capsys):
+    """One that was made before a class was added is said, and costs no page."""
+    mine = Path("model/model.onnx").read_bytes()
+    bright(metadata={"fct.classes": '["dark", "light"]'}).rename("model/standard.onnx")
+    Path("model/model.onnx").write_bytes(mine)
+    assert others([], tmp_path, champion=False) == {}
+    assert "without model/standard.onnx: its classes are ['dark', 'light']" in capsys.readouterr().out
 
 
 def test_the_page_says_what_the_baseline_is(tmp_path, bright):

@@ -10,6 +10,7 @@ from fct.core.errors import FctError
 from fct.evaluate.params import Unseen
 from fct.evaluate.unseen import UNSEEN, distort, every
 from fct.jpeg.arrays import roundtrip
+from fct.portable.tables import quality_of
 
 FROM_MILD = ("noise", "blur", "contrast", "pixelate")  # their first severity is the mildest, as in CIFAR-10-C
 
@@ -116,3 +117,14 @@ def test_what_there_is_not_is_refused(images, name, severity):
 def test_every_distortion_can_be_asked_for():
     """params.yaml's evaluate.unseen takes exactly the distortions that there are."""
     assert get_args(Unseen) == tuple(UNSEEN)
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_a_classifier_is_told_what_it_would_read_from_a_jpegli_file(size):
+    """The quality of each level is the one that its tables are nearest to."""
+    import pyjpegli
+
+    image = load_sample_image("china.jpg")[:size, :size]
+    distortion = UNSEEN["jpegli"]
+    read = [quality_of(pyjpegli.encode(image.tobytes(), size, size, level)) for level in distortion.levels]
+    assert read == [distortion.quality(level) for level in distortion.levels]

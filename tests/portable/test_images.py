@@ -35,6 +35,13 @@ def test_lossless_kinds_come_back_exactly(kind, options, pixels):
 
 
 @pytest.mark.parametrize("pixels", [RGB, GREY], ids=["rgb", "grey"])
+def test_what_a_phone_appends_is_not_part_of_the_image(pixels):
+    """A motion photo's video may hold any bytes, those that would begin a scan too."""
+    content = saved(pixels, "JPEG", quality=80)
+    assert np.array_equal(decode(content + b"\xff\xda\x00\x02" * 1000, 3), decode(content, 3))
+
+
+@pytest.mark.parametrize("pixels", [RGB, GREY], ids=["rgb", "grey"])
 def test_a_jpeg_comes_back_as_pillow_decodes_it(pixels):
     """A JPEG, grey or RGB, gives Pillow's pixels."""
     content = saved(pixels, "JPEG", quality=80)
@@ -137,12 +144,12 @@ FRAMES = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
         (png(60_000, 60_000), "too large: more than"),
         (png(10_000, 10_000), "too large: 10000 x 10000"),
         (saved(Image.new("L", (66_000, 1))), "too large: 66000 x 1 pixels, and a JPEG"),
-        (saved(FRAMES[0], "PNG", save_all=True, append_images=FRAMES[1:]), "several frames or pages: 2"),
+        (saved(FRAMES[0], "PNG", save_all=True, append_images=FRAMES[1:]), "several frames or pages"),
         (
             saved(FRAMES[0], "WEBP", save_all=True, append_images=FRAMES[1:], lossless=True),
-            "several frames or pages: 2",
+            "several frames or pages",
         ),
-        (saved(FRAMES[0], "TIFF", save_all=True, append_images=FRAMES[1:]), "several frames or pages: 2"),
+        (saved(FRAMES[0], "TIFF", save_all=True, append_images=FRAMES[1:]), "several frames or pages"),
         (saved(Image.new("CMYK", (4, 4)), "JPEG"), "neither grey nor RGB: its colours are CMYK"),
         (saved(Image.fromarray(GREY.astype(np.uint16))), "more than 8 bits"),
         (png(1, 1, bits=16), "more than 8 bits"),  # and not cut to its upper halves unseen
