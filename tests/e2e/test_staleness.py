@@ -33,6 +33,13 @@ def test_code_makes_stale_what_runs_it(copy, path, stale):
     assert copy.stale() == stale
 
 
+def test_a_frozen_baseline_is_not_trained_again(copy):
+    """`dvc freeze baseline` saves what only the report wants, whatever changes."""
+    copy.run("dvc", "freeze", "baseline")
+    copy.change({"train.epochs": 7})
+    assert copy.stale() == {"search", "train"}
+
+
 def test_a_floor_reruns_the_verdicts_alone(copy, ran):
     """A changed threshold is judged anew, on what was measured before, for both forms of the model."""
     copy.change({"gate.0.at_least": 0.45})
