@@ -96,7 +96,7 @@ def _check(image: Image.Image) -> None:
     if max(width, height) > LARGEST_SIDE:
         raise _too_large(f"{width} x {height} pixels, and a JPEG has at most {LARGEST_SIDE:,} a side")
     if _has_more(image):
-        raise Unusable("several frames or pages; keep one")
+        raise Unusable("several frames or pages: keep one")
     if image.mode in ("I", "F") or ";16" in image.mode or ";16" in str(getattr(image, "tile", "")):
         raise Unusable("more than 8 bits a channel: convert it to 8")
     if image.mode not in DIRECT + WITH_ALPHA:
