@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.markdown import between, table
 from fct.core.files import write_json, write_text
 from fct.evaluate.answers import Answers
 from fct.evaluate.gate import judge, judge_against
@@ -26,7 +27,7 @@ from fct.evaluate.params import CheckParams, EvaluateParams
 
 RESULTS = Path("benchmarks/results/gate.json")
 PAGE = Path("docs/gate.md")
-BEGIN, END = "<!-- rates: written by `python -m benchmarks.gate` -->", "<!-- rates end -->"
+MARKS = "<!-- rates: written by `python -m benchmarks.gate` -->", "<!-- rates end -->"
 ROUNDS = 1_000  # models for each rate
 IMAGES = (1_000, 5_000)  # in the gate split
 ABOVE = (0.0, 0.005, 0.01, 0.02, 0.03)  # of what a model has, over what it needs
@@ -78,19 +79,12 @@ def main() -> None:
                     bar.update()
                 found.append({"check": name, "images": images, "above": list(ABOVE), "passed": rates})
     write_json(RESULTS, {"models": ROUNDS, "nominal": NOMINAL, "qualities": list(QUALITIES), "rates": found})
-    head, _, rest = PAGE.read_text().partition(f"{BEGIN}\n")
-    write_text(PAGE, f"{head}{BEGIN}\n{_table(found)}\n{END}{rest.partition(END)[2]}")
+    write_text(PAGE, between(PAGE.read_text(), _table(found), MARKS, PAGE))
 
 
 def _table(found: Sequence[Mapping[str, Any]]) -> str:
-    lines = [
-        "| check | images | " + " | ".join(f"+{100 * above:g}" for above in ABOVE) + " |",
-        "|---|---|" + "---|" * len(ABOVE),
-    ]
-    for each in found:
-        rates = " | ".join(f"{100 * rate:.1f}" for rate in each["passed"])
-        lines.append(f"| {each['check']} | {each['images']:,} | {rates} |")
-    return "\n".join(lines)
+    header = ["check", "images", *(f"+{100 * above:g}" for above in ABOVE)]
+    return table(header, [[r["check"], f"{r['images']:,}", *(f"{100 * x:.1f}" for x in r["passed"])] for r in found])
 
 
 def _answers(rng: np.random.Generator, ranks: NDArray[np.float64], accuracy: float) -> Answers:

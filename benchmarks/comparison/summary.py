@@ -9,7 +9,7 @@ from benchmarks.comparison import figures, tables
 from benchmarks.comparison.records import Runs, datasets, read_runs, read_trials
 from benchmarks.comparison.settings import Settings, SummaryParams, read
 from benchmarks.comparison.statistics import over_seeds, over_seeds_and_images
-from fct.core.errors import FctError
+from benchmarks.markdown import between
 from fct.core.files import write_json, write_text
 
 SUMMARY = Path("benchmarks/summary.json")
@@ -36,11 +36,7 @@ def write() -> None:
 
 def with_block(text: str, block: str) -> str:
     """Return `text` with what stands between its markers replaced."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    if not after:
-        raise FctError(f"{README}: the lines {BEGIN!r} and {END!r} are not there. Put them where the table belongs.")
-    return f"{before}{BEGIN}\n\n{block}\n{END}{after}"
+    return between(text, block, (BEGIN, END), README)
 
 
 def summarise(runs: dict[str, Runs], settings: Settings) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.comparison.records import Runs, validation
 from benchmarks.comparison.settings import Settings
+from benchmarks.markdown import table
 
 COLUMNS = {"raw": "raw", "q90": "Q90", "q50": "Q50", "q30": "Q30", "q10": "Q10", "q5": "Q5", "mean": "mean 10..90"}
 Summary = dict[str, Any]
@@ -219,12 +220,6 @@ def tried(settings: Settings, trials: dict[str, dict[int, dict[str, Any]]]) -> s
             mark = "chosen" if number == entry.chosen else "best" if number == best else ""
             rows.append([f"`{name}`", said, f"{100 * validation(record):.2f}", mark])
     return table(["method", "trial", "validation, mean of raw and trained qualities", ""], rows)
-
-
-def table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
 
 
 def _interval(told: dict[str, float]) -> str:
