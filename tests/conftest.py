@@ -117,11 +117,16 @@ class Toy:
             "weight_decay": 5e-4,
             "crop_padding": 2,
             "flip": True,
+            "crops": "shared",
+            "cutout": 0,
+            "label_smoothing": 0.0,
             "sampler": "uniform",
             "views": "cache",
             "precision": "fp32",
         }
-        small = ModelParams.model_validate({"name": model, "width": 8, "stem": "own", "weights": None} | of_model)
+        small = ModelParams.model_validate(
+            {"name": model, "width": 8, "stem": "own", "weights": None, "mirror": False} | of_model
+        )
         return Setup(self.qualities, self.subsampling, small, TrainParams.model_validate(told | changed))
 
 

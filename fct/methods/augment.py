@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import torch
-from torch.nn.functional import cross_entropy
 
-from fct.methods.batch import START, Batch, Context, Loss
+from fct.methods.batch import START, Batch, Context, Loss, entropy
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
 VIEWS = 1
 
 
-def loss(network: Network, batch: Batch, params: MethodParams, _context: Context = START) -> Loss:
+def loss(network: Network, batch: Batch, params: MethodParams, context: Context = START) -> Loss:
     """Return the cross entropy of images of which each is compressed with probability `params.probability`."""
     chosen = torch.rand(len(batch.labels), device=batch.labels.device) < params.probability  # [B]
     image = torch.where(chosen[:, None, None, None], batch.compressed, batch.raw)
     logits, _ = network(image, torch.where(chosen, batch.quality, batch.raw_quality))
-    total = cross_entropy(logits.float(), batch.labels)
+    total = entropy(logits, batch.labels, context)
     return Loss(total, {"cross_entropy": total})

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from fct.methods.params import MethodParams
 from fct.models.network import Network
@@ -14,13 +15,14 @@ from fct.models.network import Network
 
 @dataclass(frozen=True)
 class Batch:
-    """Both views of B images, under the same crop and flip."""
+    """Both views of B images, under the same crop and flip, or each under its own."""
 
     raw: Tensor  # uint8 [B, C, H, W]
     raw_quality: Tensor  # int64 [B], the JPEG quality an image came with, 100 if none
     compressed: Tensor  # uint8 [B, C, H, W]
     quality: Tensor  # int64 [B], the JPEG quality of the compressed view
     labels: Tensor  # int64 [B]
+    reference: Tensor  # uint8 [B, C, H, W], raw, under the crop and flip of the compressed view: for teachers
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Context:
     progress: float = 0.0  # share of the steps that lie behind, 0 <= progress < 1
     teacher: nn.Module | None = None  # a network, frozen or the moving average of the one that is trained
     projections: nn.ModuleDict | None = None  # by `layer_key` a layer; trained with the network, and not a part of it
+    label_smoothing: float = 0.0  # share of a label's probability that is spread over all classes
 
 
 START = Context()
@@ -40,6 +43,12 @@ class Loss(NamedTuple):
 
     total: Tensor  # []
     parts: dict[str, Tensor]  # each []
+
+
+def entropy(logits: Tensor, labels: Tensor, context: Context) -> Tensor:
+    """Return the mean cross entropy, [], of logits [B, classes], or of both views, [2 B, classes]."""
+    repeated = labels.repeat(len(logits) // len(labels))
+    return cross_entropy(logits.float(), repeated, label_smoothing=context.label_smoothing)
 
 
 Halves = dict[str, tuple[Tensor, Tensor]]  # layer -> features of the raw and of the compressed images

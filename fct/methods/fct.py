@@ -16,9 +16,8 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from fct.methods.batch import START, Batch, Context, Halves, Loss, forward_both
+from fct.methods.batch import START, Batch, Context, Halves, Loss, entropy, forward_both
 from fct.methods.distance import distance
 from fct.methods.params import MethodParams, Schedule
 from fct.models.network import Network, layer_key
@@ -33,7 +32,7 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
         ValueError: the context lacks the teacher or the projections that `params` speak of.
     """
     logits, features = forward_both(network, batch, params)
-    entropy = cross_entropy(logits.float(), batch.labels.repeat(2))
+    cross_entropy = entropy(logits, batch.labels, context)
     targets = _targets(features, batch, params, context)
     distances = []
     for layer, target in targets.items():
@@ -47,7 +46,7 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
         distances.append(distance(pulled, target, params.distance))
     consistency = torch.stack(distances).mean()
     weight = params.weight * strength(params.schedule, context.progress)
-    return Loss(entropy + weight * consistency, {"cross_entropy": entropy, "consistency": consistency})
+    return Loss(cross_entropy + weight * consistency, {"cross_entropy": cross_entropy, "consistency": consistency})
 
 
 def strength(schedule: Schedule, progress: float) -> float:
@@ -63,7 +62,7 @@ def _targets(features: Halves, batch: Batch, params: MethodParams, context: Cont
     if context.teacher is None:
         raise ValueError(f"{params.gradient} needs a teacher")
     with torch.no_grad():
-        _, shown = context.teacher(batch.raw, batch.raw_quality)
+        _, shown = context.teacher(batch.reference, batch.raw_quality)
     return {layer: shown[layer] for layer in params.layers}
 
 

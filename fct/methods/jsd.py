@@ -13,21 +13,21 @@ from __future__ import annotations
 import math
 
 import torch
-from torch.nn.functional import cross_entropy, kl_div, log_softmax
+from torch.nn.functional import kl_div, log_softmax
 
-from fct.methods.batch import START, Batch, Context, Loss, forward_both
+from fct.methods.batch import START, Batch, Context, Loss, entropy, forward_both
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
 VIEWS = 2
 
 
-def loss(network: Network, batch: Batch, params: MethodParams, _context: Context = START) -> Loss:
+def loss(network: Network, batch: Batch, params: MethodParams, context: Context = START) -> Loss:
     """Return the cross entropy of the raw images plus `params.weight` times the divergence of both predictions."""
     logits, _ = forward_both(network, batch, params)
     raw, compressed = logits.float().chunk(2)
-    entropy = cross_entropy(raw, batch.labels)
+    cross_entropy = entropy(raw, batch.labels, context)
     both = torch.stack([log_softmax(raw, 1), log_softmax(compressed, 1)])  # [2, B, classes]
     mean = both.logsumexp(0) - math.log(2)
     divergence = kl_div(mean.expand_as(both), both, reduction="sum", log_target=True) / (2 * len(batch.labels))
-    return Loss(entropy + params.weight * divergence, {"cross_entropy": entropy, "divergence": divergence})
+    return Loss(cross_entropy + params.weight * divergence, {"cross_entropy": cross_entropy, "divergence": divergence})

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from torch.nn.functional import cross_entropy
-
-from fct.methods.batch import START, Batch, Context, Loss, forward_both
+from fct.methods.batch import START, Batch, Context, Loss, entropy, forward_both
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
 VIEWS = 2
 
 
-def loss(network: Network, batch: Batch, params: MethodParams, _context: Context = START) -> Loss:
+def loss(network: Network, batch: Batch, params: MethodParams, context: Context = START) -> Loss:
     """Return 1/2 [CE(f(x), y) + CE(f(x~), y)]."""
     logits, _ = forward_both(network, batch, params)
-    total = cross_entropy(logits.float(), batch.labels.repeat(2))
+    total = entropy(logits, batch.labels, context)
     return Loss(total, {"cross_entropy": total})

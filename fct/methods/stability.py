@@ -15,23 +15,23 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, kl_div, log_softmax
+from torch.nn.functional import kl_div, log_softmax
 
-from fct.methods.batch import START, Batch, Context, Loss, forward_both
+from fct.methods.batch import START, Batch, Context, Loss, entropy, forward_both
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
 VIEWS = 2
 
 
-def loss(network: Network, batch: Batch, params: MethodParams, _context: Context = START) -> Loss:
+def loss(network: Network, batch: Batch, params: MethodParams, context: Context = START) -> Loss:
     """Return the cross entropy of the raw images plus `params.weight` times the divergence of their predictions."""
     if params.noise:
         batch = replace(batch, compressed=noisy(batch.raw, params.noise), quality=batch.raw_quality)
     raw, compressed = forward_both(network, batch, params)[0].float().chunk(2)
-    entropy = cross_entropy(raw, batch.labels)
+    cross_entropy = entropy(raw, batch.labels, context)
     stability = kl_div(log_softmax(compressed, 1), log_softmax(raw, 1), reduction="batchmean", log_target=True)
-    return Loss(entropy + params.weight * stability, {"cross_entropy": entropy, "stability": stability})
+    return Loss(cross_entropy + params.weight * stability, {"cross_entropy": cross_entropy, "stability": stability})
 
 
 def noisy(image: Tensor, deviation: float) -> Tensor:

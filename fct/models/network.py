@@ -25,6 +25,7 @@ class Network(nn.Module):
         layers: names of the backbone's modules whose outputs are the features phi_l.
         block: where and what residual mapping blocks are; None for a network without.
         size: pixels, height and width, of the images that the network is made for.
+        mirror: whether a prediction is the mean of the logits of the image and of its mirror image; not in training.
     """
 
     mean: Tensor
@@ -39,11 +40,13 @@ class Network(nn.Module):
         layers: Sequence[str],
         block: BlockParams | None = None,
         size: int = 64,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.layers = tuple(layers)
         self.size = size
+        self.mirror = mirror
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
         self.layouts: dict[str, Layout] = {}
@@ -73,8 +76,18 @@ class Network(nn.Module):
 
         Returns:
             Logits [B, classes], and for each layer its feature [B, channels, ...]: after its block, as later layers see
-            it, or before it where the blocks' `consistency` says so.
+            it, or before it where the blocks' `consistency` says so; those of the image, not of its mirror image.
         """
+        logits, features = self._pass(image, quality)
+        if self.mirror and not self.training:
+            logits = (logits + self._pass(image.flip(3), quality)[0]) / 2
+        return logits, features
+
+    def normalised(self, image: Tensor) -> Tensor:
+        """Return uint8 images as float images of mean 0 and standard deviation 1, in the same memory format."""
+        return (image.to(self.mean.dtype) / 255 - self.mean) / self.std
+
+    def _pass(self, image: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         features: dict[str, Tensor] = {}
         tapped = dict.fromkeys([*self.layers, *(_layer(key) for key in self.blocks or ())])
         # Hooks live for one call: a copied, compiled or exported network carries none, and a failed call leaves none.
@@ -85,10 +98,6 @@ class Network(nn.Module):
             for handle in handles:
                 handle.remove()
         return logits, {layer: feature for layer, feature in features.items() if layer in self.layers}
-
-    def normalised(self, image: Tensor) -> Tensor:
-        """Return uint8 images as float images of mean 0 and standard deviation 1, in the same memory format."""
-        return (image.to(self.mean.dtype) / 255 - self.mean) / self.std
 
     def _tap(self, layer: str, quality: Tensor, features: dict[str, Tensor]) -> RemovableHandle:
         has_block = self.blocks is not None and layer_key(layer) in self.blocks

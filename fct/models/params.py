@@ -26,6 +26,7 @@ class ModelParams(Section):
     width: int = Field(ge=4, le=512)  # channels of the first stage of the own networks; others ignore it
     stem: Stem  # small: one that keeps the resolution of small images, where the model's own is for large ones
     weights: str | None  # a file in weights/ to start from
+    mirror: bool  # at inference: the mean of the logits of the image and of its mirror image
 
 
 class BlockParams(Section):

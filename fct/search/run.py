@@ -14,7 +14,7 @@ from fct.core.errors import FctError
 from fct.methods.params import WITH_CONSISTENCY, MethodParams
 from fct.search.params import SearchParams
 from fct.search.study import finished, next_trial, open_study, suggest
-from fct.train.assemble import Setup, identity, make_network, open_data
+from fct.train.assemble import Setup, check_crops, identity, make_network, open_data
 from fct.train.checkpoint import code_digest
 from fct.train.loop import Data, Metrics, train
 
@@ -55,6 +55,8 @@ def search(setup: Setup, baseline: MethodParams, params: SearchParams, observed:
             "params.yaml: search.gradients: frozen-teacher needs a teacher. "
             "Name one in method.teacher, or leave it out."
         )
+    for gradient in params.gradients:
+        check_crops(setup.train, baseline.model_copy(update={"gradient": gradient}), "search.gradients")
     data, meta = open_data(setup)
     data = _thinned(data, params.images)
     setup = setup._replace(train=setup.train.model_copy(update={"epochs": params.epochs}))

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from fct.cache.store import open_views
+from fct.core.errors import FctError
 from fct.core.files import digest, sha256
 from fct.data.store import Split, let_go, open_split, read_meta
 from fct.jpeg.arrays import VERSION
-from fct.methods.params import MethodParams
+from fct.methods.params import WITH_CONSISTENCY, MethodParams
 from fct.methods.registry import WITH_BLOCKS
 from fct.models.network import Network
 from fct.models.params import ModelParams
@@ -69,11 +70,13 @@ def identity(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> dict[s
 
 def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[str, Any]) -> tuple[Network, Description]:
     """Return an untrained network, seeded, on the device to train on, and the description it is saved with."""
+    check_crops(setup.train, method)
     mean, std = statistics(train)
     description = Description(
         backbone=setup.model.name,
         width=setup.model.width,
         stem=setup.model.stem,
+        mirror=setup.model.mirror,
         classes=meta["classes"],
         channels=meta["channels"],
         size=meta["size"],
@@ -92,6 +95,21 @@ def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[st
         print(f"starts from {setup.model.weights}; untrained: {', '.join(untrained) or 'nothing'}")
     network.to(device=pick_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     return network, description
+
+
+def check_crops(train: TrainParams, method: MethodParams, key: str = "method.gradient") -> None:
+    """Refuse to compare, position by position, features of views that were cropped apart.
+
+    Raises:
+        FctError: `train.crops` is own, and `method.gradient`, read from `key`, sees none of the compressed view's crop.
+    """
+    by_position = method.name in WITH_CONSISTENCY and method.projection != "mean"
+    if train.crops == "own" and by_position and not (method.wants_file or method.wants_average):
+        raise FctError(
+            f"params.yaml: {key}: {method.gradient} pulls features to those of the raw view, which train.crops: own "
+            "crops elsewhere. Take frozen-teacher or average-teacher, which see the compressed view's crop, "
+            "or method.projection: mean, or train.crops: shared."
+        )
 
 
 def statistics(train: Split) -> tuple[list[float], list[float]]:

@@ -1,4 +1,4 @@
-"""Paired batches: each image raw, and compressed at a random quality, under one crop and flip.
+"""Paired batches: each image raw, and compressed at a random quality, under one crop and flip or each its own.
 
 Compressed views have two sources, and with them cropping and compressing have two orders. From the cache, images were
 compressed whole, so that the crop shifts JPEG's 8x8 grid; online, the crop comes first, and the grid is aligned with
@@ -9,7 +9,7 @@ Whole arrays go in and come out; nothing is done image by image in Python.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from fct import jpeg
 from fct.data.store import Split, let_go
 from fct.methods.batch import Batch
-from fct.train.crop import Augmentation, Crops
+from fct.train.crop import Augmentation, Crops, cut_out
 
 Images = NDArray[np.uint8]  # [N, H, W, C]
 KEPT = 1 << 30  # bytes of images and views that may stay mapped; the pages of more are let go of after each batch
@@ -48,6 +48,9 @@ class Source(Protocol):
 
     def views(self, split: Split, draw: Draw, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return the raw and the compressed views of a batch, each uint8 [B, C, H, W] on `device`."""
+
+    def raw_views(self, split: Split, draw: Draw, device: torch.device) -> Tensor:
+        """Return the raw views alone."""
 
     def every(self, step: int) -> Source:
         """Return the source of every `step`-th image of the split. Nothing is read."""
@@ -76,6 +79,10 @@ class Cached:
             draw.crops.take(self.cache[int(quality)], draw.rows[places], out=compressed, places=places)
         return to_device(raw, device), to_device(compressed, device)
 
+    def raw_views(self, split: Split, draw: Draw, device: torch.device) -> Tensor:
+        """Read the raw view of each image."""
+        return to_device(_cropped(split, draw), device)
+
     def every(self, step: int) -> Cached:
         """Return the source of every `step`-th image of the split."""
         return Cached({quality: images[::step] for quality, images in self.cache.items()})
@@ -93,8 +100,12 @@ class Online:
 
     def views(self, split: Split, draw: Draw, device: torch.device) -> tuple[Tensor, Tensor]:
         """Read the raw view of each image and compress it on the device."""
-        raw = to_device(_cropped(split, draw), device)
+        raw = self.raw_views(split, draw, device)
         return raw, jpeg.roundtrip(raw, torch.from_numpy(draw.quality), subsampling=self.subsampling)
+
+    def raw_views(self, split: Split, draw: Draw, device: torch.device) -> Tensor:
+        """Read the raw view of each image."""
+        return to_device(_cropped(split, draw), device)
 
     def every(self, step: int) -> Online:  # noqa: ARG002  # of the protocol
         """Return the source of every `step`-th image of the split."""
@@ -123,10 +134,14 @@ class Resident:
                 let_go(images)
         return cls(both[0], both[1:], cached.qualities)
 
-    def views(self, split: Split, draw: Draw, device: torch.device) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+    def views(self, split: Split, draw: Draw, device: torch.device) -> tuple[Tensor, Tensor]:
         """Gather both views of each image."""
         rows, which = put(draw.rows, device), put(np.searchsorted(self.qualities, draw.quality), device)
-        return _crop_on(self.raw[rows], draw.crops), _crop_on(self.cache[which, rows], draw.crops)
+        return self.raw_views(split, draw, device), _crop_on(self.cache[which, rows], draw.crops)
+
+    def raw_views(self, split: Split, draw: Draw, device: torch.device) -> Tensor:  # noqa: ARG002
+        """Gather the raw view of each image."""
+        return _crop_on(self.raw[put(draw.rows, device)], draw.crops)
 
     def every(self, step: int) -> Resident:
         """Return the source of every `step`-th image of the split."""
@@ -156,13 +171,18 @@ def epoch(  # noqa: PLR0913  # each is a choice of its own
         rows = np.sort(order[start : start + batch_size])  # ascending: memory-mapped pages are read in order
         crops = Crops.draw(augmentation, batch_size, rng)
         draw = Draw(rows, rng.choice(np.array(source.qualities, np.int64), batch_size, p=probabilities), crops)
-        raw, compressed = source.views(split, draw, device)
+        reference, compressed = _cut(augmentation, source.views(split, draw, device), rng)
+        raw = reference
+        if not augmentation.shared:
+            own = draw._replace(crops=Crops.draw(augmentation, batch_size, rng))
+            (raw,) = _cut(augmentation, [source.raw_views(split, own, device)], rng)
         yield Batch(
             raw=raw,
             raw_quality=put(split.quality[rows], device),
             compressed=compressed,
             quality=put(draw.quality, device),
             labels=put(split.labels[rows], device),
+            reference=reference,
         )
         if large:
             let_go(*maps)  # a page may be one of 2 MiB: where the system caches files so, one image counts as that
@@ -184,6 +204,15 @@ def _cropped(split: Split, draw: Draw) -> Images:
     raw = np.empty((len(draw.rows), *split.images.shape[1:]), np.uint8)
     draw.crops.take(split.images, draw.rows, out=raw)
     return raw
+
+
+def _cut(augmentation: Augmentation, views: Sequence[Tensor], rng: np.random.Generator) -> Sequence[Tensor]:
+    """Return views of the same images, uint8 [B, C, H, W], with the same square of each cut out."""
+    if not augmentation.cutout:
+        return views
+    count, _, height, width = views[0].shape
+    kept = put(cut_out(augmentation, (count, height, width), rng), views[0].device)[:, None]
+    return [view * kept for view in views]
 
 
 def _crop_on(images: Tensor, crops: Crops) -> Tensor:

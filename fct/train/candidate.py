@@ -35,6 +35,7 @@ class Description(BaseModel):
     qualities: list[int]  # trained
     data_digest: str
     params_digest: str
+    mirror: bool = False  # files of versions before it have none
 
     def build(self) -> Network:
         """Return the network, untrained."""
@@ -46,7 +47,15 @@ class Description(BaseModel):
             size=self.size,
             stem=self.stem,
         )
-        return Network(backbone, mean=self.mean, std=self.std, layers=self.layers, block=self.block, size=self.size)
+        return Network(
+            backbone,
+            mean=self.mean,
+            std=self.std,
+            layers=self.layers,
+            block=self.block,
+            size=self.size,
+            mirror=self.mirror,
+        )
 
 
 def save(network: Network, description: Description, path: Path = MODEL) -> None:

@@ -22,17 +22,19 @@ from fct.train import candidate
 class Companions:
     """The teacher and the projections of one training, as its method wants them."""
 
-    def __init__(self, network: Network, method: MethodParams, images: Tensor) -> None:
+    def __init__(self, network: Network, method: MethodParams, images: Tensor, *, label_smoothing: float = 0.0) -> None:
         """Make or read them.
 
         Args:
             network: the student, on the device to train on.
             method: what it is trained with.
             images: a few of the training images, uint8 [B, C, H, W], on the same device: to see what shapes come out.
+            label_smoothing: handed on to the method.
 
         Raises:
             FctError: the teacher's file cannot be read, or what it gives has another shape than the student's.
         """
+        self.label_smoothing = label_smoothing
         self.teacher: nn.Module | None = None
         self.average: AveragedModel | None = None
         self.projections: nn.ModuleDict | None = None
@@ -55,7 +57,7 @@ class Companions:
 
     def at(self, progress: float) -> Context:
         """Return what a method sees of them after `progress` of the training."""
-        return Context(progress, self.teacher, self.projections)
+        return Context(progress, self.teacher, self.projections, self.label_smoothing)
 
     def follow(self, network: Network) -> None:
         """Let a moving average take in the network's weights after a step."""

@@ -1,4 +1,4 @@
-"""Random crops and flips of many images, in one pass over their pixels."""
+"""Random crops, flips and blackened squares of many images, in one pass over their pixels."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ from fct.compiled import compiled
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random shift by up to `padding` pixels over a black border, and random horizontal flip."""
+    """Random shift by up to `padding` pixels over a black border, random horizontal flip, and a square cut out.
+
+    The square is that of DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout",
+    2017: `cutout` pixels wide and high, its centre anywhere in the image, so that it may lie partly outside.
+    """
 
     padding: int
     flip: bool
+    cutout: int = 0
+    shared: bool = True  # whether both views of an image have the same
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,17 @@ class Crops:
         source = _in_lines(np.asarray(images))
         source.flags.writeable = False  # as memory-mapped ones are: one type, one compilation
         _crop(source, rows, _in_lines(out), places, self.top, self.left, self.flipped, width, channels)
+
+
+def cut_out(augmentation: Augmentation, shape: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw a square for each of B images; return where they are kept, [B, H, W] of that shape."""
+    count, *lengths = shape
+    inside = []
+    for length in lengths:
+        first = rng.integers(0, length, (count, 1)) - augmentation.cutout // 2
+        inside.append((first <= np.arange(length)) & (np.arange(length) < first + augmentation.cutout))
+    kept: NDArray[np.bool_] = ~(inside[0][:, :, None] & inside[1][:, None, :])
+    return kept
 
 
 def _in_lines(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

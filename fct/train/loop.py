@@ -103,7 +103,8 @@ class Training:
         self.batch_size = min(params.batch_size, len(data.train))
         self.steps = len(data.train) // self.batch_size  # an epoch
         self.device = network.mean.device
-        self.companions = Companions(network, method, to_device(np.array(data.train.images[:2]), self.device))
+        few = to_device(np.array(data.train.images[:2]), self.device)
+        self.companions = Companions(network, method, few, label_smoothing=params.label_smoothing)
         self.optimiser, self.schedule = make_optimiser(
             [*network.parameters(), *self.companions.weights], params, self.steps
         )
@@ -162,7 +163,9 @@ class Training:
         batches = epoch(
             self.data.train,
             self.data.source,
-            Augmentation(self.params.crop_padding, self.params.flip),
+            Augmentation(
+                self.params.crop_padding, self.params.flip, self.params.cutout, shared=self.params.crops == "shared"
+            ),
             batch_size=self.batch_size,
             rng=rng,
             device=self.device,

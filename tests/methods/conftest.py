@@ -20,6 +20,7 @@ def batch():
         compressed=compressed,
         quality=torch.tensor([10, 20, 30, 40, 50, 60]),
         labels=torch.tensor([0, 1, 2, 0, 1, 2]),
+        reference=raw,
     )
 
 
