@@ -72,13 +72,14 @@ class Settings(Section):
     measure: Measured
     methods: dict[str, Entry]
     ablations: dict[str, Entry] = Field(default={})
+    beyond: dict[str, Entry] = Field(default={})  # runs of another network and budget, in no comparison with the rest
     runs: dict[str, dict[str, list[Any]]]  # for dvc.yaml
     summary: SummaryParams
 
     @property
     def entries(self) -> dict[str, Entry]:
-        """Methods and ablations by name."""
-        return self.methods | self.ablations
+        """All that can run, by name."""
+        return self.methods | self.ablations | self.beyond
 
 
 class Plan(NamedTuple):

@@ -1,6 +1,7 @@
 """`distill` pulls predictions, or the last feature, to those of a frozen teacher on the raw image."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -43,6 +44,19 @@ def test_logits_of_both_views_learn_from_the_teacher_on_the_raw_one(make_network
     taught = other(batch.raw, batch.raw_quality)[0]
     views = [(batch.raw, batch.raw_quality), (batch.compressed, batch.quality)]
     each = [distill.divergence(network(*view)[0], taught).item() for view in views]
+    assert loss.parts["distillation"].item() == pytest.approx(sum(each) / 2, rel=1e-4)
+
+
+def test_each_view_learns_from_the_teacher_on_its_own_crop(make_network, batch, toy):
+    """Where views are cropped apart, the compressed one is held against the raw image of its crop."""
+    network, other = make_network().eval(), teacher(make_network)
+    batch = replace(batch, reference=batch.raw.flip(3))
+    loss = distill.loss(network, batch, toy.method(name="distill", teacher="some.pt"), Context(teacher=other))
+    pairs = [(batch.raw, batch.raw_quality, batch.raw), (batch.compressed, batch.quality, batch.reference)]
+    each = [
+        distill.divergence(network(view, quality)[0], other(shown, batch.raw_quality)[0]).item()
+        for view, quality, shown in pairs
+    ]
     assert loss.parts["distillation"].item() == pytest.approx(sum(each) / 2, rel=1e-4)
 
 

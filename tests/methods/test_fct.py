@@ -1,6 +1,7 @@
 """`fct` is `pair` plus the consistency of features; its distances are what their names say."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -158,13 +159,14 @@ def test_the_weight_follows_its_schedule(make_network, batch, toy, schedule, pro
 
 @pytest.mark.parametrize("gradient", ["frozen-teacher", "average-teacher"])
 def test_features_are_pulled_to_a_teachers(make_network, batch, toy, gradient):
-    """With a teacher, the target is its feature of the raw image, not the network's own."""
+    """With a teacher, the target is its feature of the reference, not the network's own of the raw view."""
     network, teacher = make_network().eval(), make_network(blocks=False).eval()
     torch.nn.init.constant_(teacher.backbone.stem[0].weight, 0.1)
     method = toy.method(name="fct", distance="mse", gradient=gradient, teacher="some.pt")
+    batch = replace(batch, reference=batch.raw.flip(3))
     loss = fct.loss(network, batch, method, Context(teacher=teacher))
     _, ours = network(batch.compressed, batch.quality)
-    _, theirs = teacher(batch.raw, batch.raw_quality)
+    _, theirs = teacher(batch.reference, batch.raw_quality)
     expected = sum((ours[layer] - theirs[layer]).square().mean().item() for layer in method.layers) / 2
     assert loss.parts["consistency"].item() == pytest.approx(expected, rel=1e-5)
 

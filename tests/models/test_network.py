@@ -85,6 +85,22 @@ def test_blocks_correct_what_later_layers_see():
     assert torch.equal(features["stage1"], network.blocks["stage1"](plain[1]["stage1"], QUALITY))
 
 
+def test_a_mirrored_prediction_is_the_mean_with_the_mirror_images():
+    """In evaluation logits are those of both, blocks and all, while features are the image's own; training sees one."""
+    network = make(block=blocks(["stage1", "stage3"]))
+    torch.nn.init.normal_(network.blocks["stage1"].expand.weight)
+    logits, features = network(image(), QUALITY)
+    others, _ = network(image().flip(3), QUALITY)
+    network.mirror = True
+    both, shown = network(image(), QUALITY)
+    torch.testing.assert_close(both, (logits + others) / 2)
+    assert torch.equal(shown["stage3"], features["stage3"])
+    statistics = network.train().backbone.stem[1].num_batches_tracked
+    before = int(statistics)
+    network(image(), QUALITY)
+    assert int(statistics) == before + 1
+
+
 def test_only_blocks_use_the_quality():
     """`uses_quality` says whether the prediction can depend on it."""
     assert make(block=blocks(["stage1", "stage3"])).uses_quality

@@ -227,3 +227,9 @@ def test_a_frozen_teacher_is_not_tried_where_there_is_none(toy):
     """Before anything is trained, the error says which key lacks what."""
     with pytest.raises(FctError, match=r"search\.gradients: frozen-teacher needs a teacher"):
         look(toy, gradients=["both", "frozen-teacher"])
+
+
+def test_gradients_that_own_crops_forbid_are_refused(toy):
+    """The search tries no gradient that `train.crops` rules out; the error names the search's key."""
+    with pytest.raises(FctError, match=r"search\.gradients: both pulls features"):
+        look(toy, method=toy.method(gradient="average-teacher"), train={"crops": "own"}, gradients=["both"])

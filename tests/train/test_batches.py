@@ -63,6 +63,33 @@ def test_both_views_are_cropped_and_flipped_alike():
     assert not all(torch.equal(a.raw, b.raw) for a, b in zip(batches, still, strict=True))
 
 
+def test_with_own_crops_the_reference_lies_under_the_compressed_view():
+    """The raw view is cropped apart; the reference is the raw image where the compressed view is."""
+    split = numbered(size=16)
+    own = Augmentation(2, flip=True, shared=False)
+    for batch in take(split, Online((20, 60), "4:4:4"), own):
+        expected = roundtrip(rows(batch.reference), batch.quality.numpy(), "4:4:4")
+        np.testing.assert_array_equal(rows(batch.compressed), expected)
+        assert not torch.equal(batch.raw, batch.reference)
+
+
+def test_with_shared_crops_the_reference_is_the_raw_view():
+    """There is one raw view, and a teacher's pass over it can be shared."""
+    split = numbered()
+    assert all(batch.reference is batch.raw for batch in take(split, Cached({50: split.images}), MOVED))
+
+
+def test_views_lose_the_same_square():
+    """Cut out is the same place of both views of an image, and nothing else changes."""
+    split = numbered()
+    source = Cached({50: 255 - split.images})
+    cut = take(split, source, Augmentation(0, flip=False, cutout=3))
+    for batch in cut:
+        lost = ((batch.raw == 0) & (batch.compressed == 0)).all(1)  # of white and black, one is never 0
+        assert (lost.sum((1, 2)) > 0).all()
+        assert (batch.raw.permute(0, 2, 3, 1)[~lost] + batch.compressed.permute(0, 2, 3, 1)[~lost] == 255).all()
+
+
 def test_each_view_is_of_the_quality_it_is_said_to_be():
     """Of several qualities each image gets one, its own row of that quality's views, and all are drawn."""
     split = numbered()
@@ -94,7 +121,7 @@ def test_an_epoch_follows_from_its_generator(online):
     assert not all(torch.equal(a.compressed, b.compressed) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("augmentation", [STILL, MOVED])
+@pytest.mark.parametrize("augmentation", [STILL, MOVED, Augmentation(2, flip=True, cutout=3, shared=False)])
 def test_a_resident_cache_gives_the_batches_of_the_mapped_one(augmentation):
     """Gathered and cropped on the device, batches are the same, to the bit, of a part of the images too."""
     split = numbered()

@@ -1,9 +1,9 @@
-"""Crops and flips move whole images, over a black border."""
+"""Crops and flips move whole images, over a black border; squares are cut out."""
 
 import numpy as np
 import pytest
 
-from fct.train.crop import Augmentation, Crops
+from fct.train.crop import Augmentation, Crops, cut_out
 
 STILL = Augmentation(0, flip=False)
 MOVED = Augmentation(2, flip=True)
@@ -70,3 +70,17 @@ def test_every_third_image_of_a_mapped_file_is_read_as_it_is(tmp_path):
     np.save(tmp_path / "images.npy", noise(30))
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     np.testing.assert_array_equal(cropped(mapped[::3], MOVED), cropped(noise(30)[::3].copy(), MOVED))
+
+
+@pytest.mark.parametrize("cutout", [3, 4])
+def test_a_square_of_its_size_is_cut_out_anywhere(cutout):
+    """Each mask lacks a square, whole where it lies inside, less at an edge; every pixel is lost in some mask."""
+    kept = cut_out(Augmentation(0, flip=False, cutout=cutout), (500, 8, 10), np.random.default_rng(0))
+    lost = (~kept).sum((1, 2))
+    assert kept.shape == (500, 8, 10)
+    assert lost.max() == cutout**2
+    assert 0 < lost.min() < cutout**2
+    assert not kept.all(0).any()
+    for mask in ~kept:
+        height, width = mask.any(1).sum(), mask.any(0).sum()
+        assert mask.sum() == height * width
