@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from fct.core.locks import locked
@@ -11,8 +10,6 @@ from fct.core.locks import locked
 LOCK = Path(".fct/training.lock")
 
 
-@contextmanager
-def turn() -> Iterator[None]:
+def turn() -> AbstractContextManager[None]:
     """Wait, and say so, until no other stage of this working copy trains."""
-    with locked(LOCK, on_wait=lambda: print("waiting for another training of this project to end")):
-        yield
+    return locked(LOCK, on_wait=lambda: print("waiting for another training of this project to end"))

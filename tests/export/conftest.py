@@ -25,10 +25,10 @@ def _network(**changed):
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
-    """Networks with and without blocks: network, description and the file's path, by name."""
+    """Networks with blocks, without, and with both blocks and mirror: network, description, file's path, by name."""
     folder, made = tmp_path_factory.mktemp("exported"), {}
-    for name in ("blocks", "plain"):
-        network, description = _network(block=BLOCK if name == "blocks" else None)
+    for name in ("blocks", "plain", "mirror"):
+        network, description = _network(block=None if name == "plain" else BLOCK, mirror=name == "mirror")
         export(network, description, folder / f"{name}.onnx")
         made[name] = network, description, folder / f"{name}.onnx"
     return made

@@ -9,12 +9,12 @@ from fct.export.int8 import quantise
 from fct.export.onnx import export
 
 
-@pytest.fixture
-def exported(toy, tmp_path):
+@pytest.fixture(params=[False, True], ids=["plain", "mirror"])
+def exported(toy, tmp_path, request):
     """Export an untrained network and return its path, with images and their qualities."""
     from fct.train.assemble import make_network, open_data
 
-    setup, method = toy.setup(of_model={"width": 16}), toy.method()
+    setup, method = toy.setup(of_model={"width": 16, "mirror": request.param}), toy.method()
     data, meta = open_data(setup)
     network, description = make_network(setup, method, data.train, meta)
     path = tmp_path / "model/model.onnx"

@@ -11,7 +11,7 @@ import torch
 
 from fct.export.onnx import export
 
-INPUTS = {"blocks": ["image", "quality"], "plain": ["image"]}
+INPUTS = {"blocks": ["image", "quality"], "plain": ["image"], "mirror": ["image", "quality"]}
 
 
 def session(path):
