@@ -320,8 +320,9 @@ def list_recipes() -> None:
     with readable_errors():
         from fct import recipes
 
-        for name in recipes.names():
-            click.echo(f"{name:<16}{recipes.read(name).title}")
+        known = recipes.names()
+        for name in known:
+            click.echo(f"{name:<{max(map(len, known))}}  {recipes.read(name).title}")
 
 
 @recipe.command()

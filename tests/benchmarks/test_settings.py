@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.comparison.settings import plan, read
+from fct import recipes
 from fct.core.errors import FctError
 from fct.methods.registry import METHODS
 
@@ -39,6 +40,15 @@ def test_stages_name_what_there_is():
     """dvc.yaml's matrices run methods and ablations that the file defines."""
     named = {name for group in SETTINGS.runs.values() for key in ("methods", "names") for name in group.get(key, [])}
     assert named == set(SETTINGS.entries)
+
+
+@pytest.mark.parametrize(("recipe", "name"), [("cifar10", "fct-r"), ("cifar10-accurate", "long-shot")])
+def test_recipes_named_after_runs_are_those_runs(recipe, name):
+    """What a recipe sets is what the committed run was trained with."""
+    setup, method = plan(SETTINGS, name, 0)
+    trained = {"model": setup.model.model_dump(), "train": setup.train.model_dump(), "method": method.model_dump()}
+    for section, values in recipes.read(recipe).params.items():
+        assert trained[section] | values == trained[section]
 
 
 def test_an_unknown_method_is_refused_with_those_that_are_known():
