@@ -71,6 +71,7 @@ class Settings(Section):
     method: dict[str, Any]
     measure: Measured
     methods: dict[str, Entry]
+    variants: dict[str, Entry] = Field(default={})
     ablations: dict[str, Entry] = Field(default={})
     beyond: dict[str, Entry] = Field(default={})  # runs of another network and budget, in no comparison with the rest
     runs: dict[str, dict[str, list[Any]]]  # for dvc.yaml
@@ -79,7 +80,7 @@ class Settings(Section):
     @property
     def entries(self) -> dict[str, Entry]:
         """All that can run, by name."""
-        return self.methods | self.ablations | self.beyond
+        return self.methods | self.variants | self.ablations | self.beyond
 
 
 class Plan(NamedTuple):

@@ -40,11 +40,11 @@ def with_block(text: str, block: str) -> str:
 
 
 def summarise(runs: dict[str, Runs], settings: Settings) -> dict[str, Any]:
-    """Return one data set's part of summary.json: methods, and apart ablations and what is beyond, by name."""
+    """Return one data set's part of summary.json: methods and variants, ablations, and what is beyond, by name."""
     control = runs.get(CONTROL)
     told = {name: _one(found, control, settings.summary) for name, found in runs.items()}
     return {
-        "methods": {name: told[name] for name in settings.methods if name in told},
+        "methods": {name: told[name] for name in settings.methods | settings.variants if name in told},
         "ablations": {name: told[name] for name in settings.ablations if name in told},
         "beyond": {name: told[name] for name in settings.beyond if name in told},
     }
