@@ -10,8 +10,8 @@ import numpy as np
 from benchmarks.comparison.records import Runs
 from benchmarks.comparison.settings import Settings
 
-SHOWN = ("standard", "augment-2x", "pair", "fct", "fct-r")  # in the figures; the tables have all
-COLOURS = dict(zip(SHOWN, ("#999999", "#e69f00", "#0072b2", "#d55e00", "#009e73"), strict=True))  # Okabe and Ito
+SHOWN = ("standard", "augment-2x", "pair", "fct", "fct-r", "fct-r-own")  # in the figures; the tables have all
+COLOURS = dict(zip(SHOWN, ("#999999", "#e69f00", "#0072b2", "#d55e00", "#009e73", "#000000"), strict=True))  # Okabe, Ito
 
 FAMILIES = {"augment": "#e69f00", "pair": "#0072b2", "fct": "#d55e00", "fct-r": "#009e73", "jsd": "#cc79a7"}
 LEAST = 60.0  # accuracy at Q10, in %, of what is shown in the trade-off: `standard` would hide all differences

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.comparison import figures, tables
-from benchmarks.comparison.records import Runs, datasets, read_runs, read_trials
+from benchmarks.comparison.records import Runs, datasets, read_runs, read_trials, validation
 from benchmarks.comparison.settings import Settings, SummaryParams, read
 from benchmarks.comparison.statistics import over_seeds, over_seeds_and_images
 from benchmarks.markdown import between
 from fct.core.files import write_json, write_text
+from fct.methods.params import WITH_CONSISTENCY
 
 SUMMARY = Path("benchmarks/summary.json")
 README = Path("README.md")
@@ -43,11 +46,27 @@ def summarise(runs: dict[str, Runs], settings: Settings) -> dict[str, Any]:
     """Return one data set's part of summary.json: methods and variants, ablations, and what is beyond, by name."""
     control = runs.get(CONTROL)
     told = {name: _one(found, control, settings.summary) for name, found in runs.items()}
+    main = [name for name in settings.methods | settings.variants if name in told]
+    rival = best_other({name: runs[name] for name in main})
+    for name in main:
+        if rival is not None and (difference := _versus(runs[name], runs[rival], settings.summary)):
+            told[name]["versus_rival"] = difference
     return {
-        "methods": {name: told[name] for name in settings.methods | settings.variants if name in told},
+        "rival": rival,
+        "methods": {name: told[name] for name in main},
         "ablations": {name: told[name] for name in settings.ablations if name in told},
         "beyond": {name: told[name] for name in settings.beyond if name in told},
     }
+
+
+def best_other(runs: dict[str, Runs]) -> str | None:
+    """Return which method without consistency of features is best on validation images, the mean of its seeds."""
+    others = {
+        name: np.mean([validation(record) for record in each.records.values()])
+        for name, each in runs.items()
+        if each.first["method"]["name"] not in WITH_CONSISTENCY
+    }
+    return max(others, key=lambda name: others[name], default=None)
 
 
 def _one(runs: Runs, control: Runs | None, how: SummaryParams) -> dict[str, Any]:
@@ -55,14 +74,16 @@ def _one(runs: Runs, control: Runs | None, how: SummaryParams) -> dict[str, Any]
     for column, conditions in runs.columns.items():
         told[column] = over_seeds_and_images(runs.values(conditions, runs.seeds), how).as_json()
     told["distortion"] = over_seeds(runs.distortion(), how).as_json()
-    shared = [seed for seed in runs.seeds if control and seed in control.seeds]
-    if control is not None and shared and control is not runs:
-        told["versus_pair"] = versus(runs, control, shared, how)
+    if control is not None and (difference := _versus(runs, control, how)):
+        told["versus_pair"] = difference
     return told
 
 
-def versus(runs: Runs, control: Runs, seeds: list[int], how: SummaryParams) -> dict[str, Any]:
-    """Return the paired differences of accuracy from `control`, on the seeds that both have."""
+def _versus(runs: Runs, control: Runs, how: SummaryParams) -> dict[str, Any] | None:
+    """Return the paired differences of accuracy from `control`, on the seeds that both have; None if there are none."""
+    seeds = [seed for seed in runs.seeds if seed in control.seeds]
+    if control is runs or not seeds:
+        return None
     told: dict[str, Any] = {"seeds": seeds}
     for column, conditions in runs.columns.items():
         if column in control.columns and conditions == control.columns[column]:

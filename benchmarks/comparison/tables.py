@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.comparison.records import Runs, validation
 from benchmarks.comparison.settings import Settings
 from benchmarks.markdown import table
+from fct.methods.params import WITH_CONSISTENCY
 
 COLUMNS = {"raw": "raw", "q90": "Q90", "q50": "Q50", "q30": "Q30", "q10": "Q10", "q5": "Q5", "mean": "mean 10..90"}
 Summary = dict[str, Any]
@@ -70,6 +71,8 @@ def document(
         told = summary[dataset]
         parts += [f"## {dataset}\n", about(found), "### Methods\n", accuracies(told["methods"], found)]
         parts += ["### Against `pair`, same seeds and images\n", differences(told["methods"])]
+        if told["rival"]:
+            parts += ["### Consistency of features against the best of the others\n", rivals(told, found)]
         parts += ["### Which method for which need\n", needs(told["methods"], found)]
         parts += ["### Clean accuracy against accuracy at Q10\n", f"![Every run](comparison-{dataset}-tradeoff.png)\n"]
         if any("unseen" in each for each in told["methods"].values()):
@@ -132,19 +135,24 @@ def accuracies(told: Summary, runs: dict[str, Runs]) -> str:
     return table(["method", "seeds", *columns.values(), "raw, of train", "images forwarded"], rows)
 
 
-def differences(told: Summary) -> str:
-    """Return a row a method: paired differences from `pair`; those whose interval excludes 0 are bold."""
-    columns = COLUMNS | (
-        {"unseen": "unseen"} if any("unseen" in e.get("versus_pair", {}) for e in told.values()) else {}
+def rivals(told: Summary, runs: dict[str, Runs]) -> str:
+    """Return a row an `fct` and `fct-r`: paired differences from the other method that is best on validation images."""
+    ours = {
+        name: each for name, each in told["methods"].items() if runs[name].first["method"]["name"] in WITH_CONSISTENCY
+    }
+    return (
+        f"Best on validation images, by the mean over raw and trained qualities and over seeds: `{told['rival']}`.\n\n"
+        + differences(ours, "versus_rival")
     )
+
+
+def differences(told: Summary, versus: str = "versus_pair") -> str:
+    """Return a row a method: paired differences from another; those whose interval excludes 0 are bold."""
+    compared = {name: each[versus] for name, each in told.items() if versus in each}
+    columns = COLUMNS | ({"unseen": "unseen"} if any("unseen" in each for each in compared.values()) else {})
     rows = [
-        [
-            f"`{name}`",
-            len(each["versus_pair"]["seeds"]),
-            *(_difference(each["versus_pair"].get(key)) for key in columns),
-        ]
-        for name, each in told.items()
-        if "versus_pair" in each
+        [f"`{name}`", len(each["seeds"]), *(_difference(each.get(key)) for key in columns)]
+        for name, each in compared.items()
     ]
     return table(["method", "seeds", *columns.values()], rows)
 
