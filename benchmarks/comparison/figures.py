@@ -10,9 +10,14 @@ import numpy as np
 from benchmarks.comparison.records import Runs
 from benchmarks.comparison.settings import Settings
 
-SHOWN = ("standard", "augment-2x", "pair", "fct", "fct-r", "fct-r-own")  # in the figures; the tables have all
-COLOURS = dict(zip(SHOWN, ("#999999", "#e69f00", "#0072b2", "#d55e00", "#009e73", "#000000"), strict=True))  # Okabe, Ito
-
+COLOURS = {  # Okabe and Ito's; what is in the figures, where the tables have all
+    "standard": "#999999",
+    "augment-2x": "#e69f00",
+    "pair": "#0072b2",
+    "fct": "#d55e00",
+    "fct-r": "#009e73",
+    "fct-r-own": "#000000",
+}
 FAMILIES = {"augment": "#e69f00", "pair": "#0072b2", "fct": "#d55e00", "fct-r": "#009e73", "jsd": "#cc79a7"}
 LEAST = 60.0  # accuracy at Q10, in %, of what is shown in the trade-off: `standard` would hide all differences
 
@@ -49,7 +54,7 @@ def draw(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], settings:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    told = {name: summary["methods"][name] for name in SHOWN if name in summary["methods"]}
+    told = {name: summary["methods"][name] for name in COLOURS if name in summary["methods"]}
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 4.2), layout="constrained")
     qualities = settings.measure.qualities
     for name, each in told.items():

@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.comparison import summary, tables
-from benchmarks.comparison.records import datasets, read_runs, read_trials
+from benchmarks.comparison.records import datasets, read_runs, read_trials, validation
 from benchmarks.comparison.settings import plan, read
 from fct.core.errors import FctError
+from fct.methods.params import WITH_CONSISTENCY
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,6 +58,27 @@ def test_the_mean_agrees_with_the_bits(made):
             kinds = told[dataset]["methods"] | told[dataset]["ablations"] | told[dataset]["beyond"]
             over_seeds = sum(row["q10"] for row in rows.values()) / len(rows)
             assert kinds[name]["q10"]["mean"] == pytest.approx(over_seeds, abs=1e-5)
+
+
+def test_the_rival_is_chosen_on_validation_images(made):
+    """Of the methods without consistency none has a better mean validation accuracy; differences from it are paired."""
+    _, runs, told = made
+    for dataset, found in runs.items():
+        rival = told[dataset]["rival"]
+        others = {
+            name: np.mean([validation(record) for record in found[name].records.values()])
+            for name in told[dataset]["methods"]
+            if found[name].first["method"]["name"] not in WITH_CONSISTENCY
+        }
+        assert others[rival] == max(others.values())
+        for name, each in told[dataset]["methods"].items():
+            if "versus_rival" not in each:
+                continue
+            seeds = each["versus_rival"]["seeds"]
+            gap = np.mean(
+                [found[name].records[s]["test"]["q10"] - found[rival].records[s]["test"]["q10"] for s in seeds]
+            )
+            assert each["versus_rival"]["q10"]["mean"] == pytest.approx(gap, abs=2e-5)
 
 
 def test_only_the_block_between_the_markers_changes():
