@@ -102,7 +102,13 @@ class Toy:
         told = {"name": "fct-r", "probability": 0.5, "weight": 0.3, "layers": ["stage1", "stage3"]}
         told |= {"distance": "centred-mse", "gradient": "raw-detached", "noise": 0, "teacher": None}
         told |= {"block": {"layers": ["stage1", "stage3"], "width": 0.5, "quality": "film", "consistency": "after"}}
-        told |= {"match": "logits", "schedule": "constant", "momentum": 0.9, "projection": "none"}
+        told |= {
+            "match": "logits",
+            "schedule": "constant",
+            "momentum": 0.9,
+            "pulled": "compressed",
+            "projection": "none",
+        }
         told |= {"batch_norm": "shared"}
         return MethodParams.model_validate(told | changed)
 

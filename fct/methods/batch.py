@@ -74,3 +74,16 @@ def forward_both(network: Network, batch: Batch, params: MethodParams) -> tuple[
         raw, compressed = feature.chunk(2)
         halves[layer] = raw, compressed
     return logits, halves
+
+
+Output = tuple[Tensor, dict[str, Tensor]]  # logits and features
+
+
+@torch.no_grad()
+def taught(teacher: nn.Module, batch: Batch, *, both: bool) -> list[Output]:
+    """Return what a teacher makes of the compressed view's raw image, and, before it, of the raw view if of `both`."""
+    of_compressed: Output = teacher(batch.reference, batch.raw_quality)
+    if not both:
+        return [of_compressed]
+    same = batch.reference is batch.raw
+    return [of_compressed if same else teacher(batch.raw, batch.raw_quality), of_compressed]

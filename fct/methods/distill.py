@@ -14,10 +14,10 @@ with, by `params.match`, one of
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
 
-from fct.methods.batch import START, Batch, Context, Loss, entropy, forward_both
+from fct.methods.batch import START, Batch, Context, Loss, entropy, forward_both, taught
 from fct.methods.distance import distance
 from fct.methods.params import MethodParams
 from fct.models.network import Network
@@ -36,23 +36,13 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
         raise ValueError("distill needs a teacher")
     logits, features = forward_both(network, batch, params)
     cross_entropy = entropy(logits, batch.labels, context)
-    with torch.no_grad():
-        taught, shown = context.teacher(batch.reference, batch.raw_quality)
+    shown = taught(context.teacher, batch, both=params.match == "logits")
     if params.match == "logits":
-        gap = divergence(logits.float(), torch.cat([_of_raw(context.teacher, batch, taught), taught]).float())
+        gap = divergence(logits.float(), torch.cat([predicted for predicted, _ in shown]).float())
     else:
         last = params.layers[-1]
-        gap = distance(features[last][1], shown[last], "cosine")
+        gap = distance(features[last][1], shown[-1][1][last], "cosine")
     return Loss(cross_entropy + params.weight * gap, {"cross_entropy": cross_entropy, "distillation": gap})
-
-
-def _of_raw(teacher: nn.Module, batch: Batch, taught: Tensor) -> Tensor:
-    """Return the teacher's logits of the raw view; `taught`, those of the reference, where that is the same."""
-    if batch.reference is batch.raw:
-        return taught
-    with torch.no_grad():
-        logits: Tensor = teacher(batch.raw, batch.raw_quality)[0]
-    return logits
 
 
 def divergence(student: Tensor, teacher: Tensor) -> Tensor:

@@ -6,18 +6,16 @@ features together. The exact form is this project's reconstruction from the abst
     1/2 [CE(f(x), y) + CE(f(x~), y)] + lambda * s(t) * mean_l D(P_l(R_l(phi_l(x~), q)), P_l(target_l))
 
 where R_l is the identity in `fct`, and in `fct-r` the block of `fct.models.residual`. The target is the raw image's own
-feature, R_l(phi_l(x), q_raw), with or without gradient, or that of a teacher; P_l a projection; s(t) the schedule of
-the weight over the training.
+feature, R_l(phi_l(x), q_raw), with or without gradient, or that of a teacher, to which the raw image's features can be
+pulled too; P_l a projection; s(t) the schedule of the weight over the training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
-from fct.methods.batch import START, Batch, Context, Halves, Loss, entropy, forward_both
+from fct.methods.batch import START, Batch, Context, Halves, Loss, entropy, forward_both, taught
 from fct.methods.distance import distance
 from fct.methods.params import MethodParams, Schedule
 from fct.models.network import Network, layer_key
@@ -33,16 +31,14 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
     """
     logits, features = forward_both(network, batch, params)
     cross_entropy = entropy(logits, batch.labels, context)
-    targets = _targets(features, batch, params, context)
     distances = []
-    for layer, target in targets.items():
-        pulled = features[layer][1]
+    for layer, (pulled, target) in _pulled(features, batch, params, context).items():
         if params.projection == "mean":
-            pulled, target = _mean(pulled), _mean(target)  # noqa: PLW2901  # both, for the distance
+            pulled, target = _mean(pulled), _mean(target)  # noqa: PLW2901  # of both, for the distance
         elif params.projection == "linear":
             if context.projections is None:
                 raise ValueError("a linear projection needs its layers")
-            pulled = context.projections[layer_key(layer)](pulled)
+            pulled = context.projections[layer_key(layer)](pulled)  # noqa: PLW2901
         distances.append(distance(pulled, target, params.distance))
     consistency = torch.stack(distances).mean()
     weight = params.weight * strength(params.schedule, context.progress)
@@ -54,16 +50,23 @@ def strength(schedule: Schedule, progress: float) -> float:
     return {"constant": 1.0, "rising": progress, "falling": 1 - progress}[schedule]
 
 
-def _targets(features: Halves, batch: Batch, params: MethodParams, context: Context) -> Mapping[str, Tensor]:
-    """Return what the compressed images' features are pulled to."""
+def _pulled(features: Halves, batch: Batch, params: MethodParams, context: Context) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return for each layer the features that are pulled, [B, ...] or of both views [2 B, ...], and what to."""
     if params.gradient in ("both", "raw-detached"):
         detached = params.gradient == "raw-detached"
-        return {layer: features[layer][0].detach() if detached else features[layer][0] for layer in params.layers}
+        halves = {layer: features[layer] for layer in params.layers}
+        return {layer: (moved, raw.detach() if detached else raw) for layer, (raw, moved) in halves.items()}
     if context.teacher is None:
         raise ValueError(f"{params.gradient} needs a teacher")
-    with torch.no_grad():
-        _, shown = context.teacher(batch.reference, batch.raw_quality)
-    return {layer: shown[layer] for layer in params.layers}
+    both = params.pulled == "both"
+    shown = [targets for _, targets in taught(context.teacher, batch, both=both)]
+    return {
+        layer: (
+            torch.cat(features[layer]) if both else features[layer][1],
+            torch.cat([targets[layer] for targets in shown]),
+        )
+        for layer in params.layers
+    }
 
 
 def _mean(feature: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ class MethodParams(Section):
     layers: LayerNames
     distance: Distance
     gradient: Gradient
+    pulled: Literal["compressed", "both"]
     momentum: float = Field(ge=0, lt=1)
     projection: Projection
     batch_norm: Literal["shared", "per-view"]
@@ -40,6 +41,15 @@ class MethodParams(Section):
             raise ValueError(
                 f"teacher: name the model.pt of a trained network; {self.name} learns from it "
                 f"(gradient is {self.gradient})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pulled_to_a_teacher(self) -> Self:
+        if self.name in WITH_CONSISTENCY and self.pulled == "both" and not (self.wants_file or self.wants_average):
+            raise ValueError(
+                f"pulled: both needs a teacher to pull raw features to; set gradient to frozen-teacher or "
+                f"average-teacher (it is {self.gradient}), or pulled to compressed"
             )
         return self
 

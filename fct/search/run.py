@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import optuna
 from optuna.trial import Trial, TrialState
+from pydantic import ValidationError
 from tqdm import tqdm
 
 from fct.core.errors import FctError
@@ -50,13 +51,13 @@ def search(setup: Setup, baseline: MethodParams, params: SearchParams, observed:
     """
     if baseline.name not in WITH_CONSISTENCY:
         return Best(baseline, 0, None, None)
-    if "frozen-teacher" in params.gradients and baseline.teacher is None:
-        raise FctError(
-            "params.yaml: search.gradients: frozen-teacher needs a teacher. "
-            "Name one in method.teacher, or leave it out."
-        )
     for gradient in params.gradients:
-        check_crops(setup.train, baseline.model_copy(update={"gradient": gradient}), "search.gradients")
+        try:
+            tried = MethodParams.model_validate(baseline.model_dump() | {"gradient": gradient})
+        except ValidationError as error:
+            said = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise FctError(f"params.yaml: search.gradients: with {gradient}, method.{said}") from error
+        check_crops(setup.train, tried, "search.gradients")
     data, meta = open_data(setup)
     data = _thinned(data, params.images)
     setup = setup._replace(train=setup.train.model_copy(update={"epochs": params.epochs}))

@@ -171,6 +171,22 @@ def test_features_are_pulled_to_a_teachers(make_network, batch, toy, gradient):
     assert loss.parts["consistency"].item() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_features_of_both_views_are_pulled_to_a_teachers(make_network, batch, toy, own):
+    """With `pulled: both` the term is the mean of both views' distances, each to the teacher's of its own crop."""
+    network, teacher = make_network().eval(), make_network().eval()
+    torch.nn.init.constant_(teacher.backbone.stem[0].weight, 0.1)
+    method = toy.method(name="fct", distance="mse", gradient="frozen-teacher", teacher="some.pt", pulled="both")
+    batch = replace(batch, reference=batch.raw.flip(3)) if own else batch
+    loss = fct.loss(network, batch, method, Context(teacher=teacher))
+    pairs = [(batch.raw, batch.raw_quality, batch.raw), (batch.compressed, batch.quality, batch.reference)]
+    gaps = []
+    for view, quality, shown in pairs:
+        ours, theirs = network(view, quality)[1], teacher(shown, batch.raw_quality)[1]
+        gaps += [(ours[layer] - theirs[layer]).square().mean().item() for layer in method.layers]
+    assert loss.parts["consistency"].item() == pytest.approx(sum(gaps) / 4, rel=1e-5)
+
+
 def test_the_mean_over_positions_is_compared(make_network, batch, toy):
     """With the projection `mean`, only each channel's mean over the image counts."""
     network = make_network().eval()

@@ -33,3 +33,9 @@ def test_a_method_that_learns_from_a_teacher_names_one(toy, changed):
 def test_a_teacher_is_not_asked_for_where_none_is_looked_at(toy):
     """`pair` has no use for `gradient`; what it says there is ignored."""
     assert not toy.method(name="pair", gradient="frozen-teacher").wants_file
+
+
+def test_raw_features_are_pulled_to_nothing_but_a_teachers(toy):
+    """Pulled to the network's own, the raw view's features would be pulled to themselves."""
+    with pytest.raises(ValidationError, match="pulled: both needs a teacher"):
+        toy.method(pulled="both", gradient="both")
