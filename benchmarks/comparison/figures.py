@@ -18,11 +18,11 @@ COLOURS = {  # Okabe and Ito's; what is in the figures, where the tables have al
     "fct-r": "#009e73",
     "fct-r-own": "#000000",
 }
-FAMILIES = {"augment": "#e69f00", "pair": "#0072b2", "fct": "#d55e00", "fct-r": "#009e73", "jsd": "#cc79a7"}
-LEAST = {
-    "raw": 85.0,
-    "q10": 60.0,
-}  # %, of what the trade-off shows: `standard` or a specialist would hide all differences
+FAMILIES = {"augment": COLOURS["augment-2x"], "jsd": "#cc79a7"} | {
+    name: COLOURS[name] for name in ("pair", "fct", "fct-r")
+}
+# %, of what the trade-off shows: `standard` or a specialist would hide all differences
+LEAST = {"raw": 85.0, "q10": 60.0}
 
 
 def draw_tradeoff(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], folder: Path) -> None:

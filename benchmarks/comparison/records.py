@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.comparison.run import RESULTS, read_correct
 
 OF_MEAN = tuple(range(10, 95, 5))  # qualities of the column "mean"
+OF_SWEEP = (*OF_MEAN, 95)  # of QSAM's mean
 
 
 class Runs(NamedTuple):

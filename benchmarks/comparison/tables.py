@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.comparison.records import Runs, validation
+from benchmarks.comparison.records import OF_SWEEP, Runs, validation
 from benchmarks.comparison.settings import Settings
 from benchmarks.markdown import table
 from fct.methods.params import WITH_CONSISTENCY
@@ -226,7 +226,7 @@ def beyond(runs: dict[str, Runs]) -> str:
     rows = [["QSAM, ResNet-18, 200 epochs of four views", "-", "official", *(f"{QSAM[key]:.1f}" for key in QSAM), "-"]]
     for name, each in runs.items():
         sweep = {f"q{quality}": [f"q{quality}"] for quality in OF_QSAM}
-        sweep["mean"] = [f"q{quality}" for quality in range(10, 100, 5)]
+        sweep["mean"] = [f"q{quality}" for quality in OF_SWEEP]
         cells = [f"{100 * each.values(conditions, each.seeds).mean():.1f}" for conditions in sweep.values()]
         costs = [record["cost"] for record in each.records.values()]
         hours = max(cost["seconds"] or 0 for cost in costs) / 3600
