@@ -100,7 +100,7 @@ class Toy:
     def method(self, **changed):
         """Parameters of a method, fct-r unless said otherwise."""
         told = {"name": "fct-r", "probability": 0.5, "weight": 0.3, "layers": ["stage1", "stage3"]}
-        told |= {"distance": "centred-mse", "gradient": "raw-detached", "noise": 0, "teacher": None}
+        told |= {"distance": "centred-mse", "gradient": "raw-detached", "noise": 0, "teacher": "baseline"}
         told |= {"block": {"layers": ["stage1", "stage3"], "width": 0.5, "quality": "film", "consistency": "after"}}
         told |= {
             "match": "logits",

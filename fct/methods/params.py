@@ -22,7 +22,7 @@ class MethodParams(Section):
     name: Literal["standard", "augment", "finetune", "pair", "stability", "jsd", "distill", "fct", "fct-r"]
     probability: float = Field(ge=0, le=1)
     noise: float = Field(ge=0, le=1)
-    teacher: str | None
+    teacher: str
     match: Literal["logits", "features"]
     weight: float = Field(ge=0, allow_inf_nan=False)
     schedule: Schedule
@@ -34,15 +34,6 @@ class MethodParams(Section):
     projection: Projection
     batch_norm: Literal["shared", "per-view"]
     block: BlockParams
-
-    @model_validator(mode="after")
-    def _teacher_named(self) -> Self:
-        if self.wants_file and self.teacher is None:
-            raise ValueError(
-                f"teacher: name the model.pt of a trained network; {self.name} learns from it "
-                f"(gradient is {self.gradient})"
-            )
-        return self
 
     @model_validator(mode="after")
     def _pulled_to_a_teacher(self) -> Self:

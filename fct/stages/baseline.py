@@ -1,9 +1,9 @@
-"""Train the same network on raw images alone, for the report: what a model is worth that never met JPEG.
+"""Train the same network on raw images alone: the teacher of methods that want one, and the report's worst case.
 
     python -m fct.stages.baseline
 
-Writes model/standard.onnx. It has the candidate's network and schedule, but nothing of its method, and is never judged
-or promoted. `dvc freeze baseline` saves its training; the report does without it.
+Writes model/standard.pt and model/standard.onnx. It has the candidate's network and schedule, but nothing of its
+method, and is never judged or promoted.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from fct.export.onnx import export
 from fct.jpeg.params import JpegParams
 from fct.methods.params import STANDARD
 from fct.models.params import ModelParams
+from fct.train import candidate
 from fct.train.assemble import Setup, identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint
 from fct.train.loop import score, train
@@ -46,7 +47,7 @@ def main() -> None:
         with tracking.stage(
             "baseline",
             params=read.model_dump(),
-            outputs=[BASELINE],
+            outputs=[candidate.BASELINE, BASELINE],
             datasets=tracking.datasets(SPLITS, *map(folder, setup.qualities)),
         ) as run:
             history = train(
@@ -57,6 +58,7 @@ def main() -> None:
                 checkpoint=Checkpoint(identity(setup, STANDARD, meta)),
                 on_epoch=lambda number, metrics: run.metrics(metrics, step=number),
             )
+            candidate.save(network, description, candidate.BASELINE)
             export(network, description, BASELINE)
             best = max(history, key=score)
             run.headline({"baseline_val_raw": best["val_raw"], "baseline_val_compressed": best["val_compressed"]})

@@ -15,6 +15,7 @@ from fct.models.params import BlockParams, Stem
 from fct.train.checkpoint import read, serialised
 
 MODEL = Path("model/model.pt")
+BASELINE = Path("model/standard.pt")  # the same network, trained on raw images alone
 
 
 class Description(BaseModel):

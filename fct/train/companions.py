@@ -18,6 +18,8 @@ from fct.models.network import Network
 from fct.models.weights import locate
 from fct.train import candidate
 
+OF_PIPELINE = "baseline"  # the teacher that the stage of this name trains
+
 
 class Companions:
     """The teacher and the projections of one training, as its method wants them."""
@@ -78,8 +80,19 @@ class Companions:
 
 
 def teacher_file(method: MethodParams) -> Path:
-    """Return where the frozen teacher of a method that wants one is read from; it is there."""
-    return locate(str(method.teacher), "method.teacher")
+    """Return where the frozen teacher of a method that wants one is read from; it is there.
+
+    Raises:
+        FctError: it is not, or lies where DVC would not see it change.
+    """
+    if method.teacher != OF_PIPELINE:
+        return locate(method.teacher, "method.teacher")
+    if not candidate.BASELINE.is_file():
+        raise FctError(
+            f"params.yaml: method.teacher: {OF_PIPELINE}: {candidate.BASELINE} is not here. "
+            "Make it with `dvc repro baseline`."
+        )
+    return candidate.BASELINE
 
 
 def _read_teacher(network: Network, method: MethodParams, images: Tensor) -> Network:

@@ -23,13 +23,6 @@ def test_impossible_values_are_refused(toy, changed):
         toy.method(**changed)
 
 
-@pytest.mark.parametrize("changed", [{"name": "distill"}, {"name": "fct", "gradient": "frozen-teacher"}])
-def test_a_method_that_learns_from_a_teacher_names_one(toy, changed):
-    """Without a file the error says which key to set, and for what."""
-    with pytest.raises(ValidationError, match=r"teacher: name the model\.pt of a trained network"):
-        toy.method(**changed)
-
-
 def test_a_teacher_is_not_asked_for_where_none_is_looked_at(toy):
     """`pair` has no use for `gradient`; what it says there is ignored."""
     assert not toy.method(name="pair", gradient="frozen-teacher").wants_file

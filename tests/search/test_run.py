@@ -223,12 +223,6 @@ def test_a_killed_search_does_only_what_is_missing(toy, killed):
     assert states(study)[:2] == ["COMPLETE", "FAIL"]
 
 
-def test_a_frozen_teacher_is_not_tried_where_there_is_none(toy):
-    """Before anything is trained, the error says which key lacks what."""
-    with pytest.raises(FctError, match=r"search\.gradients: with frozen-teacher, method\.teacher: name the"):
-        look(toy, gradients=["both", "frozen-teacher"])
-
-
 def test_gradients_without_the_teacher_that_raw_features_are_pulled_to_are_refused(toy):
     """With `pulled: both` the search tries teachers alone; the error names the search's key."""
     with pytest.raises(FctError, match=r"search\.gradients: with both, method\.pulled: both needs a teacher"):

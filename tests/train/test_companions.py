@@ -72,6 +72,22 @@ def test_a_teacher_that_is_not_there_is_refused(student, toy):
         student(toy.method(name="distill", teacher="weights/nowhere.pt"))
 
 
+def test_the_pipelines_own_baseline_may_teach(student, toy):
+    """`teacher: baseline` is the network that the stage of this name trained."""
+    network, images, description = student(toy.method(name="standard"))
+    candidate.save(network, description, candidate.BASELINE)
+    context = Companions(network, toy.method(name="distill", teacher="baseline"), images).at(0)
+    assert torch.equal(
+        context.teacher(images, torch.tensor([100, 100]))[0], network.eval()(images, torch.tensor([100, 100]))[0]
+    )
+
+
+def test_a_baseline_that_was_not_trained_cannot_teach(student, toy):
+    """The error says which stage makes it."""
+    with pytest.raises(FctError, match=r"method\.teacher: baseline: model/standard\.pt .* `dvc repro baseline`"):
+        student(toy.method(name="distill", teacher="baseline"))
+
+
 def test_the_moving_average_follows(student, toy):
     """After a step each of its weights lies between its own and the network's, by the momentum."""
     method = toy.method(name="fct", gradient="average-teacher", momentum=0.75)
