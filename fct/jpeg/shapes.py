@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from fct.core.errors import FctError
 from fct.jpeg.params import FACTORS
-
-LARGEST_SIDE = 65_500  # pixels; libjpeg's JPEG_MAX_DIMENSION (jmorecfg.h)
+from fct.portable.images import LARGEST_SIDE
 
 
 def check(shape: Sequence[int], quality: int | NDArray[np.integer], subsampling: str, *, planar: bool) -> None:
