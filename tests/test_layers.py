@@ -34,7 +34,7 @@ def test_the_model_of_params_is_listed(told):
     """Without a name: shapes at 32 pixels in colour where there are no data, parameters, and the cost of a block."""
     lines = told()
     assert lines[0] == "resnet8: 3 x 32 x 32 pixels, 19,954 parameters"
-    assert named(lines)["stage2"] == ["stage2", "Sequential", "16", "x", "16", "x", "16", "3,680", "624", "stage"]
+    assert named(lines)["stage2"] == ["stage2", "Sequential", "16", "x", "16", "x", "16", "3,680", "3,984", "stage"]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_tokens_and_what_gives_none(told):
 def test_the_cost_is_that_of_params_block(told):
     """A block twice as wide has its parameters."""
     params = Path("params.yaml")
-    params.write_text(params.read_text().replace("width: 0.25", "width: 0.5"))
+    params.write_text(params.read_text().replace("width: 1.0", "width: 0.5"))
     block = BlockParams(layers=["any"], width=0.5, quality="film", consistency="after")
     real = ResidualMappingBlock(32, block, Layout(1, is_map=True))
     assert named(told())["stage3"][-2] == f"{sum(weight.numel() for weight in real.parameters()):,}"
