@@ -136,7 +136,7 @@ def test_a_lock_held_by_another_costs_nothing(copy, stand, tmp_path):
         state = reproduce(targets=["features"], return_state=True)
         assert other.wait() == 0
     assert (tmp_path / "held").exists()
-    assert "1 of 10 stages ran" in state.message
+    assert "1 of 11 stages ran" in state.message
     assert "features" not in project.stale()
 
 
