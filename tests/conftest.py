@@ -102,14 +102,8 @@ class Toy:
         told = {"name": "fct-r", "probability": 0.5, "weight": 0.3, "layers": ["stage1", "stage3"]}
         told |= {"distance": "centred-mse", "gradient": "raw-detached", "noise": 0, "teacher": "baseline"}
         told |= {"block": {"layers": ["stage1", "stage3"], "width": 0.5, "quality": "film", "consistency": "after"}}
-        told |= {
-            "match": "logits",
-            "schedule": "constant",
-            "momentum": 0.9,
-            "pulled": "compressed",
-            "projection": "none",
-        }
-        told |= {"batch_norm": "shared"}
+        told |= {"match": "logits", "schedule": "constant", "momentum": 0.9, "projection": "none"}
+        told |= {"pulled": "compressed", "batch_norm": "shared"}
         return MethodParams.model_validate(told | changed)
 
     def setup(self, model="resnet8", of_model=MappingProxyType({}), **changed):

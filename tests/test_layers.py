@@ -71,7 +71,7 @@ def test_tokens_and_what_gives_none(told):
 
 
 def test_the_cost_is_that_of_params_block(told):
-    """A block twice as wide has its parameters."""
+    """A block half as wide has its parameters."""
     params = Path("params.yaml")
     params.write_text(params.read_text().replace("width: 1.0", "width: 0.5"))
     block = BlockParams(layers=["any"], width=0.5, quality="film", consistency="after")

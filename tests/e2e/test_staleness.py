@@ -34,7 +34,7 @@ def test_code_makes_stale_what_runs_it(copy, path, stale):
 
 
 def test_a_frozen_baseline_is_not_trained_again(copy, ran):
-    """`dvc freeze baseline` saves what only the report wants, whatever changes."""
+    """`dvc freeze baseline` keeps the one that is there, whatever changes."""
     copy.run("dvc", "freeze", "baseline")
     copy.change({"train.epochs": 7})
     would_run = ran(copy.run("dvc", "repro", "--dry"))
