@@ -67,12 +67,13 @@ def read_runs(dataset: str) -> dict[str, Runs]:
     return found
 
 
-def read_trials(dataset: str) -> dict[str, dict[int, dict[str, Any]]]:
-    """Return the trials' records by method and number."""
+def read_trials(dataset: str, runs: dict[str, Runs]) -> dict[str, dict[int, dict[str, Any]]]:
+    """Return the trials' records by method and number; the chosen one, 0, is the run of seed 0."""
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for path in sorted((RESULTS / dataset / "trials").glob("*.json")):
         record = json.loads(path.read_text())
-        found.setdefault(record["name"], {})[record["trial"]] = record
+        of_method = found.setdefault(record["name"], {0: runs[record["name"]].records[0]})
+        of_method[record["trial"]] = record
     return found
 
 

@@ -48,7 +48,7 @@ class Trained(NamedTuple):
     cost: dict[str, Any]
 
 
-def run(settings: Settings, dataset: str, name: str, seed: int, trial: int | None = None) -> Path:
+def run(settings: Settings, dataset: str, name: str, seed: int, trial: int = 0) -> Path:
     """Train and measure; return where the metrics were written."""
     with standing_in(settings, dataset):
         planned = plan(settings, name, seed, trial)
@@ -59,7 +59,7 @@ def run(settings: Settings, dataset: str, name: str, seed: int, trial: int | Non
         "dataset": dataset,
         "name": name,
         "seed": seed,
-        "trial": settings.entries[name].chosen if trial is None else trial,
+        "trial": trial,
         "method": planned.method.model_dump()
         | ({"teacher": settings.method["teacher"]} if planned.method.wants_file else {}),
         "model": planned.setup.model.model_dump(),
@@ -74,9 +74,9 @@ def run(settings: Settings, dataset: str, name: str, seed: int, trial: int | Non
     return path
 
 
-def place(dataset: str, name: str, seed: int, trial: int | None = None) -> Path:
-    """Return where a run's metrics are; trials have a folder of their own."""
-    if trial is None:
+def place(dataset: str, name: str, seed: int, trial: int = 0) -> Path:
+    """Return where a run's metrics are; trials but the chosen one have a folder of their own."""
+    if trial == 0:
         return RESULTS / dataset / f"{name}-{seed}.json"
     return RESULTS / dataset / "trials" / f"{name}-{trial}.json"
 

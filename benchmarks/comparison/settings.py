@@ -36,8 +36,7 @@ class Entry(Section):
     """A method of the comparison: what differs from the defaults, and what was tried."""
 
     method: dict[str, Any]
-    trials: list[dict[str, Any]] = Field(min_length=1)  # keys of `method` or `train`
-    chosen: int = Field(ge=0)
+    trials: list[dict[str, Any]] = Field(min_length=1)  # keys of `method` or `train`; the first is the chosen one
     cache: dict[str, Any] = Field(default={})
     train: dict[str, Any] = Field(default={})
     model: dict[str, Any] = Field(default={})
@@ -71,7 +70,6 @@ class Settings(Section):
     method: dict[str, Any]
     measure: Measured
     methods: dict[str, Entry]
-    variants: dict[str, Entry] = Field(default={})
     ablations: dict[str, Entry] = Field(default={})
     beyond: dict[str, Entry] = Field(default={})  # runs of another network and budget, in no comparison with the rest
     runs: dict[str, dict[str, list[Any]]]  # for dvc.yaml
@@ -80,7 +78,7 @@ class Settings(Section):
     @property
     def entries(self) -> dict[str, Entry]:
         """All that can run, by name."""
-        return self.methods | self.variants | self.ablations | self.beyond
+        return self.methods | self.ablations | self.beyond
 
 
 class Plan(NamedTuple):
@@ -95,8 +93,8 @@ def read() -> Settings:
     return params.read(Settings, PARAMS)
 
 
-def plan(settings: Settings, name: str, seed: int, trial: int | None = None) -> Plan:
-    """Return the configuration of the entry `name`, of its chosen trial unless told another.
+def plan(settings: Settings, name: str, seed: int, trial: int = 0) -> Plan:
+    """Return the configuration of the entry `name`, of its chosen trial, the first, unless told another.
 
     Raises:
         FctError: there is no such entry or trial.
@@ -104,7 +102,6 @@ def plan(settings: Settings, name: str, seed: int, trial: int | None = None) -> 
     entry = settings.entries.get(name)
     if entry is None:
         raise FctError(f"{PARAMS}: there is no method {name!r}. Known: {', '.join(settings.entries)}.")
-    trial = entry.chosen if trial is None else trial
     if trial >= len(entry.trials):
         raise FctError(f"{PARAMS}: methods.{name}.trials: there are {len(entry.trials)}, the first is 0 (not {trial})")
     tried = entry.trials[trial]

@@ -29,7 +29,7 @@ def write() -> None:
     runs = {folder.name: read_runs(folder.name) for folder in datasets()}
     summary = {name: summarise(found, settings) for name, found in runs.items()}
     write_json(SUMMARY, summary)
-    trials = {name: read_trials(name) for name in runs}
+    trials = {name: read_trials(name, found) for name, found in runs.items()}
     write_text(TABLES, tables.document(settings, runs, summary, trials))
     write_text(README, with_block(README.read_text(), tables.headline(runs, summary)))
     for name, found in runs.items():
@@ -43,10 +43,10 @@ def with_block(text: str, block: str) -> str:
 
 
 def summarise(runs: dict[str, Runs], settings: Settings) -> dict[str, Any]:
-    """Return one data set's part of summary.json: methods and variants, ablations, and what is beyond, by name."""
+    """Return one data set's part of summary.json: methods, ablations, and what is beyond, by name."""
     control = runs.get(CONTROL)
     told = {name: _one(found, control, settings.summary) for name, found in runs.items()}
-    main = [name for name in settings.methods | settings.variants if name in told]
+    main = [name for name in settings.methods if name in told]
     rival = best_other({name: runs[name] for name in main})
     for name in main:
         if rival is not None and (difference := _versus(runs[name], runs[rival], settings.summary)):

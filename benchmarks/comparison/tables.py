@@ -248,7 +248,7 @@ def tried(settings: Settings, trials: dict[str, dict[int, dict[str, Any]]]) -> s
         best = max(by_number, key=lambda number: validation(by_number[number]))
         for number, record in sorted(by_number.items()):
             said = ", ".join(f"{key} {value}" for key, value in entry.trials[number].items())
-            mark = "chosen" if number == entry.chosen else "best" if number == best else ""
+            mark = "chosen" if number == 0 else "best" if number == best else ""
             rows.append([f"`{name}`", said, f"{100 * validation(record):.2f}", mark])
     return table(["method", "trial", "validation, mean of raw and trained qualities", ""], rows)
 
