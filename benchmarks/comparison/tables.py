@@ -69,17 +69,18 @@ def document(
     parts = [HEADING]
     for dataset, found in runs.items():
         told = summary[dataset]
-        parts += [f"## {dataset}\n", about(found), "### Methods\n", accuracies(told["methods"], found)]
+        methods = {name: found[name] for name in told["methods"]}
+        parts += [f"## {dataset}\n", about(methods), "### Methods\n", accuracies(told["methods"], found)]
         parts += ["### Against `pair`, same seeds and images\n", differences(told["methods"])]
         if told["rival"]:
             parts += ["### Consistency of features against the best of the others\n", rivals(told, found)]
         parts += ["### Which method for which need\n", needs(told["methods"], found)]
         parts += ["### Clean accuracy against accuracy at Q10\n", f"![Every run](comparison-{dataset}-tradeoff.png)\n"]
         if any("unseen" in each for each in told["methods"].values()):
-            parts += ["### Distortions that no training has shown\n", unseen({n: found[n] for n in told["methods"]})]
+            parts += ["### Distortions that no training has shown\n", unseen(methods)]
         if dataset == COST_OF:
             parts += ["### Cost\n", cost()]
-        parts += ["### Feature distortion\n", distortions({name: found[name] for name in told["methods"]})]
+        parts += ["### Feature distortion\n", distortions(methods)]
         if told["ablations"]:
             everything = {name: told["methods"][name] for name in ("pair", "fct", "fct-r") if name in told["methods"]}
             everything |= told["ablations"]
@@ -104,7 +105,8 @@ def headline(runs: dict[str, dict[str, Runs]], summary: dict[str, Summary]) -> s
             gap = _difference(each["versus_pair"].get("mean")) if "versus_pair" in each else "-"
             rows.append([f"`{name}`", len(each["seeds"]), *cells, unseen, gap])
         header = ["method", "seeds", *columns.values(), "unseen distortions", "mean, against `pair`"]
-        parts += [f"**{dataset}.** {about(runs[dataset])}", table(header, rows)]
+        methods = {name: runs[dataset][name] for name in told["methods"]}
+        parts += [f"**{dataset}.** {about(methods)}", table(header, rows)]
     return "\n".join(parts)
 
 
