@@ -68,13 +68,13 @@ def read_runs(dataset: str) -> dict[str, Runs]:
 
 
 def read_trials(dataset: str, runs: dict[str, Runs]) -> dict[str, dict[int, dict[str, Any]]]:
-    """Return the trials' records by method and number; the chosen one, 0, is the run of seed 0."""
+    """Return the trials' records by method and number; the chosen one, 0, is the run of seed 0, where that is there."""
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for path in sorted((RESULTS / dataset / "trials").glob("*.json")):
         record = json.loads(path.read_text())
-        of_method = found.setdefault(record["name"], {0: runs[record["name"]].records[0]})
-        of_method[record["trial"]] = record
-    return found
+        found.setdefault(record["name"], {})[record["trial"]] = record
+    chosen = {name: each.records[0] for name, each in runs.items() if 0 in each.records}
+    return {name: ({0: chosen[name]} if name in chosen else {}) | others for name, others in found.items()}
 
 
 def validation(record: dict[str, Any]) -> float:

@@ -3,6 +3,7 @@
     results/comparison/<data set>/<name>-<seed>.json   what was trained, at what cost, and what came out
                                   <name>-<seed>.npz    correct: packed bits [conditions, images] of the test split,
                                                        conditions raw, each quality, then each unseen distortion
+                  trials/<name>-<trial>.json           what was trained, and its accuracy on validation images alone
 
 A run that was killed goes on from its last epoch. One whose network is still on this machine is only measured again.
 """
@@ -21,16 +22,11 @@ import numpy as np
 import torch
 
 from benchmarks.comparison.data import standing_in
+from benchmarks.comparison.measure import on_test, on_validation
 from benchmarks.comparison.settings import Plan, Settings, plan
-from benchmarks.comparison.unseen import unseen_views
-from fct.cache.views import compressed
 from fct.core.files import digest, write_bytes, write_json
-from fct.data.store import Split, open_split, read_meta
-from fct.evaluate.distortion import distortion
-from fct.evaluate.sweep import predict
 from fct.export.onnx import export
 from fct.methods.registry import METHODS
-from fct.models.network import Network
 from fct.train import candidate
 from fct.train.assemble import identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint
@@ -38,7 +34,6 @@ from fct.train.loop import train
 
 RESULTS = Path("benchmarks/results/comparison").resolve()
 WEIGHTS = Path("weights")  # trained networks, in the data set's folder; where the library looks for teachers
-FIT = 5_000  # training images on which a network's fit is looked at
 
 
 class Trained(NamedTuple):
@@ -49,12 +44,20 @@ class Trained(NamedTuple):
 
 
 def run(settings: Settings, dataset: str, name: str, seed: int, trial: int = 0) -> Path:
-    """Train and measure; return where the metrics were written."""
-    with standing_in(settings, dataset):
+    """Train and measure; return where the metrics were written. Trials but the chosen one never see a test image."""
+    path = place(dataset, name, seed, trial)
+    with standing_in(settings, dataset), tempfile.TemporaryDirectory() as folder:
         planned = plan(settings, name, seed, trial)
         planned = _with_teacher(settings, planned, seed)
         trained = _trained(planned)
-        found, correct = measured(settings, trained.path)
+        network, description = candidate.load(trained.path)
+        model = Path(folder) / "model.onnx"
+        export(network, description, model)
+        found = on_validation(settings, model)
+        if trial == 0:
+            on_images, correct = on_test(settings, model, network)
+            found |= on_images
+            write_bytes(path.with_suffix(".npz"), _packed(correct))
     told = {
         "dataset": dataset,
         "name": name,
@@ -68,8 +71,6 @@ def run(settings: Settings, dataset: str, name: str, seed: int, trial: int = 0) 
         "cost": trained.cost,
         "commit": _commit(),
     }
-    path = place(dataset, name, seed, trial)
-    write_bytes(path.with_suffix(".npz"), _packed(correct))
     write_json(path, told | found)
     return path
 
@@ -123,54 +124,6 @@ def _trained(planned: Plan) -> Trained:
         )
         candidate.save(network, description, path)
     return Trained(path, json.loads(costs.read_text()))
-
-
-def measured(settings: Settings, path: Path) -> tuple[dict[str, Any], np.ndarray]:
-    """Return a network's metrics, and which test images it gets right: bool [conditions, images]."""
-    network, description = candidate.load(path)
-    how, subsampling = settings.measure, settings.jpeg.subsampling
-    train_split, val, test = (open_split(name) for name in ("train", "val", "test"))
-    with tempfile.TemporaryDirectory() as folder:
-        model = Path(folder) / "model.onnx"
-        export(network, description, model)
-
-        def accuracies(split: Split, qualities: tuple[int, ...]) -> np.ndarray:
-            return predict(model, split, qualities, subsampling, batch_size=how.batch_size).correct
-
-        fit = accuracies(train_split.every(train_split.step(FIT)), (10,))
-        trained = tuple(settings.cache.qualities)
-        chosen_by = accuracies(val, trained)
-        seen = accuracies(test, how.qualities)
-        names, rows = [], []
-        for name, split in unseen_views(test):
-            names.append(name)
-            rows.append(accuracies(split, ())[0])
-    correct = np.concatenate([seen, np.array(rows, bool).reshape(len(rows), len(test))])
-    conditions = ["raw", *(f"q{quality}" for quality in how.qualities)]
-    found = {
-        "fit": dict(zip(["raw", "q10"], _rounded(fit), strict=True)),
-        "validation": dict(zip(["raw", *(f"q{quality}" for quality in trained)], _rounded(chosen_by), strict=True)),
-        "test": dict(zip(conditions, _rounded(seen), strict=True)),
-        "unseen": dict(zip(names, _rounded(np.array(rows)), strict=True)) if names else {},
-        "distortion": _distortion(network, test, settings),
-        "split": f"{read_meta()['test']}, {len(test)} images",
-        "images": len(test),
-    }
-    return found, correct
-
-
-def _distortion(network: Network, test: Split, settings: Settings) -> dict[str, dict[str, float]]:
-    how = settings.measure.features
-    few = test.every(test.step(how.images))
-    views = {quality: compressed(few, quality, settings.jpeg.subsampling) for quality in how.qualities}
-    found = distortion(network, few.images, np.array(few.quality), views, how.layers)
-    return {
-        layer: {f"q{quality}": round(value, 5) for quality, value in values.items()} for layer, values in found.items()
-    }
-
-
-def _rounded(correct: np.ndarray) -> list[float]:
-    return [round(float(value), 5) for value in correct.mean(-1)]
 
 
 def _packed(correct: np.ndarray) -> bytes:
