@@ -101,7 +101,8 @@ class Toy:
         """Parameters of a method, fct-r unless said otherwise."""
         told = {"name": "fct-r", "probability": 0.5, "weight": 0.3, "layers": ["stage1", "stage3"]}
         told |= {"distance": "centred-mse", "gradient": "raw-detached", "noise": 0, "teacher": "baseline"}
-        told |= {"block": {"layers": ["stage1", "stage3"], "width": 0.5, "quality": "film", "consistency": "after"}}
+        block = {"layers": ["stage1", "stage3"], "width": 0.5, "quality": "film"}
+        told |= {"block": block | {"consistency": "after", "unknown": "bypass"}}
         told |= {"match": "logits", "schedule": "constant", "momentum": 0.9, "projection": "none"}
         told |= {"pulled": "compressed", "batch_norm": "shared"}
         return MethodParams.model_validate(told | changed)

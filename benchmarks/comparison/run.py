@@ -25,6 +25,7 @@ from benchmarks.comparison.data import standing_in
 from benchmarks.comparison.measure import on_test, on_validation
 from benchmarks.comparison.settings import Plan, Settings, plan
 from fct.core.files import digest, write_bytes, write_json
+from fct.estimator import fit_estimator
 from fct.export.onnx import export
 from fct.methods.registry import METHODS
 from fct.train import candidate
@@ -109,6 +110,7 @@ def _trained(planned: Plan) -> Trained:
         before = len((checkpoint.load() or {"history": ()})["history"])  # epochs
         start = time.perf_counter()
         history = train(network, data, method, setup.train, checkpoint=checkpoint)
+        fit_estimator(network, data, method, setup.train)
         taken = len(history) - before
         steps = len(data.train) // setup.train.batch_size * len(history)
         write_json(

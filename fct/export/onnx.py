@@ -1,7 +1,7 @@
 """A trained network as one ONNX file: uint8 pixels in, logits out, normalisation inside.
 
     image    uint8 [B, C, H, W]
-    quality  int64 [B]            only where the network has residual mapping blocks
+    quality  int64 [B]            only where the network has residual mapping blocks; 100 where no JPEG table tells it
     logits   float32 [B, classes]
 
 Only what follows from content is in the file; source paths that the exporter notes are taken out.

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from fct.core.errors import FctError
+from fct.models.estimator import QualityEstimator
 from fct.models.layout import Feature, Layout, channels_second, features_of
 from fct.models.params import BlockParams
 from fct.models.residual import ResidualMappingBlock
+from fct.portable.tables import LOSSLESS
 
 
 class Network(nn.Module):
@@ -56,6 +58,7 @@ class Network(nn.Module):
         if block is not None:
             seen = self._see(block.layers, "method.block.layers")
             self.blocks = nn.ModuleDict({layer_key(layer): _block(layer, seen[layer], block) for layer in block.layers})
+        self.estimator: QualityEstimator | None = None  # fct.estimator gives a trained network one
 
     def watch(self, layers: Sequence[str], *, key: str) -> None:
         """Show the features of `layers`, read from `key`, too from the next call on; the prediction stays the same."""
@@ -72,28 +75,32 @@ class Network(nn.Module):
 
         Args:
             image: uint8 [B, C, H, W].
-            quality: int64 [B], each image's JPEG quality, 100 for one that never was a JPEG; used by blocks only.
+            quality: int64 [B], each image's JPEG quality, 100 for one without JPEG tables; used by blocks only. For
+                100, a network with an estimator takes what that makes of the pixels; not in training.
 
         Returns:
             Logits [B, classes], and for each layer its feature [B, channels, ...]: after its block, as later layers see
             it, or before it where the blocks' `consistency` says so; those of the image, not of its mirror image.
         """
-        logits, features = self._pass(image, quality)
+        pixels = self.normalised(image)
+        if self.estimator is not None and not self.training:
+            quality = torch.where(quality == LOSSLESS, self.estimator(pixels), quality)
+        logits, features = self._pass(pixels, quality)
         if self.mirror and not self.training:
-            logits = (logits + self._pass(image.flip(3), quality)[0]) / 2
+            logits = (logits + self._pass(pixels.flip(3), quality)[0]) / 2
         return logits, features
 
     def normalised(self, image: Tensor) -> Tensor:
         """Return uint8 images as float images of mean 0 and standard deviation 1, in the same memory format."""
         return (image.to(self.mean.dtype) / 255 - self.mean) / self.std
 
-    def _pass(self, image: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _pass(self, pixels: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         features: dict[str, Tensor] = {}
         tapped = dict.fromkeys([*self.layers, *(_layer(key) for key in self.blocks or ())])
         # Hooks live for one call: a copied, compiled or exported network carries none, and a failed call leaves none.
         handles = [self._tap(layer, quality, features) for layer in tapped]
         try:
-            logits = self.backbone(self.normalised(image))
+            logits = self.backbone(pixels)
         finally:
             for handle in handles:
                 handle.remove()

@@ -36,3 +36,4 @@ class BlockParams(Section):
     width: float = Field(gt=0, le=4)  # of the bottleneck, relative to the layer's channels
     quality: Literal["film", "plane", "table"]
     consistency: Literal["after", "before"]  # which feature the consistency term sees
+    unknown: Literal["bypass", "estimate"]  # what is made of an image without JPEG tables

@@ -50,7 +50,7 @@ class ResidualMappingBlock(nn.Module):
         self.film = None if self.has_plane else Film(inner, table=params.quality == "table")
 
     def forward(self, phi: Tensor, quality: Tensor) -> Tensor:
-        """Return R(phi, quality)."""
+        """Return R(phi, quality); an estimated quality may lie between two whole ones."""
         strength = ((100 - quality) / 100).to(phi.dtype)  # s(q), [B]
         spread = strength.view(-1, *[1] * (phi.ndim - 1))
         seen = phi
@@ -66,19 +66,18 @@ class ResidualMappingBlock(nn.Module):
 class Film(nn.Module):
     """Scales and shifts a feature's channels as a quality tells."""
 
-    known: Tensor
+    known: Tensor | None
 
     def __init__(self, channels: int, *, table: bool) -> None:
         super().__init__()
-        # Row q is what is known of quality q; row 0 is never asked for.
-        known = _of_tables() if table else (100 - torch.arange(101.0))[:, None] / 100
-        self.register_buffer("known", known, persistent=False)
-        inputs = known.shape[1]
+        self.register_buffer("known", _of_tables() if table else None, persistent=False)
+        inputs = 1 if self.known is None else self.known.shape[1]
         self.net = nn.Sequential(nn.Linear(inputs, FILM_WIDTH), nn.ReLU(), nn.Linear(FILM_WIDTH, 2 * channels))
 
     def forward(self, feature: Tensor, quality: Tensor, axis: int) -> Tensor:
         """Return (1 + scale) * feature + shift, channels at `axis`."""
-        told = self.net(self.known[quality].to(feature.dtype))
+        known = (100 - quality[:, None]) / 100 if self.known is None else self.known[(quality + 0.5).long()]
+        told = self.net(known.to(feature.dtype))
         shape = [1] * feature.ndim
         shape[0], shape[axis] = -1, feature.shape[axis]
         scale, shift = (half.reshape(shape) for half in told.chunk(2, dim=1))
@@ -87,7 +86,10 @@ class Film(nn.Module):
 
 
 def _of_tables() -> Tensor:
-    """Return the logarithms of both quantisation tables of each quality, standardised by entry: [101, 128]."""
+    """Return the logarithms of both quantisation tables of each quality, standardised by entry: [101, 128].
+
+    Row q is of quality q; an estimate may be 0, whose row is that of 1.
+    """
     entries = torch.from_numpy(all_tables()).reshape(100, 128).float().log2()
     entries = (entries - entries.mean(0)) / entries.std(0)
     return torch.cat([entries[:1], entries])

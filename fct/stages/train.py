@@ -19,6 +19,7 @@ from fct.core.errors import readable_errors
 from fct.core.files import write_json, write_text
 from fct.core.params import Section
 from fct.data.store import SPLITS
+from fct.estimator import fit_estimator
 from fct.jpeg.params import JpegParams
 from fct.methods.params import MethodParams
 from fct.models.params import ModelParams
@@ -75,6 +76,7 @@ def main() -> None:
                 checkpoint=Checkpoint(identity(setup, method, meta)),
                 on_epoch=lambda number, metrics: run.metrics(metrics, step=number),
             )
+            fit_estimator(network, data, method, read.train)
             best = max(history, key=score)
             run.headline({"val_raw": best["val_raw"], "val_compressed": best["val_compressed"]})
             candidate.save(network, description)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fct.core.errors import FctError
 from fct.core.files import write_bytes
 from fct.models import backbones
+from fct.models.estimator import QualityEstimator
 from fct.models.network import Network
 from fct.models.params import BlockParams, Stem
 from fct.train.checkpoint import read, serialised
@@ -75,5 +76,7 @@ def load(path: Path = MODEL) -> tuple[Network, Description]:
     except (KeyError, ValidationError):
         raise FctError(f"{path} was made by another version of this project. Make it again.") from None
     network = description.build()
+    if any(name.startswith("estimator.") for name in saved["state"]):
+        network.estimator = QualityEstimator(description.channels)
     network.load_state_dict(saved["state"])
     return network.eval(), description

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from fct.export.onnx import export
+from fct.models.estimator import QualityEstimator
 from fct.train.candidate import Description
 
-BLOCK = {"layers": ["stage1", "stage3"], "width": 0.5, "quality": "film", "consistency": "after"}
+BLOCK = {"layers": ["stage1", "stage3"], "width": 0.5, "quality": "film", "consistency": "after", "unknown": "bypass"}
 
 
 def _network(**changed):
@@ -25,10 +26,12 @@ def _network(**changed):
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
-    """Networks with blocks, without, and with both blocks and mirror: network, description, file's path, by name."""
+    """Networks with blocks, without, with blocks and mirror, or an estimator: network, description, file, by name."""
     folder, made = tmp_path_factory.mktemp("exported"), {}
-    for name in ("blocks", "plain", "mirror"):
+    for name in ("blocks", "plain", "mirror", "estimator"):
         network, description = _network(block=None if name == "plain" else BLOCK, mirror=name == "mirror")
+        if name == "estimator":
+            network.estimator = QualityEstimator(3).eval()
         export(network, description, folder / f"{name}.onnx")
         made[name] = network, description, folder / f"{name}.onnx"
     return made

@@ -11,7 +11,8 @@ import torch
 
 from fct.export.onnx import export
 
-INPUTS = {"blocks": ["image", "quality"], "plain": ["image"], "mirror": ["image", "quality"]}
+WITH_BLOCKS = ["image", "quality"]
+INPUTS = {"blocks": WITH_BLOCKS, "plain": ["image"], "mirror": WITH_BLOCKS, "estimator": WITH_BLOCKS}
 
 
 def session(path):
@@ -51,6 +52,15 @@ def test_the_quality_reaches_the_blocks(exported, pixels):
     at = {q: blocks.run(None, {"image": image, "quality": np.full(7, q)})[0] for q in (10, 100)}
     assert not np.allclose(at[10], at[100], atol=1e-2)
     assert at[100].shape == plain.run(None, {"image": image})[0].shape
+
+
+def test_an_unknown_quality_is_estimated_within_the_file(exported, pixels):
+    """Told 100, the file takes what its estimator sees; told another quality, it takes that, as one without does."""
+    estimating, bypassing = (session(exported[name][2]) for name in ("estimator", "blocks"))
+    for quality, same in ((100, False), (20, True)):
+        feeds = {"image": pixels[0], "quality": np.full(7, quality)}
+        logits = [each.run(None, feeds)[0] for each in (estimating, bypassing)]
+        assert np.allclose(*logits, atol=1e-4) is same
 
 
 def test_what_is_served_is_described(exported):

@@ -14,7 +14,7 @@ QUALITY = torch.tensor([30, 100])
 
 
 def blocks(layers, **changed):
-    told = {"layers": list(layers), "width": 0.5, "quality": "film", "consistency": "after"}
+    told = {"layers": list(layers), "width": 0.5, "quality": "film", "consistency": "after", "unknown": "bypass"}
     return BlockParams.model_validate(told | changed)
 
 
@@ -99,6 +99,19 @@ def test_a_mirrored_prediction_is_the_mean_with_the_mirror_images():
     before = int(statistics)
     network(image(), QUALITY)
     assert int(statistics) == before + 1
+
+
+def test_an_unknown_quality_is_estimated():
+    """Told 100, blocks take what the estimator sees; told another quality, or in training, they take that."""
+    network = make(block=blocks(["stage1"]))
+    torch.nn.init.normal_(network.blocks["stage1"].expand.weight)
+    bypassed = network(image(), torch.tensor([100, 100]))[0]
+    at_forty = network(image(), torch.tensor([40, 40]))[0]
+    network.estimator = lambda pixels: torch.full((len(pixels),), 40.0)
+    torch.testing.assert_close(network(image(), torch.tensor([100, 40]))[0], at_forty)
+    network.train()
+    network.backbone.eval()  # whose statistics are not in question
+    torch.testing.assert_close(network(image(), torch.tensor([100, 100]))[0], bypassed)
 
 
 def test_only_blocks_use_the_quality():

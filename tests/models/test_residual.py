@@ -17,7 +17,7 @@ def phi():
 @pytest.fixture(params=["film", "plane", "table"])
 def block(request):
     torch.manual_seed(0)
-    params = BlockParams(layers=["any"], width=0.5, quality=request.param, consistency="after")
+    params = BlockParams(layers=["any"], width=0.5, quality=request.param, consistency="after", unknown="bypass")
     return ResidualMappingBlock(8, params, Layout(1, is_map=True))
 
 
@@ -48,6 +48,15 @@ def test_the_quality_matters_beyond_its_strength(block, phi):
     assert not torch.allclose(half, full, rtol=1e-2)
 
 
+def test_an_estimated_quality_counts_as_a_whole_one_does(block, phi):
+    """30.0 is 30; what lies between two qualities corrects by an amount between theirs."""
+    step(block, phi, torch.tensor([10, 20, 30, 40, 50]))
+    whole, real = (block(phi, torch.full((5,), quality)) for quality in (30, 30.0))
+    torch.testing.assert_close(real, whole)
+    far, near, between = ((block(phi, torch.full((5,), quality)) - phi).norm() for quality in (10.0, 90.0, 55.5))
+    assert near < between < far
+
+
 def test_every_weight_learns(block, phi):
     """One step opens the last convolution; then every weight of the block has a gradient."""
     quality = torch.tensor([10, 20, 30, 40, 50])
@@ -62,7 +71,7 @@ def test_every_weight_learns(block, phi):
 
 def test_a_narrow_layer_keeps_a_bottleneck():
     """Between its 1x1 convolutions a block never has fewer than four channels."""
-    params = BlockParams(layers=["any"], width=0.25, quality="film", consistency="after")
+    params = BlockParams(layers=["any"], width=0.25, quality="film", consistency="after", unknown="bypass")
     shapes = [ResidualMappingBlock(size, params, Layout(1, is_map=True)).mix.weight.shape for size in (4, 64)]
     assert shapes == [(4, 4, 3, 3), (16, 16, 3, 3)]
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fct.core.errors import FctError
+from fct.models.estimator import QualityEstimator
 from fct.train import candidate
 from fct.train.assemble import identity, make_network, open_data
 
@@ -29,6 +30,16 @@ def test_a_saved_network_is_loaded(made, tmp_path):
     pixels = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8), torch.tensor([10, 50, 100])
     torch.testing.assert_close(network.eval()(*pixels)[0], loaded(*pixels)[0])  # memory formats differ
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in network.state_dict().items())
+
+
+def test_an_estimator_is_saved_with_its_network(made, tmp_path):
+    """A loaded network estimates unknown qualities as the saved one did."""
+    network, description = made
+    network.estimator = QualityEstimator(3).eval()
+    candidate.save(network, description, tmp_path / "model.pt")
+    loaded, _ = candidate.load(tmp_path / "model.pt")
+    pixels = torch.rand(2, 3, 16, 16)
+    torch.testing.assert_close(loaded.estimator(pixels), network.estimator(pixels))
 
 
 def test_the_description_tells_data_and_params(made, toy):
