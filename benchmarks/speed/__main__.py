@@ -32,6 +32,7 @@ PARTS = {  # name: module and function
     "step": ("step", "rows"),
     "memory": ("step", "memory"),
     "inference": ("inference", "rows"),
+    "estimator": ("inference", "estimator"),
 }
 
 
