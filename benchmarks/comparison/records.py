@@ -14,6 +14,7 @@ from benchmarks.comparison.run import RESULTS, read_correct
 
 OF_MEAN = tuple(range(10, 95, 5))  # qualities of the column "mean"
 OF_SWEEP = (*OF_MEAN, 95)  # of QSAM's mean
+CODECS = ("webp", "jpeg2000", "avif", "jpegxl", "jpegli", "double", "444", "off-grid")  # other unseen ones: corruptions
 
 
 class Runs(NamedTuple):
@@ -47,7 +48,11 @@ class Runs(NamedTuple):
     def columns(self) -> dict[str, list[str]]:
         """What accuracies are reported of: a column's name, and the conditions that it is the mean of."""
         columns = {name: [name] for name in self.first["test"]} | {"mean": [f"q{quality}" for quality in OF_MEAN]}
-        return columns | ({"unseen": list(self.first["unseen"])} if self.first["unseen"] else {})
+        unseen = list(self.first["unseen"])
+        codecs = [condition for condition in unseen if condition.rpartition("/")[0] in CODECS]
+        corruptions = [condition for condition in unseen if condition not in codecs]
+        parts = {"unseen": unseen, "codecs": codecs, "corruptions": corruptions}
+        return columns | {name: conditions for name, conditions in parts.items() if conditions}
 
     def distortion(self, quality: str = "q10") -> NDArray[np.float64]:
         """Return the mean distortion over the layers at a quality, [seeds]."""

@@ -21,6 +21,7 @@ BEGIN, END = "<!-- comparison: written by `python -m benchmarks.comparison summa
 TABLES = Path("docs/comparison.md")
 FIGURES = Path("docs")
 CONTROL = "pair"
+OWN_CONTROL = "pair-own"  # of methods whose views have crops of their own
 
 
 def write() -> None:
@@ -51,6 +52,9 @@ def summarise(runs: dict[str, Runs], settings: Settings) -> dict[str, Any]:
     for name in main:
         if rival is not None and (difference := _versus(runs[name], runs[rival], settings.summary)):
             told[name]["versus_rival"] = difference
+        has_own = runs[name].first["train"]["crops"] == "own" and OWN_CONTROL in runs
+        if has_own and (difference := _versus(runs[name], runs[OWN_CONTROL], settings.summary)):
+            told[name]["versus_pair_own"] = difference
     return {
         "rival": rival,
         "methods": {name: told[name] for name in main},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +16,14 @@ from fct.methods.params import WITH_CONSISTENCY
 
 COLUMNS = {"raw": "raw", "q90": "Q90", "q50": "Q50", "q30": "Q30", "q10": "Q10", "q5": "Q5", "mean": "mean 10..90"}
 Summary = dict[str, Any]
-CODECS = ("webp", "jpeg2000", "avif", "jpegxl", "jpegli", "double", "444", "off-grid")
-CORRUPTIONS = ("noise", "blur", "contrast", "pixelate")
+UNSEEN = {"codecs": "other codecs", "corruptions": "corruptions"}
 COST = Path("benchmarks/results/comparison/cost.json").resolve()
 COST_OF = "cifar10"  # the data set that it is measured on
-Score = Callable[[Summary, Runs], float | None]
+Score = Callable[[Summary], float | None]
 
 
 def _column(name: str) -> Score:
-    return lambda each, _: 100 * each[name]["mean"] if name in each else None
-
-
-def _under(kinds: Sequence[str]) -> Score:
-    def score(_each: Summary, runs: Runs) -> float | None:
-        found = [
-            value
-            for record in runs.records.values()
-            for condition, value in record["unseen"].items()
-            if condition.rpartition("/")[0] in kinds
-        ]
-        return 100 * float(np.mean(found)) if found else None
-
-    return score
+    return lambda each: 100 * each[name]["mean"] if name in each else None
 
 
 NEEDS: dict[str, tuple[Score, bool]] = {  # whether the score is a distortion, negative, with three digits
@@ -45,9 +31,9 @@ NEEDS: dict[str, tuple[Score, bool]] = {  # whether the score is a distortion, n
     "uploads of all qualities": (_column("mean"), False),
     "hard compression, Q10": (_column("q10"), False),
     "harder than trained, Q5": (_column("q5"), False),
-    "other codecs and pipelines": (_under(CODECS), False),
-    "noise, blur, contrast, pixelation": (_under(CORRUPTIONS), False),
-    "inner features that stay put, distortion at Q10": (lambda each, _: -each["distortion"]["mean"], True),
+    "other codecs and pipelines": (_column("codecs"), False),
+    "noise, blur, contrast, pixelation": (_column("corruptions"), False),
+    "inner features that stay put, distortion at Q10": (lambda each: -each["distortion"]["mean"], True),
 }
 OF_QSAM = (95, 80, 65, 50, 40, 30, 20, 10)  # qualities that its chart was read at
 QSAM = dict(zip([*map(str, OF_QSAM), "mean"], [93.6, 93.0, 92.1, 91.0, 90.0, 88.4, 86.4, 81.2, 90.1], strict=True))
@@ -74,7 +60,10 @@ def document(
         parts += ["### Against `pair`, same seeds and images\n", differences(told["methods"])]
         if told["rival"]:
             parts += ["### Consistency of features against the best of the others\n", rivals(told, found)]
-        parts += ["### Which method for which need\n", needs(told["methods"], found)]
+        if any("versus_pair_own" in each for each in told["methods"].values()):
+            parts += ["### Against `pair-own`, with crops of their own for both views too\n"]
+            parts += [differences(told["methods"], "versus_pair_own")]
+        parts += ["### Which method for which need\n", needs(told["methods"])]
         parts += ["### Clean accuracy against accuracy at Q10\n", f"![Every run](comparison-{dataset}-tradeoff.png)\n"]
         if any("unseen" in each for each in told["methods"].values()):
             parts += ["### Distortions that no training has shown\n", unseen(methods)]
@@ -97,14 +86,13 @@ def headline(runs: dict[str, dict[str, Runs]], summary: dict[str, Summary]) -> s
     """Return README's table of each data set: means alone, and the paired difference of the mean from `pair`."""
     parts = []
     for dataset, told in summary.items():
-        columns = {name: title for name, title in COLUMNS.items() if name != "q90"}
+        columns = {name: title for name, title in _columns(told["methods"]).items() if name != "q90"}
         rows = []
         for name, each in told["methods"].items():
-            cells = [f"{100 * each[column]['mean']:.1f}" for column in columns]
-            unseen = f"{100 * each['unseen']['mean']:.1f}" if "unseen" in each else "-"
+            cells = [f"{100 * each[column]['mean']:.1f}" if column in each else "-" for column in columns]
             gap = _difference(each["versus_pair"].get("mean")) if "versus_pair" in each else "-"
-            rows.append([f"`{name}`", len(each["seeds"]), *cells, unseen, gap])
-        header = ["method", "seeds", *columns.values(), "unseen distortions", "mean, against `pair`"]
+            rows.append([f"`{name}`", len(each["seeds"]), *cells, gap])
+        header = ["method", "seeds", *columns.values(), "mean, against `pair`"]
         methods = {name: runs[dataset][name] for name in told["methods"]}
         parts += [f"**{dataset}.** {about(methods)}", table(header, rows)]
     return "\n".join(parts)
@@ -125,8 +113,7 @@ def about(runs: dict[str, Runs]) -> str:
 
 def accuracies(told: Summary, runs: dict[str, Runs]) -> str:
     """Return a row a method: accuracies, images forwarded, fit of the training images."""
-    unseen_too = {"unseen": "unseen"} if any("unseen" in each for each in told.values()) else {}
-    columns = COLUMNS | unseen_too
+    columns = _columns(told)
     rows = []
     for name, each in told.items():
         record = runs[name].first
@@ -151,7 +138,7 @@ def rivals(told: Summary, runs: dict[str, Runs]) -> str:
 def differences(told: Summary, versus: str = "versus_pair") -> str:
     """Return a row a method: paired differences from another; those whose interval excludes 0 are bold."""
     compared = {name: each[versus] for name, each in told.items() if versus in each}
-    columns = COLUMNS | ({"unseen": "unseen"} if any("unseen" in each for each in compared.values()) else {})
+    columns = _columns(compared)
     rows = [
         [f"`{name}`", len(each["seeds"]), *(_difference(each.get(key)) for key in columns)]
         for name, each in compared.items()
@@ -159,12 +146,12 @@ def differences(told: Summary, versus: str = "versus_pair") -> str:
     return table(["method", "seeds", *columns.values()], rows)
 
 
-def needs(told: Summary, runs: dict[str, Runs]) -> str:
+def needs(told: Summary) -> str:
     """Return a row a need: the method that serves it best, the next best, and what a step of each costs."""
     steps = json.loads(COST.read_text())["against_pair"] if COST.exists() else {}
     rows = []
     for need, (score, is_distortion) in NEEDS.items():
-        scored = {name: found for name, each in told.items() if (found := score(each, runs[name])) is not None}
+        scored = {name: found for name, each in told.items() if (found := score(each)) is not None}
         best = sorted(scored, key=lambda name: -scored[name])[:3]
         cells = [
             f"`{name}` {abs(scored[name]):.{3 if is_distortion else 1}f}"
@@ -253,6 +240,11 @@ def tried(settings: Settings, trials: dict[str, dict[int, dict[str, Any]]]) -> s
             mark = "chosen" if number == 0 else "best" if number == best else ""
             rows.append([f"`{name}`", said, f"{100 * validation(record):.2f}", mark])
     return table(["method", "trial", "validation, mean of raw and trained qualities", ""], rows)
+
+
+def _columns(told: Summary) -> dict[str, str]:
+    """Return the columns that any of `told` has, by title."""
+    return COLUMNS | {name: title for name, title in UNSEEN.items() if any(name in each for each in told.values())}
 
 
 def _interval(told: dict[str, float]) -> str:

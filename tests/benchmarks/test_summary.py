@@ -87,3 +87,12 @@ def test_only_the_block_between_the_markers_changes():
     assert summary.with_block(text, "new\n") == f"before\n{summary.BEGIN}\n\nnew\n\n{summary.END}\nafter\n"
     with pytest.raises(FctError, match=r"README\.md: the lines .* are not there"):
         summary.with_block("no markers", "new")
+
+
+def test_an_unseen_distortion_is_a_codec_or_a_corruption(made):
+    """The two columns divide what `unseen` is the mean of, and noise, blur, contrast and pixelation are the second."""
+    _, runs, _ = made
+    columns = runs["cifar10"]["pair"].columns
+    assert sorted(columns["codecs"] + columns["corruptions"]) == sorted(columns["unseen"])
+    kinds = {condition.rpartition("/")[0] for condition in columns["corruptions"]}
+    assert kinds == {"noise", "blur", "contrast", "pixelate"}
