@@ -49,7 +49,7 @@ class Runs(NamedTuple):
         """What accuracies are reported of: a column's name, and the conditions that it is the mean of."""
         columns = {name: [name] for name in self.first["test"]} | {"mean": [f"q{quality}" for quality in OF_MEAN]}
         unseen = list(self.first["unseen"])
-        codecs = [condition for condition in unseen if condition.rpartition("/")[0] in CODECS]
+        codecs = [condition for condition in unseen if kind(condition) in CODECS]
         corruptions = [condition for condition in unseen if condition not in codecs]
         parts = {"unseen": unseen, "codecs": codecs, "corruptions": corruptions}
         return columns | {name: conditions for name, conditions in parts.items() if conditions}
@@ -58,6 +58,11 @@ class Runs(NamedTuple):
         """Return the mean distortion over the layers at a quality, [seeds]."""
         layers = [[by[quality] for by in self.records[seed]["distortion"].values()] for seed in self.seeds]
         return np.array(layers).mean(1)
+
+
+def kind(condition: str) -> str:
+    """Return which distortion an unseen condition, such as webp/1, is a severity of."""
+    return condition.rpartition("/")[0]
 
 
 def read_runs(dataset: str) -> dict[str, Runs]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.comparison.records import OF_SWEEP, Runs, validation
+from benchmarks.comparison.records import OF_SWEEP, Runs, kind, validation
 from benchmarks.comparison.settings import Settings
 from benchmarks.markdown import table
 from fct.methods.params import WITH_CONSISTENCY
@@ -184,19 +184,19 @@ def cost() -> str:
 def unseen(runs: dict[str, Runs]) -> str:
     """Return a row a distortion and a column a method: mean accuracy over severities and seeds."""
     names = [name for name in runs if runs[name].first["unseen"]]
-    kinds = dict.fromkeys(condition.rpartition("/")[0] for condition in runs[names[0]].first["unseen"])
+    kinds = dict.fromkeys(map(kind, runs[names[0]].first["unseen"]))
     rows = []
-    for kind in kinds:
+    for each in kinds:
         cells = []
         for name in names:
             values = [
                 value
                 for record in runs[name].records.values()
                 for condition, value in record["unseen"].items()
-                if condition.rpartition("/")[0] == kind
+                if kind(condition) == each
             ]
             cells.append(f"{100 * np.mean(values):.1f}")
-        rows.append([kind, *cells])
+        rows.append([each, *cells])
     return table(["distortion", *(f"`{name}`" for name in names)], rows)
 
 

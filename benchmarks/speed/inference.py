@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def estimator() -> list[Row]:
         for title, made in {"bypass": None, "estimate": QualityEstimator(3)}.items():
             network.estimator = made
             session = _session(network, description, 1)
-            ways[title] = lambda session=session, feeds=feeds: session.run(["logits"], feeds)  # type: ignore[misc]
+            ways[title] = partial(session.run, ["logits"], feeds)
         work = f"inference of {name}, width {width}, with blocks, at an unknown quality"
         found += compare(work, size, ways, dict.fromkeys(ways, 1))
     return found

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.comparison import summary, tables
-from benchmarks.comparison.records import datasets, read_runs, read_trials, validation
+from benchmarks.comparison.records import datasets, kind, read_runs, read_trials, validation
 from benchmarks.comparison.settings import plan, read
 from fct.core.errors import FctError
 from fct.methods.params import WITH_CONSISTENCY
@@ -94,5 +94,5 @@ def test_an_unseen_distortion_is_a_codec_or_a_corruption(made):
     _, runs, _ = made
     columns = runs["cifar10"]["pair"].columns
     assert sorted(columns["codecs"] + columns["corruptions"]) == sorted(columns["unseen"])
-    kinds = {condition.rpartition("/")[0] for condition in columns["corruptions"]}
+    kinds = set(map(kind, columns["corruptions"]))
     assert kinds == {"noise", "blur", "contrast", "pixelate"}
