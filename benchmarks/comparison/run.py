@@ -24,6 +24,7 @@ import torch
 from benchmarks.comparison.data import standing_in
 from benchmarks.comparison.measure import on_test, on_validation
 from benchmarks.comparison.settings import Plan, Settings, plan
+from fct.core.errors import FctError
 from fct.core.files import digest, write_bytes, write_json
 from fct.estimator import fit_estimator
 from fct.export.onnx import export
@@ -77,7 +78,9 @@ def run(settings: Settings, dataset: str, name: str, seed: int, trial: int = 0) 
 
 
 def place(dataset: str, name: str, seed: int, trial: int = 0) -> Path:
-    """Return where a run's metrics are; trials but the chosen one have a folder of their own."""
+    """Return where a run's metrics are; trials but the chosen one have a folder of their own, and seed 0."""
+    if trial and seed:
+        raise FctError(f"trials have seed 0 (not {seed}). Leave --trial out for another seed of the chosen one.")
     if trial == 0:
         return RESULTS / dataset / f"{name}-{seed}.json"
     return RESULTS / dataset / "trials" / f"{name}-{trial}.json"
