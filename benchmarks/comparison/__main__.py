@@ -15,7 +15,7 @@ def main() -> None:
 @main.command()
 @click.argument("dataset")
 @click.argument("name")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--trial", type=click.IntRange(min=0), default=0, help="One of its trials; the chosen one if absent.")
 def run(dataset: str, name: str, seed: int, trial: int) -> None:
     """Train NAME, a method or an ablation, on DATASET and measure it; go on if it was begun."""

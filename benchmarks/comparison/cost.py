@@ -40,6 +40,8 @@ def measure(settings: Settings) -> Path:
             for name, (training, batches, images) in trainings.items():
                 start = time.perf_counter()
                 training.step(batches[number % len(batches)])
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
                 if number >= WARM_UP:
                     times.setdefault(name, []).append((time.perf_counter() - start) / images)
     control = np.array(times[CONTROL])

@@ -9,9 +9,8 @@ import numpy as np
 
 from benchmarks.comparison.settings import Settings
 from benchmarks.comparison.unseen import unseen_views
-from fct.cache.views import compressed
 from fct.data.store import Split, open_split, read_meta
-from fct.evaluate.distortion import distortion
+from fct.evaluate.distortion import distortion_of
 from fct.evaluate.sweep import predict
 from fct.models.network import Network
 
@@ -53,10 +52,7 @@ def _accuracies(qualities: tuple[int, ...], correct: np.ndarray) -> dict[str, fl
 
 
 def _distortion(settings: Settings, network: Network, test: Split) -> dict[str, dict[str, float]]:
-    how = settings.measure.features
-    few = test.every(test.step(how.images))
-    views = {quality: compressed(few, quality, settings.jpeg.subsampling) for quality in how.qualities}
-    found = distortion(network, few.images, np.array(few.quality), views, how.layers)
+    found = distortion_of(network, test, settings.measure.features, settings.jpeg.subsampling)
     return {
         layer: {f"q{quality}": round(value, 5) for quality, value in values.items()} for layer, values in found.items()
     }

@@ -5,7 +5,8 @@
                                                        conditions raw, each quality, then each unseen distortion
                   trials/<name>-<trial>.json           what was trained, and its accuracy on validation images alone
 
-A run that was killed goes on from its last epoch. One whose network is still on this machine is only measured again.
+A run that was killed goes on from its last epoch. One whose network is still on this machine is only measured again: a
+record says which commit trained it.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ from benchmarks.comparison.measure import on_test, on_validation
 from benchmarks.comparison.settings import Plan, Settings, plan
 from fct.core.errors import FctError
 from fct.core.files import digest, write_bytes, write_json
+from fct.core.locks import locked
 from fct.estimator import fit_estimator
 from fct.export.onnx import export
 from fct.methods.registry import METHODS
 from fct.train import candidate
 from fct.train.assemble import identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint
-from fct.train.loop import train
+from fct.train.loop import Data, train
 
 RESULTS = Path("benchmarks/results/comparison").resolve()
 WEIGHTS = Path("weights")  # trained networks, in the data set's folder; where the library looks for teachers
@@ -50,6 +52,7 @@ def run(settings: Settings, dataset: str, name: str, seed: int, trial: int = 0) 
     path = place(dataset, name, seed, trial)
     with standing_in(settings, dataset), tempfile.TemporaryDirectory() as folder:
         planned = plan(settings, name, seed, trial)
+        teacher = {"teacher": planned.method.teacher} if planned.method.wants_file else {}  # by its name, not its file
         planned = _with_teacher(settings, planned, seed)
         trained = _trained(planned)
         network, description = candidate.load(trained.path)
@@ -65,13 +68,12 @@ def run(settings: Settings, dataset: str, name: str, seed: int, trial: int = 0) 
         "name": name,
         "seed": seed,
         "trial": trial,
-        "method": planned.method.model_dump()
-        | ({"teacher": settings.method["teacher"]} if planned.method.wants_file else {}),
+        "method": planned.method.model_dump() | teacher,
         "model": planned.setup.model.model_dump(),
         "train": planned.setup.train.model_dump(),
         "qualities": list(planned.setup.qualities),
-        "cost": trained.cost,
-        "commit": _commit(),
+        "cost": {key: value for key, value in trained.cost.items() if key != "commit"},
+        "commit": trained.cost["commit"],
     }
     write_json(path, told | found)
     return path
@@ -104,31 +106,38 @@ def _trained(planned: Plan) -> Trained:
     """Train, or go on, or find the network that the same plan gave before."""
     setup, method = planned
     data, meta = open_data(setup)
-    known = identity(setup, method, meta)
-    path = WEIGHTS / f"{digest(known)}.pt"
-    costs = path.with_suffix(".json")
-    if not path.exists():
-        network, description = make_network(setup, method, data.train, meta)
-        checkpoint = Checkpoint(known, root=Path("checkpoints"))
-        before = len((checkpoint.load() or {"history": ()})["history"])  # epochs
-        start = time.perf_counter()
-        history = train(network, data, method, setup.train, checkpoint=checkpoint)
-        fit_estimator(network, data, method, setup.train)
-        taken = len(history) - before
+    path = WEIGHTS / f"{digest(identity(setup, method, meta))}.pt"
+    with locked(path.with_suffix(".lock"), on_wait=lambda: print(f"waiting for another run, which trains {path}")):
+        if not path.exists():
+            _train(planned, data, meta, path)
+    return Trained(path, json.loads(path.with_suffix(".json").read_text()))
+
+
+def _train(planned: Plan, data: Data, meta: dict[str, Any], path: Path) -> None:
+    """Write the network to `path`, and beside it what it cost."""
+    setup, method = planned
+    network, description = make_network(setup, method, data.train, meta)
+    checkpoint = Checkpoint(identity(setup, method, meta), root=Path("checkpoints"))
+    before = len((checkpoint.load() or {"history": ()})["history"])  # epochs
+    start = time.perf_counter()
+    history = train(network, data, method, setup.train, checkpoint=checkpoint)
+    trained = time.perf_counter()
+    fit_estimator(network, data, method, setup.train)
+    fitted = time.perf_counter()
+    if taken := len(history) - before:  # else it was killed after its last epoch, and the cost is known
         steps = len(data.train) // setup.train.batch_size * len(history)
-        write_json(
-            costs,
-            {
-                "images_forwarded": steps * setup.train.batch_size * METHODS[method.name].VIEWS,
-                "steps": steps,
-                "parameters": sum(weight.numel() for weight in network.parameters()),
-                "seconds": round((time.perf_counter() - start) * len(history) / taken, 1) if taken else None,
-                "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
-                "loss": [round(each["loss"], 4) for each in history],
-            },
-        )
-        candidate.save(network, description, path)
-    return Trained(path, json.loads(costs.read_text()))
+        cost = {
+            "images_forwarded": steps * setup.train.batch_size * METHODS[method.name].VIEWS,
+            "steps": steps,
+            "parameters": sum(weight.numel() for weight in network.parameters()),
+            "seconds": round((trained - start) * len(history) / taken + fitted - trained, 1),
+            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+            "loss": [round(each["loss"], 4) for each in history],
+            "commit": _commit(),
+        }
+        write_json(path.with_suffix(".json"), cost)
+    candidate.save(network, description, path)
+    checkpoint.forget()
 
 
 def _packed(correct: np.ndarray) -> bytes:
@@ -139,6 +148,6 @@ def _packed(correct: np.ndarray) -> bytes:
 
 
 def _commit() -> str:
-    """Return the commit of the code that ran, marked where files differ from it."""
+    """Return the commit of the code that runs, marked where files differ from it."""
     told = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
     return told.stdout.strip()

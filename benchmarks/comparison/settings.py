@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from fct.cache.params import CacheParams
 from fct.core import params
@@ -25,7 +25,7 @@ PARAMS = Path(__file__).parent.parent / "params.yaml"
 class Dataset(Section):
     """Where images come from and how they are divided."""
 
-    source: str
+    source: Literal["fashion-mnist", "cifar-10", "cifar-100"]
     mirror: str | None
     val: float = Field(gt=0, lt=1)
     test: float = Field(gt=0, lt=1)  # where the source has no official test set
@@ -97,7 +97,7 @@ def plan(settings: Settings, name: str, seed: int, trial: int = 0) -> Plan:
     """Return the configuration of the entry `name`, of its chosen trial, the first, unless told another.
 
     Raises:
-        FctError: there is no such entry or trial.
+        FctError: there is no such entry or trial, or what it says is impossible.
     """
     entry = settings.entries.get(name)
     if entry is None:
@@ -105,16 +105,23 @@ def plan(settings: Settings, name: str, seed: int, trial: int = 0) -> Plan:
     if trial >= len(entry.trials):
         raise FctError(f"{PARAMS}: methods.{name}.trials: there are {len(entry.trials)}, the first is 0 (not {trial})")
     tried = entry.trials[trial]
+    if ambiguous := tried.keys() & TrainParams.model_fields.keys() & MethodParams.model_fields.keys():
+        raise FctError(f"{PARAMS}: methods.{name}.trials: {', '.join(ambiguous)} may be of `method` or of `train`.")
     of_training = {key: value for key, value in tried.items() if key in TrainParams.model_fields}
     of_method = {key: value for key, value in tried.items() if key not in of_training}
-    method = MethodParams.model_validate(settings.method | entry.method | of_method)
-    schedule = settings.train.model_dump() | entry.train | of_training | {"seed": seed}
-    double = 1 if entry.half else 2 // METHODS[method.name].VIEWS
-    schedule |= {key: double * schedule[key] for key in ("epochs", "batch_size")}
-    setup = Setup(
-        tuple(CacheParams.model_validate(settings.cache.model_dump() | entry.cache).qualities),
-        settings.jpeg.subsampling,
-        ModelParams.model_validate(settings.model.model_dump() | entry.model),
-        TrainParams.model_validate(schedule),
-    )
+    try:
+        method = MethodParams.model_validate(settings.method | entry.method | of_method)
+        schedule = settings.train.model_dump() | entry.train | of_training | {"seed": seed}
+        double = 1 if entry.half else 2 // METHODS[method.name].VIEWS
+        schedule |= {key: double * schedule[key] for key in ("epochs", "batch_size")}
+        setup = Setup(
+            tuple(CacheParams.model_validate(settings.cache.model_dump() | entry.cache).qualities),
+            settings.jpeg.subsampling,
+            ModelParams.model_validate(settings.model.model_dump() | entry.model),
+            TrainParams.model_validate(schedule),
+        )
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        key = ".".join(map(str, wrong["loc"]))
+        raise FctError(f"{PARAMS}: {name}, trial {trial}: {key}: {wrong['msg']} (it is {wrong['input']!r}).") from None
     return Plan(setup, method)

@@ -27,7 +27,8 @@ OWN_CONTROL = "pair-own"  # of methods whose views have crops of their own
 def write() -> None:
     """Write all of them, from what is there."""
     settings = read()
-    runs = {folder.name: read_runs(folder.name) for folder in datasets()}
+    found = {folder.name: read_runs(folder.name) for folder in datasets()}
+    runs = {name: each for name, each in found.items() if settings.methods.keys() & each}  # without: nothing to compare
     summary = {name: summarise(found, settings) for name, found in runs.items()}
     write_json(SUMMARY, summary)
     trials = {name: read_trials(name, found) for name, found in runs.items()}

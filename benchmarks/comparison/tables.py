@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.comparison.records import OF_SWEEP, Runs, kind, validation
 from benchmarks.comparison.settings import Settings
 from benchmarks.markdown import table
+from fct.core.errors import FctError
 from fct.methods.params import WITH_CONSISTENCY
 
 COLUMNS = {"raw": "raw", "q90": "Q90", "q50": "Q50", "q30": "Q30", "q10": "Q10", "q5": "Q5", "mean": "mean 10..90"}
@@ -233,7 +234,11 @@ def tried(settings: Settings, trials: dict[str, dict[int, dict[str, Any]]]) -> s
     """Return a row a trial: what it changes, its validation accuracy, and whether it is the one that is used."""
     rows = []
     for name, by_number in trials.items():
-        entry = settings.entries[name]
+        entry = settings.entries.get(name)
+        if entry is None or max(by_number) >= len(entry.trials):
+            raise FctError(
+                f"trials/{name}-{max(by_number)}.json is of a trial that benchmarks/params.yaml has no more."
+            )
         best = max(by_number, key=lambda number: validation(by_number[number]))
         for number, record in sorted(by_number.items()):
             said = ", ".join(f"{key} {value}" for key, value in entry.trials[number].items())

@@ -9,17 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from fct.core.files import digest, write_bytes
-from fct.data.store import Split
+from fct.core.files import digest, sha256, write_bytes
+from fct.data.store import Split, read_meta
+from fct.evaluate import unseen
 from fct.evaluate.unseen import UNSEEN, distort, every
+from fct.jpeg import arrays
 
 FOLDER = Path("unseen")  # in the data set's folder
 
 
 def unseen_views(test: Split) -> Iterator[tuple[str, Split]]:
     """Yield each distortion's name and severity, such as webp/1, and the test split distorted so."""
+    of = [read_meta()["digest"], *(sha256(Path(module.__file__)) for module in (unseen, arrays))]  # images, and how
     for name, severity, quality in every(test.images.shape[-1]):
-        path = FOLDER / f"{name}-{digest([name, UNSEEN[name].levels[severity - 1], test.images.shape])}.npy"
+        path = FOLDER / f"{name}-{digest([*of, name, UNSEEN[name].levels[severity - 1]])}.npy"
         if not path.exists():
             stream = io.BytesIO()
             np.save(stream, distort(np.asarray(test.images), name, severity), allow_pickle=False)

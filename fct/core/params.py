@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from fct.core.errors import FctError
 
@@ -40,9 +40,9 @@ SECTIONS = (
 
 
 class Section(BaseModel):
-    """A part of params.yaml: unknown keys are refused, values do not change after loading."""
+    """A part of params.yaml: unknown keys and infinite numbers are refused, values do not change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 Sections = TypeVar("Sections", bound=Section)
@@ -68,7 +68,7 @@ def load(
         raise FctError(f"{_place(path, document, (unknown[0],))}: unknown section.{_nearest(unknown[0], SECTIONS)}")
     wanted = {name: document[name] for name in sections.model_fields if name in document}
     for section, values in (instead or {}).items():
-        if section in wanted:
+        if isinstance(wanted.get(section), Mapping):  # else it is refused below
             wanted[section] = {**wanted[section], **values}
     return _validated(sections, path, wanted)
 
@@ -98,12 +98,14 @@ def _validated(model: type[Sections], path: Path, document: Mapping[str, Any]) -
 
 def _parse(path: Path) -> Mapping[str, Any]:
     try:
-        document = YAML(typ="rt").load(path.read_text())  # YAML 1.2, as DVC reads it, with line numbers
+        document = YAML(typ="rt").load(path.read_text("utf-8"))  # YAML 1.2, as DVC reads it, with line numbers
     except FileNotFoundError:
         raise FctError(f"{path} is not here. Run the command in the folder that has it.") from None
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise FctError(f"{path}, line {line}: not valid YAML: {error.problem}") from None
+    except (UnicodeDecodeError, YAMLError) as error:  # not UTF-8, or a character that no text has
+        raise FctError(f"{path}: not valid YAML: {str(error).partition(chr(10))[0]}") from None
     if not isinstance(document, Mapping):
         raise FctError(f"{path}: expected sections with keys, found {type(document).__name__}.")
     return document

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from fct.cache.views import compressed
 from fct.core.params import Section
+from fct.data.store import Split
 from fct.jpeg.params import Quality
 from fct.models.network import Network
 from fct.models.params import LayerNames
@@ -35,6 +37,13 @@ class FeaturesParams(Section):
     layers: LayerNames  # whether the method pulls at them or not
     images: int = Field(ge=2)  # of the test split, evenly spread
     qualities: Annotated[tuple[Quality, ...], Field(min_length=1)]
+
+
+def distortion_of(network: Network, test: Split, how: FeaturesParams, subsampling: str) -> dict[str, dict[int, float]]:
+    """Compress some images of `test` and measure, as `how` says; the rest as for `distortion`."""
+    few = test.every(test.step(how.images))
+    views = {quality: compressed(few, quality, subsampling, description=f"Q{quality}") for quality in how.qualities}
+    return distortion(network, few.images, np.array(few.quality), views, how.layers)
 
 
 @torch.inference_mode()
@@ -71,8 +80,8 @@ def distortion(
             sums[layer] = sums[layer] + feature.transpose(0, 1).flatten(1).sum(1)
             values[layer] += feature.numel() // feature.shape[1]
         for quality, images in views.items():
-            compressed = _channels_second(images[rows])
-            _, features = network(compressed, torch.full((len(compressed),), quality))
+            shown = _channels_second(images[rows])
+            _, features = network(shown, torch.full((len(shown),), quality))
             for layer in layers:
                 moved[layer][quality] += float((features[layer] - clean[layer]).square().sum())
     # Around the mean over all images, not over those that happened to be forwarded together.

@@ -70,9 +70,9 @@ class CheckParams(Section):
 
     slice: str | None = None
     metric: Metric
-    at_least: float | None = Field(default=None, allow_inf_nan=False)
-    at_most: float | None = Field(default=None, allow_inf_nan=False)
-    champion: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    at_least: float | None = None
+    at_most: float | None = None
+    champion: float | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

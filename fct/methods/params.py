@@ -24,7 +24,7 @@ class MethodParams(Section):
     noise: float = Field(ge=0, le=1)
     teacher: str
     match: Literal["logits", "features"]
-    weight: float = Field(ge=0, allow_inf_nan=False)
+    weight: float = Field(ge=0)
     schedule: Schedule
     layers: LayerNames
     distance: Distance

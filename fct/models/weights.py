@@ -100,14 +100,17 @@ def _read(path: Path) -> dict[str, Tensor]:
     except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise FctError(f"params.yaml: model.weights: {path} is not a file of weights ({reason}).") from None
-    if isinstance(content, dict) and "description" in content and "state" in content:  # a model.pt of this project
-        return _unwrapped(content["state"])
-    for wrapper in WRAPPERS:
+    ours = isinstance(content, dict) and "description" in content and "state" in content  # a model.pt of this project
+    for wrapper in ("state",) if ours else WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
-    if not (isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values())):
+    if not (isinstance(content, dict) and content and all(map(_is_weight, content.items()))):
         raise FctError(f"params.yaml: model.weights: {path} holds no state dict.")
-    return {name.removeprefix("module."): value for name, value in content.items()}
+    return _unwrapped(content) if ours else {name.removeprefix("module."): value for name, value in content.items()}
+
+
+def _is_weight(item: tuple[object, object]) -> bool:
+    return isinstance(item[0], str) and isinstance(item[1], Tensor)
 
 
 def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 import optuna
+import torch
 from optuna.trial import Trial, TrialState
 from pydantic import ValidationError
 from tqdm import tqdm
@@ -17,7 +18,7 @@ from fct.search.params import SearchParams
 from fct.search.study import finished, next_trial, open_study, suggest
 from fct.train.assemble import Setup, check_crops, identity, make_network, open_data
 from fct.train.checkpoint import code_digest
-from fct.train.loop import Data, Metrics, train
+from fct.train.loop import Data, DivergenceError, Metrics, train
 
 METHOD = "method"  # attribute of a trained trial: what it tried
 RAW = "val_raw"  # attribute of a finished trial: its clean validation accuracy
@@ -47,10 +48,15 @@ def search(setup: Setup, baseline: MethodParams, params: SearchParams, observed:
 
     Best means the highest mean validation accuracy over the trained qualities, among those that beat the baseline's by
     `params.gain` (short trainings are noisy) and whose clean accuracy is at most `params.clean_loss` below the
-    baseline's; where there are none, the baseline. Trials already in the study are not run again.
+    baseline's; where there are none, the baseline. A trial that is behind the baseline after an epoch ends there.
+    Trials already in the study are not run again.
+
+    Raises:
+        FctError: the baseline diverges, or one of `params.gradients` cannot be tried with what params.yaml has besides.
     """
-    if baseline.name not in WITH_CONSISTENCY:
+    if baseline.name not in WITH_CONSISTENCY or params.trials == 1:
         return Best(baseline, 0, None, None)
+    taught = baseline
     for gradient in params.gradients:
         try:
             tried = MethodParams.model_validate(baseline.model_dump() | {"gradient": gradient})
@@ -58,11 +64,14 @@ def search(setup: Setup, baseline: MethodParams, params: SearchParams, observed:
             said = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise FctError(f"params.yaml: search.gradients: with {gradient}, method.{said}") from error
         check_crops(setup.train, tried, "search.gradients")
+        taught = tried if tried.wants_file else taught
     data, meta = open_data(setup)
     data = _thinned(data, params.images)
     setup = setup._replace(train=setup.train.model_copy(update={"epochs": params.epochs}))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = open_study({**identity(setup, baseline, meta), "code": code_digest()}, params, fresh=fresh)
+    known = identity(setup, baseline, meta) | {"teacher": identity(setup, taught, meta)["teacher"]}
+    made_by = {"code": code_digest("search"), "torch": torch.__version__}
+    study = open_study(known | made_by, params, fresh=fresh)
     with tqdm(total=params.trials, initial=len(finished(study)), desc="search", unit="trial", disable=None) as bar:
         while len(done := finished(study)) < params.trials:
             trial = next_trial(study, baseline, params)
@@ -90,24 +99,25 @@ def _run(study: optuna.Study, trial: Trial, method: MethodParams, short: _Short)
     """Train once, briefly, and tell the study how it went."""
     trial.set_user_attr(METHOD, method.model_dump())
     network, _ = make_network(short.setup, method, short.data.train, short.meta)
+    baseline = next(iter(finished(study)), None)  # which comes first
+    pace = baseline.intermediate_values if baseline else {}
 
     def on_epoch(number: int, metrics: Metrics) -> None:
         short.observer.metrics(metrics, step=number)
         trial.report(metrics["val_compressed"], number)
-        if trial.should_prune():
+        if metrics["val_compressed"] < pace.get(number, 0.0):
             raise optuna.TrialPruned
 
     try:
         history = train(network, short.data, method, short.setup.train, on_epoch=on_epoch)
-    except (optuna.TrialPruned, FctError) as error:
-        if isinstance(error, FctError) and not finished(study):
-            raise  # the baseline itself diverges: params.yaml must change
+    except (optuna.TrialPruned, DivergenceError):
+        if baseline is None:
+            raise  # params.yaml itself must change
         study.tell(trial, state=TrialState.PRUNED)
         return
     compressed, raw = history[-1]["val_compressed"], history[-1]["val_raw"]
     trial.set_user_attr(RAW, raw)
-    if earlier := finished(study):  # feasible at zero and below; the baseline, which comes first, always is
-        baseline = earlier[0]
+    if baseline:  # feasible at zero and below; the baseline itself always is
         trial.set_constraint("clean accuracy", baseline.user_attrs[RAW] - raw - short.params.clean_loss)
         trial.set_constraint("gain", (baseline.value or 0.0) + short.params.gain - compressed)
     study.tell(trial, compressed)

@@ -41,7 +41,7 @@ def open_study(identity: dict[str, Any], params: SearchParams, *, fresh: bool, j
         storage=storage,
         direction="maximize",
         load_if_exists=True,
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=2),
+        pruner=optuna.pruners.NopPruner(),  # a trial ends early by the baseline's pace, which fct.search.run knows
     )
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)

@@ -39,10 +39,8 @@ def main() -> None:
             network, description = candidate.load()
             export(network, description)
             val = open_split("val")
-            every = max(1, len(val) // read.images)
-            images = np.array(
-                val.images[::every].transpose(0, 3, 1, 2), order="C"
-            )  # torch wants pixels it may write to
+            few = val.every(val.step(read.images)).images
+            images = np.array(few.transpose(0, 3, 1, 2), order="C")  # torch wants pixels it may write to
             quality = np.resize(np.array([100, *description.qualities], np.int64), len(images))
             parity = compare(network, CANDIDATE, images, quality, tolerance=read.tolerance)
             size = CANDIDATE.stat().st_size

@@ -11,16 +11,13 @@ import csv
 import io
 from pathlib import Path
 
-import numpy as np
-
 from fct import tracking
-from fct.cache.views import compressed
 from fct.core import params
 from fct.core.errors import readable_errors
 from fct.core.files import write_json, write_text
 from fct.core.params import Section
 from fct.data.store import open_split
-from fct.evaluate.distortion import PLOT, FeaturesParams, distortion
+from fct.evaluate.distortion import PLOT, FeaturesParams, distortion_of
 from fct.jpeg.params import JpegParams
 from fct.train import candidate
 
@@ -42,13 +39,7 @@ def main() -> None:
             "features", params=read.model_dump(), inputs={"train": candidate.MODEL}, outputs=[METRICS]
         ) as run:
             network, _ = candidate.load()
-            test = open_split("test")
-            test = test.every(test.step(read.features.images))
-            views = {
-                quality: compressed(test, quality, read.jpeg.subsampling, description=f"Q{quality}")
-                for quality in read.features.qualities
-            }
-            found = distortion(network, test.images, np.array(test.quality), views, read.features.layers)
+            found = distortion_of(network, open_split("test"), read.features, read.jpeg.subsampling)
             write_json(METRICS, {layer: _rounded(by_quality) for layer, by_quality in found.items()})
             write_text(PLOT, _csv(found))
             for quality in read.features.qualities:

@@ -158,10 +158,10 @@ def epoch(  # noqa: PLR0913  # each is a choice of its own
     device: torch.device,
     probabilities: NDArray[np.float64] | None = None,
 ) -> Iterator[Batch]:
-    """Yield every image of `split` once, in random order, beside a view compressed at a random quality.
+    """Yield images of `split`, none twice, in random order, beside a view compressed at a random quality.
 
     Qualities are drawn with `probabilities`, or all alike. Batches are full, but for one that holds a whole split
-    smaller than `batch_size`.
+    smaller than `batch_size`; what remains, fewer images than a batch, has its turn in another epoch.
     """
     batch_size = min(batch_size, len(split))
     order = rng.permutation(len(split))

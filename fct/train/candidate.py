@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from fct.core.errors import FctError
 from fct.core.files import write_bytes
@@ -17,6 +16,7 @@ from fct.train.checkpoint import read, serialised
 
 MODEL = Path("model/model.pt")
 BASELINE = Path("model/standard.pt")  # the same network, trained on raw images alone
+AGAIN = "Make it again with `dvc repro --force --single-item {}`."  # the stage
 
 
 class Description(BaseModel):
@@ -66,17 +66,21 @@ def save(network: Network, description: Description, path: Path = MODEL) -> None
     write_bytes(path, serialised({"description": description.model_dump_json(), "state": state}))
 
 
-def load(path: Path = MODEL) -> tuple[Network, Description]:
-    """Read a network, in evaluation mode on the CPU."""
+def load(path: Path = MODEL, *, remedy: str = AGAIN.format("train")) -> tuple[Network, Description]:
+    """Read a network, in evaluation mode on the CPU.
+
+    Raises:
+        FctError: it is not there, damaged, or something else; the error ends with `remedy`.
+    """
     if not path.exists():
         raise FctError(f"{path} is not here. Make it with `dvc repro train`.")
-    saved = read(path, "Make it again with `dvc repro --force --single-item train`.")
+    saved = read(path, remedy)
     try:
-        description = Description.model_validate(json.loads(saved["description"]))
-    except (KeyError, ValidationError):
-        raise FctError(f"{path} was made by another version of this project. Make it again.") from None
-    network = description.build()
-    if any(name.startswith("estimator.") for name in saved["state"]):
-        network.estimator = QualityEstimator(description.channels)
-    network.load_state_dict(saved["state"])
+        description = Description.model_validate_json(saved["description"])
+        network = description.build()
+        if any(name.startswith("estimator.") for name in saved["state"]):
+            network.estimator = QualityEstimator(description.channels)
+        network.load_state_dict(saved["state"])
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, RuntimeError):
+        raise FctError(f"{path} is no model.pt of this version of the project. {remedy}") from None
     return network.eval(), description

@@ -19,7 +19,8 @@ from fct.core.errors import FctError
 from fct.core.files import digest, sha256, write_bytes
 
 ROOT = Path(".fct/checkpoints")
-CODE = ("compiled.py", "data", "jpeg", "cache", "models", "methods", "train")  # whose code decides the weights
+# Whose code decides the weights; the tables are what blocks may know a quality by.
+CODE = ("compiled.py", "portable/tables.py", "data", "jpeg", "cache", "models", "methods", "train")
 KEPT = 3  # trainings whose checkpoint stays
 
 
@@ -44,9 +45,12 @@ class Checkpoint:
     def save(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint, whole or not at all, and forget all but the newest trainings."""
         write_bytes(self.path, serialised(state))
-        folders = sorted(self.root.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
-        for old in folders[KEPT:]:
+        for old in sorted(self.root.iterdir(), key=_age)[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
+
+    def forget(self) -> None:
+        """Remove the checkpoint of a training that has ended."""
+        shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
 def read(path: Path, remedy: str) -> dict[str, Any]:
@@ -70,9 +74,17 @@ def serialised(state: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def code_digest() -> str:
-    """Return a digest of the code that decides what a training comes to."""
+def _age(folder: Path) -> float:
+    """Return by how many seconds `folder` is older than the epoch; one that another process removed is the oldest."""
+    try:
+        return -folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def code_digest(*besides: str) -> str:
+    """Return a digest of the code that decides what a training comes to, and of the packages `besides`."""
     package = Path(fct.__file__).parent
-    places = [package / name for name in CODE]
+    places = [package / name for name in (*CODE, *besides)]
     files = (path for place in places for path in ([place] if place.is_file() else sorted(place.rglob("*.py"))))
     return digest([[str(path.relative_to(package)), sha256(path)] for path in files])

@@ -46,6 +46,7 @@ class Companions:
             averaging = get_ema_multi_avg_fn(method.momentum)  # type: ignore[no-untyped-call]  # torch's own
             self.average = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
             self.average.update_parameters(network)  # the first is a copy
+            _needs_no_mirror(self.average.module)
             self.teacher = self.average.requires_grad_(requires_grad=False).eval()
         if method.wants_projections:
             shapes = _shapes(network, images, method.layers)
@@ -97,7 +98,10 @@ def teacher_file(method: MethodParams) -> Path:
 
 def _read_teacher(network: Network, method: MethodParams, images: Tensor) -> Network:
     path = teacher_file(method)
-    teacher, description = candidate.load(path)
+    own = candidate.AGAIN.format("baseline")
+    teacher, description = candidate.load(
+        path, remedy=own if path == candidate.BASELINE else "method.teacher is the model.pt of another training."
+    )
     teacher.to(device=images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     teacher.requires_grad_(requires_grad=False)
     if teacher.mean.shape != network.mean.shape:
@@ -108,6 +112,7 @@ def _read_teacher(network: Network, method: MethodParams, images: Tensor) -> Net
     features = method.name != "distill" or method.match == "features"
     if features:
         teacher.watch(method.layers, key=f"method.layers, of the teacher {path}")
+        _needs_no_mirror(teacher)
     layers = method.layers if features else []
     ours, theirs = _shapes(network, images, layers), _shapes(teacher, images, layers)
     for what in theirs:
@@ -118,6 +123,12 @@ def _read_teacher(network: Network, method: MethodParams, images: Tensor) -> Net
                 "Name a teacher of the same architecture and classes."
             )
     return teacher
+
+
+def _needs_no_mirror(teacher: object) -> None:
+    """Spare a teacher the pass of the mirror image, which its features are not of."""
+    if isinstance(teacher, Network):
+        teacher.mirror = False
 
 
 @torch.no_grad()

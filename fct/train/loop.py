@@ -40,6 +40,10 @@ AHEAD = 2  # batches that are made before they are asked for
 LOOK = 16  # steps between two looks at the loss: a look makes the host wait for the GPU
 
 
+class DivergenceError(FctError):
+    """A loss that is not a number, or far above guessing."""
+
+
 @dataclass(frozen=True)
 class Data:
     """What a training sees."""
@@ -73,7 +77,8 @@ def train(  # noqa: PLR0913  # each is a part of its own
         One dict of metrics an epoch: loss and its parts, validation accuracies, learning rate.
 
     Raises:
-        FctError: the loss is not a number or has diverged; it names the step and the last good checkpoint.
+        DivergenceError: the loss is not a number or far above guessing; it names the step and the last good checkpoint.
+        FctError: the teacher does not fit, or the checkpoint is damaged.
     """
     training = Training(network, data, method, params, checkpoint)
     training.resume()
@@ -215,13 +220,13 @@ class Training:
             if not (math.isfinite(total) and cross_entropy < self.ceiling):
                 raise self._diverged(f"the loss is {total:.3g}", number, step)
 
-    def _diverged(self, what: str, number: int, step: int) -> FctError:
+    def _diverged(self, what: str, number: int, step: int) -> DivergenceError:
         kept = (
             f"The last good checkpoint is {self.checkpoint.path}."
             if self.checkpoint and self.checkpoint.path.exists()
             else "There is no checkpoint yet."
         )
-        return FctError(
+        return DivergenceError(
             f"Training diverged: {what} at step {step + 1} of epoch {number + 1}. {kept} "
             "Lower train.learning_rate or method.weight in params.yaml."
         )

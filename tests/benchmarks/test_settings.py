@@ -51,6 +51,20 @@ def test_recipes_named_after_runs_are_those_runs(recipe, name):
         assert trained[section] | values == trained[section]
 
 
+def test_a_key_of_both_sections_is_no_trial():
+    """`momentum` may be the optimiser's or the moving average's: which one is meant cannot be told."""
+    entry = SETTINGS.methods["fct"].model_copy(update={"trials": [{"momentum": 0.999}]})
+    settings = SETTINGS.model_copy(update={"methods": SETTINGS.methods | {"fct": entry}})
+    with pytest.raises(FctError, match="momentum may be of `method` or of `train`"):
+        plan(settings, "fct", 0)
+
+
+def test_an_impossible_value_is_named():
+    """The error names file, entry, key and value."""
+    with pytest.raises(FctError, match=r"params\.yaml: pair, trial 0: seed: .* \(it is -1\)"):
+        plan(SETTINGS, "pair", -1)
+
+
 def test_an_unknown_method_is_refused_with_those_that_are_known():
     """The error names the file and the methods."""
     with pytest.raises(FctError, match=r"there is no method 'fcd'\. Known: standard, "):

@@ -11,6 +11,7 @@ from fct.core.errors import FctError
 class Inner(params.Section):
     path: str
     size: int
+    share: float = 0
 
 
 class Data(params.Section):
@@ -55,12 +56,28 @@ def test_only_the_declared_sections_are_seen(file):
         (GOOD.replace("data:", "data"), "not valid YAML"),
         ("- 1\n- 2\n", "expected sections"),
         ("jpeg: {}\n", r"data: this key is missing"),
+        (GOOD.replace("here", "a\x07b"), "not valid YAML: .*special characters"),
+        (GOOD.replace("size: 32", "size: 32\n    share: .inf"), r"line 6: data\.folder\.share: .*finite number"),
     ],
 )
 def test_what_is_wrong_is_named(file, broken, said):
     """A wrong value, a missing or unknown key or section, and broken YAML are each named with their place."""
     with pytest.raises(FctError, match=said):
         params.load(Sections, file(broken))
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path):
+    """YAML is UTF-8; a byte that is not gives a sentence with the file's name."""
+    path = tmp_path / "params.yaml"
+    path.write_bytes(GOOD.replace("here", "café").encode("latin-1"))
+    with pytest.raises(FctError, match=r"params\.yaml: not valid YAML: 'utf-8' codec"):
+        params.load(Sections, path)
+
+
+def test_an_empty_section_is_refused_where_others_take_its_place(file):
+    """A recipe's values need a section to go into."""
+    with pytest.raises(FctError, match=r"line 1: data: .*dictionary"):
+        params.load(Sections, file("data:\njpeg: {}\n"), instead={"data": {"seed": 1}})
 
 
 def test_a_missing_file_says_where_to_run(tmp_path):

@@ -9,6 +9,11 @@ import time
 import pytest
 from ruamel.yaml import YAML
 
+from fct.cache.store import open_views
+from fct.data.store import open_split
+from fct.train import candidate
+from fct.train.validation import validate
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 STAGES = {"data", "cache@10", "cache@50", "cache-index"} | (
@@ -42,6 +47,19 @@ def test_a_second_run_runs_nothing(finished, ran, record_property):
     record_property("seconds", round(time.monotonic() - start, 1))
     assert ran(said) == []
     assert "up to date" in said
+
+
+def test_the_training_tells_the_accuracy_of_what_it_saved(finished):
+    """metrics/train.json is of model.pt with its estimator, not of the network that the epochs validated."""
+    network, description = candidate.load(finished.folder / candidate.MODEL)
+    data = finished.folder / "data"
+    val = open_split("val", data / "splits", data / "originals")
+    meta = json.loads((data / "splits/meta.json").read_text())
+    views = open_views(val, description.qualities, "4:2:0", source_digest=meta["digest"], cache=data / "cache")
+    found = validate(network, val, views, precision="auto")
+    told = json.loads((finished.folder / "metrics/train.json").read_text())
+    assert network.estimator is not None
+    assert (told["val_raw"], told["val_compressed"]) == (round(found.raw, 5), round(found.compressed, 5))
 
 
 @pytest.mark.slow

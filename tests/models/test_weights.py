@@ -146,10 +146,13 @@ def test_a_file_that_would_run_code_is_refused(file):
         start_from(make(), path, "own")
 
 
-def test_a_file_without_weights_is_refused(file):
-    """Plain values are no state dict."""
+@pytest.mark.parametrize(
+    "content", [{"epoch": 3}, {1: torch.ones(2)}, {"description": "{}", "state": [1]}], ids=["values", "keys", "state"]
+)
+def test_a_file_without_weights_is_refused(file, content):
+    """Plain values, tensors without names and a network of this project without any are no state dict."""
     with pytest.raises(FctError, match="holds no state dict"):
-        start_from(make(), file({"epoch": 3}), "own")
+        start_from(make(), file(content), "own")
 
 
 def test_a_file_is_looked_for_in_weights_alone(file):

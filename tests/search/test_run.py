@@ -15,6 +15,9 @@ from fct.search import run
 from fct.search.params import SearchParams
 from fct.search.run import search
 from fct.search.study import NO_LAYERS
+from fct.train import candidate
+from fct.train.assemble import make_network, open_data
+from fct.train.loop import DivergenceError
 
 TOLD = {
     "trials": 4, "images": 60, "epochs": 2, "clean_loss": 0.05, "gain": 0.01, "seed": 0,
@@ -110,12 +113,25 @@ def test_the_baseline_is_the_answer_where_nothing_is_feasible(toy, scripted, oth
     assert (best.trial, best.method, best.compressed) == (0, toy.method(), 0.80)
 
 
-def test_a_bad_trial_is_pruned_early(toy, scripted):
-    """A trial far below the median of those before it ends at its first epoch, counts, and never wins."""
-    scripted((0.9, 0.9), (0.91, 0.9), (0.2, 0.9), (0.2, 0.9))
+def test_a_trial_that_is_behind_the_baseline_ends_early(toy, scripted):
+    """It ends at its first epoch, counts, and never wins."""
+    scripted((0.9, 0.9), (0.91, 0.9), (0.2, 0.9), (0.89, 0.9))
     best, trials = look(toy)
     assert [len(epochs) for _, _, epochs in trials] == [2, 2, 1, 1]
     assert best.trial in (0, 1)
+
+
+def test_a_trial_that_costs_too_much_clean_accuracy_sets_no_pace(toy, scripted):
+    """Trial 1 cannot win; trial 2, behind it and ahead of the baseline, is trained to its end and does."""
+    scripted((0.80, 0.90), (0.95, 0.80), (0.82, 0.90))
+    best, trials = look(toy, trials=3)
+    assert (best.trial, len(trials[2][2])) == (2, 2)
+
+
+def test_one_trial_is_no_search(toy):
+    """`search.trials: 1` takes the method as it stands, and trains nothing."""
+    best, trials = look(toy, trials=1)
+    assert (best.method, best.trial, best.compressed, trials) == (toy.method(), 0, None, [])
 
 
 def test_methods_without_consistency_pass_through(toy):
@@ -144,17 +160,47 @@ def test_a_finished_search_trains_nothing(toy, scripted):
 def test_other_data_are_searched_anew(toy, scripted):
     """Trials made on other data, or under other training params, are not reused."""
     scripted(*[(0.8, 0.9)] * 9)
-    look(toy, trials=1)
+    look(toy, trials=2)
     meta = toy.root / "data/splits/meta.json"
     told = json.loads(meta.read_text())
-    _, trials = look(toy, trials=1, train={"learning_rate": 0.2})
-    assert len(trials) == 1
+    _, trials = look(toy, trials=2, train={"learning_rate": 0.2})
+    assert len(trials) == 2
     meta.write_text(json.dumps(told | {"digest": "f00d"}))
     for manifest in (toy.root / "data/cache").glob("*/manifest.json"):
         manifest.write_text(manifest.read_text().replace(toy.digest, "f00d"))
-    _, trials = look(toy, trials=1)
-    assert len(trials) == 1
+    _, trials = look(toy, trials=2)
+    assert len(trials) == 2
     assert len(studies()) == 3
+
+
+@pytest.fixture
+def teacher(toy):
+    """Save an untrained network of the toy data as weights/teacher.pt."""
+
+    def save(model="resnet8", **changed):
+        setup, method = toy.setup(model=model, **changed), toy.method(name="standard")
+        data, meta = open_data(setup)
+        candidate.save(*make_network(setup, method, data.train, meta), Path("weights/teacher.pt"))
+        return "weights/teacher.pt"
+
+    return save
+
+
+def test_trials_of_another_teacher_are_not_reused(toy, scripted, teacher):
+    """Also where not the baseline but a gradient that is searched has it."""
+    scripted(*[(0.8, 0.9)] * 4)
+    method, gradients = toy.method(teacher=teacher()), ["frozen-teacher"]
+    look(toy, method=method, trials=2, gradients=gradients)
+    teacher(seed=1)
+    _, trials = look(toy, method=method, trials=2, gradients=gradients)
+    assert len(trials) == 2
+
+
+def test_a_teacher_that_does_not_fit_stops_the_search(toy, teacher):
+    """It is no trial that went badly: the error names the key, whichever trial finds it."""
+    method = toy.method(teacher=teacher("speednet"))
+    with pytest.raises(FctError, match=r"method\.teacher: weights/teacher\.pt is speednet"):
+        look(toy, method=method, trials=8, gradients=["frozen-teacher"])
 
 
 def test_a_diverging_baseline_is_an_error_and_a_diverging_trial_is_not(toy, monkeypatch):
@@ -164,7 +210,7 @@ def test_a_diverging_baseline_is_an_error_and_a_diverging_trial_is_not(toy, monk
     def train(*arguments, **rest):
         calls.append(arguments)
         if len(calls) in (1, 3):
-            raise FctError("Training diverged")
+            raise DivergenceError("Training diverged")
         return real(*arguments, **rest)
 
     monkeypatch.setattr(run, "train", train)

@@ -96,6 +96,28 @@ def test_a_damaged_model_names_the_command(made, tmp_path, damage):
         candidate.load(path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda saved: [saved],
+        lambda _saved: torch.ones(3),
+        lambda saved: {"state": saved["state"]},
+        lambda saved: saved | {"description": "{"},
+        lambda saved: saved | {"description": 3},
+        lambda saved: saved | {"state": {"other.weight": torch.ones(3)}},
+        lambda saved: saved | {"state": None},
+    ],
+    ids=["list", "tensor", "bare", "no JSON", "number", "other tensors", "no state"],
+)
+def test_a_file_of_something_else_is_refused_with_the_remedy(made, tmp_path, change):
+    """Whatever torch saved into it: a sentence that ends with what its reader is told to do."""
+    path = tmp_path / "model.pt"
+    candidate.save(*made, path)
+    torch.save(change(torch.load(path, weights_only=True)), path)
+    with pytest.raises(FctError, match=r"model\.pt is no model\.pt of this version of the project\. Do this\.$"):
+        candidate.load(path, remedy="Do this.")
+
+
 def test_a_model_with_code_in_it_is_refused(tmp_path):
     """Loading is weights-only: what a pickle would run is not run."""
 

@@ -90,6 +90,21 @@ def test_old_trainings_are_forgotten(tmp_path):
     assert kept == [2, 3, 4]
 
 
+def test_a_training_that_has_ended_may_be_forgotten(checkpoint):
+    """Its folder is gone, and others' stay."""
+    checkpoint.forget()
+    assert checkpoint.load() is None
+    assert checkpoint.root.exists()
+
+
+def test_a_folder_that_another_process_removes_is_no_error(tmp_path):
+    """A link to nothing is what the list of folders shows for one that has just gone."""
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    saved = Checkpoint({"seed": 0}, tmp_path)
+    saved.save(STATE)
+    assert saved.load()
+
+
 def test_the_same_state_is_the_same_bytes():
     """What is saved follows from content only."""
     assert serialised(STATE) == serialised(STATE)

@@ -49,6 +49,18 @@ def test_a_frozen_teacher_shows_the_layers_that_are_pulled(student, teacher, toy
     assert set(method.layers) <= set(context.teacher(images, torch.tensor([100, 100]))[1])
 
 
+@pytest.mark.parametrize("gradient", ["frozen-teacher", "average-teacher"])
+def test_a_teacher_of_features_makes_no_mirror_pass(student, teacher, toy, gradient):
+    """`model.mirror` averages logits, which nobody asks such a teacher for; the student keeps it."""
+    method = toy.method(name="fct", gradient=gradient, teacher=teacher())
+    network, images, description = student(method)
+    network.mirror = True
+    candidate.save(network, description.model_copy(update={"mirror": True}), Path(method.teacher))
+    shown = Companions(network, method, images).at(0).teacher
+    assert not getattr(shown, "module", shown).mirror
+    assert network.mirror
+
+
 def test_a_teacher_of_another_architecture_is_refused(student, teacher, toy):
     """Features must have the student's shape: the error names the key, the file and both shapes."""
     method = toy.method(name="fct", gradient="frozen-teacher", teacher=teacher("speednet"))
@@ -80,6 +92,15 @@ def test_the_pipelines_own_baseline_may_teach(student, toy):
     assert torch.equal(
         context.teacher(images, torch.tensor([100, 100]))[0], network.eval()(images, torch.tensor([100, 100]))[0]
     )
+
+
+def test_a_damaged_baseline_says_which_stage_makes_it(student, toy):
+    """Not the training that is about to read it, but the stage `baseline`."""
+    network, images, description = student(toy.method(name="standard"))
+    candidate.save(network, description, candidate.BASELINE)
+    candidate.BASELINE.write_bytes(candidate.BASELINE.read_bytes()[:100])
+    with pytest.raises(FctError, match=r"standard\.pt is damaged .* `dvc repro --force --single-item baseline`"):
+        Companions(network, toy.method(name="distill", teacher="baseline"), images)
 
 
 def test_a_baseline_that_was_not_trained_cannot_teach(student, toy):
