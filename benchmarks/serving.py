@@ -29,7 +29,7 @@ import torch
 from PIL import Image
 
 from fct.core.files import write_json
-from fct.data.store import LOSSLESS, Split
+from fct.data.store import Split
 from fct.evaluate.model import open_model
 from fct.evaluate.sweep import predict
 from fct.export.int8 import quantise
@@ -38,6 +38,7 @@ from fct.models import backbones
 from fct.models.network import Network
 from fct.portable.classifier import Classifier
 from fct.portable.images import MOST_PIXELS
+from fct.portable.tables import LOSSLESS
 from fct.train.candidate import Description
 
 RESULTS = Path("benchmarks/results/serving.json")

@@ -209,7 +209,11 @@ def doctor() -> None:
     type=click.Path(path_type=Path),
     help="A file with the sections jpeg, evaluate and gate.",
 )
-@click.option("--classes", type=click.Path(exists=True, path_type=Path), help="Class names, a line each, in order.")
+@click.option(
+    "--classes",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Class names, a line each, in order.",
+)
 @click.option(
     "--normalise", help="Of float32 pixels: unit (0..1), symmetric (-1..1), imagenet, bytes (0..255), mean/deviation."
 )
@@ -231,23 +235,23 @@ def gate(model: Path, *, to_json: Path | None, to_junit: Path | None, **told: An
         from fct.evaluate import gate as of
         from fct.evaluate.junit import junit
         from fct.evaluate.model import open_foreign
-        from fct.judge import judge
+        from fct.judge import judge, read_names
 
         how = {"normalise": told.pop("normalise"), "layout": told.pop("layout")}
         champion, names = told.pop("champion"), told.pop("classes")
         found = judge(
             open_foreign(model, **how),
             champion=open_foreign(champion, **how) if champion else None,
-            classes=names.read_text().splitlines() if names else None,
+            classes=read_names(names) if names else None,
             **told,
         )
+        click.echo(of.table(found, colour=of.wants_colour(sys.stdout)))
+        for name, why in found["left_out"].items():
+            click.echo(f"left out: {name}: {why}")
         if to_json:
             write_json(to_json, found)
         if to_junit:
             write_text(to_junit, junit(found))
-        click.echo(of.table(found, colour=of.wants_colour(sys.stdout)))
-        for name, why in found["left_out"].items():
-            click.echo(f"left out: {name}: {why}")
     sys.exit(found["verdict"] != "PASS")
 
 
@@ -331,13 +335,14 @@ def show(name: str) -> None:
     """Say what the recipe NAME is for, and what it sets."""
     with readable_errors():
         from fct import recipes
+        from fct.methods.params import WITH_CONSISTENCY
 
         told = recipes.read(name)
-        click.echo(f"{told.title}\n\n{told.use}")
-        for section, values in told.params.items():
-            click.echo(f"{section}:")
-            for key, value in values.items():
-                click.echo(f"  {key}: {value}")
+        click.echo(f"{told.title}\n\n{told.use}\n{recipes.as_yaml(told)}", nl=False)
+        if told.params.get("method", {}).get("name") in WITH_CONSISTENCY:
+            click.echo(
+                "# The search may change weight, layers, distance and gradient; with search.trials: 1 they stay."
+            )
 
 
 def _with_progress(things: Iterable[Thing], count: int) -> Iterator[Thing]:

@@ -26,6 +26,24 @@ class Params(Section):
     gate: GateParams
 
 
+def read_names(path: Path) -> list[str]:
+    """Return the names of classes in a file, a line each.
+
+    Raises:
+        FctError: there are none, one twice, or it is no text.
+    """
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise FctError(f"--classes {path}: it is no UTF-8 text.") from None
+    names = [name for line in lines if (name := line.strip())]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not names or twice:
+        wrong = f"{', '.join(twice)} stands in it more than once" if names else "it is empty"
+        raise FctError(f"--classes {path}: {wrong}. Give a name a line, in the order of the model's outputs.")
+    return names
+
+
 def judge(  # noqa: PLR0913  # two models, on what, by which file, and what a file may not say of itself
     model: Model,
     data: Path,
@@ -94,11 +112,15 @@ def _images(model: Model, data: Path, classes: list[str] | None, size: int | Non
     if isinstance(height, int) and height != width:
         raise FctError(f"{model.path}: it takes images of {height} x {width} pixels; a square is needed.")
     pixels = height if isinstance(height, int) else size
-    if not isinstance(pixels, int) or (size is not None and size != pixels):
-        raise FctError(f"{model.path}: it takes images of {pixels or 'any number of'} pixels a side: give --size.")
+    if not isinstance(pixels, int):
+        raise FctError(f"{model.path}: it takes images of any number of pixels a side: give --size.")
+    if size is not None and size != pixels:
+        raise FctError(f"{model.path}: it takes images of {pixels} pixels a side: leave --size out.")
     depth = channels if isinstance(channels, int) else 3
     if depth not in (1, 3):
         raise FctError(f"{model.path}: it takes images of {depth} channels; grey has 1, RGB 3.")
+    if classes is not None and model.class_names not in (None, classes):
+        raise FctError(f"{model.path} says itself that its classes are {model.class_names}: leave --classes out.")
     split, names = read_folder(data, size=pixels, channels=depth, classes=classes or model.class_names)
     if len(names) != model.classes:
         raise FctError(

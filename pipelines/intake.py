@@ -19,7 +19,7 @@ from fct.core import params
 from fct.core.errors import FctError
 from fct.core.params import Section
 from fct.data.params import DataParams
-from fct.data.store import LOSSLESS
+from fct.portable.tables import LOSSLESS
 from fct.tracking import git
 from pipelines import graph, inbox
 from pipelines.flows import turn

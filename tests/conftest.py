@@ -174,7 +174,8 @@ def killed(tmp_path):
 @pytest.fixture(scope="session")
 def scenes():
     """Make a split of small images whose class shows: a bright half, left, right or upper, under noise."""
-    from fct.data.store import LOSSLESS, Split
+    from fct.data.store import Split
+    from fct.portable.tables import LOSSLESS
 
     def make(name="train", count=96, size=16, channels=3, seed=0):
         rng = np.random.default_rng(seed)

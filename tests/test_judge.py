@@ -196,3 +196,47 @@ def test_a_class_that_the_model_does_not_know_is_named(shop):
     (shop / "names.txt").write_text("red\ngreen\n")
     done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--classes", "names.txt")
     assert "photos/blue: the model knows no such class. It knows red, green." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "it is empty"),
+        (b"red\nblue\nred\n", "red stands in it more than once"),
+        ("café".encode("latin-1"), "it is no UTF-8 text"),
+    ],
+    ids=["empty", "twice", "latin-1"],
+)
+def test_a_file_of_classes_that_cannot_be_used_is_named(shop, content, said):
+    """Names are needed, each once, as text."""
+    save(shop / "theirs.onnx")
+    (shop / "names.txt").write_bytes(content)
+    done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--classes", "names.txt")
+    assert (done.exit_code, done.exception.__class__) == (1, SystemExit)
+    assert f"error: --classes names.txt: {said}." in done.output
+
+
+def test_spaces_and_empty_lines_are_no_classes(shop):
+    """As editors leave them, with a byte order mark in front."""
+    save(shop / "theirs.onnx")
+    (shop / "names.txt").write_bytes(b"\xef\xbb\xbfblue \nred\n\n")
+    done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--classes", "names.txt")
+    assert done.exit_code == 0, done.output
+
+
+def test_a_models_own_classes_are_not_overruled(shop):
+    """Names in another order than the file's own would exchange its answers."""
+    save(shop / "ours.onnx", classes=["blue", "red"])
+    (shop / "names.txt").write_text("red\nblue\n")
+    done = run("ours.onnx", "--data", "photos", "--classes", "names.txt")
+    assert done.exit_code == 1
+    assert "ours.onnx says itself that its classes are ['blue', 'red']: leave --classes out." in done.output
+
+
+def test_a_verdict_is_seen_also_where_it_cannot_be_written(shop):
+    """The table comes first; then the file that cannot be, without a traceback."""
+    save(shop / "theirs.onnx")
+    done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--json", "photos")
+    assert done.exit_code == 1
+    assert "gate: PASS on 40 images" in done.output
+    assert "error: photos: Is a directory." in done.output

@@ -15,7 +15,8 @@ from fct.core.files import digest, new_folder, sha256, write_json
 from fct.data.download import mirror_folder
 from fct.data.meta import HELD_OUT, OFFICIAL
 from fct.data.stock import divided
-from fct.data.store import LOSSLESS, ORIGINALS, SPLITS, open_split, read_meta, write_split
+from fct.data.store import ORIGINALS, SPLITS, open_split, read_meta, write_split
+from fct.portable.tables import LOSSLESS
 from fct.stages.data import LOADERS
 
 ROOT = Path(".fct/benchmarks").resolve()  # survives what DVC deletes; nothing of it is in git

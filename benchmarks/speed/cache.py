@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from benchmarks.speed.measure import Row, compare, photographs
 from fct.cache.views import compressed
-from fct.data.store import LOSSLESS, Split
+from fct.data.store import Split
+from fct.portable.tables import LOSSLESS
 
 COUNTS = {32: 16_000, 64: 6_000, 224: 400}  # images, by size
 QUALITY = 50

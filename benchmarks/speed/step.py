@@ -22,9 +22,10 @@ from benchmarks.speed.measure import Row, photographs
 from benchmarks.speed.plain import BATCH, Plain
 from fct.cache.views import compressed
 from fct.core import params
-from fct.data.store import LOSSLESS, Split
+from fct.data.store import Split
 from fct.models import backbones
 from fct.models.network import Network
+from fct.portable.tables import LOSSLESS
 from fct.stages.search import Params
 from fct.train.batches import Cached, Online, Source
 from fct.train.loop import Data, Training

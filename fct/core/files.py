@@ -16,7 +16,13 @@ CHUNK = 1 << 20  # bytes read at a time when hashing
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path` through a temporary name in the same folder, so that a reader never sees half of it."""
+    """Write `content` to `path` through a temporary name in the same folder, so that a reader never sees half of it.
+
+    A device or a pipe, such as /dev/stdout, is written to: nothing may take its place.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

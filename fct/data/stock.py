@@ -14,7 +14,8 @@ from fct.core import files
 from fct.data.meta import HELD_OUT, OFFICIAL, Division, describe
 from fct.data.params import DataParams
 from fct.data.splits import divide, fingerprint, first_copies
-from fct.data.store import LOSSLESS, write_split
+from fct.data.store import write_split
+from fct.portable.tables import LOSSLESS
 
 
 @dataclass(frozen=True)

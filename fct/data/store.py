@@ -29,7 +29,6 @@ from fct.core.errors import FctError
 SPLITS = Path("data/splits")
 ORIGINALS = Path("data/originals")
 NAMES = ("train", "val", "gate", "test")  # val chooses, gate decides promotions, test only reports
-LOSSLESS = 100  # the quality of an image that never was a JPEG
 
 
 @dataclass(frozen=True)
@@ -86,10 +85,15 @@ class Originals:
 
 def read_meta(splits: Path = SPLITS) -> dict[str, Any]:
     """Return what the data stage recorded about the splits under `splits`."""
+    path = splits / "meta.json"
     try:
-        meta: dict[str, Any] = json.loads((splits / "meta.json").read_text())
+        meta = json.loads(path.read_text())
     except FileNotFoundError:
-        raise FctError(f"{splits / 'meta.json'} is not here. Make it with `dvc repro data`.") from None
+        raise FctError(f"{path} is not here. Make it with `dvc repro data`.") from None
+    except ValueError:
+        meta = None
+    if not isinstance(meta, dict) or "digest" not in meta:
+        raise FctError(f"{path} is damaged. Make it again with `dvc repro --force --single-item data`.")
     return meta
 
 

@@ -11,7 +11,10 @@ from typing import Any
 
 from fct.core.errors import FctError
 from fct.evaluate.adapter import Adapter, is_channels_last, normalisation
+from fct.evaluate.candidates import BASELINE, FP32, INT8
 from fct.portable.classifier import open_session
+
+MADE_BY = {FP32.model: "export", INT8.model: "int8", BASELINE: "baseline"}  # stages
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ def open_foreign(path: Path, *, normalise: str | None = None, layout: str | None
 
 def _session(path: Path) -> Any:
     if not path.is_file():
-        raise FctError(f"{path} is not here. Make it with `dvc repro export`.")
+        remedy = f" Make it with `dvc repro {MADE_BY[path]}`." if path in MADE_BY else ""
+        raise FctError(f"{path} is not here.{remedy}")
     with readable(path):
         return open_session(path)
 
@@ -113,7 +117,9 @@ def readable(path: Path) -> Iterator[None]:
         errors.NotImplemented,
         errors.RuntimeException,
     ) as error:
-        raise FctError(f"{path}: onnxruntime cannot use it: {error}. Make it anew with `dvc repro export`.") from None
+        stage = MADE_BY.get(path)
+        remedy = f" Make it anew with `dvc repro --force --single-item {stage}`." if stage else ""
+        raise FctError(f"{path}: onnxruntime cannot use it: {error}.{remedy}") from None
 
 
 def _expect(path: Path, tensor: Any, dtype: str, *, rank: int) -> None:

@@ -22,9 +22,10 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from fct.core.errors import FctError
-from fct.data.store import LOSSLESS, Split, let_go
+from fct.data.store import Split, let_go
 from fct.jpeg.arrays import roundtrip
 from fct.portable.images import decode, resize
+from fct.portable.tables import LOSSLESS
 
 Images = NDArray[np.uint8]  # [N, H, W, C]
 CHUNK = 500  # images distorted at a time

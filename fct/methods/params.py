@@ -45,6 +45,11 @@ class MethodParams(Section):
         return self
 
     @property
+    def wants_features(self) -> bool:
+        """Whether features of `layers` take part."""
+        return self.name in WITH_CONSISTENCY or (self.name == "distill" and self.match == "features")
+
+    @property
     def wants_file(self) -> bool:
         """Whether a frozen teacher, read from a file, takes part."""
         return self.name == "distill" or (self.name in WITH_CONSISTENCY and self.gradient == "frozen-teacher")

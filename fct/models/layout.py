@@ -66,15 +66,18 @@ def channels_second(feature: Tensor, layout: Layout) -> Tensor:
 def shapes_of(
     backbone: nn.Module, layers: Sequence[str], *, channels: int, size: int
 ) -> dict[str, tuple[int, ...] | None]:
-    """Return the shape of each layer's output for one image; None where it gives no tensor, or does not run.
+    """Return the shape of each layer's output for one image; None where it gives no tensor, or does not run once.
 
     Raises:
         FctError: the backbone does not take images of `size` pixels.
     """
     shapes: dict[str, tuple[int, ...] | None] = dict.fromkeys(layers)
+    called: set[str] = set()
 
     def note(layer: str, _module: nn.Module, _inputs: object, output: object) -> None:
-        shapes[layer] = tuple(output.shape) if isinstance(output, Tensor) else None
+        once = layer not in called  # what is called again, as a ReLU may be, gives more than one feature
+        called.add(layer)
+        shapes[layer] = tuple(output.shape) if once and isinstance(output, Tensor) else None
 
     handles = [backbone.get_submodule(layer).register_forward_hook(partial(note, layer)) for layer in layers]
     training = backbone.training
@@ -110,7 +113,7 @@ def features_of(
             given = (
                 f"a tensor of shape {list(shape)} for one image of {size} pixels"
                 if shape
-                else "no tensor, or does not run"
+                else "no tensor, or does not run, or more than once"
             )
             raise FctError(
                 f"params.yaml: {key}: {layer!r} gives {given}; a feature is [B, C], tokens [B, N, C], or a map "

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import os
-import pickle
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from fct.core.errors import FctError
 from fct.models.backbones import inner
 from fct.models.params import Stem
+from fct.models.pickled import unpickled
 
 FOLDER = Path("weights")
 WRAPPERS = ("state_dict", "model")  # keys under which published files hold the weights
@@ -96,10 +93,9 @@ def _read(path: Path) -> dict[str, Tensor]:
             raise FctError(f"params.yaml: model.weights: {path} cannot be read: {error}") from None
         return tensors
     try:
-        content: Any = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise FctError(f"params.yaml: model.weights: {path} is not a file of weights ({reason}).") from None
+        content = unpickled(path)
+    except ValueError as error:
+        raise FctError(f"params.yaml: model.weights: {path} is not a file of weights ({error}).") from None
     ours = isinstance(content, dict) and "description" in content and "state" in content  # a model.pt of this project
     for wrapper in ("state",) if ours else WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):

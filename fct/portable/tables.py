@@ -16,7 +16,7 @@ from PIL import Image, JpegImagePlugin
 
 from .images import quiet
 
-LOSSLESS = 100  # said of a file that is not a JPEG
+LOSSLESS = 100  # the quality of an image that never was a JPEG, or whose file does not tell it
 # ITU-T T.81, tables K.1 (luminance) and K.2 (chrominance), in rows.
 LUMINANCE = (
     (16, 11, 10, 16, 24, 40, 51, 61),

@@ -5,6 +5,7 @@ python -m fct.stages.export
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +38,15 @@ def main() -> None:
             "export", params=read.model_dump(), inputs={"train": candidate.MODEL}, outputs=[CANDIDATE]
         ) as run:
             network, description = candidate.load()
-            export(network, description)
             val = open_split("val")
             few = val.every(val.step(read.images)).images
             images = np.array(few.transpose(0, 3, 1, 2), order="C")  # torch wants pixels it may write to
             quality = np.resize(np.array([100, *description.qualities], np.int64), len(images))
-            parity = compare(network, CANDIDATE, images, quality, tolerance=read.tolerance)
+            with tempfile.TemporaryDirectory(dir=CANDIDATE.parent) as folder:  # the file appears once it is verified
+                exported = Path(folder) / CANDIDATE.name
+                export(network, description, exported)
+                parity = compare(network, exported, images, quality, tolerance=read.tolerance)
+                exported.replace(CANDIDATE)
             size = CANDIDATE.stat().st_size
             write_json(METRICS, {"parity": parity.difference, "images": parity.images, "file_bytes": size})
             run.headline({"parity": parity.difference, "file_bytes": size})

@@ -18,7 +18,7 @@ from fct.models.network import Network
 from fct.models.params import ModelParams
 from fct.models.weights import locate, start_from
 from fct.train.candidate import Description
-from fct.train.companions import teacher_file
+from fct.train.companions import check_teacher, teacher_file
 from fct.train.loop import Data
 from fct.train.params import TrainParams
 from fct.train.precision import pick_device
@@ -71,6 +71,9 @@ def identity(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> dict[s
 def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[str, Any]) -> tuple[Network, Description]:
     """Return an untrained network, seeded, on the device to train on, and the description it is saved with."""
     check_crops(setup.train, method)
+    check_size(setup.train, meta["size"])
+    if method.wants_file:
+        check_teacher(method, meta["classes"])
     mean, std = statistics(train)
     description = Description(
         backbone=setup.model.name,
@@ -82,7 +85,7 @@ def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[st
         size=meta["size"],
         mean=mean,
         std=std,
-        layers=method.layers,
+        layers=method.layers if method.wants_features else [],
         block=method.block if method.name in WITH_BLOCKS else None,
         qualities=list(setup.qualities),
         data_digest=meta["digest"],
@@ -110,6 +113,17 @@ def check_crops(train: TrainParams, method: MethodParams, key: str = "method.gra
             "crops elsewhere. Take frozen-teacher or average-teacher, which see the compressed view's crop, "
             "or method.projection: mean, or train.crops: shared."
         )
+
+
+def check_size(train: TrainParams, size: int) -> None:
+    """Refuse what leaves nothing of images of `size` pixels.
+
+    Raises:
+        FctError: the border, or the blackened square, is as large as the image.
+    """
+    for key, pixels in (("crop_padding", train.crop_padding), ("cutout", train.cutout)):
+        if pixels >= size:
+            raise FctError(f"params.yaml: train.{key}: {pixels} pixels leave nothing of images of {size}.")
 
 
 def statistics(train: Split) -> tuple[list[float], list[float]]:

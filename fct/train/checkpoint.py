@@ -7,7 +7,6 @@ changed parameter looks elsewhere. The folder lies outside DVC's outs, which DVC
 from __future__ import annotations
 
 import io
-import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import torch
 import fct
 from fct.core.errors import FctError
 from fct.core.files import digest, sha256, write_bytes
+from fct.models.pickled import unpickled
 
 ROOT = Path(".fct/checkpoints")
 # Whose code decides the weights; the tables are what blocks may know a quality by.
@@ -58,12 +58,10 @@ def read(path: Path, remedy: str) -> dict[str, Any]:
 
     Only weights and plain values are read: no file can make this run code.
     """
-    content = path.read_bytes()
     try:
-        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__  # torch adds a page of advice
-        raise FctError(f"{path} is damaged ({reason}). {remedy}") from None
+        state: dict[str, Any] = unpickled(path)
+    except ValueError as error:
+        raise FctError(f"{path} is damaged ({error}). {remedy}") from None
     return state
 
 

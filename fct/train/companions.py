@@ -96,12 +96,29 @@ def teacher_file(method: MethodParams) -> Path:
     return candidate.BASELINE
 
 
+def check_teacher(method: MethodParams, classes: Sequence[str]) -> None:
+    """Refuse a teacher of other classes than `classes`, or of the same in another order.
+
+    Raises:
+        FctError: it is one, or its file cannot be read.
+    """
+    _, description = _open(path := teacher_file(method))
+    if description.classes != list(classes):
+        raise FctError(
+            f"params.yaml: method.teacher: {path} has the classes {', '.join(description.classes)}; these data have "
+            f"{', '.join(classes)}. Train a teacher on these data."
+        )
+
+
+def _open(path: Path) -> tuple[Network, candidate.Description]:
+    own = candidate.AGAIN.format("baseline")
+    other = "params.yaml: method.teacher: name the model.pt of another training."
+    return candidate.load(path, remedy=own if path == candidate.BASELINE else other)
+
+
 def _read_teacher(network: Network, method: MethodParams, images: Tensor) -> Network:
     path = teacher_file(method)
-    own = candidate.AGAIN.format("baseline")
-    teacher, description = candidate.load(
-        path, remedy=own if path == candidate.BASELINE else "method.teacher is the model.pt of another training."
-    )
+    teacher, description = _open(path)
     teacher.to(device=images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     teacher.requires_grad_(requires_grad=False)
     if teacher.mean.shape != network.mean.shape:
@@ -109,11 +126,10 @@ def _read_teacher(network: Network, method: MethodParams, images: Tensor) -> Net
             f"params.yaml: method.teacher: {path} takes images of {teacher.mean.shape[1]} channels, these have "
             f"{network.mean.shape[1]}. Train a teacher on these data."
         )
-    features = method.name != "distill" or method.match == "features"
-    if features:
+    if method.wants_features:
         teacher.watch(method.layers, key=f"method.layers, of the teacher {path}")
         _needs_no_mirror(teacher)
-    layers = method.layers if features else []
+    layers = method.layers if method.wants_features else []
     ours, theirs = _shapes(network, images, layers), _shapes(teacher, images, layers)
     for what in theirs:
         if ours[what] != theirs[what]:

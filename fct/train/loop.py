@@ -226,9 +226,14 @@ class Training:
             if self.checkpoint and self.checkpoint.path.exists()
             else "There is no checkpoint yet."
         )
+        by_variance = self.method.wants_features and self.method.wants_file and self.method.distance == "centred-mse"
+        little = (
+            " Or the teacher has learnt so little that its features hardly vary: raise train.epochs, or set "
+            "method.distance to cosine."
+        )
         return DivergenceError(
             f"Training diverged: {what} at step {step + 1} of epoch {number + 1}. {kept} "
-            "Lower train.learning_rate or method.weight in params.yaml."
+            f"Lower train.learning_rate or method.weight in params.yaml.{little if by_variance else ''}"
         )
 
 

@@ -1,5 +1,6 @@
 """Files appear whole or not at all."""
 
+import os
 import subprocess
 import sys
 
@@ -60,3 +61,14 @@ def test_file_checksums_are_the_published_ones(tmp_path):
     path.write_text("abc")
     assert files.md5(path) == "900150983cd24fb0d6963f7d28e17f72"
     assert files.sha256(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_pipe_is_written_to_and_stays(tmp_path):
+    """What is no plain file, as /dev/stdout, is never replaced by one."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    handle = os.open(pipe, os.O_RDWR)
+    files.write_bytes(pipe, b"verdict")
+    assert os.read(handle, 100) == b"verdict"
+    os.close(handle)
+    assert pipe.is_fifo()

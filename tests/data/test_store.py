@@ -21,3 +21,11 @@ def test_pixels_are_read_when_touched(good):
     assert split.images.filename.name == "images.npy"
     assert split.originals.files.filename.name == "train.bin"
     assert store.read_meta(good.here / "splits")["counts"]["train"] == len(split)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_a_damaged_description_names_the_command(tmp_path, content):
+    """Half a file, or another one, is a sentence that says how to make it again."""
+    (tmp_path / "meta.json").write_text(content)
+    with pytest.raises(FctError, match=r"meta\.json is damaged\. Make it again with `dvc repro --force .* data`"):
+        store.read_meta(tmp_path)

@@ -38,3 +38,10 @@ def test_a_cache_that_was_cut_short_is_never_trained_on(copy):
     assert "data/cache/q50 is damaged" in said
     assert "dvc repro --force --single-item cache@50" in said
     assert "Traceback" not in said
+
+
+def test_a_file_that_was_not_verified_is_not_there(copy):
+    """An export whose logits differ by more than is allowed leaves nothing that `fct predict` could use."""
+    copy.change({"export.tolerance": 1e-12})
+    assert "does not compute what the network does" in copy.run("dvc", "repro", "export", status=255)
+    assert not (copy.folder / "model/model.onnx").exists()

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from fct.data.store import LOSSLESS
+from fct.portable.tables import LOSSLESS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

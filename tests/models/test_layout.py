@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 from torchvision.models.convnext import LayerNorm2d
 
@@ -60,6 +61,13 @@ def test_a_layer_that_gives_no_feature_is_refused(layer):
     vit = backbones.build("vit_b_32", width=8, classes=3, channels=3, size=32)
     with pytest.raises(FctError, match=rf"method\.layers: '.*{layer}' gives no tensor"):
         features_of(vit, [f"encoder.layers.encoder_layer_0.{layer}"], key="method.layers", channels=3, size=32)
+
+
+def test_a_layer_that_is_called_twice_is_refused():
+    """A ReLU that a block of a ResNet uses again gives no one feature."""
+    network = torchvision.models.resnet18(num_classes=3)
+    with pytest.raises(FctError, match=r"'layer1\.0\.relu' gives no tensor, or does not run, or more than once"):
+        features_of(network, ["layer1.0.relu"], key="method.layers", channels=3, size=32)
 
 
 @pytest.mark.parametrize("name", ["alexnet", "inception_v3", "maxvit_t"])

@@ -131,7 +131,7 @@ def test_another_architecture_is_refused(file):
         start_from(make("resnet34"), file(make().state_dict()), "own")
 
 
-@pytest.mark.parametrize("content", [b"", b"no weights", b"PK\x03\x04 half a file"])
+@pytest.mark.parametrize("content", [b"", b"no weights", b"hello world", b"PK\x03\x04 half a file"])
 def test_a_file_of_something_else_is_refused(content):
     """Whatever the bytes: a sentence, no traceback."""
     Path("weights/some.pth").write_bytes(content)

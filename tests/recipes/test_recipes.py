@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from ruamel.yaml import YAML
 
 from fct import recipes
 from fct.cli import main
@@ -86,3 +87,12 @@ def test_the_command_names_those_that_it_knows():
     done = CliRunner().invoke(main, ["recipe", "show", "pear"])
     assert done.exit_code == 1
     assert "Known: " in done.output
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_what_is_shown_can_be_copied(name):
+    """It is the YAML of params.yaml, in which none is null."""
+    shown = CliRunner().invoke(main, ["recipe", "show", name]).output
+    recipe = recipes.read(name)
+    yaml = shown.removeprefix(f"{recipe.title}\n\n{recipe.use}\n")
+    assert YAML(typ="safe").load(yaml) == recipe.params
