@@ -56,6 +56,9 @@ def summarise(runs: dict[str, Runs], settings: Settings) -> dict[str, Any]:
         has_own = runs[name].first["train"]["crops"] == "own" and OWN_CONTROL in runs
         if has_own and (difference := _versus(runs[name], runs[OWN_CONTROL], settings.summary)):
             told[name]["versus_pair_own"] = difference
+        twin = next((other for other in main if differs_by_blocks(runs[name], runs[other])), None)
+        if twin is not None and (difference := _versus(runs[name], runs[twin], settings.summary)):
+            told[name]["versus_without_blocks"] = {"method": twin} | difference
     return {
         "rival": rival,
         "methods": {name: told[name] for name in main},
@@ -72,6 +75,18 @@ def best_other(runs: dict[str, Runs]) -> str | None:
         if each.first["method"]["name"] not in WITH_CONSISTENCY
     }
     return max(others, key=lambda name: others[name], default=None)
+
+
+def differs_by_blocks(runs: Runs, other: Runs) -> bool:
+    """Return whether `runs` are of `fct-r` and `other` of `fct`, and all else is the same."""
+
+    def of(each: Runs) -> tuple[str, list[Any]]:
+        method = {key: value for key, value in each.first["method"].items() if key not in ("name", "block")}
+        train = {key: value for key, value in each.first["train"].items() if key != "seed"}
+        return each.first["method"]["name"], [method, train, each.first["model"], each.first["qualities"]]
+
+    (name, ours), (other_name, theirs) = of(runs), of(other)
+    return (name, other_name) == ("fct-r", "fct") and ours == theirs
 
 
 def _one(runs: Runs, control: Runs | None, how: SummaryParams) -> dict[str, Any]:

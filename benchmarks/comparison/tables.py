@@ -64,6 +64,9 @@ def document(
         if any("versus_pair_own" in each for each in told["methods"].values()):
             parts += ["### Against `pair-own`, with crops of their own for both views too\n"]
             parts += [differences(told["methods"], "versus_pair_own")]
+        if any("versus_without_blocks" in each for each in told["methods"].values()):
+            parts += ["### What blocks add: against the same method without, `fct-own`\n"]
+            parts += [differences(told["methods"], "versus_without_blocks")]
         parts += ["### Which method for which need\n", needs(told["methods"])]
         parts += ["### Clean accuracy against accuracy at Q10\n", f"![Every run](comparison-{dataset}-tradeoff.png)\n"]
         if any("unseen" in each for each in told["methods"].values()):

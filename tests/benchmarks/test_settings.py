@@ -42,7 +42,9 @@ def test_stages_name_what_there_is():
     assert named == set(SETTINGS.entries)
 
 
-@pytest.mark.parametrize(("recipe", "name"), [("cifar10", "fct-r-own-estimate"), ("cifar10-accurate", "long-shot")])
+@pytest.mark.parametrize(
+    ("recipe", "name"), [("cifar10", "fct-r-own-estimate"), ("cifar10-accurate", "long-shot"), ("fct", "fct-own")]
+)
 def test_recipes_named_after_runs_are_those_runs(recipe, name):
     """What a recipe sets is what the committed run was trained with."""
     setup, method = plan(SETTINGS, name, 0)

@@ -81,6 +81,20 @@ def test_the_rival_is_chosen_on_validation_images(made):
             assert each["versus_rival"]["q10"]["mean"] == pytest.approx(gap, abs=2e-5)
 
 
+def test_what_blocks_add_is_told_against_the_same_method_without(made):
+    """`fct-r-own` and `fct-own` differ by blocks alone; `fct-r` and `fct` by layers and target too."""
+    _, runs, told = made
+    methods, found = told["cifar10"]["methods"], runs["cifar10"]
+    with_twin = {
+        name: each["versus_without_blocks"]["method"]
+        for name, each in methods.items()
+        if "versus_without_blocks" in each
+    }
+    assert with_twin == {"fct-r-own": "fct-own", "fct-r-own-estimate": "fct-own"}
+    gap = found["fct-r-own"].values(["q10"], [0, 1, 2]).mean() - found["fct-own"].values(["q10"], [0, 1, 2]).mean()
+    assert methods["fct-r-own"]["versus_without_blocks"]["q10"]["mean"] == pytest.approx(gap, abs=1e-5)
+
+
 def test_only_the_block_between_the_markers_changes():
     """The rest of README is a person's."""
     text = f"before\n{summary.BEGIN}\nold\n{summary.END}\nafter\n"
