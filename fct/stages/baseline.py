@@ -17,10 +17,10 @@ from fct.data.store import SPLITS
 from fct.evaluate.candidates import BASELINE
 from fct.export.onnx import export
 from fct.jpeg.params import JpegParams
-from fct.methods.params import STANDARD
+from fct.methods.params import STANDARD, MethodParams
 from fct.models.params import ModelParams
 from fct.train import candidate
-from fct.train.assemble import Setup, identity, make_network, open_data
+from fct.train.assemble import Setup, check_network, identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint
 from fct.train.loop import score, train
 from fct.train.params import TrainParams
@@ -37,12 +37,20 @@ class Params(Section):
     train: TrainParams
 
 
+class Later(Section):
+    """What later stages read: nothing here depends on it, so that another method leaves this training as it is."""
+
+    recipe: recipes.Name
+    method: MethodParams
+
+
 def main() -> None:
-    """Train with `standard`, and export."""
+    """Train with `standard`, and export; what the method's own training would refuse is refused before."""
     with readable_errors(), turn():
         read = recipes.load(Params)
         setup = Setup(tuple(read.cache.qualities), read.jpeg.subsampling, read.model, read.train)
         data, meta = open_data(setup)
+        check_network(setup, recipes.load(Later).method, meta)
         network, description = make_network(setup, STANDARD, data.train, meta)
         with tracking.stage(
             "baseline",

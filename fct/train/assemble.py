@@ -18,7 +18,7 @@ from fct.models.network import Network
 from fct.models.params import ModelParams
 from fct.models.weights import locate, start_from
 from fct.train.candidate import Description
-from fct.train.companions import check_teacher, teacher_file
+from fct.train.companions import OF_PIPELINE, check_teacher, teacher_file
 from fct.train.loop import Data
 from fct.train.params import TrainParams
 from fct.train.precision import pick_device
@@ -35,6 +35,13 @@ class Setup(NamedTuple):
     subsampling: str
     model: ModelParams
     train: TrainParams
+
+
+class Statistics(NamedTuple):
+    """Of each channel of the training images, on the scale 0..1."""
+
+    mean: list[float]
+    std: list[float]
 
 
 def open_data(setup: Setup) -> tuple[Data, dict[str, Any]]:
@@ -74,23 +81,7 @@ def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[st
     check_size(setup.train, meta["size"])
     if method.wants_file:
         check_teacher(method, meta["classes"])
-    mean, std = statistics(train)
-    description = Description(
-        backbone=setup.model.name,
-        width=setup.model.width,
-        stem=setup.model.stem,
-        mirror=setup.model.mirror,
-        classes=meta["classes"],
-        channels=meta["channels"],
-        size=meta["size"],
-        mean=mean,
-        std=std,
-        layers=method.layers if method.wants_features else [],
-        block=method.block if method.name in WITH_BLOCKS else None,
-        qualities=list(setup.qualities),
-        data_digest=meta["digest"],
-        params_digest=digest(identity(setup, method, meta)),
-    )
+    description = _description(setup, method, meta, statistics(train), digest(identity(setup, method, meta)))
     torch.manual_seed(setup.train.seed)
     network = description.build()
     if setup.model.weights is not None:
@@ -98,6 +89,41 @@ def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[st
         print(f"starts from {setup.model.weights}; untrained: {', '.join(untrained) or 'nothing'}")
     network.to(device=pick_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     return network, description
+
+
+def check_network(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> None:
+    """Refuse what `make_network` would, but for a teacher that is not there yet: before another training, not after.
+
+    Raises:
+        FctError: the method does not fit the network, or its teacher is of other classes.
+    """
+    check_crops(setup.train, method)
+    check_size(setup.train, meta["size"])
+    if method.wants_file and method.teacher != OF_PIPELINE:
+        check_teacher(method, meta["classes"])
+    plain = [1.0] * meta["channels"]
+    _description(setup, method, meta, Statistics(plain, plain), known="").build()
+
+
+def _description(
+    setup: Setup, method: MethodParams, meta: dict[str, Any], channels: Statistics, known: str
+) -> Description:
+    return Description(
+        backbone=setup.model.name,
+        width=setup.model.width,
+        stem=setup.model.stem,
+        mirror=setup.model.mirror,
+        classes=meta["classes"],
+        channels=meta["channels"],
+        size=meta["size"],
+        mean=channels.mean,
+        std=channels.std,
+        layers=method.layers if method.wants_features else [],
+        block=method.block if method.name in WITH_BLOCKS else None,
+        qualities=list(setup.qualities),
+        data_digest=meta["digest"],
+        params_digest=known,
+    )
 
 
 def check_crops(train: TrainParams, method: MethodParams, key: str = "method.gradient") -> None:
@@ -126,8 +152,8 @@ def check_size(train: TrainParams, size: int) -> None:
             raise FctError(f"params.yaml: train.{key}: {pixels} pixels leave nothing of images of {size}.")
 
 
-def statistics(train: Split) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation of each channel, on the scale 0..1."""
+def statistics(train: Split) -> Statistics:
+    """Return mean and standard deviation of each channel."""
     images = train.every(train.step(STATISTICS_FROM)).images
     channels = images.shape[-1]
     sums, squares = np.zeros((2, channels))
@@ -139,4 +165,4 @@ def statistics(train: Split) -> tuple[list[float], list[float]]:
     count = images.size // channels
     mean = sums / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    return mean.round(4).tolist(), np.maximum(deviation, 1e-3).round(4).tolist()
+    return Statistics(mean.round(4).tolist(), np.maximum(deviation, 1e-3).round(4).tolist())

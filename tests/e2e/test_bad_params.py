@@ -27,3 +27,12 @@ def test_bad_params_are_named(copy, key, value, said):
     assert error.startswith(f"error: params.yaml, line {number}: {key}")
     assert said in error
     assert "Traceback" not in out
+
+
+def test_a_misspelt_layer_is_refused_before_the_first_training(copy):
+    """The stage baseline, which does not use it, says so at its start: not the search after it."""
+    copy.change({"method.layers": ["stage9"], "train.epochs": 2})
+    out = copy.run("dvc", "repro", status=255)
+    assert "method.layers: no layer is called 'stage9'. Nearest: stage" in out
+    assert "Running stage 'search'" not in out
+    assert "epoch 1/2" not in out
