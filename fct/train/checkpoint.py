@@ -45,7 +45,7 @@ class Checkpoint:
     def save(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint, whole or not at all, and forget all but the newest trainings."""
         write_bytes(self.path, serialised(state))
-        for old in sorted(self.root.iterdir(), key=_age)[KEPT:]:
+        for old in sorted(self.root.iterdir(), key=_newest_first)[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
 
     def forget(self) -> None:
@@ -72,8 +72,8 @@ def serialised(state: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _age(folder: Path) -> float:
-    """Return by how many seconds `folder` is older than the epoch; one that another process removed is the oldest."""
+def _newest_first(folder: Path) -> float:
+    """Return what sorts folders so; one that another process has just removed comes last."""
     try:
         return -folder.stat().st_mtime
     except FileNotFoundError:
