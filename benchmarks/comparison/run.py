@@ -119,7 +119,7 @@ def _train(planned: Plan, data: Data, meta: dict[str, Any], path: Path) -> None:
     network, description = make_network(setup, method, data.train, meta)
     checkpoint = Checkpoint(identity(setup, method, meta), root=Path("checkpoints"))
     before = len((checkpoint.load() or {"history": ()})["history"])  # epochs
-    start = time.perf_counter()
+    commit, start = _commit(), time.perf_counter()
     history = train(network, data, method, setup.train, checkpoint=checkpoint)
     trained = time.perf_counter()
     fit_estimator(network, data, method, setup.train)
@@ -133,7 +133,7 @@ def _train(planned: Plan, data: Data, meta: dict[str, Any], path: Path) -> None:
             "seconds": round((trained - start) * len(history) / taken + fitted - trained, 1),
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
             "loss": [round(each["loss"], 4) for each in history],
-            "commit": _commit(),
+            "commit": commit,
         }
         write_json(path.with_suffix(".json"), cost)
     candidate.save(network, description, path)

@@ -68,11 +68,15 @@ def summarise(runs: dict[str, Runs], settings: Settings) -> dict[str, Any]:
 
 
 def best_other(runs: dict[str, Runs]) -> str | None:
-    """Return which method without consistency of features is best on validation images, the mean of its seeds."""
+    """Return which method without consistency of features is best on validation images, the mean of its seeds.
+
+    One with fewer seeds than the control may owe them its place, and waits.
+    """
+    enough = len(runs[CONTROL].seeds) if CONTROL in runs else 1
     others = {
         name: np.mean([validation(record) for record in each.records.values()])
         for name, each in runs.items()
-        if each.first["method"]["name"] not in WITH_CONSISTENCY
+        if each.first["method"]["name"] not in WITH_CONSISTENCY and len(each.seeds) >= enough
     }
     return max(others, key=lambda name: others[name], default=None)
 

@@ -134,8 +134,8 @@ def rivals(told: Summary, runs: dict[str, Runs]) -> str:
         name: each for name, each in told["methods"].items() if runs[name].first["method"]["name"] in WITH_CONSISTENCY
     }
     return (
-        f"Best on validation images, by the mean over raw and trained qualities and over seeds: `{told['rival']}`.\n\n"
-        + differences(ours, "versus_rival")
+        "Best on validation images, by the mean over raw and trained qualities and over seeds, of those with as many "
+        f"seeds as `pair`: `{told['rival']}`.\n\n" + differences(ours, "versus_rival")
     )
 
 
