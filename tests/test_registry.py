@@ -604,7 +604,7 @@ def test_the_next_promotion_is_held_against_the_proven_champion():
 
 def test_the_report_says_whether_the_champion_is_proven(tmp_path):
     """The name that the page shows tells of an alias that was moved by hand."""
-    Path("data/splits/meta.json").write_text('{"classes": ["left", "right"]}')
+    Path("data/splits/meta.json").write_text('{"classes": ["left", "right"], "digest": "d"}')
     registry.promote()
     make(BAD)
     registry.promote()
