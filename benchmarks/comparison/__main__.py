@@ -16,8 +16,8 @@ def main() -> None:
 @click.argument("dataset")
 @click.argument("name")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--trial", type=click.IntRange(min=0), default=0, help="One of its trials; the chosen one if absent.")
-def run(dataset: str, name: str, seed: int, trial: int) -> None:
+@click.option("--trial", type=click.IntRange(min=0), help="One of its trials: short, and on validation images alone.")
+def run(dataset: str, name: str, seed: int, trial: int | None) -> None:
     """Train NAME, a method or an ablation, on DATASET and measure it; go on if it was begun."""
     with readable_errors():
         from benchmarks.comparison.run import run as train_and_measure

@@ -77,16 +77,6 @@ def read_runs(dataset: str) -> dict[str, Runs]:
     return found
 
 
-def read_trials(dataset: str, runs: dict[str, Runs]) -> dict[str, dict[int, dict[str, Any]]]:
-    """Return the trials' records by method and number; the chosen one, 0, is the run of seed 0, where that is there."""
-    found: dict[str, dict[int, dict[str, Any]]] = {}
-    for path in sorted((RESULTS / dataset / "trials").glob("*.json")):
-        record = json.loads(path.read_text())
-        found.setdefault(record["name"], {})[record["trial"]] = record
-    chosen = {name: each.records[0] for name, each in runs.items() if 0 in each.records}
-    return {name: ({0: chosen[name]} if name in chosen else {}) | others for name, others in found.items()}
-
-
 def validation(record: dict[str, Any]) -> float:
     """Return what trials are chosen by: validation accuracy, the mean of raw and of each trained quality."""
     return float(np.mean(list(record["validation"].values())))

@@ -3,7 +3,8 @@
     results/comparison/<data set>/<name>-<seed>.json   what was trained, at what cost, and what came out
                                   <name>-<seed>.npz    correct: packed bits [conditions, images] of the test split,
                                                        conditions raw, each quality, then each unseen distortion
-                  trials/<name>-<trial>.json           what was trained, and its accuracy on validation images alone
+                  trials/<name>-<trial>.json           a trial, on the short schedule: what was trained, its accuracy
+                                                       and distortion on validation images alone
 
 A run that was killed goes on from its last epoch. One whose network is still on this machine is only measured again: a
 record says which commit trained it.
@@ -47,21 +48,21 @@ class Trained(NamedTuple):
     cost: dict[str, Any]
 
 
-def run(settings: Settings, dataset: str, name: str, seed: int, trial: int = 0) -> Path:
-    """Train and measure; return where the metrics were written. Trials but the chosen one never see a test image."""
+def run(settings: Settings, dataset: str, name: str, seed: int, trial: int | None = None) -> Path:
+    """Train and measure; return where the metrics were written. Trials never see a test image."""
     path = place(dataset, name, seed, trial)
     with standing_in(settings, dataset), tempfile.TemporaryDirectory() as folder:
         planned = plan(settings, name, seed, trial)
         teacher = {"teacher": planned.method.teacher} if planned.method.wants_file else {}  # by its name, not its file
-        planned = _with_teacher(settings, planned, seed)
+        planned = _with_teacher(settings, planned, seed, is_short=trial is not None)
         trained = _trained(planned)
         network, description = candidate.load(trained.path)
         model = Path(folder) / "model.onnx"
         export(network, description, model)
-        found = on_validation(settings, model)
-        if trial == 0:
-            on_images, correct = on_test(settings, model, network)
-            found |= on_images
+        if trial is not None:
+            found = on_validation(settings, model, network)
+        else:
+            found, correct = on_test(settings, model, network)
             write_bytes(path.with_suffix(".npz"), _packed(correct))
     told = {
         "dataset": dataset,
@@ -79,11 +80,11 @@ def run(settings: Settings, dataset: str, name: str, seed: int, trial: int = 0) 
     return path
 
 
-def place(dataset: str, name: str, seed: int, trial: int = 0) -> Path:
-    """Return where a run's metrics are; trials but the chosen one have a folder of their own, and seed 0."""
-    if trial and seed:
+def place(dataset: str, name: str, seed: int, trial: int | None = None) -> Path:
+    """Return where a run's metrics are; trials have a folder of their own, and seed 0."""
+    if trial is not None and seed:
         raise FctError(f"trials have seed 0 (not {seed}). Leave --trial out for another seed of the chosen one.")
-    if trial == 0:
+    if trial is None:
         return RESULTS / dataset / f"{name}-{seed}.json"
     return RESULTS / dataset / "trials" / f"{name}-{trial}.json"
 
@@ -94,11 +95,11 @@ def read_correct(path: Path, conditions: int, images: int) -> np.ndarray:
         return np.unpackbits(kept["correct"], axis=1, count=images)[:conditions].astype(bool)
 
 
-def _with_teacher(settings: Settings, planned: Plan, seed: int) -> Plan:
-    """Return the plan with its teacher's file, which is trained first if it is not here: the same seed's."""
+def _with_teacher(settings: Settings, planned: Plan, seed: int, *, is_short: bool) -> Plan:
+    """Return the plan with its teacher's file, which is trained first if it is not here: same seed and schedule."""
     if not planned.method.wants_file:
         return planned
-    teacher = _trained(plan(settings, str(planned.method.teacher), seed)).path
+    teacher = _trained(plan(settings, str(planned.method.teacher), seed, 0 if is_short else None)).path
     return planned._replace(method=planned.method.model_copy(update={"teacher": str(teacher)}))
 
 

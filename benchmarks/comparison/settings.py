@@ -32,6 +32,12 @@ class Dataset(Section):
     seed: int
 
 
+class Short(Section):
+    """What trials have in place of `train`'s."""
+
+    epochs: int = Field(ge=1)
+
+
 class Entry(Section):
     """A method of the comparison: what differs from the defaults, and what was tried."""
 
@@ -67,6 +73,7 @@ class Settings(Section):
     cache: CacheParams
     model: ModelParams
     train: TrainParams
+    short: Short  # of trials
     method: dict[str, Any]
     measure: Measured
     methods: dict[str, Entry]
@@ -93,8 +100,8 @@ def read() -> Settings:
     return params.read(Settings, PARAMS)
 
 
-def plan(settings: Settings, name: str, seed: int, trial: int = 0) -> Plan:
-    """Return the configuration of the entry `name`, of its chosen trial, the first, unless told another.
+def plan(settings: Settings, name: str, seed: int, trial: int | None = None) -> Plan:
+    """Return the configuration of the entry `name`: a run has its first trial's, in full; a trial is short.
 
     Raises:
         FctError: there is no such entry or trial, or what it says is impossible.
@@ -102,9 +109,9 @@ def plan(settings: Settings, name: str, seed: int, trial: int = 0) -> Plan:
     entry = settings.entries.get(name)
     if entry is None:
         raise FctError(f"{PARAMS}: there is no method {name!r}. Known: {', '.join(settings.entries)}.")
-    if trial >= len(entry.trials):
-        raise FctError(f"{PARAMS}: methods.{name}.trials: there are {len(entry.trials)}, the first is 0 (not {trial})")
-    tried = entry.trials[trial]
+    if trial is not None and trial >= len(entry.trials):
+        raise FctError(f"{PARAMS}: {name}.trials: there are {len(entry.trials)}, the first is 0 (not {trial})")
+    tried = entry.trials[trial or 0]
     if ambiguous := tried.keys() & TrainParams.model_fields.keys() & MethodParams.model_fields.keys():
         raise FctError(f"{PARAMS}: methods.{name}.trials: {', '.join(ambiguous)} may be of `method` or of `train`.")
     of_training = {key: value for key, value in tried.items() if key in TrainParams.model_fields}
@@ -112,6 +119,7 @@ def plan(settings: Settings, name: str, seed: int, trial: int = 0) -> Plan:
     try:
         method = MethodParams.model_validate(settings.method | entry.method | of_method)
         schedule = settings.train.model_dump() | entry.train | of_training | {"seed": seed}
+        schedule |= {} if trial is None else settings.short.model_dump()
         double = 1 if entry.half else 2 // METHODS[method.name].VIEWS
         schedule |= {key: double * schedule[key] for key in ("epochs", "batch_size")}
         setup = Setup(
@@ -123,5 +131,6 @@ def plan(settings: Settings, name: str, seed: int, trial: int = 0) -> Plan:
     except ValidationError as error:
         wrong = error.errors()[0]
         key = ".".join(map(str, wrong["loc"]))
-        raise FctError(f"{PARAMS}: {name}, trial {trial}: {key}: {wrong['msg']} (it is {wrong['input']!r}).") from None
+        which = name if trial is None else f"{name}, trial {trial}"
+        raise FctError(f"{PARAMS}: {which}: {key}: {wrong['msg']} (it is {wrong['input']!r}).") from None
     return Plan(setup, method)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.comparison import figures, tables
-from benchmarks.comparison.records import Runs, datasets, read_runs, read_trials, validation
+from benchmarks.comparison.records import Runs, datasets, read_runs, validation
 from benchmarks.comparison.settings import Settings, SummaryParams, read
 from benchmarks.comparison.statistics import over_seeds, over_seeds_and_images
+from benchmarks.comparison.trials import read_trials
 from benchmarks.markdown import between
 from fct.core.files import write_json, write_text
 from fct.methods.params import WITH_CONSISTENCY
@@ -31,7 +32,7 @@ def write() -> None:
     runs = {name: each for name, each in found.items() if settings.methods.keys() & each}  # without: nothing to compare
     summary = {name: summarise(found, settings) for name, found in runs.items()}
     write_json(SUMMARY, summary)
-    trials = {name: read_trials(name, found) for name, found in runs.items()}
+    trials = {name: read_trials(name) for name in runs}
     write_text(TABLES, tables.document(settings, runs, summary, trials))
     write_text(README, with_block(README.read_text(), tables.headline(runs, summary)))
     for name, found in runs.items():

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.comparison.records import OF_SWEEP, Runs, kind, validation
+from benchmarks.comparison.records import OF_SWEEP, Runs, kind
 from benchmarks.comparison.settings import Settings
+from benchmarks.comparison.trials import Trials, sections
 from benchmarks.markdown import table
-from fct.core.errors import FctError
 from fct.methods.params import WITH_CONSISTENCY
 
 COLUMNS = {"raw": "raw", "q90": "Q90", "q50": "Q50", "q30": "Q30", "q10": "Q10", "q5": "Q5", "mean": "mean 10..90"}
@@ -50,7 +50,7 @@ def document(
     settings: Settings,
     runs: dict[str, dict[str, Runs]],
     summary: dict[str, Summary],
-    trials: dict[str, dict[str, dict[int, dict[str, Any]]]],
+    trials: dict[str, Trials],
 ) -> str:
     """Return docs/comparison.md."""
     parts = [HEADING]
@@ -81,8 +81,7 @@ def document(
             parts += [distortions({name: found[name] for name in everything})]
         if told["beyond"]:
             parts += ["### Beyond the budget\n", beyond({name: found[name] for name in told["beyond"]})]
-        if trials.get(dataset):
-            parts += ["### Trials, on validation images\n", tried(settings, trials[dataset])]
+        parts += sections(settings, trials[dataset])
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -231,23 +230,6 @@ def beyond(runs: dict[str, Runs]) -> str:
         "its paper's (IEEE TCSVT 2023), read from a chart, +-0.2, on other test images. Hours are of two CPU cores.\n\n"
         + table(header, rows)
     )
-
-
-def tried(settings: Settings, trials: dict[str, dict[int, dict[str, Any]]]) -> str:
-    """Return a row a trial: what it changes, its validation accuracy, and whether it is the one that is used."""
-    rows = []
-    for name, by_number in trials.items():
-        entry = settings.entries.get(name)
-        if entry is None or max(by_number) >= len(entry.trials):
-            raise FctError(
-                f"trials/{name}-{max(by_number)}.json is of a trial that benchmarks/params.yaml has no more."
-            )
-        best = max(by_number, key=lambda number: validation(by_number[number]))
-        for number, record in sorted(by_number.items()):
-            said = ", ".join(f"{key} {value}" for key, value in entry.trials[number].items())
-            mark = "chosen" if number == 0 else "best" if number == best else ""
-            rows.append([f"`{name}`", said, f"{100 * validation(record):.2f}", mark])
-    return table(["method", "trial", "validation, mean of raw and trained qualities", ""], rows)
 
 
 def _columns(told: Summary) -> dict[str, str]:

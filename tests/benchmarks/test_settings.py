@@ -30,6 +30,13 @@ def test_methods_forward_as_many_images_in_as_many_steps(name):
     assert budget(name) == budget("pair")
 
 
+@pytest.mark.parametrize(("name", "views"), [("standard", 1), ("fct", 2)])
+def test_a_trial_is_short_and_a_run_is_not(name, views):
+    """Trials have the short schedule, at the same budget for one view as for two; a run without a trial has its own."""
+    assert plan(SETTINGS, name, 0, 0).setup.train.epochs == 2 // views * SETTINGS.short.epochs
+    assert plan(SETTINGS, name, 0).setup.train.epochs == 2 // views * SETTINGS.train.epochs
+
+
 def test_every_method_has_as_many_trials():
     """No method is tuned harder than another, and all of the library's methods take part."""
     assert {len(entry.trials) for entry in SETTINGS.methods.values()} == {3}
@@ -63,8 +70,14 @@ def test_a_key_of_both_sections_is_no_trial():
 
 def test_an_impossible_value_is_named():
     """The error names file, entry, key and value."""
-    with pytest.raises(FctError, match=r"params\.yaml: pair, trial 0: seed: .* \(it is -1\)"):
-        plan(SETTINGS, "pair", -1)
+    with pytest.raises(FctError, match=r"params\.yaml: pair, trial 2: seed: .* \(it is -1\)"):
+        plan(SETTINGS, "pair", -1, 2)
+
+
+def test_a_trial_that_is_not_there_is_refused():
+    """The error names the entry's list and how long it is."""
+    with pytest.raises(FctError, match=r"params\.yaml: pair\.trials: there are 3, the first is 0 \(not 3\)"):
+        plan(SETTINGS, "pair", 0, 3)
 
 
 def test_an_unknown_method_is_refused_with_those_that_are_known():

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks.comparison import summary, tables
-from benchmarks.comparison.records import datasets, kind, read_runs, read_trials, validation
+from benchmarks.comparison.records import datasets, kind, read_runs, validation
 from benchmarks.comparison.settings import plan, read
+from benchmarks.comparison.trials import read_trials
 from fct.core.errors import FctError
 from fct.methods.params import WITH_CONSISTENCY
 
@@ -28,22 +29,22 @@ def test_what_is_committed_is_what_the_runs_say(made):
     """summary.json, docs/comparison.md and README's table are up to date with benchmarks/results."""
     settings, runs, told = made
     assert json.loads((ROOT / summary.SUMMARY).read_text()) == json.loads(json.dumps(told))
-    trials = {name: read_trials(name, found) for name, found in runs.items()}
+    trials = {name: read_trials(name) for name in runs}
     assert (ROOT / summary.TABLES).read_text() == tables.document(settings, runs, told, trials)
     readme = (ROOT / summary.README).read_text()
     assert readme == summary.with_block(readme, tables.headline(runs, told))
 
 
 def test_runs_are_of_the_configuration_that_params_names(made):
-    """No run of an earlier configuration stands in the tables under a name that now means another."""
+    """No run or trial of an earlier configuration stands in the tables under a name that now means another."""
     settings, runs, _ = made
-    for found in runs.values():
-        for name, each in found.items():
-            for seed, record in each.records.items():
-                setup, method = plan(settings, name, seed)
-                assert record["train"] == setup.train.model_dump(), name
-                assert record["method"] == method.model_dump(), name
-                assert record["model"] == setup.model.model_dump(), name
+    every = [(each.records[seed], None) for found in runs.values() for each in found.values() for seed in each.seeds]
+    every += [(trial, n) for name in runs for tried in read_trials(name).values() for n, trial in tried.items()]
+    for record, trial in every:
+        setup, method = plan(settings, record["name"], record["seed"], trial)
+        assert record["train"] == setup.train.model_dump(), record["name"]
+        assert record["method"] == method.model_dump(), record["name"]
+        assert record["model"] == setup.model.model_dump(), record["name"]
 
 
 def test_the_mean_agrees_with_the_bits(made):
