@@ -335,10 +335,11 @@ def show(name: str) -> None:
     """Say what the recipe NAME is for, and what it sets."""
     with readable_errors():
         from fct import recipes
+        from fct.core.params import as_yaml
         from fct.methods.params import WITH_CONSISTENCY
 
         told = recipes.read(name)
-        click.echo(f"{told.title}\n\n{told.use}\n{recipes.as_yaml(told)}", nl=False)
+        click.echo(f"{told.title}\n\n{told.use}\n{as_yaml(told.params)}", nl=False)
         if told.params.get("method", {}).get("name") in WITH_CONSISTENCY:
             click.echo(
                 "# The search may change weight, layers, distance and gradient; with search.trials: 1 they stay."

@@ -20,6 +20,7 @@ Summary = dict[str, Any]
 UNSEEN = {"codecs": "other codecs", "corruptions": "corruptions"}
 COST = Path("benchmarks/results/comparison/cost.json").resolve()
 COST_OF = "cifar10"  # the data set that it is measured on
+BLOCKLESS = "versus_without_blocks"
 Score = Callable[[Summary], float | None]
 
 
@@ -64,9 +65,10 @@ def document(
         if any("versus_pair_own" in each for each in told["methods"].values()):
             parts += ["### Against `pair-own`, with crops of their own for both views too\n"]
             parts += [differences(told["methods"], "versus_pair_own")]
-        if any("versus_without_blocks" in each for each in told["methods"].values()):
-            parts += ["### What blocks add: against the same method without, `fct-own`\n"]
-            parts += [differences(told["methods"], "versus_without_blocks")]
+        twins = {each[BLOCKLESS]["method"] for each in told["methods"].values() if BLOCKLESS in each}
+        if twins:
+            parts += [f"### What blocks add: against the same method without, {', '.join(f'`{t}`' for t in twins)}\n"]
+            parts += [differences(told["methods"], BLOCKLESS)]
         parts += ["### Which method for which need\n", needs(told["methods"])]
         parts += ["### Clean accuracy against accuracy at Q10\n", f"![Every run](comparison-{dataset}-tradeoff.png)\n"]
         if any("unseen" in each for each in told["methods"].values()):

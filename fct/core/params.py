@@ -8,6 +8,7 @@ it those and no others, so that what dvc.yaml declares can be held against what 
 from __future__ import annotations
 
 import difflib
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,6 +87,14 @@ def value(key: str, path: Path = PARAMS) -> Any:
 def place(*key: str | int, path: Path = PARAMS) -> str:
     """Return `file, line N: section.key`, for an error about a value that came here by another way than `load`."""
     return _place(path, _parse(path), key)
+
+
+def as_yaml(values: Mapping[str, Any]) -> str:
+    """Return `values` as they could stand in params.yaml, a line each."""
+    yaml, stream = YAML(), io.StringIO()
+    yaml.default_flow_style = False
+    yaml.dump(values, stream)
+    return stream.getvalue()
 
 
 def _validated(model: type[Sections], path: Path, document: Mapping[str, Any]) -> Sections:

@@ -9,12 +9,10 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
-from ruamel.yaml import YAML
 
 from fct.core import params
 from fct.core.errors import FctError
@@ -46,14 +44,6 @@ def read(name: str) -> Recipe:
     if name not in names():
         raise FctError(f"params.yaml: recipe: there is no recipe {name!r}. Known: {', '.join(names())}.")
     return params.read(Recipe, FOLDER / f"{name}.yaml")
-
-
-def as_yaml(recipe: Recipe) -> str:
-    """Return what a recipe sets, as it could stand in params.yaml."""
-    yaml, stream = YAML(), io.StringIO()
-    yaml.default_flow_style = False
-    yaml.dump(recipe.params, stream)
-    return stream.getvalue()
 
 
 def load(sections: type[Sections], path: Path = PARAMS) -> Sections:

@@ -7,29 +7,28 @@ A search that was killed and is run again does only what is missing.
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import click
-from ruamel.yaml import YAML
 
 from fct import recipes, tracking
 from fct.cache.params import CacheParams
 from fct.cache.store import folder
 from fct.core.errors import readable_errors
 from fct.core.files import write_text
-from fct.core.params import Section
+from fct.core.params import Section, as_yaml
 from fct.data.store import SPLITS
 from fct.jpeg.params import JpegParams
 from fct.methods.params import MethodParams
 from fct.models.params import ModelParams
 from fct.search.params import SearchParams
-from fct.search.run import Best, search
+from fct.search.run import search
 from fct.train.assemble import Setup
 from fct.train.params import TrainParams
 from fct.train.turn import turn
 
 BEST = Path("search/best.yaml")
+HEADING = "# Written by the search; read by the training. params.yaml stays as it is.\n"
 
 
 class Params(Section):
@@ -58,15 +57,8 @@ def main(*, fresh: bool) -> None:
             if best.compressed is not None and best.raw is not None:
                 run.metrics({"val_compressed": best.compressed, "val_raw": best.raw})
             run.tag("trial", best.trial)
-            write_text(BEST, _yaml(best))
+            write_text(BEST, HEADING + as_yaml({"trial": best.trial, "method": best.method.model_dump()}))
         print(f"best: trial {best.trial} of {read.search.trials} (0 is params.yaml's own), in {BEST}")
-
-
-def _yaml(best: Best) -> str:
-    stream = io.StringIO()
-    stream.write("# Written by the search; read by the training. params.yaml stays as it is.\n")
-    YAML().dump({"trial": best.trial, "method": best.method.model_dump()}, stream)
-    return stream.getvalue()
 
 
 if __name__ == "__main__":

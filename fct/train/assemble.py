@@ -77,10 +77,7 @@ def identity(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> dict[s
 
 def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[str, Any]) -> tuple[Network, Description]:
     """Return an untrained network, seeded, on the device to train on, and the description it is saved with."""
-    check_crops(setup.train, method)
-    check_size(setup.train, meta["size"])
-    if method.wants_file:
-        check_teacher(method, meta["classes"])
+    _check(setup, method, meta, with_teacher=True)
     description = _description(setup, method, meta, statistics(train), digest(identity(setup, method, meta)))
     torch.manual_seed(setup.train.seed)
     network = description.build()
@@ -97,12 +94,16 @@ def check_network(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> N
     Raises:
         FctError: the method does not fit the network, or its teacher is of other classes.
     """
-    check_crops(setup.train, method)
-    check_size(setup.train, meta["size"])
-    if method.wants_file and method.teacher != OF_PIPELINE:
-        check_teacher(method, meta["classes"])
+    _check(setup, method, meta, with_teacher=method.teacher != OF_PIPELINE)
     plain = [1.0] * meta["channels"]
     _description(setup, method, meta, Statistics(plain, plain), known="").build()
+
+
+def _check(setup: Setup, method: MethodParams, meta: dict[str, Any], *, with_teacher: bool) -> None:
+    check_crops(setup.train, method)
+    check_size(setup.train, meta["size"])
+    if with_teacher and method.wants_file:
+        check_teacher(method, meta["classes"])
 
 
 def _description(
