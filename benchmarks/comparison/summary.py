@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.comparison import figures, tables
+from benchmarks.comparison.headline import headline
 from benchmarks.comparison.records import Runs, datasets, read_runs, validation
 from benchmarks.comparison.settings import Settings, SummaryParams, read
 from benchmarks.comparison.statistics import over_seeds, over_seeds_and_images
@@ -34,7 +35,7 @@ def write() -> None:
     write_json(SUMMARY, summary)
     trials = {name: read_trials(name) for name in runs}
     write_text(TABLES, tables.document(settings, runs, summary, trials))
-    write_text(README, with_block(README.read_text(), tables.headline(runs, summary)))
+    write_text(README, with_block(README.read_text(), headline(runs, summary)))
     for name, found in runs.items():
         figures.draw(name, found, summary[name], settings, FIGURES)
         figures.draw_tradeoff(name, found, summary[name], FIGURES)
@@ -59,7 +60,7 @@ def summarise(runs: dict[str, Runs], settings: Settings) -> dict[str, Any]:
             told[name]["versus_pair_own"] = difference
         twin = next((other for other in main if differs_by_blocks(runs[name], runs[other])), None)
         if twin is not None and (difference := _versus(runs[name], runs[twin], settings.summary)):
-            told[name]["versus_without_blocks"] = {"method": twin} | difference
+            told[name]["versus_without_blocks"] = difference
     return {
         "rival": rival,
         "methods": {name: told[name] for name in main},
@@ -109,7 +110,7 @@ def _versus(runs: Runs, control: Runs, how: SummaryParams) -> dict[str, Any] | N
     seeds = [seed for seed in runs.seeds if seed in control.seeds]
     if control is runs or not seeds:
         return None
-    told: dict[str, Any] = {"seeds": seeds}
+    told: dict[str, Any] = {"method": control.name, "seeds": seeds}
     for column, conditions in runs.columns.items():
         if column in control.columns and conditions == control.columns[column]:
             difference = runs.values(conditions, seeds) - control.values(conditions, seeds)

@@ -87,22 +87,6 @@ def document(
     return "\n".join(parts).rstrip() + "\n"
 
 
-def headline(runs: dict[str, dict[str, Runs]], summary: dict[str, Summary]) -> str:
-    """Return README's table of each data set: means alone, and the paired difference of the mean from `pair`."""
-    parts = []
-    for dataset, told in summary.items():
-        columns = {name: title for name, title in _columns(told["methods"]).items() if name != "q90"}
-        rows = []
-        for name, each in told["methods"].items():
-            cells = [f"{100 * each[column]['mean']:.1f}" if column in each else "-" for column in columns]
-            gap = _difference(each["versus_pair"].get("mean")) if "versus_pair" in each else "-"
-            rows.append([f"`{name}`", len(each["seeds"]), *cells, gap])
-        header = ["method", "seeds", *columns.values(), "mean, against `pair`"]
-        methods = {name: runs[dataset][name] for name in told["methods"]}
-        parts += [f"**{dataset}.** {about(methods)}", table(header, rows)]
-    return "\n".join(parts)
-
-
 def about(runs: dict[str, Runs]) -> str:
     """Return a sentence on data, network and cost, from the records."""
     record = next(iter(runs.values())).first
@@ -118,7 +102,7 @@ def about(runs: dict[str, Runs]) -> str:
 
 def accuracies(told: Summary, runs: dict[str, Runs]) -> str:
     """Return a row a method: accuracies, images forwarded, fit of the training images."""
-    columns = _columns(told)
+    columns = columns_of(told)
     rows = []
     for name, each in told.items():
         record = runs[name].first
@@ -143,9 +127,9 @@ def rivals(told: Summary, runs: dict[str, Runs]) -> str:
 def differences(told: Summary, versus: str = "versus_pair") -> str:
     """Return a row a method: paired differences from another; those whose interval excludes 0 are bold."""
     compared = {name: each[versus] for name, each in told.items() if versus in each}
-    columns = _columns(compared)
+    columns = columns_of(compared)
     rows = [
-        [f"`{name}`", len(each["seeds"]), *(_difference(each.get(key)) for key in columns)]
+        [f"`{name}`", len(each["seeds"]), *(difference(each.get(key)) for key in columns)]
         for name, each in compared.items()
     ]
     return table(["method", "seeds", *columns.values()], rows)
@@ -234,7 +218,7 @@ def beyond(runs: dict[str, Runs]) -> str:
     )
 
 
-def _columns(told: Summary) -> dict[str, str]:
+def columns_of(told: Summary) -> dict[str, str]:
     """Return the columns that any of `told` has, by title."""
     return COLUMNS | {name: title for name, title in UNSEEN.items() if any(name in each for each in told.values())}
 
@@ -243,7 +227,8 @@ def _interval(told: dict[str, float]) -> str:
     return f"{100 * told['mean']:.1f} [{100 * told['low']:.1f}, {100 * told['high']:.1f}]"
 
 
-def _difference(told: dict[str, float] | None) -> str:
+def difference(told: dict[str, float] | None) -> str:
+    """Return a difference in points with its interval, bold where that excludes 0."""
     if told is None:
         return "-"
     said = f"{100 * told['mean']:+.1f} [{100 * told['low']:+.1f}, {100 * told['high']:+.1f}]"

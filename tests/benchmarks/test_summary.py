@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.comparison import summary, tables
+from benchmarks.comparison.headline import answers, headline
 from benchmarks.comparison.records import datasets, kind, read_runs, validation
 from benchmarks.comparison.settings import plan, read
 from benchmarks.comparison.trials import read_trials
@@ -32,7 +33,7 @@ def test_what_is_committed_is_what_the_runs_say(made):
     trials = {name: read_trials(name) for name in runs}
     assert (ROOT / summary.TABLES).read_text() == tables.document(settings, runs, told, trials)
     readme = (ROOT / summary.README).read_text()
-    assert readme == summary.with_block(readme, tables.headline(runs, told))
+    assert readme == summary.with_block(readme, headline(runs, told))
 
 
 def test_runs_are_of_the_configuration_that_params_names(made):
@@ -95,6 +96,21 @@ def test_what_blocks_add_is_told_against_the_same_method_without(made):
     assert with_twin == {"fct-r-own": "fct-own", "fct-r-own-estimate": "fct-own"}
     gap = found["fct-r-own"].values(["q10"], [0, 1, 2]).mean() - found["fct-own"].values(["q10"], [0, 1, 2]).mean()
     assert methods["fct-r-own"]["versus_without_blocks"]["q10"]["mean"] == pytest.approx(gap, abs=1e-5)
+
+
+def test_a_claim_is_answered_by_its_difference_and_the_distortion():
+    """Accuracies are in points, the distortion's change is in % of the other's; without the runs there is no row."""
+    gap = {"mean": 0.012, "low": -0.003, "high": 0.02}
+    versus = {"method": "pair-own", "seeds": [0]} | dict.fromkeys(["raw", "q10", "q5", "mean"], gap)
+    told = {
+        "fct-own": {"distortion": {"mean": 0.3}, "versus_pair_own": versus},
+        "pair-own": {"distortion": {"mean": 0.4}},
+    }
+    lines = answers(told).splitlines()[2:]
+    assert [[cell.strip() for cell in line.split("|")[2:-1]] for line in lines] == [
+        ["`fct-own` - `pair-own`", *["+1.2 [-0.3, +2.0]"] * 4, "-", "-", "-25 %"]
+    ]
+    assert answers({"pair": {}}) == ""
 
 
 def test_only_the_block_between_the_markers_changes():
