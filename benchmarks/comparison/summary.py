@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.comparison import figures, tables
 from benchmarks.comparison.headline import headline
@@ -96,9 +97,7 @@ def differs_by_blocks(runs: Runs, other: Runs) -> bool:
 
 
 def _one(runs: Runs, control: Runs | None, how: SummaryParams) -> dict[str, Any]:
-    told: dict[str, Any] = {"seeds": runs.seeds}
-    for column, conditions in runs.columns.items():
-        told[column] = over_seeds_and_images(runs.values(conditions, runs.seeds), how).as_json()
+    told: dict[str, Any] = {"seeds": runs.seeds} | _intervals(_values(runs, runs.columns, runs.seeds), how)
     told["distortion"] = over_seeds(runs.distortion(), how).as_json()
     if control is not None and (difference := _versus(runs, control, how)):
         told["versus_pair"] = difference
@@ -110,9 +109,16 @@ def _versus(runs: Runs, control: Runs, how: SummaryParams) -> dict[str, Any] | N
     seeds = [seed for seed in runs.seeds if seed in control.seeds]
     if control is runs or not seeds:
         return None
-    told: dict[str, Any] = {"method": control.name, "seeds": seeds}
-    for column, conditions in runs.columns.items():
-        if column in control.columns and conditions == control.columns[column]:
-            difference = runs.values(conditions, seeds) - control.values(conditions, seeds)
-            told[column] = over_seeds_and_images(difference, how).as_json()
-    return told
+    same = {name: conditions for name, conditions in runs.columns.items() if control.columns.get(name) == conditions}
+    ours, theirs = _values(runs, same, seeds), _values(control, same, seeds)
+    differences = {name: ours[name] - theirs[name] for name in same}
+    return {"method": control.name, "seeds": seeds} | _intervals(differences, how)
+
+
+def _values(runs: Runs, columns: dict[str, list[str]], seeds: list[int]) -> dict[str, NDArray[np.float64]]:
+    return {name: runs.values(conditions, seeds) for name, conditions in columns.items()}
+
+
+def _intervals(values: dict[str, NDArray[np.float64]], how: SummaryParams) -> dict[str, dict[str, float]]:
+    found = over_seeds_and_images(np.stack(list(values.values())), how)
+    return {name: interval.as_json() for name, interval in zip(values, found, strict=True)}
