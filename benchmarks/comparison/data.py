@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,13 +26,11 @@ ROOT = Path(".fct/benchmarks").resolve()  # survives what DVC deletes; nothing o
 @contextmanager
 def standing_in(settings: Settings, name: str) -> Iterator[Path]:
     """Stand in the folder of the data set `name`, with its splits and caches, as the library expects a project's."""
-    dataset = settings.datasets.get(name)
-    if dataset is None:
-        raise FctError(f"there is no data set {name!r}. Known: {', '.join(settings.datasets)}.")
+    dataset = settings.datasets[name]
     folder = ROOT / name
     folder.mkdir(parents=True, exist_ok=True)
     with chdir(folder):
-        if not (SPLITS / "meta.json").exists() or read_meta()["division"] != dataset.model_dump(exclude={"mirror"}):
+        if not (SPLITS / "meta.json").exists() or read_meta()["division"] != _division(dataset):
             _divide(dataset)
         source = read_meta()["digest"]
         splits = [open_split(each) for each in store.SPLITS]
@@ -43,6 +42,11 @@ def standing_in(settings: Settings, name: str) -> Iterator[Path]:
         yield folder
 
 
+def _division(dataset: Dataset) -> dict[str, Any]:
+    """Return what decides which images the splits have."""
+    return dataset.model_dump(exclude={"mirror", "epochs"})
+
+
 def _divide(dataset: Dataset) -> None:
     """Write train, val and test. There is no gate split: nothing is promoted here."""
     stock = LOADERS[dataset.source](mirror_folder(dataset.mirror))
@@ -52,7 +56,7 @@ def _divide(dataset: Dataset) -> None:
             write_split(splits / name, part.images, part.labels, np.full(len(part), LOSSLESS, np.int64))
         write_json(originals / "meta.json", {"native": False})
         meta = {
-            "division": dataset.model_dump(exclude={"mirror"}),
+            "division": _division(dataset),
             "source": dataset.source,
             "test": OFFICIAL if stock.test else HELD_OUT,
             "images": {name: len(part) for name, part in parts.items()},

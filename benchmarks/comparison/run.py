@@ -50,7 +50,7 @@ class Trained(NamedTuple):
 
 def run(settings: Settings, dataset: str, name: str, seed: int, trial: int | None = None) -> Path:
     """Train and measure; return where the metrics were written. Trials never see a test image."""
-    path = place(dataset, name, seed, trial)
+    path, settings = place(dataset, name, seed, trial), settings.on(dataset)
     with standing_in(settings, dataset), tempfile.TemporaryDirectory() as folder:
         planned = plan(settings, name, seed, trial)
         teacher = {"teacher": planned.method.teacher} if planned.method.wants_file else {}  # by its name, not its file

@@ -30,6 +30,7 @@ class Dataset(Section):
     val: float = Field(gt=0, lt=1)
     test: float = Field(gt=0, lt=1)  # where the source has no official test set
     seed: int
+    epochs: int | None = Field(default=None, ge=1)  # in place of `train`'s
 
 
 class Short(Section):
@@ -86,6 +87,17 @@ class Settings(Section):
     def entries(self) -> dict[str, Entry]:
         """All that can run, by name."""
         return self.methods | self.ablations | self.beyond
+
+    def on(self, dataset: str) -> Settings:
+        """Return the settings with the schedule of a data set.
+
+        Raises:
+            FctError: there is no such data set.
+        """
+        if dataset not in self.datasets:
+            raise FctError(f"{PARAMS}: there is no data set {dataset!r}. Known: {', '.join(self.datasets)}.")
+        epochs = self.datasets[dataset].epochs or self.train.epochs
+        return self.model_copy(update={"train": self.train.model_copy(update={"epochs": epochs})})
 
 
 class Plan(NamedTuple):

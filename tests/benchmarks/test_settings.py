@@ -37,6 +37,21 @@ def test_a_trial_is_short_and_a_run_is_not(name, views):
     assert plan(SETTINGS, name, 0).setup.train.epochs == 2 // views * SETTINGS.train.epochs
 
 
+def test_a_data_set_may_have_a_schedule_of_its_own():
+    """What it says goes before `train`, and only for its own runs; all methods keep one budget."""
+    fashion = SETTINGS.on("fashion-mnist")
+    assert (
+        plan(fashion, "pair", 0).setup.train.epochs == SETTINGS.datasets["fashion-mnist"].epochs < SETTINGS.train.epochs
+    )
+    assert plan(SETTINGS.on("cifar10"), "pair", 0) == plan(SETTINGS, "pair", 0)
+
+
+def test_an_unknown_data_set_is_refused_with_those_that_are_known():
+    """The error names the file and the data sets."""
+    with pytest.raises(FctError, match=r"there is no data set 'cifar'\. Known: cifar10, fashion-mnist"):
+        SETTINGS.on("cifar")
+
+
 def test_every_method_has_as_many_trials():
     """No method is tuned harder than another, and all of the library's methods take part."""
     assert {len(entry.trials) for entry in SETTINGS.methods.values()} == {3}

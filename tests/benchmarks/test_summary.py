@@ -42,7 +42,7 @@ def test_runs_are_of_the_configuration_that_params_names(made):
     every = [(each.records[seed], None) for found in runs.values() for each in found.values() for seed in each.seeds]
     every += [(trial, n) for name in runs for tried in read_trials(name).values() for n, trial in tried.items()]
     for record, trial in every:
-        setup, method = plan(settings, record["name"], record["seed"], trial)
+        setup, method = plan(settings.on(record["dataset"]), record["name"], record["seed"], trial)
         assert record["train"] == setup.train.model_dump(), record["name"]
         assert record["method"] == method.model_dump(), record["name"]
         assert record["model"] == setup.model.model_dump(), record["name"]
