@@ -1,4 +1,4 @@
-"""The paper's comparison: every method at equal compute, over seeds, on real data.
+"""The paper's comparison: every method at equal budget, over seeds, on real data.
 
 dvc --cd benchmarks repro                            # all runs, hours; what is there is not run again
 python -m benchmarks.comparison run cifar10 fct      # one of them

@@ -10,19 +10,20 @@ import numpy as np
 from benchmarks.comparison.records import Runs
 from benchmarks.comparison.settings import Settings
 
-COLOURS = {  # Okabe and Ito's; what is in the figures, where the tables have all
+OF_METHOD = {  # Okabe and Ito's colours, by the library's name of the method
     "standard": "#999999",
-    "augment-2x": "#e69f00",
+    "augment": "#e69f00",
     "pair": "#0072b2",
+    "jsd": "#cc79a7",
+    "stability": "#56b4e9",
+    "distill": "#000000",
     "fct": "#d55e00",
     "fct-r": "#009e73",
-    "fct-r-own": "#000000",
 }
-FAMILIES = {"augment": COLOURS["augment-2x"], "jsd": "#cc79a7"} | {
-    name: COLOURS[name] for name in ("pair", "fct", "fct-r")
-}
-# %, of what the trade-off shows: `standard` or a specialist would hide all differences
-LEAST = {"raw": 85.0, "q10": 60.0}
+# Of the methods; the tables have all.
+SHOWN = ("standard", "augment-2x", "pair", "pair-own", "distill-own", "fct-own", "fct-r-own-estimate")
+LIGHT = "#56b4e9"  # of pair beside pair-own
+LEAST = {"raw": 85.0, "q10": 70.0}  # %, of what the trade-off shows: `standard` or a specialist would hide differences
 
 
 def draw_tradeoff(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], folder: Path) -> None:
@@ -37,13 +38,18 @@ def draw_tradeoff(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], 
     for name, each in shown.items():
         if any(100 * each[column]["mean"] < least for column, least in LEAST.items()):
             continue
-        family = max((known for known in FAMILIES if name.startswith(known)), key=len, default="")
         x, y = 100 * each["raw"]["mean"], 100 * each["q10"]["mean"]
         seeds = len(runs[name].seeds)
-        axes.plot(x, y, marker="o" if name in summary["methods"] else "^", color=FAMILIES.get(family, "#999999"))
+        marker = "o" if name in summary["methods"] else "^"
+        axes.plot(x, y, marker=marker, color=_colour(runs[name]))
         axes.annotate(f"{name} ({seeds})", (x, y), xytext=(5, 3), textcoords="offset points", fontsize=8)
     axes.set(xlabel="accuracy on raw images, %", ylabel="accuracy at Q10, %")
-    axes.set_title(f"{dataset}, held-out test images; circles: methods, triangles: ablations; (seeds)", fontsize=10)
+    limits = " and ".join(f"{least:.0f} % ({column})" for column, least in LEAST.items())
+    axes.set_title(
+        f"{dataset}, test images {_split(runs)}\ncircles: methods, triangles: ablations; (seeds); "
+        f"what is below {limits} is not shown",
+        fontsize=10,
+    )
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(folder / f"comparison-{dataset}-tradeoff.png", dpi=110)
@@ -57,21 +63,22 @@ def draw(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], settings:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    told = {name: summary["methods"][name] for name in COLOURS if name in summary["methods"]}
+    told = {name: summary["methods"][name] for name in SHOWN if name in summary["methods"]}
+    colours = {name: LIGHT if name == "pair" and "pair-own" in told else _colour(runs[name]) for name in told}
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 4.2), layout="constrained")
     qualities = settings.measure.qualities
     for name, each in told.items():
         points = np.array([[each[f"q{q}"][key] for key in ("low", "mean", "high")] for q in qualities]) * 100
-        left.plot(qualities, points[:, 1], color=COLOURS[name], label=name)
-        left.fill_between(qualities, points[:, 0], points[:, 2], color=COLOURS[name], alpha=0.15, linewidth=0)
+        left.plot(qualities, points[:, 1], color=colours[name], label=name)
+        left.fill_between(qualities, points[:, 0], points[:, 2], color=colours[name], alpha=0.15, linewidth=0)
         if "versus_pair" in each and name != "standard":
             gaps = np.array([[each["versus_pair"][f"q{q}"][k] for k in ("low", "mean", "high")] for q in qualities])
-            middle.plot(qualities, 100 * gaps[:, 1], color=COLOURS[name], label=name)
+            middle.plot(qualities, 100 * gaps[:, 1], color=colours[name], label=name)
             middle.fill_between(
-                qualities, 100 * gaps[:, 0], 100 * gaps[:, 2], color=COLOURS[name], alpha=0.15, linewidth=0
+                qualities, 100 * gaps[:, 0], 100 * gaps[:, 2], color=colours[name], alpha=0.15, linewidth=0
             )
     left.set(xlabel="JPEG quality", ylabel="accuracy, %", title="Accuracy")
-    middle.axhline(0, color=COLOURS["pair"], linewidth=1)
+    middle.axhline(0, color=colours.get("pair", LIGHT), linewidth=1)
     middle.set(xlabel="JPEG quality", ylabel="points", title="Difference from pair, paired")
     left.legend(frameon=False)
     layers = list(next(iter(runs.values())).first["distortion"])
@@ -80,11 +87,20 @@ def draw(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], settings:
         heights = [
             np.mean([record["distortion"][layer]["q10"] for record in runs[name].records.values()]) for layer in layers
         ]
-        right.bar(np.arange(len(layers)) + index * width, heights, width, color=COLOURS[name], label=name)
+        right.bar(np.arange(len(layers)) + index * width, heights, width, color=colours[name], label=name)
     right.set_xticks(np.arange(len(layers)) + 0.4 - width / 2, layers)
     right.set(ylabel="over the centred variance", title="Feature distortion at Q10")
     for axes in (left, middle, right):
         axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(f"{dataset}, held-out test images")
+    figure.suptitle(f"{dataset}, test images {_split(runs)}")
     figure.savefig(folder / f"comparison-{dataset}.png", dpi=110)
     plt.close(figure)
+
+
+def _colour(runs: Runs) -> str:
+    return OF_METHOD.get(runs.first["method"]["name"], "#999999")
+
+
+def _split(runs: dict[str, Runs]) -> str:
+    split: str = next(iter(runs.values())).first["split"]
+    return split

@@ -54,9 +54,9 @@ class Runs(NamedTuple):
         parts = {"unseen": unseen, "codecs": codecs, "corruptions": corruptions}
         return columns | {name: conditions for name, conditions in parts.items() if conditions}
 
-    def distortion(self, quality: str = "q10") -> NDArray[np.float64]:
+    def distortion(self, seeds: Sequence[int], quality: str = "q10") -> NDArray[np.float64]:
         """Return the mean distortion over the layers at a quality, [seeds]."""
-        layers = [[by[quality] for by in self.records[seed]["distortion"].values()] for seed in self.seeds]
+        layers = [[by[quality] for by in self.records[seed]["distortion"].values()] for seed in seeds]
         return np.array(layers).mean(1)
 
 

@@ -125,13 +125,14 @@ def _train(planned: Plan, data: Data, meta: dict[str, Any], path: Path) -> None:
     trained = time.perf_counter()
     fit_estimator(network, data, method, setup.train)
     fitted = time.perf_counter()
-    if taken := len(history) - before:  # else it was killed after its last epoch, and the cost is known
+    taken = len(history) - before
+    if taken or not path.with_suffix(".json").exists():  # else it was killed when all but the network was written
         steps = len(data.train) // setup.train.batch_size * len(history)
         cost = {
             "images_forwarded": steps * setup.train.batch_size * METHODS[method.name].VIEWS,
             "steps": steps,
             "parameters": sum(weight.numel() for weight in network.parameters()),
-            "seconds": round((trained - start) * len(history) / taken + fitted - trained, 1),
+            "seconds": round((trained - start) * len(history) / taken + fitted - trained, 1) if taken else None,
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
             "loss": [round(each["loss"], 4) for each in history],
             "commit": commit,

@@ -58,6 +58,14 @@ class Measured(Section):
     features: FeaturesParams
 
 
+class Claim(Section):
+    """A question that a paired difference answers."""
+
+    question: str
+    method: str
+    other: str | None  # None: the best of the methods without consistency, on validation images
+
+
 class SummaryParams(Section):
     """The intervals: resamples of the bootstrap, confidence, seed."""
 
@@ -82,6 +90,7 @@ class Settings(Section):
     beyond: dict[str, Entry] = Field(default={})  # runs of another network and budget, in no comparison with the rest
     runs: dict[str, dict[str, list[Any]]]  # for dvc.yaml
     summary: SummaryParams
+    claims: list[Claim]
 
     @property
     def entries(self) -> dict[str, Entry]:
@@ -120,12 +129,14 @@ def plan(settings: Settings, name: str, seed: int, trial: int | None = None) -> 
     """
     entry = settings.entries.get(name)
     if entry is None:
-        raise FctError(f"{PARAMS}: there is no method {name!r}. Known: {', '.join(settings.entries)}.")
+        raise FctError(f"{PARAMS}: there is no entry {name!r}. Known: {', '.join(settings.entries)}.")
     if trial is not None and trial >= len(entry.trials):
-        raise FctError(f"{PARAMS}: {name}.trials: there are {len(entry.trials)}, the first is 0 (not {trial})")
+        raise FctError(f"{PARAMS}: {name} has trials 0 to {len(entry.trials) - 1} (not {trial}).")
     tried = entry.trials[trial or 0]
     if ambiguous := tried.keys() & TrainParams.model_fields.keys() & MethodParams.model_fields.keys():
-        raise FctError(f"{PARAMS}: methods.{name}.trials: {', '.join(ambiguous)} may be of `method` or of `train`.")
+        raise FctError(
+            f"{PARAMS}: {name}.trials: {', '.join(ambiguous)} may be of `method` or of `train`. Set it there."
+        )
     of_training = {key: value for key, value in tried.items() if key in TrainParams.model_fields}
     of_method = {key: value for key, value in tried.items() if key not in of_training}
     try:

@@ -5,7 +5,8 @@ the test split. Both are resampled together (a bootstrap of two crossed factors:
 images are, and each value is the mean over the drawn seeds and images), and a difference is taken between runs of the
 same seeds on the same images. Percentiles of the resampled statistic are the interval. What is particular to one seed
 on one image is counted up to three times so (A. Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2),
-2007): the interval is rather too wide than too narrow.
+2007): the interval is rather too wide than too narrow. But where seeds differ more than images do, as they do under
+noise, three of them are too few to resample, and it is too narrow.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ class Interval(NamedTuple):
     high: float
 
     def as_json(self) -> dict[str, float]:
-        """Return the three numbers by name, five digits of each: twice rounded, or the last bit decides a tie."""
+        """Return the three numbers by name, five digits of each.
+
+        They are rounded to ten first: a quantile is often half way between two such numbers, and the last bit differs
+        from one processor to another.
+        """
         return {name: round(round(value, 10), 5) for name, value in self._asdict().items()}
 
 
@@ -37,7 +42,7 @@ def over_seeds_and_images(values: NDArray[np.float64], how: SummaryParams) -> li
     With one seed only the images are resampled: the interval then says nothing about other seeds.
     """
     _, seeds, images = values.shape
-    by_seed = values.reshape(-1, images) @ _times(images, how) / images  # in one product: the other side is 80 MB
+    by_seed = values.reshape(-1, images) @ _times(images, how) / images  # one product: reads 80 MB of draws once
     drawn_seeds = np.random.default_rng([how.seed, 1]).integers(seeds, size=(seeds, how.resamples))
     drawn = np.take_along_axis(by_seed.reshape(-1, seeds, how.resamples), drawn_seeds[np.newaxis], axis=1).mean(1)
     return [_around(float(mean), of_mean, how) for mean, of_mean in zip(values.mean((1, 2)), drawn, strict=True)]

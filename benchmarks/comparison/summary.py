@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from benchmarks.comparison.headline import headline
 from benchmarks.comparison.records import Runs, datasets, read_runs, validation
 from benchmarks.comparison.settings import Settings, SummaryParams, read
 from benchmarks.comparison.statistics import over_seeds, over_seeds_and_images
+from benchmarks.comparison.tables import BLOCKLESS
 from benchmarks.comparison.trials import read_trials
 from benchmarks.markdown import between
 from fct.core.files import write_json, write_text
@@ -30,9 +32,9 @@ OWN_CONTROL = "pair-own"  # of methods whose views have crops of their own
 def write() -> None:
     """Write all of them, from what is there."""
     settings = read()
-    found = {folder.name: read_runs(folder.name) for folder in datasets()}
-    runs = {name: each for name, each in found.items() if settings.methods.keys() & each}  # without: nothing to compare
-    summary = {name: summarise(found, settings) for name, found in runs.items()}
+    there = {folder.name: read_runs(folder.name) for folder in datasets()}
+    runs = {name: each for name, each in there.items() if settings.methods.keys() & each}  # without: nothing to compare
+    summary = {name: summarise(each, settings) for name, each in runs.items()}
     write_json(SUMMARY, summary)
     trials = {name: read_trials(name) for name in runs}
     write_text(TABLES, tables.document(settings, runs, summary, trials))
@@ -54,16 +56,17 @@ def summarise(runs: dict[str, Runs], settings: Settings) -> dict[str, Any]:
     main = [name for name in settings.methods if name in told]
     rival = best_other({name: runs[name] for name in main})
     for name in main:
-        if rival is not None and (difference := _versus(runs[name], runs[rival], settings.summary)):
-            told[name]["versus_rival"] = difference
-        has_own = runs[name].first["train"]["crops"] == "own" and OWN_CONTROL in runs
-        if has_own and (difference := _versus(runs[name], runs[OWN_CONTROL], settings.summary)):
-            told[name]["versus_pair_own"] = difference
-        twin = next((other for other in main if differs_by_blocks(runs[name], runs[other])), None)
-        if twin is not None and (difference := _versus(runs[name], runs[twin], settings.summary)):
-            told[name]["versus_without_blocks"] = difference
+        others = {
+            "versus_rival": rival,
+            "versus_pair_own": OWN_CONTROL if runs[name].first["train"]["crops"] == "own" else None,
+            BLOCKLESS: next((other for other in main if differs_by_blocks(runs[name], runs[other])), None),
+        }
+        for key, other in others.items():
+            if other in runs and (difference := _versus(runs[name], runs[other], settings.summary)):
+                told[name][key] = difference
     return {
         "rival": rival,
+        "answers": [*_answers(runs, rival, settings)],
         "methods": {name: told[name] for name in main},
         "ablations": {name: told[name] for name in settings.ablations if name in told},
         "beyond": {name: told[name] for name in settings.beyond if name in told},
@@ -73,7 +76,7 @@ def summarise(runs: dict[str, Runs], settings: Settings) -> dict[str, Any]:
 def best_other(runs: dict[str, Runs]) -> str | None:
     """Return which method without consistency of features is best on validation images, the mean of its seeds.
 
-    One with fewer seeds than the control may owe them its place, and waits.
+    One with fewer seeds than the control is left out: its rank may be due to them.
     """
     enough = len(runs[CONTROL].seeds) if CONTROL in runs else 1
     others = {
@@ -82,6 +85,15 @@ def best_other(runs: dict[str, Runs]) -> str | None:
         if each.first["method"]["name"] not in WITH_CONSISTENCY and len(each.seeds) >= enough
     }
     return max(others, key=lambda name: others[name], default=None)
+
+
+def _answers(runs: dict[str, Runs], rival: str | None, settings: Settings) -> Iterator[dict[str, Any]]:
+    """Yield each claim whose runs are there, with its differences; that of the distortion is relative."""
+    for claim in settings.claims:
+        ours, theirs = runs.get(claim.method), runs.get(claim.other or rival or "")
+        if ours and theirs and (versus := _versus(ours, theirs, settings.summary)):
+            gap = ours.distortion(versus["seeds"]).mean() / theirs.distortion(versus["seeds"]).mean() - 1
+            yield {"question": claim.question, "method": claim.method, "versus": versus, "distortion": round(gap, 5)}
 
 
 def differs_by_blocks(runs: Runs, other: Runs) -> bool:
@@ -98,7 +110,7 @@ def differs_by_blocks(runs: Runs, other: Runs) -> bool:
 
 def _one(runs: Runs, control: Runs | None, how: SummaryParams) -> dict[str, Any]:
     told: dict[str, Any] = {"seeds": runs.seeds} | _intervals(_values(runs, runs.columns, runs.seeds), how)
-    told["distortion"] = over_seeds(runs.distortion(), how).as_json()
+    told["distortion"] = over_seeds(runs.distortion(runs.seeds), how).as_json()
     if control is not None and (difference := _versus(runs, control, how)):
         told["versus_pair"] = difference
     return told

@@ -64,7 +64,8 @@ def chosen(settings: Settings, trials: Trials) -> str:
         tried = settings.methods[name].trials
         if max(by_number) >= len(tried):
             raise FctError(
-                f"trials/{name}-{max(by_number)}.json is of a trial that benchmarks/params.yaml has no more."
+                f"trials/{name}-{max(by_number)}.json: benchmarks/params.yaml has only {len(tried)} trials of {name}. "
+                "Delete the file, or put the trial back."
             )
         best = max(by_number, key=lambda number: validation(by_number[number]))
         for number, record in sorted(by_number.items()):

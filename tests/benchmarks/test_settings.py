@@ -58,6 +58,12 @@ def test_every_method_has_as_many_trials():
     assert {plan(SETTINGS, name, 0).method.name for name in SETTINGS.methods} == set(METHODS)
 
 
+def test_claims_are_about_methods_that_are_run():
+    """A misspelt name would leave its row out of README without a word."""
+    named = {name for claim in SETTINGS.claims for name in (claim.method, claim.other) if name}
+    assert named <= set(SETTINGS.runs["methods"]["names"])
+
+
 def test_stages_name_what_there_is():
     """dvc.yaml's matrices run methods and ablations that the file defines."""
     named = {name for group in SETTINGS.runs.values() for name in group["names"]}
@@ -90,12 +96,12 @@ def test_an_impossible_value_is_named():
 
 
 def test_a_trial_that_is_not_there_is_refused():
-    """The error names the entry's list and how long it is."""
-    with pytest.raises(FctError, match=r"params\.yaml: pair\.trials: there are 3, the first is 0 \(not 3\)"):
+    """The error names the entry and what it has."""
+    with pytest.raises(FctError, match=r"params\.yaml: pair has trials 0 to 2 \(not 3\)"):
         plan(SETTINGS, "pair", 0, 3)
 
 
 def test_an_unknown_method_is_refused_with_those_that_are_known():
     """The error names the file and the methods."""
-    with pytest.raises(FctError, match=r"there is no method 'fcd'\. Known: standard, "):
+    with pytest.raises(FctError, match=r"there is no entry 'fcd'\. Known: standard, "):
         plan(SETTINGS, "fcd", 0)

@@ -98,19 +98,35 @@ def test_what_blocks_add_is_told_against_the_same_method_without(made):
     assert methods["fct-r-own"]["versus_without_blocks"]["q10"]["mean"] == pytest.approx(gap, abs=1e-5)
 
 
-def test_a_claim_is_answered_by_its_difference_and_the_distortion():
-    """Accuracies are in points, the distortion's change is in % of the other's; without the runs there is no row."""
+def test_a_claim_is_answered_by_paired_differences(made):
+    """The distortion's too is of the seeds that both have; who is not named is the rival."""
+    _, runs, told = made
+    for dataset, found in runs.items():
+        for each in told[dataset]["answers"]:
+            ours, theirs = found[each["method"]], found[each["versus"]["method"]]
+            seeds = each["versus"]["seeds"]
+            assert set(seeds) == set(ours.seeds) & set(theirs.seeds)
+            gap = ours.values(["raw"], seeds).mean() - theirs.values(["raw"], seeds).mean()
+            assert each["versus"]["raw"]["mean"] == pytest.approx(gap, abs=1e-5)
+            layers = [
+                np.mean([layer["q10"] for seed in seeds for layer in one.records[seed]["distortion"].values()])
+                for one in (ours, theirs)
+            ]
+            assert each["distortion"] == pytest.approx(layers[0] / layers[1] - 1, abs=1e-5)
+    rivals = [each["versus"]["method"] for each in told["cifar10"]["answers"] if "other methods" in each["question"]]
+    assert rivals == [told["cifar10"]["rival"]]
+
+
+def test_an_answer_is_a_row():
+    """Accuracies are in points, the distortion's change is in % of the other's; without answers there is no table."""
     gap = {"mean": 0.012, "low": -0.003, "high": 0.02}
-    versus = {"method": "pair-own", "seeds": [0]} | dict.fromkeys(["raw", "q10", "q5", "mean"], gap)
-    told = {
-        "fct-own": {"distortion": {"mean": 0.3}, "versus_pair_own": versus},
-        "pair-own": {"distortion": {"mean": 0.4}},
-    }
+    versus = {"method": "pair", "seeds": [0, 1]} | dict.fromkeys(["raw", "q10", "q5", "mean"], gap)
+    told = [{"question": "Better?", "method": "fct", "versus": versus, "distortion": -0.25}]
     lines = answers(told).splitlines()[2:]
-    assert [[cell.strip() for cell in line.split("|")[2:-1]] for line in lines] == [
-        ["`fct-own` - `pair-own`", *["+1.2 [-0.3, +2.0]"] * 4, "-", "-", "-25 %"]
+    assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines] == [
+        ["Better?", "`fct` - `pair`", "2", *["+1.2 [-0.3, +2.0]"] * 4, "-", "-", "-25 %"]
     ]
-    assert answers({"pair": {}}) == ""
+    assert answers([]) == ""
 
 
 def test_only_the_block_between_the_markers_changes():
