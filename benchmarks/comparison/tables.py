@@ -83,7 +83,7 @@ def document(
             parts += [distortions({name: found[name] for name in everything})]
         if told["beyond"]:
             parts += ["### Beyond the budget\n", beyond({name: found[name] for name in told["beyond"]})]
-        parts += sections(settings, trials[dataset])
+        parts += sections(settings.on(dataset), trials[dataset])
     return "\n".join(parts).rstrip() + "\n"
 
 
