@@ -18,7 +18,7 @@ FIT = 5_000  # training images on which a network's fit is looked at
 
 
 def on_validation(settings: Settings, model: Path, network: Network) -> dict[str, Any]:
-    """Return what trials are chosen and told by."""
+    """Return what trials and short runs are told by."""
     val = open_split("val")
     return {"validation": _validation(settings, model), "distortion": _distortion(settings, network, val)}
 

@@ -3,8 +3,9 @@
     results/comparison/<data set>/<name>-<seed>.json   what was trained, at what cost, and what came out
                                   <name>-<seed>.npz    correct: packed bits [conditions, images] of the test split,
                                                        conditions raw, each quality, then each unseen distortion
-                  trials/<name>-<trial>.json           a trial, on the short schedule: what was trained, its accuracy
-                                                       and distortion on validation images alone
+                  trials/<name>-<trial>.json           another trial than the chosen one, seed 0, and
+                  short/<name>-<seed>.json             a run on the short schedule: what was trained, and accuracy and
+                                                       distortion on validation images alone
 
 A run that was killed goes on from its last epoch. One whose network is still on this machine is only measured again: a
 record says which commit trained it.
@@ -48,18 +49,20 @@ class Trained(NamedTuple):
     cost: dict[str, Any]
 
 
-def run(settings: Settings, dataset: str, name: str, seed: int, trial: int | None = None) -> Path:
-    """Train and measure; return where the metrics were written. Trials never see a test image."""
-    path, settings = place(dataset, name, seed, trial), settings.on(dataset)
+def run(  # noqa: PLR0913  # all that tells one run from another
+    settings: Settings, dataset: str, name: str, seed: int, trial: int = 0, *, short: bool = False
+) -> Path:
+    """Train and measure; return where the metrics were written. Trials and short runs never see a test image."""
+    path, settings = place(dataset, name, seed, trial, short=short), settings.on(dataset)
     with standing_in(settings, dataset), tempfile.TemporaryDirectory() as folder:
-        planned = plan(settings, name, seed, trial)
+        planned = plan(settings, name, seed, trial, short=short)
         teacher = {"teacher": planned.method.teacher} if planned.method.wants_file else {}  # by its name, not its file
-        planned = _with_teacher(settings, planned, seed, is_short=trial is not None)
+        planned = _with_teacher(settings, planned, seed, short=short)
         trained = _trained(planned)
         network, description = candidate.load(trained.path)
         model = Path(folder) / "model.onnx"
         export(network, description, model)
-        if trial is not None:
+        if trial or short:
             found = on_validation(settings, model, network)
         else:
             found, correct = on_test(settings, model, network)
@@ -80,13 +83,17 @@ def run(settings: Settings, dataset: str, name: str, seed: int, trial: int | Non
     return path
 
 
-def place(dataset: str, name: str, seed: int, trial: int | None = None) -> Path:
-    """Return where a run's metrics are; trials have a folder of their own, and seed 0."""
-    if trial is not None and seed:
-        raise FctError(f"trials have seed 0 (not {seed}). Leave --trial out for another seed of the chosen one.")
-    if trial is None:
-        return RESULTS / dataset / f"{name}-{seed}.json"
-    return RESULTS / dataset / "trials" / f"{name}-{trial}.json"
+def place(dataset: str, name: str, seed: int, trial: int = 0, *, short: bool = False) -> Path:
+    """Return where a run's metrics are; short runs, and trials but the chosen one, have folders of their own."""
+    if trial and (seed or short):
+        raise FctError(
+            f"trials have seed 0 and the whole schedule (not seed {seed}{', short' if short else ''}). "
+            "Leave --trial out for another seed, or a short run, of the chosen one."
+        )
+    folder = RESULTS / dataset
+    if short:
+        return folder / "short" / f"{name}-{seed}.json"
+    return folder / "trials" / f"{name}-{trial}.json" if trial else folder / f"{name}-{seed}.json"
 
 
 def read_correct(path: Path, conditions: int, images: int) -> np.ndarray:
@@ -95,11 +102,11 @@ def read_correct(path: Path, conditions: int, images: int) -> np.ndarray:
         return np.unpackbits(kept["correct"], axis=1, count=images)[:conditions].astype(bool)
 
 
-def _with_teacher(settings: Settings, planned: Plan, seed: int, *, is_short: bool) -> Plan:
+def _with_teacher(settings: Settings, planned: Plan, seed: int, *, short: bool) -> Plan:
     """Return the plan with its teacher's file, which is trained first if it is not here: same seed and schedule."""
     if not planned.method.wants_file:
         return planned
-    teacher = _trained(plan(settings, str(planned.method.teacher), seed, 0 if is_short else None)).path
+    teacher = _trained(plan(settings, str(planned.method.teacher), seed, short=short)).path
     return planned._replace(method=planned.method.model_copy(update={"teacher": str(teacher)}))
 
 
@@ -151,5 +158,8 @@ def _packed(correct: np.ndarray) -> bytes:
 
 def _commit() -> str:
     """Return the commit of the code that runs, marked where files differ from it."""
-    told = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    here = Path(__file__).parent  # where one stands, data and networks may be another checkout's
+    told = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False
+    )
     return told.stdout.strip()

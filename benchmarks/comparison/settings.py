@@ -34,7 +34,7 @@ class Dataset(Section):
 
 
 class Short(Section):
-    """What trials have in place of `train`'s."""
+    """What short runs have in place of `train`'s."""
 
     epochs: int = Field(ge=1)
 
@@ -82,7 +82,7 @@ class Settings(Section):
     cache: CacheParams
     model: ModelParams
     train: TrainParams
-    short: Short  # of trials
+    short: Short
     method: dict[str, Any]
     measure: Measured
     methods: dict[str, Entry]
@@ -121,8 +121,8 @@ def read() -> Settings:
     return params.read(Settings, PARAMS)
 
 
-def plan(settings: Settings, name: str, seed: int, trial: int | None = None) -> Plan:
-    """Return the configuration of the entry `name`: a run has its first trial's, in full; a trial is short.
+def plan(settings: Settings, name: str, seed: int, trial: int = 0, *, short: bool = False) -> Plan:
+    """Return the configuration of the entry `name`, of its first trial unless told another.
 
     Raises:
         FctError: there is no such entry or trial, or what it says is impossible.
@@ -130,9 +130,9 @@ def plan(settings: Settings, name: str, seed: int, trial: int | None = None) -> 
     entry = settings.entries.get(name)
     if entry is None:
         raise FctError(f"{PARAMS}: there is no entry {name!r}. Known: {', '.join(settings.entries)}.")
-    if trial is not None and trial >= len(entry.trials):
+    if trial >= len(entry.trials):
         raise FctError(f"{PARAMS}: {name} has trials 0 to {len(entry.trials) - 1} (not {trial}).")
-    tried = entry.trials[trial or 0]
+    tried = entry.trials[trial]
     if ambiguous := tried.keys() & TrainParams.model_fields.keys() & MethodParams.model_fields.keys():
         raise FctError(
             f"{PARAMS}: {name}.trials: {', '.join(ambiguous)} may be of `method` or of `train`. Set it there."
@@ -142,7 +142,7 @@ def plan(settings: Settings, name: str, seed: int, trial: int | None = None) -> 
     try:
         method = MethodParams.model_validate(settings.method | entry.method | of_method)
         schedule = settings.train.model_dump() | entry.train | of_training | {"seed": seed}
-        schedule |= {} if trial is None else settings.short.model_dump()
+        schedule |= settings.short.model_dump() if short else {}
         double = 1 if entry.half else 2 // METHODS[method.name].VIEWS
         schedule |= {key: double * schedule[key] for key in ("epochs", "batch_size")}
         setup = Setup(
@@ -154,6 +154,5 @@ def plan(settings: Settings, name: str, seed: int, trial: int | None = None) -> 
     except ValidationError as error:
         wrong = error.errors()[0]
         key = ".".join(map(str, wrong["loc"]))
-        which = name if trial is None else f"{name}, trial {trial}"
-        raise FctError(f"{PARAMS}: {which}: {key}: {wrong['msg']} (it is {wrong['input']!r}).") from None
+        raise FctError(f"{PARAMS}: {name}, trial {trial}: {key}: {wrong['msg']} (it is {wrong['input']!r}).") from None
     return Plan(setup, method)

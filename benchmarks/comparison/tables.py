@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks.comparison.records import OF_SWEEP, Runs, kind
-from benchmarks.comparison.settings import Settings
-from benchmarks.comparison.trials import Trials, sections
 from benchmarks.markdown import table
 from fct.methods.params import WITH_CONSISTENCY
 
@@ -48,12 +46,11 @@ and images together. With one seed the interval is of the images alone.
 
 
 def document(
-    settings: Settings,
     runs: dict[str, dict[str, Runs]],
     summary: dict[str, Summary],
-    trials: dict[str, Trials],
+    last: dict[str, list[str]],
 ) -> str:
-    """Return docs/comparison.md."""
+    """Return docs/comparison.md; `last` are further parts of each data set."""
     parts = [HEADING]
     for dataset, found in runs.items():
         told = summary[dataset]
@@ -83,7 +80,7 @@ def document(
             parts += [distortions({name: found[name] for name in everything})]
         if told["beyond"]:
             parts += ["### Beyond the budget\n", beyond({name: found[name] for name in told["beyond"]})]
-        parts += sections(settings.on(dataset), trials[dataset])
+        parts += last[dataset]
     return "\n".join(parts).rstrip() + "\n"
 
 

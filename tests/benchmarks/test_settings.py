@@ -31,10 +31,11 @@ def test_methods_forward_as_many_images_in_as_many_steps(name):
 
 
 @pytest.mark.parametrize(("name", "views"), [("standard", 1), ("fct", 2)])
-def test_a_trial_is_short_and_a_run_is_not(name, views):
-    """Trials have the short schedule, at the same budget for one view as for two; a run without a trial has its own."""
-    assert plan(SETTINGS, name, 0, 0).setup.train.epochs == 2 // views * SETTINGS.short.epochs
-    assert plan(SETTINGS, name, 0).setup.train.epochs == 2 // views * SETTINGS.train.epochs
+def test_a_short_run_has_a_schedule_of_its_own(name, views):
+    """At the same budget for one view as for two; all else is the run's."""
+    (short, method), run = plan(SETTINGS, name, 0, short=True), plan(SETTINGS, name, 0)
+    assert short.train.epochs == 2 // views * SETTINGS.short.epochs < run.setup.train.epochs
+    assert (short.train.model_copy(update={"epochs": run.setup.train.epochs}), method) == (run.setup.train, run.method)
 
 
 def test_a_data_set_may_have_a_schedule_of_its_own():

@@ -1,13 +1,16 @@
-"""Tables of trials: one choice of a method changed, or its own parameter."""
+"""Tables of what validation images alone have seen."""
+
+import pytest
 
 from benchmarks.comparison.settings import read
 from benchmarks.comparison.trials import changed, chosen, sections
+from fct.core.errors import FctError
 
 SETTINGS = read()
 
 
 def record(method, accuracy, distortion=0.2):
-    """Return what a trial's table reads of its record."""
+    """Return what the tables read of a record."""
     qualities = {f"q{quality}": accuracy - 0.05 for quality in SETTINGS.cache.qualities}
     return {
         "method": {"name": method},
@@ -16,26 +19,35 @@ def record(method, accuracy, distortion=0.2):
     }
 
 
-def test_a_knob_is_told_by_its_difference_from_the_method_it_changes():
-    """Accuracies and distortion are in %, and each knob stands below its own base."""
-    bases = {"fct": record("fct", 0.80), "fct-r": record("fct-r", 0.90)}
-    told = changed(bases, {"fct-mse": record("fct", 0.79, 0.3)})
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in told.splitlines()[2:]]
-    assert rows == [
-        ["`fct`", "80.0", "75.0", "75.0", "75.0", "25.0"],
-        ["`fct-mse`", "79.0 (-1.0)", "74.0 (-1.0)", "74.0 (-1.0)", "74.0 (-1.0)", "35.0 (+10.0)"],
+def cells(markdown):
+    """Return the rows of a table, without its heading."""
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in markdown.splitlines()[2:]]
+
+
+def test_a_choice_is_told_by_its_difference_on_the_same_seeds():
+    """Accuracies and distortion are in %, and each ablation stands below its own method."""
+    bases = {"fct": {0: record("fct", 0.80), 1: record("fct", 0.90)}, "fct-r": {0: record("fct-r", 0.90)}}
+    assert cells(changed(bases, {"fct-mse": {1: record("fct", 0.89, 0.3)}})) == [
+        ["`fct`", "2", "85.0", "80.0", "80.0", "80.0", "25.0"],
+        ["`fct-mse`", "1", "89.0 (-1.0)", "84.0 (-1.0)", "84.0 (-1.0)", "84.0 (-1.0)", "35.0 (+10.0)"],
     ]
 
 
-def test_a_value_that_validates_better_than_that_of_the_runs_is_marked():
-    """The first value is the runs'; another says so only where it is the best of all."""
+def test_a_trial_that_validates_better_than_the_chosen_one_is_marked():
+    """Another than the first says so only where it is the best of all."""
     better = chosen(SETTINGS, {"pair": {0: record("pair", 0.80), 1: record("pair", 0.81), 2: record("pair", 0.7)}})
-    assert [line.split("|")[-2].strip() for line in better.splitlines()[2:]] == ["of the runs", "better", ""]
+    assert [row[-1] for row in cells(better)] == ["chosen", "better", ""]
     worse = chosen(SETTINGS, {"pair": {0: record("pair", 0.80), 1: record("pair", 0.79)}})
-    assert [line.split("|")[-2].strip() for line in worse.splitlines()[2:]] == ["of the runs", ""]
+    assert [row[-1] for row in cells(worse)] == ["chosen", ""]
 
 
-def test_without_trials_there_is_no_table():
-    """A data set that has none gets no empty heading, and knobs whose base is missing wait for it."""
-    assert sections(SETTINGS, {}) == []
-    assert sections(SETTINGS, {"fct-mse": {0: record("fct", 0.8)}}) == []
+def test_a_trial_that_params_has_no_more_is_named():
+    """The error names the file and what to do."""
+    with pytest.raises(FctError, match=r"trials/pair-9\.json: .* has only 3 trials of pair\. Delete the file"):
+        chosen(SETTINGS, {"pair": {9: record("pair", 0.80)}})
+
+
+def test_where_nothing_ran_there_is_no_table():
+    """A data set without trials gets no empty heading, and ablations whose method is missing wait for it."""
+    assert list(sections(SETTINGS, {}, {})) == []
+    assert list(sections(SETTINGS, {"fct-mse": {0: record("fct", 0.8)}}, {})) == []
