@@ -26,14 +26,15 @@ def _column(name: str) -> Score:
     return lambda each: 100 * each[name]["mean"] if name in each else None
 
 
-NEEDS: dict[str, tuple[Score, bool]] = {  # whether the score is a distortion, negative, with three digits
-    "raw images above all": (_column("raw"), False),
-    "uploads of all qualities": (_column("mean"), False),
-    "hard compression, Q10": (_column("q10"), False),
-    "harder than trained, Q5": (_column("q5"), False),
-    "other codecs and pipelines": (_column("codecs"), False),
-    "noise, blur, contrast, pixelation": (_column("corruptions"), False),
-    "inner features that stay put, distortion at Q10": (lambda each: -each["distortion"]["mean"], True),
+DISTORTION = "inner features that stay put, distortion at Q10"  # the smaller, the better
+NEEDS: dict[str, Score] = {
+    "raw images above all": _column("raw"),
+    "uploads of all qualities": _column("mean"),
+    "hard compression, Q10": _column("q10"),
+    "harder than trained, Q5": _column("q5"),
+    "other codecs and pipelines": _column("codecs"),
+    "noise, blur, contrast, pixelation": _column("corruptions"),
+    DISTORTION: lambda each: each["distortion"]["mean"],
 }
 OF_QSAM = (95, 80, 65, 50, 40, 30, 20, 10)  # qualities that its chart was read at
 QSAM = dict(zip([*map(str, OF_QSAM), "mean"], [93.6, 93.0, 92.1, 91.0, 90.0, 88.4, 86.4, 81.2, 90.1], strict=True))
@@ -136,11 +137,11 @@ def needs(told: Summary) -> str:
     """Return a row a need: the method that serves it best, the next best, and what a step of each costs."""
     steps = json.loads(COST.read_text())["against_pair"] if COST.exists() else {}
     rows = []
-    for need, (score, is_distortion) in NEEDS.items():
+    for need, score in NEEDS.items():
         scored = {name: found for name, each in told.items() if (found := score(each)) is not None}
-        best = sorted(scored, key=lambda name: -scored[name])[:3]
+        best = sorted(scored, key=lambda name: scored[name], reverse=need != DISTORTION)[:3]
         cells = [
-            f"`{name}` {abs(scored[name]):.{3 if is_distortion else 1}f}"
+            f"`{name}` {scored[name]:.{3 if need == DISTORTION else 1}f}"
             + (f" (step {steps[name]:.2f})" if name in steps else "")
             for name in best
         ]
