@@ -27,27 +27,35 @@ LEAST = {"raw": 85.0, "q10": 70.0}  # %, of what the trade-off shows: `standard`
 
 
 def draw_tradeoff(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], folder: Path) -> None:
-    """Write comparison-<dataset>-tradeoff.png: accuracy on raw images against accuracy at Q10, a point an entry."""
+    """Write comparison-<dataset>-tradeoff.png: accuracy on raw images against accuracy at Q10, a point an entry.
+
+    A line joins what differs by how often low qualities are drawn: which way a method can be moved, and at what price.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(9, 6.5), layout="constrained")
-    shown = {name: each for kind in ("methods", "ablations") for name, each in summary[kind].items()}
-    for name, each in shown.items():
-        if any(100 * each[column]["mean"] < least for column, least in LEAST.items()):
-            continue
-        x, y = 100 * each["raw"]["mean"], 100 * each["q10"]["mean"]
-        seeds = len(runs[name].seeds)
+    points = {
+        name: tuple(100 * each[column]["mean"] for column in LEAST)
+        for kind in ("methods", "ablations")
+        for name, each in summary[kind].items()
+        if all(100 * each[column]["mean"] >= least for column, least in LEAST.items())
+    }
+    for name, point in points.items():
         marker = "o" if name in summary["methods"] else "^"
-        axes.plot(x, y, marker=marker, color=_colour(runs[name]))
-        axes.annotate(f"{name} ({seeds})", (x, y), xytext=(5, 3), textcoords="offset points", fontsize=8)
+        axes.plot(*point, marker=marker, color=_colour(runs[name]))
+        text = f"{name} ({len(runs[name].seeds)})"
+        axes.annotate(text, point, xytext=(5, 3), textcoords="offset points", fontsize=8)
+        for other, end in points.items():
+            if _differ_by_sampler(runs[name], runs[other]):
+                axes.plot(*zip(point, end, strict=True), color=_colour(runs[name]), linewidth=1, alpha=0.5)
     axes.set(xlabel="accuracy on raw images, %", ylabel="accuracy at Q10, %")
     limits = " and ".join(f"{least:.0f} % ({column})" for column, least in LEAST.items())
     axes.set_title(
         f"{dataset}, test images {_split(runs)}\ncircles: methods, triangles: ablations; (seeds); "
-        f"what is below {limits} is not shown",
+        f"lines: from uniform to low qualities; what is below {limits} is not shown",
         fontsize=10,
     )
     axes.grid(alpha=0.25)
@@ -95,6 +103,16 @@ def draw(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], settings:
     figure.suptitle(f"{dataset}, test images {_split(runs)}")
     figure.savefig(folder / f"comparison-{dataset}.png", dpi=110)
     plt.close(figure)
+
+
+def _differ_by_sampler(runs: Runs, low: Runs) -> bool:
+    """Return whether `low` draws low qualities more often, and all else is the same."""
+    uniform, other = (each.first["train"] | {"seed": 0} for each in (runs, low))
+    return (
+        other["sampler"] == "low"
+        and uniform | {"sampler": "low"} == other != uniform
+        and all(runs.first[key] == low.first[key] for key in ("method", "qualities"))
+    )
 
 
 def _colour(runs: Runs) -> str:
