@@ -17,14 +17,13 @@ def main() -> None:
 @click.argument("name")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--trial", type=click.IntRange(min=0), default=0, help="One of its trials; the chosen one if absent.")
-@click.option("--short", is_flag=True, help="On the short schedule, as is its teacher; measured on validation images.")
-def run(dataset: str, name: str, seed: int, trial: int, *, short: bool) -> None:
+def run(dataset: str, name: str, seed: int, trial: int) -> None:
     """Train NAME, a method or an ablation, on DATASET and measure it; go on if it was begun."""
     with readable_errors():
         from benchmarks.comparison.run import run as train_and_measure
         from benchmarks.comparison.settings import read
 
-        click.echo(train_and_measure(read(), dataset, name, seed, trial, short=short))
+        click.echo(train_and_measure(read(), dataset, name, seed, trial))
 
 
 @main.command()

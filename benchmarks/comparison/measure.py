@@ -17,10 +17,10 @@ from fct.models.network import Network
 FIT = 5_000  # training images on which a network's fit is looked at
 
 
-def on_validation(settings: Settings, model: Path, network: Network) -> dict[str, Any]:
-    """Return what trials and short runs are told by."""
-    val = open_split("val")
-    return {"validation": _validation(settings, model), "distortion": _distortion(settings, network, val)}
+def on_validation(settings: Settings, model: Path) -> dict[str, Any]:
+    """Return what trials are chosen by."""
+    trained = tuple(settings.cache.qualities)
+    return {"validation": _accuracies(trained, _correct(settings, model, open_split("val"), trained))}
 
 
 def on_test(settings: Settings, model: Path, network: Network) -> tuple[dict[str, Any], np.ndarray]:
@@ -31,7 +31,6 @@ def on_test(settings: Settings, model: Path, network: Network) -> tuple[dict[str
     seen = _correct(settings, model, test, qualities)
     unseen = {name: _correct(settings, model, split, ())[0] for name, split in unseen_views(test)}
     found = {
-        "validation": _validation(settings, model),
         "fit": _accuracies((10,), fit),
         "test": _accuracies(qualities, seen),
         "unseen": {name: _rounded(correct) for name, correct in unseen.items()},
@@ -40,11 +39,6 @@ def on_test(settings: Settings, model: Path, network: Network) -> tuple[dict[str
         "images": len(test),
     }
     return found, np.concatenate([seen, *(correct[np.newaxis] for correct in unseen.values())])
-
-
-def _validation(settings: Settings, model: Path) -> dict[str, float]:
-    trained = tuple(settings.cache.qualities)
-    return _accuracies(trained, _correct(settings, model, open_split("val"), trained))
 
 
 def _correct(settings: Settings, model: Path, split: Split, qualities: tuple[int, ...]) -> np.ndarray:
@@ -57,8 +51,8 @@ def _accuracies(qualities: tuple[int, ...], correct: np.ndarray) -> dict[str, fl
     return {name: _rounded(row) for name, row in zip(names, correct, strict=True)}
 
 
-def _distortion(settings: Settings, network: Network, split: Split) -> dict[str, dict[str, float]]:
-    found = distortion_of(network, split, settings.measure.features, settings.jpeg.subsampling)
+def _distortion(settings: Settings, network: Network, test: Split) -> dict[str, dict[str, float]]:
+    found = distortion_of(network, test, settings.measure.features, settings.jpeg.subsampling)
     return {
         layer: {f"q{quality}": round(value, 5) for quality, value in values.items()} for layer, values in found.items()
     }

@@ -3,9 +3,7 @@
     results/comparison/<data set>/<name>-<seed>.json   what was trained, at what cost, and what came out
                                   <name>-<seed>.npz    correct: packed bits [conditions, images] of the test split,
                                                        conditions raw, each quality, then each unseen distortion
-                  trials/<name>-<trial>.json           another trial than the chosen one, seed 0, and
-                  short/<name>-<seed>.json             a run on the short schedule: what was trained, and accuracy and
-                                                       distortion on validation images alone
+                  trials/<name>-<trial>.json           what was trained, and its accuracy on validation images alone
 
 A run that was killed goes on from its last epoch. One whose network is still on this machine is only measured again: a
 record says which commit trained it.
@@ -49,23 +47,21 @@ class Trained(NamedTuple):
     cost: dict[str, Any]
 
 
-def run(  # noqa: PLR0913  # all that tells one run from another
-    settings: Settings, dataset: str, name: str, seed: int, trial: int = 0, *, short: bool = False
-) -> Path:
-    """Train and measure; return where the metrics were written. Trials and short runs never see a test image."""
-    path, settings = place(dataset, name, seed, trial, short=short), settings.on(dataset)
+def run(settings: Settings, dataset: str, name: str, seed: int, trial: int = 0) -> Path:
+    """Train and measure; return where the metrics were written. Trials but the chosen one never see a test image."""
+    path, settings = place(dataset, name, seed, trial), settings.on(dataset)
     with standing_in(settings, dataset), tempfile.TemporaryDirectory() as folder:
-        planned = plan(settings, name, seed, trial, short=short)
+        planned = plan(settings, name, seed, trial)
         teacher = {"teacher": planned.method.teacher} if planned.method.wants_file else {}  # by its name, not its file
-        planned = _with_teacher(settings, planned, seed, short=short)
+        planned = _with_teacher(settings, planned, seed)
         trained = _trained(planned)
         network, description = candidate.load(trained.path)
         model = Path(folder) / "model.onnx"
         export(network, description, model)
-        if trial or short:
-            found = on_validation(settings, model, network)
-        else:
-            found, correct = on_test(settings, model, network)
+        found = on_validation(settings, model)
+        if trial == 0:
+            on_images, correct = on_test(settings, model, network)
+            found |= on_images
             write_bytes(path.with_suffix(".npz"), _packed(correct))
     told = {
         "dataset": dataset,
@@ -83,17 +79,13 @@ def run(  # noqa: PLR0913  # all that tells one run from another
     return path
 
 
-def place(dataset: str, name: str, seed: int, trial: int = 0, *, short: bool = False) -> Path:
-    """Return where a run's metrics are; short runs, and trials but the chosen one, have folders of their own."""
-    if trial and (seed or short):
-        raise FctError(
-            f"trials have seed 0 and the whole schedule (not seed {seed}{', short' if short else ''}). "
-            "Leave --trial out for another seed, or a short run, of the chosen one."
-        )
-    folder = RESULTS / dataset
-    if short:
-        return folder / "short" / f"{name}-{seed}.json"
-    return folder / "trials" / f"{name}-{trial}.json" if trial else folder / f"{name}-{seed}.json"
+def place(dataset: str, name: str, seed: int, trial: int = 0) -> Path:
+    """Return where a run's metrics are; trials but the chosen one have a folder of their own, and seed 0."""
+    if trial and seed:
+        raise FctError(f"trials have seed 0 (not {seed}). Leave --trial out for another seed of the chosen one.")
+    if trial == 0:
+        return RESULTS / dataset / f"{name}-{seed}.json"
+    return RESULTS / dataset / "trials" / f"{name}-{trial}.json"
 
 
 def read_correct(path: Path, conditions: int, images: int) -> np.ndarray:
@@ -102,11 +94,11 @@ def read_correct(path: Path, conditions: int, images: int) -> np.ndarray:
         return np.unpackbits(kept["correct"], axis=1, count=images)[:conditions].astype(bool)
 
 
-def _with_teacher(settings: Settings, planned: Plan, seed: int, *, short: bool) -> Plan:
-    """Return the plan with its teacher's file, which is trained first if it is not here: same seed and schedule."""
+def _with_teacher(settings: Settings, planned: Plan, seed: int) -> Plan:
+    """Return the plan with its teacher's file, which is trained first if it is not here: the same seed's."""
     if not planned.method.wants_file:
         return planned
-    teacher = _trained(plan(settings, str(planned.method.teacher), seed, short=short)).path
+    teacher = _trained(plan(settings, str(planned.method.teacher), seed)).path
     return planned._replace(method=planned.method.model_copy(update={"teacher": str(teacher)}))
 
 

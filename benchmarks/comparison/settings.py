@@ -33,12 +33,6 @@ class Dataset(Section):
     epochs: int | None = Field(default=None, ge=1)  # in place of `train`'s
 
 
-class Short(Section):
-    """What short runs have in place of `train`'s."""
-
-    epochs: int = Field(ge=1)
-
-
 class Entry(Section):
     """A method of the comparison: what differs from the defaults, and what was tried."""
 
@@ -82,7 +76,6 @@ class Settings(Section):
     cache: CacheParams
     model: ModelParams
     train: TrainParams
-    short: Short
     method: dict[str, Any]
     measure: Measured
     methods: dict[str, Entry]
@@ -121,7 +114,7 @@ def read() -> Settings:
     return params.read(Settings, PARAMS)
 
 
-def plan(settings: Settings, name: str, seed: int, trial: int = 0, *, short: bool = False) -> Plan:
+def plan(settings: Settings, name: str, seed: int, trial: int = 0) -> Plan:
     """Return the configuration of the entry `name`, of its first trial unless told another.
 
     Raises:
@@ -142,7 +135,6 @@ def plan(settings: Settings, name: str, seed: int, trial: int = 0, *, short: boo
     try:
         method = MethodParams.model_validate(settings.method | entry.method | of_method)
         schedule = settings.train.model_dump() | entry.train | of_training | {"seed": seed}
-        schedule |= settings.short.model_dump() if short else {}
         double = 1 if entry.half else 2 // METHODS[method.name].VIEWS
         schedule |= {key: double * schedule[key] for key in ("epochs", "batch_size")}
         setup = Setup(

@@ -15,7 +15,7 @@ from benchmarks.comparison.records import Runs, datasets, read_runs, validation
 from benchmarks.comparison.settings import Settings, SummaryParams, read
 from benchmarks.comparison.statistics import over_seeds, over_seeds_and_images
 from benchmarks.comparison.tables import BLOCKLESS
-from benchmarks.comparison.trials import read_short, read_trials, sections
+from benchmarks.comparison.trials import read_trials
 from benchmarks.markdown import between
 from fct.core.files import write_json, write_text
 from fct.methods.params import WITH_CONSISTENCY
@@ -36,17 +36,12 @@ def write() -> None:
     runs = {name: each for name, each in there.items() if settings.methods.keys() & each}  # without: nothing to compare
     summary = {name: summarise(each, settings) for name, each in runs.items()}
     write_json(SUMMARY, summary)
-    last = {name: trial_sections(settings, name, each) for name, each in runs.items()}
-    write_text(TABLES, tables.document(runs, summary, last))
+    trials = {name: read_trials(name, each) for name, each in runs.items()}
+    write_text(TABLES, tables.document(settings, runs, summary, trials))
     write_text(README, with_block(README.read_text(), headline(runs, summary)))
     for name, found in runs.items():
         figures.draw(name, found, summary[name], settings, FIGURES)
         figures.draw_tradeoff(name, found, summary[name], FIGURES)
-
-
-def trial_sections(settings: Settings, dataset: str, runs: dict[str, Runs]) -> list[str]:
-    """Return what docs/comparison.md says of trials and of short runs."""
-    return [*sections(settings.on(dataset), read_short(dataset), read_trials(dataset, runs))]
 
 
 def with_block(text: str, block: str) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.comparison.records import OF_SWEEP, Runs, kind
+from benchmarks.comparison.settings import Settings
+from benchmarks.comparison.trials import Trials, tried
 from benchmarks.markdown import table
 from fct.methods.params import WITH_CONSISTENCY
 
@@ -47,11 +49,12 @@ and images together. With one seed the interval is of the images alone.
 
 
 def document(
+    settings: Settings,
     runs: dict[str, dict[str, Runs]],
     summary: dict[str, Summary],
-    last: dict[str, list[str]],
+    trials: dict[str, Trials],
 ) -> str:
-    """Return docs/comparison.md; `last` are further parts of each data set."""
+    """Return docs/comparison.md."""
     parts = [HEADING]
     for dataset, found in runs.items():
         told = summary[dataset]
@@ -81,7 +84,8 @@ def document(
             parts += [distortions({name: found[name] for name in everything})]
         if told["beyond"]:
             parts += ["### Beyond the budget\n", beyond({name: found[name] for name in told["beyond"]})]
-        parts += last[dataset]
+        if trials[dataset]:
+            parts += ["### Trials, on validation images\n", tried(settings, trials[dataset])]
     return "\n".join(parts).rstrip() + "\n"
 
 

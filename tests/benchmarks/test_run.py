@@ -24,14 +24,7 @@ def test_a_training_that_was_killed_after_its_last_epoch_is_finished(toy, monkey
     assert finished.cost["steps"] > 0
 
 
-@pytest.mark.parametrize(("seed", "short"), [(1, False), (0, True)])
-def test_a_trial_has_the_first_seed_and_the_whole_schedule(seed, short):
-    """Trials are compared with the run of seed 0, and their files are named by the trial alone: others are refused."""
-    with pytest.raises(FctError, match="trials have seed 0 and the whole schedule"):
-        place("cifar10", "pair", seed=seed, trial=2, short=short)
-
-
-def test_short_runs_and_trials_do_not_take_a_runs_place():
-    """Each kind has a folder of its own."""
-    places = {place("cifar10", "pair", 0, trial, short=short) for trial, short in [(0, False), (1, False), (0, True)]}
-    assert {path.parent.name for path in places} == {"cifar10", "trials", "short"}
+def test_a_trial_has_no_other_seed_than_the_first():
+    """All methods' trials are of one seed, and their files are named by the trial alone: another seed is refused."""
+    with pytest.raises(FctError, match="seed 0"):
+        place("cifar10", "pair", seed=1, trial=2)

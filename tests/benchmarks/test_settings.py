@@ -30,14 +30,6 @@ def test_methods_forward_as_many_images_in_as_many_steps(name):
     assert budget(name) == budget("pair")
 
 
-@pytest.mark.parametrize(("name", "views"), [("standard", 1), ("fct", 2)])
-def test_a_short_run_has_a_schedule_of_its_own(name, views):
-    """At the same budget for one view as for two; all else is the run's."""
-    (short, method), run = plan(SETTINGS, name, 0, short=True), plan(SETTINGS, name, 0)
-    assert short.train.epochs == 2 // views * SETTINGS.short.epochs < run.setup.train.epochs
-    assert (short.train.model_copy(update={"epochs": run.setup.train.epochs}), method) == (run.setup.train, run.method)
-
-
 def test_a_data_set_may_have_a_schedule_of_its_own():
     """What it says goes before `train`, and only for its own runs; all methods keep one budget."""
     fashion = SETTINGS.on("fashion-mnist")

@@ -10,7 +10,7 @@ from benchmarks.comparison import summary, tables
 from benchmarks.comparison.headline import answers, headline
 from benchmarks.comparison.records import datasets, kind, read_runs, validation
 from benchmarks.comparison.settings import plan, read
-from benchmarks.comparison.trials import read_short, read_trials
+from benchmarks.comparison.trials import read_trials
 from fct.core.errors import FctError
 from fct.methods.params import WITH_CONSISTENCY
 
@@ -30,8 +30,8 @@ def test_what_is_committed_is_what_the_runs_say(made):
     """summary.json, docs/comparison.md and README's table are up to date with benchmarks/results."""
     settings, runs, told = made
     assert json.loads((ROOT / summary.SUMMARY).read_text()) == json.loads(json.dumps(told))
-    last = {name: summary.trial_sections(settings, name, found) for name, found in runs.items()}
-    assert (ROOT / summary.TABLES).read_text() == tables.document(runs, told, last)
+    trials = {name: read_trials(name, found) for name, found in runs.items()}
+    assert (ROOT / summary.TABLES).read_text() == tables.document(settings, runs, told, trials)
     readme = (ROOT / summary.README).read_text()
     assert readme == summary.with_block(readme, headline(runs, told))
 
@@ -39,17 +39,11 @@ def test_what_is_committed_is_what_the_runs_say(made):
 def test_runs_are_of_the_configuration_that_params_names(made):
     """No run or trial of an earlier configuration stands in the tables under a name that now means another."""
     settings, runs, _ = made
-    every = [(each.records[seed], False) for found in runs.values() for each in found.values() for seed in each.seeds]
-    every += [
-        (tried, False)
-        for name, found in runs.items()
-        for each in read_trials(name, found).values()
-        for tried in each.values()
-    ]
-    every += [(run, True) for name in runs for each in read_short(name).values() for run in each.values()]
-    for record, short in every:
-        settings_of = settings.on(record["dataset"])
-        setup, method = plan(settings_of, record["name"], record["seed"], record["trial"], short=short)
+    every = [record for found in runs.values() for each in found.values() for record in each.records.values()]
+    for name, found in runs.items():
+        every += [trial for by_number in read_trials(name, found).values() for trial in by_number.values()]
+    for record in every:
+        setup, method = plan(settings.on(record["dataset"]), record["name"], record["seed"], record["trial"])
         assert record["train"] == setup.train.model_dump(), record["name"]
         assert record["method"] == method.model_dump(), record["name"]
         assert record["model"] == setup.model.model_dump(), record["name"]
