@@ -106,13 +106,10 @@ def draw(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], settings:
 
 
 def _differ_by_sampler(runs: Runs, low: Runs) -> bool:
-    """Return whether `low` draws low qualities more often, and all else is the same."""
-    uniform, other = (each.first["train"] | {"seed": 0} for each in (runs, low))
-    return (
-        other["sampler"] == "low"
-        and uniform | {"sampler": "low"} == other != uniform
-        and all(runs.first[key] == low.first[key] for key in ("method", "qualities"))
-    )
+    """Return whether `runs` draw all qualities alike, `low` low ones more often, and all else is the same."""
+    uniform = runs.configuration
+    train = uniform["train"]
+    return train["sampler"] == "uniform" and uniform | {"train": train | {"sampler": "low"}} == low.configuration
 
 
 def _colour(runs: Runs) -> str:

@@ -35,6 +35,12 @@ class Runs(NamedTuple):
         return self.records[self.seeds[0]]
 
     @property
+    def configuration(self) -> dict[str, Any]:
+        """What was trained, but for the seed: method, model, train, qualities."""
+        train = {key: value for key, value in self.first["train"].items() if key != "seed"}
+        return {key: self.first[key] for key in ("method", "model", "qualities")} | {"train": train}
+
+    @property
     def conditions(self) -> list[str]:
         """The rows of `correct`: raw, each quality, each unseen distortion."""
         return [*self.first["test"], *self.first["unseen"]]

@@ -99,10 +99,10 @@ def _answers(runs: dict[str, Runs], rival: str | None, settings: Settings) -> It
 def differs_by_blocks(runs: Runs, other: Runs) -> bool:
     """Return whether `runs` are of `fct-r` and `other` of `fct`, and all else is the same."""
 
-    def of(each: Runs) -> tuple[str, list[Any]]:
-        method = {key: value for key, value in each.first["method"].items() if key not in ("name", "block")}
-        train = {key: value for key, value in each.first["train"].items() if key != "seed"}
-        return each.first["method"]["name"], [method, train, each.first["model"], each.first["qualities"]]
+    def of(each: Runs) -> tuple[str, dict[str, Any]]:
+        method = each.configuration["method"]
+        rest = {key: value for key, value in method.items() if key not in ("name", "block")}
+        return method["name"], each.configuration | {"method": rest}
 
     (name, ours), (other_name, theirs) = of(runs), of(other)
     return (name, other_name) == ("fct-r", "fct") and ours == theirs

@@ -104,7 +104,7 @@ def about(runs: dict[str, Runs]) -> str:
 
 def accuracies(told: Summary, runs: dict[str, Runs]) -> str:
     """Return a row a method: accuracies, images forwarded, fit of the training images."""
-    columns = columns_of(told)
+    columns = _columns(told)
     rows = []
     for name, each in told.items():
         record = runs[name].first
@@ -129,7 +129,7 @@ def rivals(told: Summary, runs: dict[str, Runs]) -> str:
 def differences(told: Summary, versus: str = "versus_pair") -> str:
     """Return a row a method: paired differences from another; those whose interval excludes 0 are bold."""
     compared = {name: each[versus] for name, each in told.items() if versus in each}
-    columns = columns_of(compared)
+    columns = _columns(compared)
     rows = [
         [f"`{name}`", len(each["seeds"]), *(difference(each.get(key)) for key in columns)]
         for name, each in compared.items()
@@ -220,7 +220,7 @@ def beyond(runs: dict[str, Runs]) -> str:
     )
 
 
-def columns_of(told: Summary) -> dict[str, str]:
+def _columns(told: Summary) -> dict[str, str]:
     """Return the columns that any of `told` has, by title."""
     return COLUMNS | {name: title for name, title in UNSEEN.items() if any(name in each for each in told.values())}
 

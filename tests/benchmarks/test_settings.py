@@ -32,10 +32,8 @@ def test_methods_forward_as_many_images_in_as_many_steps(name):
 
 def test_a_data_set_may_have_a_schedule_of_its_own():
     """What it says goes before `train`, and only for its own runs; all methods keep one budget."""
-    fashion = SETTINGS.on("fashion-mnist")
-    assert (
-        plan(fashion, "pair", 0).setup.train.epochs == SETTINGS.datasets["fashion-mnist"].epochs < SETTINGS.train.epochs
-    )
+    epochs = SETTINGS.datasets["fashion-mnist"].epochs
+    assert plan(SETTINGS.on("fashion-mnist"), "pair", 0).setup.train.epochs == epochs < SETTINGS.train.epochs
     assert plan(SETTINGS.on("cifar10"), "pair", 0) == plan(SETTINGS, "pair", 0)
 
 
