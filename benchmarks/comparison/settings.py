@@ -31,6 +31,7 @@ class Dataset(Section):
     test: float = Field(gt=0, lt=1)  # where the source has no official test set
     seed: int
     epochs: int | None = Field(default=None, ge=1)  # in place of `train`'s
+    model: dict[str, Any] = Field(default={})  # keys in place of `model`'s
 
 
 class Entry(Section):
@@ -42,6 +43,14 @@ class Entry(Section):
     train: dict[str, Any] = Field(default={})
     model: dict[str, Any] = Field(default={})
     half: bool = False  # one view of each image, at half the compute of the others
+
+
+class Ablation(Entry):
+    """One choice changed of the method `of`: what is said here goes before its own, the trial before its chosen one."""
+
+    of: str
+    method: dict[str, Any] = Field(default={})
+    trials: list[dict[str, Any]] = Field(default=[{}], min_length=1)
 
 
 class Measured(Section):
@@ -79,7 +88,7 @@ class Settings(Section):
     method: dict[str, Any]
     measure: Measured
     methods: dict[str, Entry]
-    ablations: dict[str, Entry] = Field(default={})
+    ablations: dict[str, Ablation] = Field(default={})
     beyond: dict[str, Entry] = Field(default={})  # runs of another network and budget, in no comparison with the rest
     runs: dict[str, dict[str, list[Any]]]  # for dvc.yaml
     summary: SummaryParams
@@ -91,15 +100,16 @@ class Settings(Section):
         return self.methods | self.ablations | self.beyond
 
     def on(self, dataset: str) -> Settings:
-        """Return the settings with the schedule of a data set.
+        """Return the settings with the schedule and the network of a data set.
 
         Raises:
             FctError: there is no such data set.
         """
         if dataset not in self.datasets:
             raise FctError(f"{PARAMS}: there is no data set {dataset!r}. Known: {', '.join(self.datasets)}.")
-        epochs = self.datasets[dataset].epochs or self.train.epochs
-        return self.model_copy(update={"train": self.train.model_copy(update={"epochs": epochs})})
+        own = self.datasets[dataset]
+        schedule = self.train.model_copy(update={"epochs": own.epochs or self.train.epochs})
+        return self.model_copy(update={"train": schedule, "model": self.model.model_copy(update=own.model)})
 
 
 class Plan(NamedTuple):
@@ -126,6 +136,14 @@ def plan(settings: Settings, name: str, seed: int, trial: int = 0) -> Plan:
     if trial >= len(entry.trials):
         raise FctError(f"{PARAMS}: {name} has trials 0 to {len(entry.trials) - 1} (not {trial}).")
     tried = entry.trials[trial]
+    if isinstance(entry, Ablation):
+        base = settings.methods.get(entry.of)
+        if base is None:
+            raise FctError(f"{PARAMS}: ablations.{name}.of: there is no method {entry.of!r}.")
+        tried = base.trials[0] | tried
+        entry = base.model_copy(
+            update={key: over(getattr(base, key), getattr(entry, key)) for key in ("method", "train", "cache", "model")}
+        )
     if ambiguous := tried.keys() & TrainParams.model_fields.keys() & MethodParams.model_fields.keys():
         raise FctError(
             f"{PARAMS}: {name}.trials: {', '.join(ambiguous)} may be of `method` or of `train`. Set it there."
@@ -133,7 +151,7 @@ def plan(settings: Settings, name: str, seed: int, trial: int = 0) -> Plan:
     of_training = {key: value for key, value in tried.items() if key in TrainParams.model_fields}
     of_method = {key: value for key, value in tried.items() if key not in of_training}
     try:
-        method = MethodParams.model_validate(settings.method | entry.method | of_method)
+        method = MethodParams.model_validate(over(settings.method, entry.method) | of_method)
         schedule = settings.train.model_dump() | entry.train | of_training | {"seed": seed}
         double = 1 if entry.half else 2 // METHODS[method.name].VIEWS
         schedule |= {key: double * schedule[key] for key in ("epochs", "batch_size")}
@@ -148,3 +166,9 @@ def plan(settings: Settings, name: str, seed: int, trial: int = 0) -> Plan:
         key = ".".join(map(str, wrong["loc"]))
         raise FctError(f"{PARAMS}: {name}, trial {trial}: {key}: {wrong['msg']} (it is {wrong['input']!r}).") from None
     return Plan(setup, method)
+
+
+def over(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` with `changes` in their place, key by key in a dict within as well."""
+    within = {key: values[key] | each for key, each in changes.items() if isinstance(each, dict) and key in values}
+    return values | changes | within

@@ -1,8 +1,9 @@
 """benchmarks/params.yaml says what can run, at equal budget."""
 
 import pytest
+from ruamel.yaml import YAML
 
-from benchmarks.comparison.settings import plan, read
+from benchmarks.comparison.settings import PARAMS, plan, read
 from fct import recipes
 from fct.core.errors import FctError
 from fct.methods.registry import METHODS
@@ -37,9 +38,39 @@ def test_a_data_set_may_have_a_schedule_of_its_own():
     assert plan(SETTINGS.on("cifar10"), "pair", 0) == plan(SETTINGS, "pair", 0)
 
 
+def test_a_data_set_may_have_a_network_of_its_own():
+    """Keys of `model` go before the file's own, the others stay."""
+    model = plan(SETTINGS.on("cifar10-narrow"), "pair", 0).setup.model
+    assert model == SETTINGS.model.model_copy(update={"width": 16}) != SETTINGS.model
+
+
+def test_an_ablation_is_its_method_but_for_what_it_says():
+    """Method, training and chosen trial are those that it is of; a block's keys are changed one by one."""
+    base, changed = plan(SETTINGS, "fct-r", 0), plan(SETTINGS, "fct-r-plane", 0)
+    assert base.method.block.quality == "film"
+    block = base.method.block.model_copy(update={"quality": "plane"})
+    assert changed == base._replace(method=base.method.model_copy(update={"block": block}))
+
+
+def test_an_ablation_of_no_method_is_refused():
+    """The error names the key and the method that is not there."""
+    changed = SETTINGS.ablations["fct-last"].model_copy(update={"of": "fcd"})
+    settings = SETTINGS.model_copy(update={"ablations": {"fct-last": changed}})
+    with pytest.raises(FctError, match=r"params\.yaml: ablations\.fct-last\.of: there is no method 'fcd'"):
+        plan(settings, "fct-last", 0)
+
+
+def test_stages_of_ablations_depend_on_what_these_are_of():
+    """A change of a method would else leave the runs of its ablations as they are, without a word."""
+    stages = YAML(typ="safe").load((PARAMS.parent / "dvc.yaml").read_text())["stages"]
+    for stage, group in (("ablation", "ablations"), ("choice", "choices")):
+        needed = {f"methods.{SETTINGS.ablations[name].of}" for name in SETTINGS.runs[group]["names"]}
+        assert needed <= set(stages[stage]["params"])
+
+
 def test_an_unknown_data_set_is_refused_with_those_that_are_known():
     """The error names the file and the data sets."""
-    with pytest.raises(FctError, match=r"there is no data set 'cifar'\. Known: cifar10, fashion-mnist"):
+    with pytest.raises(FctError, match=r"there is no data set 'cifar'\. Known: cifar10, fashion-mnist, cifar10-narrow"):
         SETTINGS.on("cifar")
 
 
