@@ -14,7 +14,7 @@ from benchmarks.comparison.headline import headline
 from benchmarks.comparison.records import Runs, datasets, read_runs, validation
 from benchmarks.comparison.settings import Settings, SummaryParams, read
 from benchmarks.comparison.statistics import over_seeds, over_seeds_and_images
-from benchmarks.comparison.tables import BLOCKLESS
+from benchmarks.comparison.tables import BASE, BLOCKLESS
 from benchmarks.comparison.trials import read_trials
 from benchmarks.markdown import between
 from fct.core.files import write_json, write_text
@@ -55,21 +55,30 @@ def summarise(runs: dict[str, Runs], settings: Settings) -> dict[str, Any]:
     told = {name: _one(found, control, settings.summary) for name, found in runs.items()}
     main = [name for name in settings.methods if name in told]
     rival = best_other({name: runs[name] for name in main})
-    for name in main:
-        others = {
-            "versus_rival": rival,
-            "versus_pair_own": OWN_CONTROL if runs[name].first["train"]["crops"] == "own" else None,
-            BLOCKLESS: next((other for other in main if differs_by_blocks(runs[name], runs[other])), None),
-        }
-        for key, other in others.items():
+    for name, each in told.items():
+        for key, other in _others(name, runs, rival, settings).items():
             if other in runs and (difference := _versus(runs[name], runs[other], settings.summary)):
-                told[name][key] = difference
+                each[key] = difference
     return {
         "rival": rival,
         "answers": [*_answers(runs, rival, settings)],
         "methods": {name: told[name] for name in main},
         "ablations": {name: told[name] for name in settings.ablations if name in told},
         "beyond": {name: told[name] for name in settings.beyond if name in told},
+    }
+
+
+def _others(name: str, runs: dict[str, Runs], rival: str | None, settings: Settings) -> dict[str, str | None]:
+    """Return what `name` is held against beside the control, by the key of the differences."""
+    if name in settings.ablations:
+        return {BASE: settings.ablations[name].of}
+    if name not in settings.methods:
+        return {}
+    twins = (other for other in settings.methods if other in runs and differs_by_blocks(runs[name], runs[other]))
+    return {
+        "versus_rival": rival,
+        "versus_pair_own": OWN_CONTROL if runs[name].first["train"]["crops"] == "own" else None,
+        BLOCKLESS: next(twins, None),
     }
 
 

@@ -21,6 +21,7 @@ UNSEEN = {"codecs": "other codecs", "corruptions": "corruptions"}
 COST = Path("benchmarks/results/comparison/cost.json").resolve()
 COST_OF = "cifar10"  # the data set that it is measured on
 BLOCKLESS = "versus_without_blocks"
+BASE = "versus_base"  # of an ablation: the method that it changes
 Score = Callable[[Summary], float | None]
 
 
@@ -66,9 +67,8 @@ def document(
         if any("versus_pair_own" in each for each in told["methods"].values()):
             parts += ["### Against `pair-own`, with crops of their own for both views too\n"]
             parts += [differences(told["methods"], "versus_pair_own")]
-        twins = {each[BLOCKLESS]["method"] for each in told["methods"].values() if BLOCKLESS in each}
-        if twins:
-            parts += [f"### What blocks add: against the same method without, {', '.join(f'`{t}`' for t in twins)}\n"]
+        if any(BLOCKLESS in each for each in told["methods"].values()):
+            parts += ["### What blocks add: against the same method without\n"]
             parts += [differences(told["methods"], BLOCKLESS)]
         parts += ["### Which method for which need\n", needs(told["methods"])]
         parts += ["### Clean accuracy against accuracy at Q10\n", f"![Every run](comparison-{dataset}-tradeoff.png)\n"]
@@ -78,9 +78,10 @@ def document(
             parts += ["### Cost\n", cost()]
         parts += ["### Feature distortion\n", distortions(methods)]
         if told["ablations"]:
-            everything = {name: told["methods"][name] for name in ("pair", "fct", "fct-r") if name in told["methods"]}
-            everything |= told["ablations"]
-            parts += ["### Ablations\n", accuracies(everything, found), "Against `pair`:\n", differences(everything)]
+            bases = {settings.ablations[name].of for name in told["ablations"]}
+            everything = {name: each for name, each in told["methods"].items() if name in bases} | told["ablations"]
+            parts += ["### Ablations\n", accuracies(everything, found), "Against the method that each changes:\n"]
+            parts += [differences(told["ablations"], BASE)]
             parts += [distortions({name: found[name] for name in everything})]
         if told["beyond"]:
             parts += ["### Beyond the budget\n", beyond({name: found[name] for name in told["beyond"]})]
@@ -131,10 +132,10 @@ def differences(told: Summary, versus: str = "versus_pair") -> str:
     compared = {name: each[versus] for name, each in told.items() if versus in each}
     columns = _columns(compared)
     rows = [
-        [f"`{name}`", len(each["seeds"]), *(difference(each.get(key)) for key in columns)]
+        [f"`{name}` - `{each['method']}`", len(each["seeds"]), *(difference(each.get(key)) for key in columns)]
         for name, each in compared.items()
     ]
-    return table(["method", "seeds", *columns.values()], rows)
+    return table(["compared", "seeds", *columns.values()], rows)
 
 
 def needs(told: Summary) -> str:

@@ -99,6 +99,15 @@ def test_what_blocks_add_is_told_against_the_same_method_without(made):
     assert methods["fct-r-own"]["versus_without_blocks"]["q10"]["mean"] == pytest.approx(gap, abs=1e-5)
 
 
+def test_an_ablation_is_held_against_what_it_changes(made):
+    """Differences are paired, on the seeds that both have: of one seed against three, on that seed."""
+    settings, runs, told = made
+    found, each = runs["cifar10"], told["cifar10"]["ablations"]["pair-low"]["versus_base"]
+    assert (each["method"], each["seeds"]) == (settings.ablations["pair-low"].of, [0]) == ("pair", [0])
+    gap = found["pair-low"].values(["q10"], [0]).mean() - found["pair"].values(["q10"], [0]).mean()
+    assert each["q10"]["mean"] == pytest.approx(gap, abs=1e-5)
+
+
 def test_a_claim_is_answered_by_paired_differences(made):
     """The distortion's too is of the seeds that both have; who is not named is the rival."""
     _, runs, told = made
