@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from benchmarks.comparison.records import Runs
+from benchmarks.comparison.settings import Settings
 from benchmarks.comparison.tables import COLUMNS, UNSEEN, Summary, about, difference
 from benchmarks.markdown import table
 
 SHOWN = {column: (COLUMNS | UNSEEN)[column] for column in ("raw", "q10", "q5", "mean", "codecs", "corruptions")}
 
 
-def headline(runs: dict[str, dict[str, Runs]], summary: dict[str, Summary]) -> str:
-    """Return a table of each data set, below a sentence on how it was measured."""
+def headline(settings: Settings, runs: dict[str, dict[str, Runs]], summary: dict[str, Summary]) -> str:
+    """Return a table of each data set, below a sentence on how it was measured.
+
+    One with a network of its own is for ablations and stands in docs/comparison.md alone.
+    """
     parts = []
     for dataset, told in summary.items():
+        if settings.datasets[dataset].model:
+            continue
         methods = {name: runs[dataset][name] for name in told["methods"]}
         parts += [f"**{dataset}.** {about(methods)}", answers(told["answers"])]
     return "\n".join(part for part in parts if part)

@@ -38,7 +38,7 @@ def write() -> None:
     write_json(SUMMARY, summary)
     trials = {name: read_trials(name, each) for name, each in runs.items()}
     write_text(TABLES, tables.document(settings, runs, summary, trials))
-    write_text(README, with_block(README.read_text(), headline(runs, summary)))
+    write_text(README, with_block(README.read_text(), headline(settings, runs, summary)))
     for name, found in runs.items():
         figures.draw(name, found, summary[name], settings, FIGURES)
         figures.draw_tradeoff(name, found, summary[name], FIGURES)

@@ -33,7 +33,7 @@ def test_what_is_committed_is_what_the_runs_say(made):
     trials = {name: read_trials(name, found) for name, found in runs.items()}
     assert (ROOT / summary.TABLES).read_text() == tables.document(settings, runs, told, trials)
     readme = (ROOT / summary.README).read_text()
-    assert readme == summary.with_block(readme, headline(runs, told))
+    assert readme == summary.with_block(readme, headline(settings, runs, told))
 
 
 def test_runs_are_of_the_configuration_that_params_names(made):
@@ -137,6 +137,14 @@ def test_an_answer_is_a_row():
         ["Better?", "`fct` - `pair`", "2", *["+1.2 [-0.3, +2.0]"] * 4, "-", "-", "-25 %"]
     ]
     assert answers([]) == ""
+
+
+def test_a_network_that_is_for_ablations_has_no_table_in_readme(made):
+    """Two widths of one data set side by side would invite comparison."""
+    settings, runs, told = made
+    narrow = {"cifar10-narrow": told["cifar10"]}
+    assert headline(settings, {"cifar10-narrow": runs["cifar10"]}, narrow) == ""
+    assert headline(settings, runs, told | narrow) == headline(settings, runs, told) != ""
 
 
 def test_only_the_block_between_the_markers_changes():
