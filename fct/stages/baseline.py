@@ -15,6 +15,7 @@ from fct.core.errors import readable_errors
 from fct.core.params import Section
 from fct.data.store import SPLITS
 from fct.evaluate.candidates import BASELINE
+from fct.evaluate.distortion import FeaturesParams
 from fct.export.onnx import export
 from fct.jpeg.params import JpegParams
 from fct.methods.params import STANDARD, MethodParams
@@ -42,15 +43,17 @@ class Later(Section):
 
     recipe: recipes.Name
     method: MethodParams
+    features: FeaturesParams
 
 
 def main() -> None:
-    """Train with `standard`, and export; what the method's own training would refuse is refused before."""
+    """Train with `standard`, and export; what later stages would refuse after hours is refused before."""
     with readable_errors(), turn():
         read = recipes.load(Params)
         setup = Setup(tuple(read.cache.qualities), read.jpeg.subsampling, read.model, read.train)
         data, meta = open_data(setup)
-        check_network(setup, recipes.load(Later).method, meta)
+        later = recipes.load(Later)
+        check_network(setup, later.method, meta, measured=later.features.layers)
         network, description = make_network(setup, STANDARD, data.train, meta)
         with tracking.stage(
             "baseline",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,22 +89,30 @@ def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[st
     return network, description
 
 
-def check_network(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> None:
+def check_network(setup: Setup, method: MethodParams, meta: dict[str, Any], *, measured: Sequence[str] = ()) -> None:
     """Refuse what `make_network` would, but for a teacher that is not there yet: before another training, not after.
 
+    Args:
+        setup: what `method` is trained with.
+        method: of the training to come.
+        meta: of the data.
+        measured: `features.layers`, which are looked at when all is trained.
+
     Raises:
-        FctError: the method does not fit the network, or its teacher is of other classes.
+        FctError: the method does not fit the network, its teacher does not fit network or data, or no layer has one of
+            the names of `measured`.
     """
     _check(setup, method, meta, with_teacher=method.teacher != OF_PIPELINE)
     plain = [1.0] * meta["channels"]
-    _description(setup, method, meta, Statistics(plain, plain), known="").build()
+    network = _description(setup, method, meta, Statistics(plain, plain), known="").build()
+    network.watch(measured, key="features.layers")
 
 
 def _check(setup: Setup, method: MethodParams, meta: dict[str, Any], *, with_teacher: bool) -> None:
     check_crops(setup.train, method)
     check_size(setup.train, meta["size"])
     if with_teacher and method.wants_file:
-        check_teacher(method, meta["classes"])
+        check_teacher(method, setup.model, meta)
 
 
 def _description(

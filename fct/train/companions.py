@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from fct.core.errors import FctError
 from fct.methods.batch import Context
 from fct.methods.params import MethodParams
 from fct.methods.projection import projections
+from fct.models.backbones import OWN
 from fct.models.network import Network
+from fct.models.params import ModelParams
 from fct.models.weights import locate
 from fct.train import candidate
 
@@ -29,19 +31,19 @@ class Companions:
 
         Args:
             network: the student, on the device to train on.
-            method: what it is trained with.
+            method: what it is trained with; `check_teacher` has passed.
             images: a few of the training images, uint8 [B, C, H, W], on the same device: to see what shapes come out.
             label_smoothing: handed on to the method.
 
         Raises:
-            FctError: the teacher's file cannot be read, or what it gives has another shape than the student's.
+            FctError: the teacher's file cannot be read.
         """
         self.label_smoothing = label_smoothing
         self.teacher: nn.Module | None = None
         self.average: AveragedModel | None = None
         self.projections: nn.ModuleDict | None = None
         if method.wants_file:
-            self.teacher = _read_teacher(network, method, images)
+            self.teacher = _read_teacher(method, images.device)
         if method.wants_average:
             averaging = get_ema_multi_avg_fn(method.momentum)  # type: ignore[no-untyped-call]  # torch's own
             self.average = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
@@ -49,8 +51,7 @@ class Companions:
             _needs_no_mirror(self.average.module)
             self.teacher = self.average.requires_grad_(requires_grad=False).eval()
         if method.wants_projections:
-            shapes = _shapes(network, images, method.layers)
-            self.projections = projections({layer: shape[0] for layer, shape in shapes.items()})
+            self.projections = projections(_channels(network, images, method.layers))
             self.projections.to(images.device)
 
     @property
@@ -96,18 +97,39 @@ def teacher_file(method: MethodParams) -> Path:
     return candidate.BASELINE
 
 
-def check_teacher(method: MethodParams, classes: Sequence[str]) -> None:
-    """Refuse a teacher of other classes than `classes`, or of the same in another order.
+def check_teacher(method: MethodParams, model: ModelParams, meta: Mapping[str, Any]) -> None:
+    """Refuse a teacher that has not the data's classes in their order, or of whose features none can learn.
+
+    Args:
+        method: what is trained.
+        model: the network that it is trained on.
+        meta: of the data: classes, channels, size.
 
     Raises:
         FctError: it is one, or its file cannot be read.
     """
-    _, description = _open(path := teacher_file(method))
-    if description.classes != list(classes):
+    _, teacher = _open(path := teacher_file(method))
+    if teacher.classes != list(meta["classes"]):
         raise FctError(
-            f"params.yaml: method.teacher: {path} has the classes {', '.join(description.classes)}; these data have "
-            f"{', '.join(classes)}. Train a teacher on these data."
+            f"params.yaml: method.teacher: {path} has the classes {', '.join(teacher.classes)}; these data have "
+            f"{', '.join(meta['classes'])}. Train a teacher on these data."
         )
+    if teacher.channels != meta["channels"]:
+        raise FctError(
+            f"params.yaml: method.teacher: {path} takes images of {teacher.channels} channels, these have "
+            f"{meta['channels']}. Train a teacher on these data."
+        )
+    theirs = _architecture(teacher.backbone, teacher.width, teacher.stem, teacher.size)
+    ours = _architecture(model.name, model.width, model.stem, meta["size"])
+    if method.wants_features and theirs != ours:
+        raise FctError(
+            f"params.yaml: method.teacher: {path} is {theirs}; the network that is trained is {ours}. Features are "
+            "pulled to those of the same architecture: train such a teacher."
+        )
+
+
+def _architecture(name: str, width: int, stem: str, size: int) -> str:
+    return f"{name}{f' of width {width}' if name in OWN else ''}, with stem: {stem}, for images of {size} pixels"
 
 
 def _open(path: Path) -> tuple[Network, candidate.Description]:
@@ -116,28 +138,14 @@ def _open(path: Path) -> tuple[Network, candidate.Description]:
     return candidate.load(path, remedy=own if path == candidate.BASELINE else other)
 
 
-def _read_teacher(network: Network, method: MethodParams, images: Tensor) -> Network:
+def _read_teacher(method: MethodParams, device: torch.device) -> Network:
     path = teacher_file(method)
-    teacher, description = _open(path)
-    teacher.to(device=images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
+    teacher, _ = _open(path)
+    teacher.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     teacher.requires_grad_(requires_grad=False)
-    if teacher.mean.shape != network.mean.shape:
-        raise FctError(
-            f"params.yaml: method.teacher: {path} takes images of {teacher.mean.shape[1]} channels, these have "
-            f"{network.mean.shape[1]}. Train a teacher on these data."
-        )
     if method.wants_features:
         teacher.watch(method.layers, key=f"method.layers, of the teacher {path}")
         _needs_no_mirror(teacher)
-    layers = method.layers if method.wants_features else []
-    ours, theirs = _shapes(network, images, layers), _shapes(teacher, images, layers)
-    for what in theirs:
-        if ours[what] != theirs[what]:
-            raise FctError(
-                f"params.yaml: method.teacher: {path} is {description.backbone} of width {description.width}, whose "
-                f"{what} has shape {list(theirs[what])}; the network that is trained has {list(ours[what])}. "
-                "Name a teacher of the same architecture and classes."
-            )
     return teacher
 
 
@@ -148,10 +156,9 @@ def _needs_no_mirror(teacher: object) -> None:
 
 
 @torch.no_grad()
-def _shapes(network: Network, images: Tensor, layers: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes, without the batch, of the logits and of each layer's feature."""
+def _channels(network: Network, images: Tensor, layers: Sequence[str]) -> dict[str, int]:
+    """Return how many channels each layer's feature has."""
     training = network.training
-    logits, features = network.eval()(images, torch.full((len(images),), 100, device=images.device))
+    _, features = network.eval()(images, torch.full((len(images),), 100, device=images.device))
     network.train(training)
-    shown = {"logits": logits} | {layer: features[layer] for layer in layers}
-    return {name: tuple(value.shape[1:]) for name, value in shown.items()}
+    return {layer: features[layer].shape[1] for layer in layers}

@@ -6,7 +6,7 @@ import pytest
 
 from fct.core.errors import FctError
 from fct.train import candidate
-from fct.train.assemble import check_crops, make_network, open_data
+from fct.train.assemble import check_crops, check_network, make_network, open_data
 
 
 @pytest.mark.parametrize("gradient", ["both", "raw-detached"])
@@ -56,6 +56,23 @@ def test_a_border_or_square_as_large_as_the_image_is_refused(toy, key):
         make_network(setup, toy.method(), data.train, meta)
 
 
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"model": "resnet20"}, r"resnet20 of width 8, .* trained is resnet8 of width 8,"),
+        ({"of_model": {"width": 16}}, r"resnet8 of width 16, .* trained is resnet8 of width 8,"),
+    ],
+)
+def test_a_teacher_of_another_architecture_is_refused(toy, other, said):
+    """Also where its features happen to have the student's shape, and before the baseline's training too."""
+    setup = toy.setup(**other)
+    data, meta = open_data(setup)
+    candidate.save(*make_network(setup, toy.method(name="standard"), data.train, meta), Path("weights/teacher.pt"))
+    method = toy.method(name="fct", gradient="frozen-teacher", teacher="weights/teacher.pt")
+    with pytest.raises(FctError, match=rf"method\.teacher: weights/teacher\.pt is {said}"):
+        check_network(toy.setup(), method, meta)
+
+
 def test_a_teacher_of_other_classes_is_refused(toy):
     """Also of the same in another order: their logits would be exchanged."""
     setup, method = toy.setup(), toy.method(name="distill", teacher="weights/teacher.pt")
@@ -66,3 +83,20 @@ def test_a_teacher_of_other_classes_is_refused(toy):
     candidate.save(teacher, turned, Path("weights/teacher.pt"))
     with pytest.raises(FctError, match=r"method\.teacher: weights/teacher\.pt has the classes"):
         make_network(setup, method, data.train, meta)
+
+
+def test_a_teacher_of_other_channels_is_refused(toy):
+    """A network for colour images has nothing to say on grey ones."""
+    setup, method = toy.setup(), toy.method(name="distill", teacher="weights/teacher.pt")
+    data, meta = open_data(setup)
+    candidate.save(*make_network(setup, toy.method(name="standard"), data.train, meta), Path("weights/teacher.pt"))
+    with pytest.raises(FctError, match=r"weights/teacher\.pt takes images of 3 channels, these have 1"):
+        check_network(setup, method, meta | {"channels": 1})
+
+
+def test_layers_to_measure_are_looked_for_before_anything_is_trained(toy):
+    """Another backbone has other names: the error says which key is still the old one's, and the nearest."""
+    setup = toy.setup()
+    _, meta = open_data(setup)
+    with pytest.raises(FctError, match=r"features\.layers: .*stage9.* stage"):
+        check_network(setup, toy.method(), meta, measured=["stage9"])
