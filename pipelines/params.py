@@ -16,12 +16,11 @@ from fct.cache.params import CacheParams
 from fct.core.errors import FctError
 from fct.core.params import PARAMS, Section
 from fct.data.params import DataParams
-from fct.evaluate.distortion import FeaturesParams
 from fct.evaluate.params import EvaluateParams, GateParams
 from fct.export.params import ExportParams, Int8Params
 from fct.jpeg.params import JpegParams
 from fct.methods.params import MethodParams
-from fct.models.params import ModelParams
+from fct.models.params import FeaturesParams, ModelParams
 from fct.registry.params import RegistryParams
 from fct.search.params import SearchParams
 from fct.train.params import TrainParams

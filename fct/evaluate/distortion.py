@@ -12,31 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
 from fct.cache.views import compressed
-from fct.core.params import Section
 from fct.data.store import Split
-from fct.jpeg.params import Quality
 from fct.models.network import Network
-from fct.models.params import LayerNames
+from fct.models.params import FeaturesParams
 
 PLOT = Path("plots/distortion.csv")
 BATCH = 250  # images forwarded at a time
-
-
-class FeaturesParams(Section):
-    """The section `features`: where distortion is measured."""
-
-    layers: LayerNames  # whether the method pulls at them or not
-    images: int = Field(ge=2)  # of the test split, evenly spread
-    qualities: Annotated[tuple[Quality, ...], Field(min_length=1)]
 
 
 def distortion_of(network: Network, test: Split, how: FeaturesParams, subsampling: str) -> dict[str, dict[int, float]]:

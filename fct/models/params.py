@@ -1,4 +1,4 @@
-"""The `model` section of params.yaml, and `method.block`."""
+"""The `model` and `features` sections of params.yaml, and `method.block`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from fct.core.params import Section
+from fct.jpeg.params import Quality
 
 
 def _each_once(layers: list[str]) -> list[str]:
@@ -37,3 +38,11 @@ class BlockParams(Section):
     quality: Literal["film", "plane", "table"]
     consistency: Literal["after", "before"]  # which feature the consistency term sees
     unknown: Literal["bypass", "estimate"]  # what is made of an image without JPEG tables
+
+
+class FeaturesParams(Section):
+    """Where it is measured how far compression moves features (fct.evaluate.distortion)."""
+
+    layers: LayerNames  # whether the method pulls at them or not
+    images: int = Field(ge=2)  # of the test split, evenly spread
+    qualities: Annotated[tuple[Quality, ...], Field(min_length=1)]

@@ -15,11 +15,10 @@ from fct.core.errors import readable_errors
 from fct.core.params import Section
 from fct.data.store import SPLITS
 from fct.evaluate.candidates import BASELINE
-from fct.evaluate.distortion import FeaturesParams
 from fct.export.onnx import export
 from fct.jpeg.params import JpegParams
 from fct.methods.params import STANDARD, MethodParams
-from fct.models.params import ModelParams
+from fct.models.params import FeaturesParams, ModelParams
 from fct.train import candidate
 from fct.train.assemble import Setup, check_network, identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint

@@ -17,8 +17,9 @@ from fct.core.errors import readable_errors
 from fct.core.files import write_json, write_text
 from fct.core.params import Section
 from fct.data.store import open_split
-from fct.evaluate.distortion import PLOT, FeaturesParams, distortion_of
+from fct.evaluate.distortion import PLOT, distortion_of
 from fct.jpeg.params import JpegParams
+from fct.models.params import FeaturesParams
 from fct.train import candidate
 
 METRICS = Path("metrics/features.json")
