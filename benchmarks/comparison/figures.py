@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.comparison.records import Runs
 from benchmarks.comparison.settings import Settings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 OF_METHOD = {  # Okabe and Ito's colours, by the library's name of the method
     "standard": "#999999",
@@ -22,7 +25,7 @@ OF_METHOD = {  # Okabe and Ito's colours, by the library's name of the method
     "fct-r": "#009e73",
 }
 # Of the methods; the tables have all.
-SHOWN = ("standard", "augment-2x", "pair", "pair-own", "distill-own", "fct-own", "fct-r-own-estimate")
+SHOWN = ("standard", "augment-2x", "pair", "pair-own", "jsd", "distill-own", "fct-own", "fct-r-own-estimate")
 LABEL = (0.6, 0.2)  # points of accuracy that a label covers
 LIGHT = "#56b4e9"  # of pair beside pair-own
 AXES = ("raw", "q10")  # of the trade-off
@@ -72,7 +75,7 @@ def _crowded(point: tuple[float, ...], points: Iterable[tuple[float, ...]]) -> b
 
 
 def draw(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], settings: Settings, folder: Path) -> None:
-    """Write comparison-<dataset>.png: accuracy against quality with intervals, and distortion by layer."""
+    """Write comparison-<dataset>.png: accuracy against quality with intervals, and below it distortion by layer."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -80,36 +83,39 @@ def draw(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], settings:
 
     told = {name: summary["methods"][name] for name in SHOWN if name in summary["methods"]}
     colours = {name: LIGHT if name == "pair" and "pair-own" in told else _colour(runs[name]) for name in told}
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 4.2), layout="constrained")
+    figure = plt.figure(figsize=(13, 8), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=[5, 4])
+    accuracy, gap = above.subplots(1, 2)
     qualities = settings.measure.qualities
     for name, each in told.items():
-        points = np.array([[each[f"q{q}"][key] for key in ("low", "mean", "high")] for q in qualities]) * 100
-        left.plot(qualities, points[:, 1], color=colours[name], label=name)
-        left.fill_between(qualities, points[:, 0], points[:, 2], color=colours[name], alpha=0.15, linewidth=0)
+        _line(accuracy, qualities, each, color=colours[name], label=name)
         if "versus_pair" in each and name != "standard":
-            gaps = np.array([[each["versus_pair"][f"q{q}"][k] for k in ("low", "mean", "high")] for q in qualities])
-            middle.plot(qualities, 100 * gaps[:, 1], color=colours[name], label=name)
-            middle.fill_between(
-                qualities, 100 * gaps[:, 0], 100 * gaps[:, 2], color=colours[name], alpha=0.15, linewidth=0
-            )
-    left.set(xlabel="JPEG quality", ylabel="accuracy, %", title="Accuracy")
-    middle.axhline(0, color=colours.get("pair", LIGHT), linewidth=1)
-    middle.set(xlabel="JPEG quality", ylabel="points", title="Difference from pair, paired")
-    left.legend(frameon=False)
+            _line(gap, qualities, each["versus_pair"], color=colours[name])
+    accuracy.set(xlabel="JPEG quality", ylabel="accuracy, %", title="Accuracy")
+    accuracy.legend(frameon=False)
+    gap.axhline(0, color=colours.get("pair", LIGHT), linewidth=1)
+    gap.set(xlabel="JPEG quality", ylabel="points", title="Difference from pair, paired")
     layers = list(next(iter(runs.values())).first["distortion"])
-    width = 0.8 / max(1, len(told))
-    for index, name in enumerate(told):
-        heights = [
-            np.mean([record["distortion"][layer]["q10"] for record in runs[name].records.values()]) for layer in layers
-        ]
-        right.bar(np.arange(len(layers)) + index * width, heights, width, color=colours[name], label=name)
-    right.set_xticks(np.arange(len(layers)) + 0.4 - width / 2, layers)
-    right.set(ylabel="over the centred variance", title="Feature distortion at Q10")
-    for axes in (left, middle, right):
+    for axes, layer in zip(below.subplots(1, len(layers), sharey=True, squeeze=False)[0], layers, strict=True):
+        for name in told:
+            records = [record["distortion"][layer] for record in runs[name].records.values()]
+            levels = sorted(int(quality[1:]) for quality in records[0])
+            means = [np.mean([record[f"q{level}"] for record in records]) for level in levels]
+            axes.plot(levels, means, color=colours[name], marker=".")
+        axes.set(xlabel="JPEG quality", title=f"Feature distortion, {layer}")
+    below.axes[0].set(ylabel="over the centred variance")
+    for axes in (*above.axes, *below.axes):
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"{dataset}, test images {_split(runs)}")
-    figure.savefig(folder / f"comparison-{dataset}.png", dpi=110)
+    figure.savefig(folder / f"comparison-{dataset}.png", dpi=100)
     plt.close(figure)
+
+
+def _line(axes: Axes, qualities: Sequence[int], told: dict[str, Any], **how: Any) -> None:
+    """Draw means in %, and their intervals as a band."""
+    points = np.array([[told[f"q{quality}"][key] for key in ("low", "mean", "high")] for quality in qualities]) * 100
+    axes.plot(qualities, points[:, 1], **how)
+    axes.fill_between(qualities, points[:, 0], points[:, 2], color=how["color"], alpha=0.15, linewidth=0)
 
 
 def _differ_by_sampler(runs: Runs, low: Runs) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -11,7 +11,7 @@ from fct.cache.params import CacheParams
 from fct.core import params
 from fct.core.errors import FctError
 from fct.core.params import Section
-from fct.jpeg.params import JpegParams
+from fct.jpeg.params import JpegParams, Quality
 from fct.methods.params import MethodParams
 from fct.methods.registry import METHODS
 from fct.models.params import FeaturesParams, ModelParams
@@ -55,8 +55,8 @@ class Ablation(Entry):
 class Measured(Section):
     """What is measured of every run."""
 
-    qualities: tuple[int, ...]
-    batch_size: int
+    qualities: Annotated[tuple[Quality, ...], Field(min_length=1)]
+    batch_size: int = Field(ge=1)
     features: FeaturesParams
 
 
@@ -71,9 +71,9 @@ class Claim(Section):
 class SummaryParams(Section):
     """The intervals: resamples of the bootstrap, confidence, seed."""
 
-    resamples: int
-    confidence: float
-    seed: int
+    resamples: int = Field(ge=1)
+    confidence: float = Field(gt=0, lt=1)
+    seed: int = Field(ge=0)
 
 
 class Settings(Section):
@@ -102,13 +102,17 @@ class Settings(Section):
         """Return the settings with the schedule and the network of a data set.
 
         Raises:
-            FctError: there is no such data set.
+            FctError: there is no such data set, or no such key or value of `model`.
         """
         if dataset not in self.datasets:
             raise FctError(f"{PARAMS}: there is no data set {dataset!r}. Known: {', '.join(self.datasets)}.")
         own = self.datasets[dataset]
         schedule = self.train.model_copy(update={"epochs": own.epochs or self.train.epochs})
-        return self.model_copy(update={"train": schedule, "model": self.model.model_copy(update=own.model)})
+        try:
+            model = ModelParams.model_validate(self.model.model_dump() | own.model)
+        except ValidationError as error:
+            raise _impossible(f"datasets.{dataset}.model", error) from None
+        return self.model_copy(update={"train": schedule, "model": model})
 
 
 class Plan(NamedTuple):
@@ -161,10 +165,14 @@ def plan(settings: Settings, name: str, seed: int, trial: int = 0) -> Plan:
             TrainParams.model_validate(schedule),
         )
     except ValidationError as error:
-        wrong = error.errors()[0]
-        key = ".".join(map(str, wrong["loc"]))
-        raise FctError(f"{PARAMS}: {name}, trial {trial}: {key}: {wrong['msg']} (it is {wrong['input']!r}).") from None
+        raise _impossible(f"{name}, trial {trial}", error) from None
     return Plan(setup, method)
+
+
+def _impossible(where: str, error: ValidationError) -> FctError:
+    wrong = error.errors()[0]
+    key = ".".join(map(str, wrong["loc"]))
+    return FctError(f"{PARAMS}: {where}: {key}: {wrong['msg']} (it is {wrong['input']!r}).")
 
 
 def over(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -126,14 +126,15 @@ def _one(runs: Runs, control: Runs | None, how: SummaryParams) -> dict[str, Any]
 
 
 def _versus(runs: Runs, control: Runs, how: SummaryParams) -> dict[str, Any] | None:
-    """Return the paired differences of accuracy from `control`, on the seeds that both have; None if there are none."""
+    """Return the paired differences from `control`, on the seeds that both have; None if there are none."""
     seeds = [seed for seed in runs.seeds if seed in control.seeds]
     if control is runs or not seeds:
         return None
     same = {name: conditions for name, conditions in runs.columns.items() if control.columns.get(name) == conditions}
     ours, theirs = _values(runs, same, seeds), _values(control, same, seeds)
     differences = {name: ours[name] - theirs[name] for name in same}
-    return {"method": control.name, "seeds": seeds} | _intervals(differences, how)
+    distortion = over_seeds(runs.distortion(seeds) - control.distortion(seeds), how).as_json()
+    return {"method": control.name, "seeds": seeds} | _intervals(differences, how) | {"distortion": distortion}
 
 
 def _values(runs: Runs, columns: dict[str, list[str]], seeds: list[int]) -> dict[str, NDArray[np.float64]]:

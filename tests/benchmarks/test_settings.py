@@ -1,9 +1,10 @@
 """benchmarks/params.yaml says what can run, at equal budget."""
 
 import pytest
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from benchmarks.comparison.settings import PARAMS, plan, read
+from benchmarks.comparison.settings import PARAMS, Settings, plan, read
 from fct import recipes
 from fct.core.errors import FctError
 from fct.methods.registry import METHODS
@@ -42,6 +43,32 @@ def test_a_data_set_may_have_a_network_of_its_own():
     """Keys of `model` go before the file's own, the others stay."""
     model = plan(SETTINGS.on("cifar10-narrow"), "pair", 0).setup.model
     assert model == SETTINGS.model.model_copy(update={"width": 16}) != SETTINGS.model
+
+
+def test_a_misspelt_key_of_a_data_sets_network_is_refused():
+    """It would else be left out, and the wide network be measured under the narrow one's name."""
+    own = SETTINGS.datasets["cifar10-narrow"].model_copy(update={"model": {"widht": 16}})
+    settings = SETTINGS.model_copy(update={"datasets": {"cifar10-narrow": own}})
+    with pytest.raises(FctError, match=r"params\.yaml: datasets\.cifar10-narrow\.model: widht: .* \(it is 16\)"):
+        settings.on("cifar10-narrow")
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [
+        ("measure", {"qualities": [0, 10]}),
+        ("measure", {"qualities": []}),
+        ("measure", {"batch_size": 0}),
+        ("summary", {"resamples": 0}),
+        ("summary", {"confidence": 95}),
+    ],
+)
+def test_what_only_shows_after_the_training_is_checked_before(section, values):
+    """Hours would be gone when the measurement fails."""
+    document = SETTINGS.model_dump()
+    document[section] |= values
+    with pytest.raises(ValidationError, match=rf"{section}\.{next(iter(values))}"):
+        Settings.model_validate(document)
 
 
 def test_an_ablation_is_its_method_but_for_what_it_says():
