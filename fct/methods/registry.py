@@ -1,4 +1,7 @@
-"""The methods by name. A new one is a module with `VIEWS` and `loss`, and a line here."""
+"""The methods by name. A new one is a module with `VIEWS` and `loss`, registered here and in `MethodParams.name`.
+
+Two places, as parameters are checked where nothing waits for torch.
+"""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from fct.core.errors import FctError
+from fct.methods.registry import METHODS
+from fct.train import candidate
 from fct.train.assemble import identity, make_network, open_data
 from fct.train.batches import Cached
 from fct.train.checkpoint import Checkpoint
@@ -43,14 +45,18 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("name", ["standard", "augment", "finetune", "pair", "stability", "jsd", "fct", "fct-r"])
+@pytest.mark.parametrize("name", METHODS)
 def test_every_method_learns_the_colours(toy, name):
     """A few epochs of any method tell three colours apart, raw and compressed, and say how at each epoch."""
+    setup = toy.setup()
+    data, meta = open_data(setup)
+    candidate.save(*make_network(setup, toy.method(name="standard"), data.train, meta), candidate.BASELINE)  # teaches
     done = Training(toy, toy.method(name=name), epochs=6).run()
     assert done.history[-1]["loss"] < done.history[0]["loss"]
     assert max(metrics["val_compressed"] for metrics in done.history) > 0.6
     parts = {"loss", "cross_entropy", "val_raw", "val_compressed", "learning_rate"}
     own = {"fct": {"consistency"}, "fct-r": {"consistency"}, "stability": {"stability"}, "jsd": {"divergence"}}
+    own["distill"] = {"distillation"}
     assert set(done.history[0]) == parts | own.get(name, set())
     assert done.told == list(enumerate(done.history))
     assert not done.network.training
