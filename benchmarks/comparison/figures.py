@@ -95,13 +95,12 @@ def draw(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], settings:
     accuracy.legend(frameon=False)
     gap.axhline(0, color=colours.get("pair", LIGHT), linewidth=1)
     gap.set(xlabel="JPEG quality", ylabel="points", title="Difference from pair, paired")
-    layers = list(next(iter(runs.values())).first["distortion"])
+    layers, shown = settings.measure.features.layers, settings.measure.features.qualities
     for axes, layer in zip(below.subplots(1, len(layers), sharey=True, squeeze=False)[0], layers, strict=True):
         for name in told:
             records = [record["distortion"][layer] for record in runs[name].records.values()]
-            levels = sorted(int(quality[1:]) for quality in records[0])
-            means = [np.mean([record[f"q{level}"] for record in records]) for level in levels]
-            axes.plot(levels, means, color=colours[name], marker=".")
+            means = [np.mean([record[f"q{quality}"] for record in records]) for quality in shown]
+            axes.plot(shown, means, color=colours[name], marker=".")
         axes.set(xlabel="JPEG quality", title=f"Feature distortion, {layer}")
     below.axes[0].set(ylabel="over the centred variance")
     for axes in (*above.axes, *below.axes):

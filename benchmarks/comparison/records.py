@@ -54,15 +54,18 @@ class Runs(NamedTuple):
     def columns(self) -> dict[str, list[str]]:
         """What accuracies are reported of: a column's name, and the conditions that it is the mean of."""
         columns = {name: [name] for name in self.first["test"]} | {"mean": [f"q{quality}" for quality in OF_MEAN]}
-        unseen = [condition for condition in self.first["unseen"] if not self.trained_on(condition)]
-        codecs = [condition for condition in unseen if kind(condition) in CODECS]
-        corruptions = [condition for condition in unseen if condition not in codecs]
+        every = list(self.first["unseen"])
+        unseen = [condition for condition in every if not self.trained_on(kind(condition))]
+        codecs = [condition for condition in every if kind(condition) in CODECS]
+        corruptions = [condition for condition in every if condition not in codecs]
+        if unseen != every:
+            corruptions = []  # a mean of fewer kinds would stand beside means of all
         parts = {"unseen": unseen, "codecs": codecs, "corruptions": corruptions}
         return columns | {name: conditions for name, conditions in parts.items() if conditions}
 
-    def trained_on(self, condition: str) -> bool:
-        """Return whether an unseen condition is none for this method: one whose views are noise has seen noise."""
-        return kind(condition) == "noise" and self.first["method"]["noise"] > 0
+    def trained_on(self, distortion: str) -> bool:
+        """Return whether an unseen distortion is none for this method: one whose views are noise has seen noise."""
+        return distortion == "noise" and self.first["method"]["noise"] > 0
 
     def distortion(self, seeds: Sequence[int], quality: str = "q10") -> NDArray[np.float64]:
         """Return the mean distortion over the layers at a quality, [seeds]."""

@@ -189,7 +189,7 @@ def unseen(runs: dict[str, Runs]) -> str:
                 for condition, value in record["unseen"].items()
                 if kind(condition) == each
             ]
-            cells.append(f"{100 * np.mean(values):.1f}" + (" (trained)" if runs[name].trained_on(f"{each}/1") else ""))
+            cells.append(f"{100 * np.mean(values):.1f}" + (" (trained)" if runs[name].trained_on(each) else ""))
         rows.append([each, *cells])
     return table(["distortion", *(f"`{name}`" for name in names)], rows)
 

@@ -155,6 +155,15 @@ def test_only_the_block_between_the_markers_changes():
         summary.with_block("no markers", "new")
 
 
+def test_what_was_trained_on_is_not_unseen(made):
+    """Noise is left out where views were noise; a mean of fewer corruptions is not set beside means of all."""
+    _, runs, _ = made
+    columns, every = runs["cifar10"]["stability-noise"].columns, runs["cifar10"]["pair"].columns
+    assert {kind(condition) for condition in {*every["unseen"]} - {*columns["unseen"]}} == {"noise"}
+    assert "corruptions" not in columns
+    assert columns["codecs"] == every["codecs"]
+
+
 def test_an_unseen_distortion_is_a_codec_or_a_corruption(made):
     """The two columns divide what `unseen` is the mean of, and noise, blur, contrast and pixelation are the second."""
     _, runs, _ = made
