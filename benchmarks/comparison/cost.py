@@ -6,7 +6,6 @@ taken in turn, on the same images, and each round gives a ratio.
 
 from __future__ import annotations
 
-import platform
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.comparison.data import standing_in
-from benchmarks.comparison.run import WEIGHTS
+from benchmarks.comparison.run import WEIGHTS, machine
 from benchmarks.comparison.settings import Settings, plan
 from benchmarks.comparison.tables import COST, COST_OF
 from fct.core.files import write_json
@@ -48,7 +47,7 @@ def measure(settings: Settings) -> Path:
     write_json(
         COST,
         {
-            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+            "machine": machine(),
             "rounds": ROUNDS,
             "microseconds": {name: round(float(np.median(each)) * 1e6, 1) for name, each in times.items()},
             "against_pair": {name: round(float(np.median(each / control)), 3) for name, each in times.items()},

@@ -1,4 +1,8 @@
-"""What is measured of a trained network's exported file: on validation images to choose, on test images to report."""
+"""What is measured of a trained network: on validation images to choose, on test images to report.
+
+On the CPU it is the exported file that answers, in onnxruntime, as it would be deployed. Where there is a GPU it is the
+network itself, in full fp32: the same answers but for a rounding here and there, in seconds.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks.comparison.settings import Settings
 from benchmarks.comparison.unseen import unseen_views
+from fct.cache.views import compressed
+from fct.core.errors import FctError
 from fct.data.store import Split, open_split, read_meta
 from fct.evaluate.distortion import distortion_of
 from fct.evaluate.sweep import predict
 from fct.models.network import Network
+from fct.train.batches import to_device
 
 FIT = 5_000  # training images on which a network's fit is looked at
 
 
-def on_validation(settings: Settings, model: Path) -> dict[str, Any]:
+def on_validation(settings: Settings, model: Path | Network) -> dict[str, Any]:
     """Return what trials are chosen by."""
     trained = tuple(settings.cache.qualities)
     return {"validation": _accuracies(trained, _correct(settings, model, open_split("val"), trained))}
 
 
-def on_test(settings: Settings, model: Path, network: Network) -> tuple[dict[str, Any], np.ndarray]:
+def on_test(settings: Settings, model: Path | Network, network: Network) -> tuple[dict[str, Any], np.ndarray]:
     """Return what is reported, and which test images are classified rightly: bool [conditions, images]."""
     train, test = open_split("train"), open_split("test")
     qualities = settings.measure.qualities
@@ -41,9 +49,30 @@ def on_test(settings: Settings, model: Path, network: Network) -> tuple[dict[str
     return found, np.concatenate([seen, *(correct[np.newaxis] for correct in unseen.values())])
 
 
-def _correct(settings: Settings, model: Path, split: Split, qualities: tuple[int, ...]) -> np.ndarray:
+def _correct(settings: Settings, model: Path | Network, split: Split, qualities: tuple[int, ...]) -> np.ndarray:
     """Return which images are classified rightly, raw and at each quality: bool [1 + qualities, images]."""
-    return predict(model, split, qualities, settings.jpeg.subsampling, batch_size=settings.measure.batch_size).correct
+    batch_size, subsampling = settings.measure.batch_size, settings.jpeg.subsampling
+    if isinstance(model, Path):
+        return predict(model, split, qualities, subsampling, batch_size=batch_size).correct
+    views = [(split.images, split.quality)]
+    views += [(compressed(split, each, subsampling), np.full(len(split), each, np.int64)) for each in qualities]
+    return np.stack([_classes(model, *view, batch_size) for view in views]) == split.labels
+
+
+@torch.inference_mode()
+def _classes(network: Network, images: np.ndarray, quality: np.ndarray, batch_size: int) -> np.ndarray:
+    """Return the class of each of `images`, [N, H, W, C], on the device of the network."""
+    device, classes = network.mean.device, []
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        for start in range(0, len(images), batch_size):
+            rows = slice(start, start + batch_size)
+            logits, _ = network(
+                to_device(np.array(images[rows]), device), torch.from_numpy(np.array(quality[rows])).to(device)
+            )
+            if not logits.isfinite().all():
+                raise FctError("The network gives logits that are not finite numbers. Lower its learning rate.")
+            classes.append(logits.argmax(1).cpu().numpy())
+    return np.concatenate(classes)
 
 
 def _accuracies(qualities: tuple[int, ...], correct: np.ndarray) -> dict[str, float]:

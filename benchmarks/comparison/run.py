@@ -1,4 +1,4 @@
-"""One run: train a method with one seed, measure its exported file, keep metrics and per-image correctness.
+"""One run: train a method with one seed, measure it, keep metrics and per-image correctness.
 
     results/comparison/<data set>/<name>-<seed>.json   what was trained, at what cost, and what came out
                                   <name>-<seed>.npz    correct: packed bits [conditions, images] of the test split,
@@ -31,10 +31,12 @@ from fct.core.locks import locked
 from fct.estimator import fit_estimator
 from fct.export.onnx import export
 from fct.methods.registry import METHODS
+from fct.models.network import Network
 from fct.train import candidate
 from fct.train.assemble import identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint
 from fct.train.loop import Data, train
+from fct.train.precision import pick_device
 
 RESULTS = Path("benchmarks/results/comparison").resolve()
 WEIGHTS = Path("weights")  # trained networks, in the data set's folder; where the library looks for teachers
@@ -56,8 +58,7 @@ def run(settings: Settings, dataset: str, name: str, seed: int, trial: int = 0) 
         planned = _with_teacher(settings, planned, seed)
         trained = _trained(planned)
         network, description = candidate.load(trained.path)
-        model = Path(folder) / "model.onnx"
-        export(network, description, model)
+        model = _to_measure(network, description, Path(folder) / "model.onnx")
         found = on_validation(settings, model)
         if trial == 0:
             on_images, correct = on_test(settings, model, network)
@@ -92,6 +93,21 @@ def read_correct(path: Path, conditions: int, images: int) -> np.ndarray:
     """Return bool [conditions, images] of a run's metrics file at `path`."""
     with np.load(path.with_suffix(".npz"), allow_pickle=False) as kept:
         return np.unpackbits(kept["correct"], axis=1, count=images)[:conditions].astype(bool)
+
+
+def _to_measure(network: Network, description: candidate.Description, path: Path) -> Path | Network:
+    """Return what is measured: the network on the GPU, or where there is none its exported file at `path`."""
+    device = pick_device()
+    if device.type == "cuda":
+        return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
+    export(network, description, path)
+    return path
+
+
+def machine() -> str:
+    """Return what a run or a step is timed on: the processor, threads, the version of torch, and the GPU if any."""
+    gpu = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
+    return ", ".join([platform.machine(), f"{torch.get_num_threads()} threads", f"torch {torch.__version__}", *gpu])
 
 
 def _with_teacher(settings: Settings, planned: Plan, seed: int) -> Plan:
@@ -132,7 +148,7 @@ def _train(planned: Plan, data: Data, meta: dict[str, Any], path: Path) -> None:
             "steps": steps,
             "parameters": sum(weight.numel() for weight in network.parameters()),
             "seconds": round((trained - start) * len(history) / taken + fitted - trained, 1) if taken else None,
-            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+            "machine": machine(),
             "loss": [round(each["loss"], 4) for each in history],
             "commit": commit,
         }

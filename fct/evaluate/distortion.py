@@ -22,6 +22,7 @@ from fct.cache.views import compressed
 from fct.data.store import Split
 from fct.models.network import Network
 from fct.models.params import FeaturesParams
+from fct.train.batches import to_device
 
 PLOT = Path("plots/distortion.csv")
 BATCH = 250  # images forwarded at a time
@@ -45,7 +46,7 @@ def distortion(
     """Measure the distortion of each layer's feature at each quality.
 
     Args:
-        network: on the CPU, in evaluation mode.
+        network: in evaluation mode.
         raw: uint8 [N, H, W, C].
         raw_quality: int64 [N], the JPEG quality that each image came with.
         views: for each quality the compressed views of the same images, uint8 [N, H, W, C].
@@ -59,17 +60,18 @@ def distortion(
     sums: dict[str, Tensor] = dict.fromkeys(layers, torch.zeros(()))  # by channel
     values = dict.fromkeys(layers, 0)  # a channel
     network.watch(layers, key="features.layers")
+    device = network.mean.device
     for start in range(0, len(raw), BATCH):
         rows = slice(start, start + BATCH)
-        _, clean = network(_channels_second(raw[rows]), torch.from_numpy(raw_quality[rows]))
+        _, clean = network(to_device(np.array(raw[rows]), device), torch.from_numpy(raw_quality[rows]).to(device))
         for layer in layers:
             feature = clean[layer].double()  # squares of sums lose digits
             squares[layer] += float(feature.square().sum())
             sums[layer] = sums[layer] + feature.transpose(0, 1).flatten(1).sum(1)
             values[layer] += feature.numel() // feature.shape[1]
         for quality, images in views.items():
-            shown = _channels_second(images[rows])
-            _, features = network(shown, torch.full((len(shown),), quality))
+            shown = to_device(np.array(images[rows]), device)
+            _, features = network(shown, torch.full((len(shown),), quality, device=device))
             for layer in layers:
                 moved[layer][quality] += float((features[layer] - clean[layer]).square().sum())
     # Around the mean over all images, not over those that happened to be forwarded together.
@@ -78,8 +80,3 @@ def distortion(
         layer: {quality: value / max(spread[layer], 1e-12) for quality, value in by_quality.items()}
         for layer, by_quality in moved.items()
     }
-
-
-def _channels_second(images: NDArray[np.uint8]) -> Tensor:
-    """Return [B, H, W, C], which may be mapped from a file that is only read, as a tensor [B, C, H, W]."""
-    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)
