@@ -4,6 +4,7 @@
                                   <name>-<seed>.npz    correct: packed bits [conditions, images] of the test split,
                                                        conditions raw, each quality, then each unseen distortion
                   trials/<name>-<trial>.json           what was trained, and its accuracy on validation images alone
+                  again/<name>-<seed>.json             metrics of a second run, on another machine, moved there by hand
 
 A run that was killed goes on from its last epoch. One whose network is still on this machine is only measured again: a
 record says which commit trained it.

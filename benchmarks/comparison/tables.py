@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.comparison.records import OF_SWEEP, Runs, kind
+from benchmarks.comparison.run import RESULTS
 from benchmarks.comparison.settings import Settings
 from benchmarks.comparison.trials import Trials, tried
 from benchmarks.markdown import table
@@ -87,22 +88,62 @@ def document(
             parts += [distortions({name: found[name] for name in everything})]
         if told["beyond"]:
             parts += ["### Beyond the budget\n", beyond({name: found[name] for name in told["beyond"]})]
+        parts += [again(dataset, found)]
         if trials[dataset]:
             parts += ["### Trials, on validation images\n", tried(settings, trials[dataset])]
-    return "\n".join(parts).rstrip() + "\n"
+    return "\n".join(filter(None, parts)).rstrip() + "\n"
 
 
 def about(runs: dict[str, Runs]) -> str:
     """Return a sentence on data, network and cost, from the records."""
     record = next(iter(runs.values())).first
-    costs = [one["cost"] for each in runs.values() for one in each.records.values() if one["cost"]["seconds"]]
-    minutes = [each["seconds"] * int(each["machine"].split(", ")[1].split()[0]) / 60 for each in costs]
-    taken = f"{np.median(minutes):.0f} core-minutes a run in the median" if minutes else "times unknown"
-    kind, _, torch = record["cost"]["machine"].split(", ")
+    costs: dict[tuple[str, ...], list[Any]] = {}  # by machine, but for the threads that a run had
+    for cost in (one["cost"] for each in runs.values() for one in each.records.values()):
+        kind, threads, *rest = cost["machine"].split(", ")
+        minutes = cost["seconds"] and cost["seconds"] * int(threads.split()[0]) / 60
+        costs.setdefault((kind, *rest), []).append(minutes)
+    machines = [
+        f"{len(minutes)} runs on {', '.join(machine)}" + (_core_minutes(minutes) if len(machine) == 2 else "")
+        for machine, minutes in costs.items()
+    ]
     return (
         f"Test split: {record['split']}. Network: {record['model']['name']} of width {record['model']['width']}. "
-        f"Machine: {kind}, one or two threads a run, {torch}; {taken}, beside other work.\n"
+        f"Machines: {'; '.join(machines)}.\n"
     )
+
+
+def _core_minutes(minutes: list[float | None]) -> str:
+    known = [each for each in minutes if each]
+    return f", {np.median(known):.0f} core-minutes a run in the median, beside other work" if known else ""
+
+
+def again(dataset: str, runs: dict[str, Runs]) -> str:
+    """Return a row a run that was made a second time, on another machine: the second's accuracies less the first's.
+
+    Nothing where no run was.
+    """
+    rows, machines = [], set()
+    for path in sorted((RESULTS / dataset / "again").glob("*.json")):
+        second = json.loads(path.read_text())
+        first = runs[second["name"]].records[second["seed"]]
+        machines |= {second["cost"]["machine"], first["cost"]["machine"]}
+        gaps = {column: _mean(second, of) - _mean(first, of) for column, of in runs[second["name"]].columns.items()}
+        rows.append([f"`{second['name']}`", second["seed"], *(100 * gaps[column] for column in (*COLUMNS, *UNSEEN))])
+    if not rows:
+        return ""
+    spread = ["root of the mean square", "", *np.sqrt(np.square([row[2:] for row in rows]).mean(0))]
+    shown = [[*row[:2], *(f"{gap:+.1f}" for gap in row[2:])] for row in [*rows, spread]]
+    return (
+        "### The same runs on another machine\n\n"
+        f"Machines: {'; '.join(sorted(machines))}. Weights and batches begin alike, and rounding drives them apart: "
+        "the second run's accuracy less the first's is of the size of a difference between seeds.\n\n"
+        + table(["method", "seed", *COLUMNS.values(), *UNSEEN.values()], shown)
+    )
+
+
+def _mean(record: dict[str, Any], conditions: list[str]) -> float:
+    accuracies = record["test"] | record["unseen"]
+    return float(np.mean([accuracies[condition] for condition in conditions]))
 
 
 def accuracies(told: Summary, runs: dict[str, Runs]) -> str:

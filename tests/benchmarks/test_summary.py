@@ -9,6 +9,7 @@ import pytest
 from benchmarks.comparison import summary, tables
 from benchmarks.comparison.headline import answers, headline
 from benchmarks.comparison.records import datasets, kind, read_runs, validation
+from benchmarks.comparison.run import RESULTS
 from benchmarks.comparison.settings import plan, read
 from benchmarks.comparison.trials import read_trials
 from fct.core.errors import FctError
@@ -171,3 +172,27 @@ def test_an_unseen_distortion_is_a_codec_or_a_corruption(made):
     assert sorted(columns["codecs"] + columns["corruptions"]) == sorted(columns["unseen"])
     kinds = set(map(kind, columns["corruptions"]))
     assert kinds == {"noise", "blur", "contrast", "pixelate"}
+
+
+def test_a_run_of_two_machines_is_held_against_itself(made):
+    """Where a second machine repeated runs, the table has the second's accuracies less the first's, a row a run."""
+    _, runs, _ = made
+    text = tables.again("cifar10", runs["cifar10"])
+    second = json.loads((RESULTS / "cifar10/again/pair-0.json").read_text())
+    gap = second["test"]["q10"] - runs["cifar10"]["pair"].records[0]["test"]["q10"]
+    (row,) = [line for line in text.splitlines() if line.startswith("| `pair` ")]
+    assert row.split(" | ")[2 + list(tables.COLUMNS).index("q10")] == f"{100 * gap:+.1f}"
+    assert text.count("\n| `") == len(list((RESULTS / "cifar10/again").glob("*.json")))
+    assert "H200" in text
+    assert tables.again("fashion-mnist", runs["fashion-mnist"]) == ""
+
+
+def test_every_machine_is_named_with_its_runs(made):
+    """Core-minutes are told of runs on processors alone: a run on a GPU has its host's threads beside it."""
+    _, runs, _ = made
+    found = runs["cifar10"]
+    machines = tables.about({"pair": found["pair"], "fct-own": found["fct-own"]}).partition("Machines: ")[2]
+    on_processors, on_gpu = machines.split("; ")
+    assert on_processors.startswith("6 runs on x86_64, torch 2.14.1")
+    assert "core-minutes" in on_processors
+    assert on_gpu == "2 runs on x86_64, torch 2.11.0+cu130, NVIDIA H200.\n"
