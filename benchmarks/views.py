@@ -10,7 +10,6 @@ first. All else is params.yaml's own; test images only report. Each run leaves a
 from __future__ import annotations
 
 import json
-import platform
 import statistics
 import tempfile
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 from scipy import stats
 
+from benchmarks.comparison.run import machine
 from fct.cache.store import CACHE
 from fct.core import params
 from fct.core.errors import readable_errors
@@ -70,8 +70,6 @@ def _run(read: Params, views: str, seed: int, folder: Path) -> dict:
 
 def _measured(setup: Setup, method: MethodParams) -> dict[str, Any]:
     """Train a network, or go on with it, and measure its exported file on the test split."""
-    import torch
-
     from fct.evaluate.sweep import predict
     from fct.export.onnx import export
 
@@ -97,7 +95,7 @@ def _measured(setup: Setup, method: MethodParams) -> dict[str, Any]:
         "model": setup.model.model_dump(),
         "train": setup.train.model_dump(),
         "seconds": seconds and round(seconds, 1),  # on a machine that other work shares
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+        "machine": machine(),
     }
 
 

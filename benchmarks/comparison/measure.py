@@ -1,7 +1,7 @@
 """What is measured of a trained network: on validation images to choose, on test images to report.
 
 On the CPU it is the exported file that answers, in onnxruntime, as it would be deployed. Where there is a GPU it is the
-network itself, in full fp32: the same answers but for a rounding here and there, in seconds.
+network itself, classifying in full fp32: the same answers but for a rounding here and there, in seconds.
 """
 
 from __future__ import annotations
