@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from fct.estimator import fit_estimator
+from fct.models.device import to_device
 from fct.train.assemble import make_network, open_data
-from fct.train.batches import to_device
 
 
 def fitted(toy, unknown="estimate", **changed):

@@ -19,8 +19,8 @@ from fct.core.errors import FctError
 from fct.data.store import Split, open_split, read_meta
 from fct.evaluate.distortion import distortion_of
 from fct.evaluate.sweep import predict
+from fct.models.device import to_device
 from fct.models.network import Network
-from fct.train.batches import to_device
 
 FIT = 5_000  # training images on which a network's fit is looked at
 

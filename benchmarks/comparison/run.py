@@ -32,12 +32,12 @@ from fct.core.locks import locked
 from fct.estimator import fit_estimator
 from fct.export.onnx import export
 from fct.methods.registry import METHODS
+from fct.models.device import pick_device
 from fct.models.network import Network
 from fct.train import candidate
 from fct.train.assemble import identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint
 from fct.train.loop import Data, train
-from fct.train.precision import pick_device
 
 RESULTS = Path("benchmarks/results/comparison").resolve()
 WEIGHTS = Path("weights")  # trained networks, in the data set's folder; where the library looks for teachers

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from fct.cache.views import compressed
 from fct.data.store import Split
+from fct.models.device import to_device
 from fct.models.network import Network
 from fct.models.params import FeaturesParams
-from fct.train.batches import to_device
 
 PLOT = Path("plots/distortion.csv")
 BATCH = 250  # images forwarded at a time

@@ -15,6 +15,7 @@ from fct.data.store import Split, let_go, open_split, read_meta
 from fct.jpeg.arrays import VERSION
 from fct.methods.params import WITH_CONSISTENCY, MethodParams
 from fct.methods.registry import WITH_BLOCKS
+from fct.models.device import pick_device
 from fct.models.network import Network
 from fct.models.params import ModelParams
 from fct.models.weights import locate, start_from
@@ -22,7 +23,6 @@ from fct.train.candidate import Description
 from fct.train.companions import OF_PIPELINE, check_teacher, teacher_file
 from fct.train.loop import Data
 from fct.train.params import TrainParams
-from fct.train.precision import pick_device
 from fct.train.sources import pick
 
 STATISTICS_FROM = 5_000  # images, evenly spread, that the channels' mean and deviation are taken from

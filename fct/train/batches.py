@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor
 from fct import jpeg
 from fct.data.store import Split, let_go
 from fct.methods.batch import Batch
+from fct.models.device import put, to_device
 from fct.train.crop import Augmentation, Crops, cut_out
 
 Images = NDArray[np.uint8]  # [N, H, W, C]
@@ -186,17 +187,6 @@ def epoch(  # noqa: PLR0913  # each is a choice of its own
         )
         if large:
             let_go(*maps)  # a page may be one of 2 MiB: where the system caches files so, one image counts as that
-
-
-def to_device(images: Images, device: torch.device) -> Tensor:
-    """Return uint8 [B, H, W, C] pixels as a tensor [B, C, H, W] in channels-last memory: no byte moves on a CPU."""
-    return put(np.ascontiguousarray(images), device).permute(0, 3, 1, 2)
-
-
-def put(array: NDArray[Any], device: torch.device) -> Tensor:
-    """Return an array as a tensor on `device`: to a GPU from pinned memory, so that the host does not wait for it."""
-    tensor = torch.from_numpy(array)
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def _cropped(split: Split, draw: Draw) -> Images:

@@ -22,9 +22,10 @@ from fct.data.store import Split
 from fct.methods.batch import Batch, Loss
 from fct.methods.params import MethodParams
 from fct.methods.registry import METHODS
+from fct.models.device import to_device
 from fct.models.network import Network
 from fct.train.ahead import ahead
-from fct.train.batches import Images, Source, epoch, to_device
+from fct.train.batches import Images, Source, epoch
 from fct.train.checkpoint import Checkpoint
 from fct.train.companions import Companions
 from fct.train.crop import Augmentation

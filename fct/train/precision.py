@@ -1,4 +1,4 @@
-"""Which device and which arithmetic."""
+"""Which arithmetic."""
 
 from __future__ import annotations
 
@@ -6,11 +6,6 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-
-
-def pick_device() -> torch.device:
-    """Return the first GPU where CUDA is available, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def uses_bf16(precision: str, device: torch.device) -> bool:

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from fct.data.store import Split, let_go
+from fct.models.device import to_device
 from fct.models.network import Network
-from fct.train.batches import Images, to_device
+from fct.train.batches import Images
 from fct.train.precision import autocast
 
 BATCH = 512 * 32 * 32  # pixels forwarded at a time

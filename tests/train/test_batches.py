@@ -6,7 +6,8 @@ import torch
 
 from fct.data.store import Split
 from fct.jpeg.arrays import roundtrip
-from fct.train.batches import Cached, Online, Resident, epoch, to_device
+from fct.models.device import to_device
+from fct.train.batches import Cached, Online, Resident, epoch
 from fct.train.crop import Augmentation
 
 CPU = torch.device("cpu")

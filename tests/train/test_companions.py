@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from fct.core.errors import FctError
+from fct.models.device import to_device
 from fct.train import candidate
 from fct.train.assemble import identity, make_network, open_data
-from fct.train.batches import to_device
 from fct.train.companions import Companions
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fct.train.precision import autocast, pick_device, uses_bf16
+from fct.models.device import pick_device
+from fct.train.precision import autocast, uses_bf16
 
 CPU = torch.device("cpu")
 
