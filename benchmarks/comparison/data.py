@@ -44,7 +44,7 @@ def standing_in(settings: Settings, name: str) -> Iterator[Path]:
 
 def _division(dataset: Dataset) -> dict[str, Any]:
     """Return what decides which images the splits have."""
-    return dataset.model_dump(exclude={"mirror", "epochs", "model"})
+    return dataset.model_dump(exclude={"mirror", "model", "train"})
 
 
 def _divide(dataset: Dataset) -> None:

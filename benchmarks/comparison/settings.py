@@ -29,8 +29,8 @@ class Dataset(Section):
     val: float = Field(gt=0, lt=1)
     test: float = Field(gt=0, lt=1)  # where the source has no official test set
     seed: int
-    epochs: int | None = Field(default=None, ge=1)  # in place of `train`'s
     model: dict[str, Any] = Field(default={})  # keys in place of `model`'s
+    train: dict[str, Any] = Field(default={})  # keys in place of `train`'s
 
 
 class Entry(Section):
@@ -102,17 +102,19 @@ class Settings(Section):
         """Return the settings with the schedule and the network of a data set.
 
         Raises:
-            FctError: there is no such data set, or no such key or value of `model`.
+            FctError: there is no such data set, or no such key or value of `model` or `train`.
         """
         if dataset not in self.datasets:
             raise FctError(f"{PARAMS}: there is no data set {dataset!r}. Known: {', '.join(self.datasets)}.")
         own = self.datasets[dataset]
-        schedule = self.train.model_copy(update={"epochs": own.epochs or self.train.epochs})
-        try:
-            model = ModelParams.model_validate(self.model.model_dump() | own.model)
-        except ValidationError as error:
-            raise _impossible(f"datasets.{dataset}.model", error) from None
-        return self.model_copy(update={"train": schedule, "model": model})
+        changed = {}
+        for key, values in (("model", own.model), ("train", own.train)):
+            section: ModelParams | TrainParams = getattr(self, key)
+            try:
+                changed[key] = section.model_validate(section.model_dump() | values)
+            except ValidationError as error:
+                raise _impossible(f"datasets.{dataset}.{key}", error) from None
+        return self.model_copy(update=changed)
 
 
 class Plan(NamedTuple):

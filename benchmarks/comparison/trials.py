@@ -34,9 +34,11 @@ def tried(settings: Settings, trials: Trials) -> str:
                 f"trials/{name}-{max(by_number)}.json: benchmarks/params.yaml has only {len(values)} trials of {name}. "
                 "Delete the file, or put the trial back."
             )
+        keys = dict.fromkeys(key for each in values for key in each)
         best = max(by_number, key=lambda number: validation(by_number[number]))
         for number, record in sorted(by_number.items()):
-            said = ", ".join(f"{key} {value}" for key, value in values[number].items())
+            told = record["method"] | record["train"]
+            said = ", ".join(f"{key} {told[key]}" for key in keys)
             mark = "chosen" if number == 0 else "better" if number == best else ""
             rows.append([f"`{name}`", said, f"{100 * validation(record):.2f}", mark])
     return table(["method", "trial", "validation, mean of raw and trained qualities", ""], rows)

@@ -6,10 +6,23 @@ from ruamel.yaml import YAML
 
 from benchmarks.comparison.settings import PARAMS, Settings, plan, read
 from fct import recipes
+from fct.core import params
 from fct.core.errors import FctError
+from fct.core.params import Section
 from fct.methods.registry import METHODS
+from fct.models.params import ModelParams
+from fct.train.params import TrainParams
 
 SETTINGS = read()
+
+
+class Pipeline(Section):
+    """What the comparison shares with params.yaml."""
+
+    model: ModelParams
+    train: TrainParams
+
+
 ALL = [(name, trial) for name, entry in SETTINGS.entries.items() for trial in range(len(entry.trials))]
 
 
@@ -34,7 +47,7 @@ def test_methods_forward_as_many_images_in_as_many_steps(name):
 
 def test_a_data_set_may_have_a_schedule_of_its_own():
     """What it says goes before `train`, and only for its own runs; all methods keep one budget."""
-    epochs = SETTINGS.datasets["fashion-mnist"].epochs
+    epochs = SETTINGS.datasets["fashion-mnist"].train["epochs"]
     assert plan(SETTINGS.on("fashion-mnist"), "pair", 0).setup.train.epochs == epochs < SETTINGS.train.epochs
     assert plan(SETTINGS.on("cifar10"), "pair", 0) == plan(SETTINGS, "pair", 0)
 
@@ -45,12 +58,21 @@ def test_a_data_set_may_have_a_network_of_its_own():
     assert model == SETTINGS.model.model_copy(update={"width": 16}) != SETTINGS.model
 
 
-def test_a_misspelt_key_of_a_data_sets_network_is_refused():
+@pytest.mark.parametrize(("section", "key"), [("model", "widht"), ("train", "epoch")])
+def test_a_misspelt_key_of_a_data_set_is_refused(section, key):
     """It would else be left out, and the wide network be measured under the narrow one's name."""
-    own = SETTINGS.datasets["cifar10-narrow"].model_copy(update={"model": {"widht": 16}})
+    own = SETTINGS.datasets["cifar10-narrow"].model_copy(update={section: {key: 16}})
     settings = SETTINGS.model_copy(update={"datasets": {"cifar10-narrow": own}})
-    with pytest.raises(FctError, match=r"params\.yaml: datasets\.cifar10-narrow\.model: widht: .* \(it is 16\)"):
+    with pytest.raises(FctError, match=rf"params\.yaml: datasets\.cifar10-narrow\.{section}: {key}: .* \(it is 16\)"):
         settings.on("cifar10-narrow")
+
+
+def test_the_small_runs_are_of_the_pipelines_own_network_and_schedule():
+    """What the pipeline's defaults are chosen by was trained as they train."""
+    own = params.load(Pipeline, PARAMS.parents[1] / "params.yaml")
+    setup = plan(SETTINGS.on("fashion-mnist-small"), "fct-own", own.train.seed).setup
+    apart = {"precision": "fp32", "patience": SETTINGS.train.patience}  # of every run of the comparison
+    assert (setup.model, setup.train) == (own.model, own.train.model_copy(update=apart))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +119,7 @@ def test_stages_of_ablations_depend_on_what_these_are_of():
 
 def test_an_unknown_data_set_is_refused_with_those_that_are_known():
     """The error names the file and the data sets."""
-    with pytest.raises(FctError, match=r"there is no data set 'cifar'\. Known: cifar10, fashion-mnist, cifar10-narrow"):
+    with pytest.raises(FctError, match=r"there is no data set 'cifar'\. Known: cifar10, fashion-mnist, "):
         SETTINGS.on("cifar")
 
 
