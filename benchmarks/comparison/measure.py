@@ -1,11 +1,12 @@
 """What is measured of a trained network: on validation images to choose, on test images to report.
 
 On the CPU it is the exported file that answers, in onnxruntime, as it would be deployed. Where there is a GPU it is the
-network itself, classifying in full fp32: the same answers but for a rounding here and there, in seconds.
+network itself, in full fp32: the same answers but for a rounding here and there, in seconds.
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def _correct(settings: Settings, model: Path | Network, split: Split, qualities:
 def _classes(network: Network, images: np.ndarray, quality: np.ndarray, batch_size: int) -> np.ndarray:
     """Return the class of each of `images`, [N, H, W, C], on the device of the network."""
     device, classes = network.mean.device, []
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+    with _full_fp32():
         for start in range(0, len(images), batch_size):
             rows = slice(start, start + batch_size)
             logits, _ = network(
@@ -75,13 +76,19 @@ def _classes(network: Network, images: np.ndarray, quality: np.ndarray, batch_si
     return np.concatenate(classes)
 
 
+def _full_fp32() -> AbstractContextManager[None]:
+    """Return the context in which a GPU's convolutions keep all digits; torch lets them drop some."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+
+
 def _accuracies(qualities: tuple[int, ...], correct: np.ndarray) -> dict[str, float]:
     names = ["raw", *(f"q{quality}" for quality in qualities)]
     return {name: _rounded(row) for name, row in zip(names, correct, strict=True)}
 
 
 def _distortion(settings: Settings, network: Network, test: Split) -> dict[str, dict[str, float]]:
-    found = distortion_of(network, test, settings.measure.features, settings.jpeg.subsampling)
+    with _full_fp32():
+        found = distortion_of(network, test, settings.measure.features, settings.jpeg.subsampling)
     return {
         layer: {f"q{quality}": round(value, 5) for quality, value in values.items()} for layer, values in found.items()
     }

@@ -142,7 +142,13 @@ def test_stages_name_what_there_is():
 
 
 @pytest.mark.parametrize(
-    ("recipe", "name"), [("cifar10", "fct-r-own-estimate"), ("cifar10-accurate", "long-shot"), ("fct", "fct-own")]
+    ("recipe", "name"),
+    [
+        ("cifar10", "fct-r-own-estimate"),
+        ("cifar10-accurate", "long-shot"),
+        ("fct", "fct-own"),
+        ("distill", "distill-cosine-own"),
+    ],
 )
 def test_recipes_named_after_runs_are_those_runs(recipe, name):
     """What a recipe sets is what the committed run was trained with."""
