@@ -23,6 +23,11 @@ COST = Path("benchmarks/results/comparison/cost.json").resolve()
 COST_OF = "cifar10"  # the data set that it is measured on
 BLOCKLESS = "versus_without_blocks"
 BASE = "versus_base"  # of an ablation: the method that it changes
+HELD_AGAINST = {
+    "versus_pair": "Against `pair`, same seeds and images",
+    "versus_pair_own": "Against `pair-own`, with crops of their own for both views too",
+    BLOCKLESS: "What blocks add: against the same method without",
+}
 Score = Callable[[Summary], float | None]
 
 
@@ -64,15 +69,11 @@ def document(
         told = summary[dataset]
         methods = {name: found[name] for name in told["methods"]}
         parts += [f"## {dataset}\n", about(methods), "### Methods\n", accuracies(told["methods"], found)]
-        parts += ["### Against `pair`, same seeds and images\n", differences(told["methods"])]
+        for versus, title in HELD_AGAINST.items():
+            if any(versus in each for each in told["methods"].values()):
+                parts += [f"### {title}\n", differences(told["methods"], versus)]
         if told["rival"]:
             parts += ["### Consistency of features against the best of the others\n", rivals(told, found)]
-        if any("versus_pair_own" in each for each in told["methods"].values()):
-            parts += ["### Against `pair-own`, with crops of their own for both views too\n"]
-            parts += [differences(told["methods"], "versus_pair_own")]
-        if any(BLOCKLESS in each for each in told["methods"].values()):
-            parts += ["### What blocks add: against the same method without\n"]
-            parts += [differences(told["methods"], BLOCKLESS)]
         parts += ["### Which method for which need\n", needs(told["methods"])]
         parts += ["### Clean accuracy against accuracy at Q10\n", f"![Every run](comparison-{dataset}-tradeoff.png)\n"]
         if any("unseen" in each for each in told["methods"].values()):
