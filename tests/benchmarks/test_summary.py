@@ -12,10 +12,18 @@ from benchmarks.comparison.records import datasets, kind, read_runs, validation
 from benchmarks.comparison.run import RESULTS
 from benchmarks.comparison.settings import plan, read
 from benchmarks.comparison.trials import read_trials
+from fct.core import params
 from fct.core.errors import FctError
-from fct.methods.params import WITH_CONSISTENCY
+from fct.core.params import Section
+from fct.methods.params import WITH_CONSISTENCY, MethodParams
 
 ROOT = Path(__file__).parents[2]
+
+
+class Default(Section):
+    """What params.yaml has of the method."""
+
+    method: MethodParams
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +92,17 @@ def test_the_rival_is_chosen_on_validation_images(made):
                 [found[name].records[s]["test"]["q10"] - found[rival].records[s]["test"]["q10"] for s in seeds]
             )
             assert each["versus_rival"]["q10"]["mean"] == pytest.approx(gap, abs=2e-5)
+
+
+def test_the_pipelines_default_is_the_best_of_the_small_runs(made):
+    """params.yaml's method is the one that validation images chose, with its own network and schedule."""
+    settings, runs, _ = made
+    small = runs["fashion-mnist-small"]
+    scores = {name: np.mean([validation(record) for record in each.records.values()]) for name, each in small.items()}
+    assert len({tuple(each.seeds) for each in small.values()}) == 1
+    best = plan(settings, max(scores, key=lambda name: scores[name]), 0).method
+    default = params.load(Default, ROOT / "params.yaml").method
+    assert best.model_copy(update={"teacher": default.teacher}) == default
 
 
 def test_what_blocks_add_is_told_against_the_same_method_without(made):
