@@ -165,9 +165,10 @@ def rivals(told: Summary, runs: dict[str, Runs]) -> str:
     ours = {
         name: each for name, each in told["methods"].items() if runs[name].first["method"]["name"] in WITH_CONSISTENCY
     }
+    enough = ", of those with as many seeds as `pair`" if "pair" in told["methods"] else ""
     return (
-        "Best on validation images, by the mean over raw and trained qualities and over seeds, of those with as many "
-        f"seeds as `pair`: `{told['rival']}`.\n\n" + differences(ours, "versus_rival")
+        "Best on validation images, by the mean over raw and trained qualities and over seeds"
+        f"{enough}: `{told['rival']}`.\n\n" + differences(ours, "versus_rival")
     )
 
 

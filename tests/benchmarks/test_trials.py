@@ -9,9 +9,10 @@ from fct.core.errors import FctError
 SETTINGS = read()
 
 
-def record(accuracy):
+def record(accuracy, rate=0.4):
     """Return what the table reads of a record."""
-    return {"validation": dict.fromkeys(["raw", "q10", "q50"], accuracy)}
+    validation = dict.fromkeys(["raw", "q10", "q50"], accuracy)
+    return {"validation": validation, "method": {"weight": 1.0}, "train": {"learning_rate": rate}}
 
 
 def cells(markdown):
@@ -25,6 +26,13 @@ def test_a_trial_that_validates_better_than_the_chosen_one_is_marked():
     assert [row[-1] for row in cells(better)] == ["chosen", "better", ""]
     worse = tried(SETTINGS, {"pair": {0: record(0.80), 1: record(0.79)}})
     assert [row[-1] for row in cells(worse)] == ["chosen", ""]
+
+
+def test_a_trial_is_told_by_what_was_tried():
+    """The value is the record's, also of the trial that changes nothing."""
+    assert SETTINGS.methods["pair"].trials[0] == {}
+    told = cells(tried(SETTINGS, {"pair": {0: record(0.80, 0.4), 1: record(0.79, 0.2)}}))
+    assert [row[1] for row in told] == ["learning_rate 0.4", "learning_rate 0.2"]
 
 
 def test_a_trial_that_params_has_no_more_is_named():
