@@ -14,6 +14,7 @@ from fct.models.params import ModelParams
 from fct.train.params import TrainParams
 
 SETTINGS = read()
+ALL = [(name, trial) for name, entry in SETTINGS.entries.items() for trial in range(len(entry.trials))]
 
 
 class Pipeline(Section):
@@ -21,9 +22,6 @@ class Pipeline(Section):
 
     model: ModelParams
     train: TrainParams
-
-
-ALL = [(name, trial) for name, entry in SETTINGS.entries.items() for trial in range(len(entry.trials))]
 
 
 @pytest.mark.parametrize(("name", "trial"), ALL)
@@ -60,7 +58,7 @@ def test_a_data_set_may_have_a_network_of_its_own():
 
 @pytest.mark.parametrize(("section", "key"), [("model", "widht"), ("train", "epoch")])
 def test_a_misspelt_key_of_a_data_set_is_refused(section, key):
-    """It would else be left out, and the wide network be measured under the narrow one's name."""
+    """It would else be left out, and the usual network or schedule be measured under the other's name."""
     own = SETTINGS.datasets["cifar10-narrow"].model_copy(update={section: {key: 16}})
     settings = SETTINGS.model_copy(update={"datasets": {"cifar10-narrow": own}})
     with pytest.raises(FctError, match=rf"params\.yaml: datasets\.cifar10-narrow\.{section}: {key}: .* \(it is 16\)"):
@@ -119,7 +117,7 @@ def test_stages_of_ablations_depend_on_what_these_are_of():
 
 def test_an_unknown_data_set_is_refused_with_those_that_are_known():
     """The error names the file and the data sets."""
-    with pytest.raises(FctError, match=r"there is no data set 'cifar'\. Known: cifar10, fashion-mnist, "):
+    with pytest.raises(FctError, match=r"there is no data set 'cifar'\. Known: cifar10, fashion-mnist, cifar10-narrow"):
         SETTINGS.on("cifar")
 
 
