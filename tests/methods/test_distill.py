@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
-from fct.methods import distill, pair
+from fct.methods import distill, fct, pair
 from fct.methods.batch import Context
 
 
@@ -77,3 +77,15 @@ def test_the_teacher_learns_nothing(make_network, batch, toy, gradients):
     loss = distill.loss(network, batch, toy.method(name="distill", teacher="some.pt"), Context(teacher=other))
     assert gradients(network, loss.total)
     assert all(weight.grad is None for weight in other.parameters())
+
+
+def test_on_features_it_is_fct_to_the_bit(make_network, batch, toy, gradients):
+    """It is `fct` with a frozen teacher, the cosine and the last layer alone, in the loss and every gradient."""
+    one, other, frozen = make_network(), make_network(), Context(teacher=teacher(make_network))
+    method = toy.method(name="distill", teacher="some.pt", match="features", weight=3.0)
+    same = {"layers": ("stage3",), "distance": "cosine", "gradient": "frozen-teacher"}
+    ours = distill.loss(one, batch, method, frozen)
+    theirs = fct.loss(other, batch, method.model_copy(update={"name": "fct", **same}), frozen)
+    assert torch.equal(ours.total, theirs.total)
+    mine, its = gradients(one, ours.total), gradients(other, theirs.total)
+    assert [name for name in its if not torch.equal(mine[name], its[name])] == []
