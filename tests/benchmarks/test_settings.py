@@ -146,6 +146,9 @@ def test_stages_name_what_there_is():
         ("cifar10-accurate", "long-shot"),
         ("fct", "fct-own"),
         ("distill", "distill-cosine-own"),
+        ("augment", "augment-2x"),
+        ("jsd", "jsd"),
+        ("pair", "pair-own"),
     ],
 )
 def test_recipes_named_after_runs_are_those_runs(recipe, name):
