@@ -102,8 +102,8 @@ def test_the_pipelines_default_is_the_best_of_the_small_runs(made):
     assert len({tuple(each.seeds) for each in small.values()}) == 1
     best = plan(settings, max(scores, key=lambda name: scores[name]), 0).method
     default = params.load(Default, ROOT / "params.yaml").method
-    apart = ("teacher", "probability")  # a file's place, and a key that only methods with one view read
-    assert best.model_copy(update={key: getattr(default, key) for key in apart}) == default
+    probability = plan(settings, "augment-2x", 0).method.probability  # only methods with one view read it: theirs, then
+    assert best.model_copy(update={"teacher": default.teacher, "probability": probability}) == default
 
 
 def test_what_blocks_add_is_told_against_the_same_method_without(made):
