@@ -45,5 +45,17 @@ def summary() -> None:
         write()
 
 
+@main.command()
+@click.argument("dataset")
+@click.argument("name")
+@click.argument("other")
+def compare(dataset: str, name: str, other: str) -> None:
+    """Tell how NAME differs from OTHER on DATASET, with intervals: any two, where `summary` has chosen ones."""
+    with readable_errors():
+        from benchmarks.comparison.summary import compare as differences
+
+        click.echo(differences(dataset, name, other))
+
+
 if __name__ == "__main__":
     main()

@@ -17,6 +17,7 @@ from benchmarks.comparison.statistics import over_seeds, over_seeds_and_images
 from benchmarks.comparison.tables import BASE, BLOCKLESS
 from benchmarks.comparison.trials import read_trials
 from benchmarks.markdown import between
+from fct.core.errors import FctError
 from fct.core.files import write_json, write_text
 from fct.methods.params import WITH_CONSISTENCY
 
@@ -42,6 +43,22 @@ def write() -> None:
     for name, found in runs.items():
         figures.draw(name, found, summary[name], settings, FIGURES)
         figures.draw_tradeoff(name, found, summary[name], FIGURES)
+
+
+def compare(dataset: str, name: str, other: str) -> str:
+    """Return a table of one row: the paired differences of `name` from `other`, on the seeds that both have.
+
+    Raises:
+        FctError: one of them has no runs on `dataset`, or they have no seed in common.
+    """
+    runs = read_runs(dataset)
+    if unknown := [each for each in (name, other) if each not in runs]:
+        known = ", ".join(runs) or "none"
+        raise FctError(f"{dataset} has no runs of {', '.join(unknown)}. There are runs of: {known}.")
+    told = _versus(runs[name], runs[other], read().summary)
+    if told is None:
+        raise FctError(f"{name} and {other} are the same, or have no seed in common on {dataset}. Name two that have.")
+    return tables.differences({name: {"versus": told}}, "versus")
 
 
 def with_block(text: str, block: str) -> str:

@@ -45,6 +45,27 @@ def test_what_is_committed_is_what_the_runs_say(made):
     assert readme == summary.with_block(readme, headline(settings, runs, told))
 
 
+def test_any_two_are_compared_as_the_tables_do():
+    """The row of two entries is the one that docs/comparison.md has of them."""
+    row = summary.compare("cifar10", "fct-own", "pair-own").splitlines()[-1]
+    assert row.startswith("| `fct-own` - `pair-own` | 5 | ")
+    assert row in (ROOT / summary.TABLES).read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name", "other", "said"),
+    [
+        ("cifar10", "fct-own", "pear", "cifar10 has no runs of pear. There are runs of: .*pair"),
+        ("cifar100", "fct-own", "pair", "cifar100 has no runs of fct-own, pair. There are runs of: none"),
+        ("cifar10", "pair", "pair", "pair and pair are the same"),
+    ],
+)
+def test_what_cannot_be_compared_is_named(dataset, name, other, said):
+    """The error names the data set, the entry and those that there are."""
+    with pytest.raises(FctError, match=said):
+        summary.compare(dataset, name, other)
+
+
 def test_runs_are_of_the_configuration_that_params_names(made):
     """No run or trial of an earlier configuration stands in the tables under a name that now means another."""
     settings, runs, _ = made
