@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fct.core.errors import FctError
-from fct.core.params import PARAMS
-from fct.tracking import git
+from fct.core.paths import PARAMS
 from fct.tracking.server import DEFAULT_URI
+from fct.vcs import git
 from pipelines.process import output
 
 CLONES = Path(".fct/clones")

@@ -14,15 +14,18 @@ from ruamel.yaml import YAML
 from fct import recipes
 from fct.cache.params import CacheParams
 from fct.core.errors import FctError
-from fct.core.params import PARAMS, Section
+from fct.core.params import Section
+from fct.core.paths import PARAMS
 from fct.data.params import DataParams
-from fct.evaluate.params import EvaluateParams, GateParams
-from fct.export.params import ExportParams, Int8Params
-from fct.jpeg.params import JpegParams
+from fct.evaluate.params import EvaluateParams
+from fct.export.params import ExportParams
+from fct.gate.params import GateParams
+from fct.int8.params import Int8Params
 from fct.methods.params import MethodParams
 from fct.models.params import FeaturesParams, ModelParams
 from fct.registry.params import RegistryParams
 from fct.search.params import SearchParams
+from fct.splits.params import JpegParams
 from fct.train.params import TrainParams
 
 

@@ -16,11 +16,12 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
+from fct.core.paths import DVC_LOCK
 from fct.registry import status
 from fct.registry.words import shown
-from fct.tracking.lock import LOCK, checksums
 from fct.tracking.pipeline import named
 from fct.tracking.server import connect, readable
+from fct.vcs.dvc_lock import checksums
 from pipelines.clone import Clone
 from pipelines.stage import CACHED
 
@@ -123,7 +124,7 @@ def show_links(pipeline: str) -> None:
             create_link_artifact(
                 link, link_text="the run in MLflow", key="mlflow", description="Curves, params, plots."
             )
-    rows = [{"path": path, "md5": md5} for path, md5 in checksums(LOCK.read_text(), str(LOCK)).items()]
+    rows = [{"path": path, "md5": md5} for path, md5 in checksums(DVC_LOCK.read_text(), str(DVC_LOCK)).items()]
     create_table_artifact(rows, key="dvc", description="DVC's checksum of every out.")
 
 

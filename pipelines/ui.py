@@ -29,7 +29,7 @@ import click
 
 from fct.core import params
 from fct.core.errors import FctError, readable_errors
-from fct.search.study import JOURNAL
+from fct.core.paths import SEARCH_JOURNAL
 from fct.tracking.server import DEFAULT_URI
 from pipelines.params import Schedules
 from pipelines.process import GRACE, end, end_children
@@ -83,7 +83,7 @@ def services(*, prefect: int, mlflow: int, optuna: int) -> list[Service]:
         _server(
             "mlflow", mlflow, "/health", "OK", "mlflow", "server", "--backend-store-uri", DEFAULT_URI, "--workers", "1"
         ),
-        _server("optuna", optuna, "/dashboard/", "Optuna", "optuna-dashboard", str(JOURNAL)),
+        _server("optuna", optuna, "/dashboard/", "Optuna", "optuna-dashboard", str(SEARCH_JOURNAL)),
         Service(
             name="deployments",
             command=(sys.executable, "-m", "pipelines.serve"),
@@ -207,8 +207,8 @@ def main(*, prefect_port: int, mlflow_port: int, optuna_port: int) -> None:
     }
     with readable_errors():
         params.load(Schedules)  # says what is wrong with it before anything starts
-        JOURNAL.parent.mkdir(exist_ok=True)
-        JOURNAL.touch()  # optuna-dashboard wants a file
+        SEARCH_JOURNAL.parent.mkdir(exist_ok=True)
+        SEARCH_JOURNAL.touch()  # optuna-dashboard wants a file
         try:
             with running(servers, environment) as first, running([deployments], environment) as last:
                 started = {**first, **last}

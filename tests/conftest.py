@@ -18,8 +18,8 @@ import pytest
 from fct.cache import store
 from fct.core.errors import FctError
 from fct.core.files import new_folder, write_json
-from fct.data.store import open_split, write_split
 from fct.methods.params import MethodParams
+from fct.splits.store import open_split, write_split
 from fct.tracking.server import connect
 
 
@@ -174,8 +174,8 @@ def killed(tmp_path):
 @pytest.fixture(scope="session")
 def scenes():
     """Make a split of small images whose class shows: a bright half, left, right or upper, under noise."""
-    from fct.data.store import Split
-    from fct.portable.tables import LOSSLESS
+    from fct.images.tables import LOSSLESS
+    from fct.splits.store import Split
 
     def make(name="train", count=96, size=16, channels=3, seed=0):
         rng = np.random.default_rng(seed)

@@ -26,13 +26,13 @@ from PIL import Image
 from fct import registry, tracking
 from fct.core.errors import FctError
 from fct.core.files import md5, sha256
-from fct.data.store import open_split
+from fct.core.paths import FP32, INT8
 from fct.evaluate import record
-from fct.evaluate.candidates import FP32, INT8
 from fct.evaluate.sweep import predict
-from fct.portable.images import decode
+from fct.images.decode import decode
 from fct.registry import promotion
 from fct.report import others
+from fct.splits.store import open_split
 from fct.tracking.server import connect
 
 NAME = "toy"
@@ -678,7 +678,7 @@ def test_the_command_line_promotes_on_a_real_server():
     """Over HTTP too: one line of output, nothing on stderr, then the state, then a step back that is not there."""
     said = []
     for command in (["promote", "--why", "the first"], ["status"], ["rollback"]):
-        code = f"from fct.cli import main; main({command})"
+        code = f"from fct.cli.main import main; main({command})"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         said.append(done.stdout)

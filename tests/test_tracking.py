@@ -14,10 +14,11 @@ import pytest
 
 from fct import tracking
 from fct.core.errors import FctError, UnreachableError
-from fct.tracking import content, git, pipeline
+from fct.tracking import content, pipeline
 from fct.tracking.process import Owner
 from fct.tracking.runs import flatten
 from fct.tracking.server import connect
+from fct.vcs import git
 
 DIGEST = "d41d8cd98f00b204e9800998ecf8427e"
 STAGE = """

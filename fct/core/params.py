@@ -18,8 +18,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from fct.core.errors import FctError
+from fct.core.paths import PARAMS
 
-PARAMS = Path("params.yaml")
 SECTIONS = (
     "recipe",
     "data",

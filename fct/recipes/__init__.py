@@ -16,7 +16,8 @@ from pydantic import Field
 
 from fct.core import params
 from fct.core.errors import FctError
-from fct.core.params import PARAMS, Section, Sections
+from fct.core.params import Section, Sections
+from fct.core.paths import PARAMS
 
 FOLDER = Path(__file__).parent
 Name = Annotated[str | None, Field(min_length=1)]  # the value of `recipe` in params.yaml

@@ -16,7 +16,7 @@ Environment:
 Importing this package imports nothing heavy; MLflow is imported when a stage starts. Nothing here writes to DVC's outs.
 """
 
-from fct.tracking.lock import datasets
+from fct.tracking.content import datasets
 from fct.tracking.record import bury, stage
 from fct.tracking.runs import Run
 

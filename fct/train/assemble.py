@@ -11,15 +11,15 @@ import torch
 from fct.cache.store import open_views
 from fct.core.errors import FctError
 from fct.core.files import digest, sha256
-from fct.data.store import Split, let_go, open_split, read_meta
 from fct.jpeg.arrays import VERSION
 from fct.methods.params import WITH_CONSISTENCY, MethodParams
 from fct.methods.registry import WITH_BLOCKS
 from fct.models.device import pick_device
 from fct.models.network import Network
 from fct.models.params import ModelParams
+from fct.models.saved import Description
 from fct.models.weights import locate, start_from
-from fct.train.candidate import Description
+from fct.splits.store import Split, let_go, open_split, read_meta
 from fct.train.companions import OF_PIPELINE, check_teacher, teacher_file
 from fct.train.loop import Data
 from fct.train.params import TrainParams

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from fct.cache import store
-from fct.cache.views import compressed
 from fct.core.errors import FctError
 from fct.jpeg.arrays import VERSION
+from fct.splits.views import compressed
 
 
 def edit(path, **changed):

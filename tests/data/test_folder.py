@@ -9,7 +9,7 @@ from PIL import Image
 
 from fct.core.errors import FctError
 from fct.data import folder
-from fct.portable.images import decode, resize
+from fct.images.decode import decode, resize
 
 
 def test_each_image_is_in_one_split_with_its_class(good):

@@ -120,7 +120,7 @@ from pathlib import Path
 from dvc.repo import Repo
 
 commands = lambda: "".join(path.read_text(errors="replace") for path in Path("/proc").glob("[0-9]*/cmdline"))
-while "fct.stages.features" not in commands():
+while "fct.features.__main__" not in commands():
     time.sleep(0.05)
 with Repo(_wait_for_lock=True).lock:
     Path(sys.argv[1]).touch()
@@ -131,7 +131,7 @@ with Repo(_wait_for_lock=True).lock:
 def test_a_lock_held_by_another_costs_nothing(copy, stand, tmp_path):
     """While another DVC process holds the lock longer than DVC's patience, a finished stage waits and is kept."""
     project = stand(copy)
-    project.append("fct/stages/features.py", "\n")
+    project.append("fct/features/__main__.py", "\n")
     with subprocess.Popen([sys.executable, "-c", HOLDER, tmp_path / "held"], env=project.environment) as other:
         state = reproduce(targets=["features"], return_state=True)
         assert other.wait() == 0

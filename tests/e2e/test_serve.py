@@ -93,7 +93,7 @@ def test_only_a_temporary_failure_is_tried_again(copy, stand, monkeypatch, ends,
     monkeypatch.setattr(stage, "DELAYS", [0.1])
     commands = Scripted(*ends)
 
-    copy.append("fct/stages/gate.py", "\n")  # stale
+    copy.append("fct/gate/__main__.py", "\n")  # stale
     states = []
 
     @flow

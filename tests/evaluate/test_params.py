@@ -3,7 +3,8 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from fct.evaluate.params import CheckParams, EvaluateParams, GateParams, fits
+from fct.evaluate.params import EvaluateParams
+from fct.gate.params import CheckParams, GateParams, fits
 
 EVALUATE = {"qualities": [5, 95], "unseen": [], "batch_size": 256, "resamples": 1000, "confidence": 0.95, "seed": 0}
 

@@ -9,8 +9,8 @@ from sklearn.datasets import load_sample_image
 from fct.core.errors import FctError
 from fct.evaluate.params import Unseen
 from fct.evaluate.unseen import UNSEEN, distort, every
+from fct.images.tables import quality_of
 from fct.jpeg.arrays import roundtrip
-from fct.portable.tables import quality_of
 
 FROM_MILD = ("noise", "blur", "contrast", "pixelate")  # their first severity is the mildest, as in CIFAR-10-C
 

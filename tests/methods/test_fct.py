@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fct.losses.distance import distance
+from fct.losses.projection import projections
 from fct.methods import fct, pair
 from fct.methods.batch import Context, forward_both
-from fct.methods.distance import distance
-from fct.methods.projection import projections
 
 DISTANCES = ["mse", "centred-mse", "cosine"]
 

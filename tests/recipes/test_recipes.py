@@ -7,11 +7,11 @@ from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from fct import recipes
-from fct.cli import main
+from fct.cli.main import main
 from fct.core.errors import FctError
 from fct.core.params import Section
 from fct.methods.params import MethodParams
-from fct.stages.search import Params
+from fct.search.__main__ import Params
 
 DEFAULTS = Path(__file__).parents[2] / "params.yaml"
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from fct.core.errors import FctError
+from fct.core.paths import STANDARD_PT
+from fct.models import saved as candidate
 from fct.models.device import to_device
-from fct.train import candidate
 from fct.train.assemble import identity, make_network, open_data
 from fct.train.companions import Companions
 
@@ -77,7 +78,7 @@ def test_a_teacher_that_is_not_there_is_refused(student, toy):
 def test_the_pipelines_own_baseline_may_teach(student, toy):
     """`teacher: baseline` is the network that the stage of this name trained."""
     network, images, description = student(toy.method(name="standard"))
-    candidate.save(network, description, candidate.BASELINE)
+    candidate.save(network, description, STANDARD_PT)
     context = Companions(network, toy.method(name="distill", teacher="baseline"), images).at(0)
     assert torch.equal(
         context.teacher(images, torch.tensor([100, 100]))[0], network.eval()(images, torch.tensor([100, 100]))[0]
@@ -87,8 +88,8 @@ def test_the_pipelines_own_baseline_may_teach(student, toy):
 def test_a_damaged_baseline_says_which_stage_makes_it(student, toy):
     """Not the training that is about to read it, but the stage `baseline`."""
     network, images, description = student(toy.method(name="standard"))
-    candidate.save(network, description, candidate.BASELINE)
-    candidate.BASELINE.write_bytes(candidate.BASELINE.read_bytes()[:100])
+    candidate.save(network, description, STANDARD_PT)
+    STANDARD_PT.write_bytes(STANDARD_PT.read_bytes()[:100])
     with pytest.raises(FctError, match=r"standard\.pt is damaged .* `dvc repro --force --single-item baseline`"):
         Companions(network, toy.method(name="distill", teacher="baseline"), images)
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from fct.core.errors import FctError
+from fct.core.paths import STANDARD_PT
 from fct.methods.registry import METHODS
-from fct.train import candidate
+from fct.models import saved as candidate
 from fct.train.assemble import identity, make_network, open_data
 from fct.train.batches import Cached
 from fct.train.checkpoint import Checkpoint
@@ -50,7 +51,7 @@ def test_every_method_learns_the_colours(toy, name):
     """A few epochs of any method tell three colours apart, raw and compressed, and say how at each epoch."""
     setup = toy.setup()
     data, meta = open_data(setup)
-    candidate.save(*make_network(setup, toy.method(name="standard"), data.train, meta), candidate.BASELINE)  # teaches
+    candidate.save(*make_network(setup, toy.method(name="standard"), data.train, meta), STANDARD_PT)  # teaches
     done = Training(toy, toy.method(name=name), epochs=6).run()
     assert done.history[-1]["loss"] < done.history[0]["loss"]
     assert max(metrics["val_compressed"] for metrics in done.history) > 0.6
@@ -93,7 +94,7 @@ def test_bf16_trains_blocks_and_all(toy, name, layers, stem):
 KILLED = """
 import os, signal
 from fct.core import params
-from fct.data.store import open_split
+from fct.splits.store import open_split
 from fct.methods.params import MethodParams
 from fct.models.params import ModelParams
 import torch

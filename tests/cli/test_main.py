@@ -1,0 +1,76 @@
+"""The command line: quick, and helpful before it is used."""
+
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+from fct import cli
+from fct.registry import words
+
+
+def test_help_imports_nothing_heavy():
+    """`fct --help` answers without MLflow, numpy or torch, and so in a fraction of a second."""
+    code = (
+        "import sys; from fct.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print(sorted({'mlflow', 'numpy', 'torch', 'pydantic', 'scipy'} & set(sys.modules)))"
+    )
+    before = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("\n[]\n")
+    assert time.monotonic() - before < 5  # 0.5 on a machine that does nothing else; the imports are what matters
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["promote", "rollback", "status", "history", "report", "verify", "doctor", "layers", "predict", "gate"],
+)
+def test_every_command_teaches(command):
+    """Each command's help says more than its name."""
+    shown = CliRunner().invoke(cli.main, [command, "--help"])
+    assert shown.exit_code == 0
+    assert len(shown.output.split()) > 30
+
+
+@pytest.mark.usefixtures("place")
+def test_an_error_is_one_line_without_a_traceback():
+    """A missing file ends with status 1 and says what to do."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from fct.cli.main import main; main()", "promote"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: params.yaml is not here. Run the command in the folder that has it.\n"
+
+
+@pytest.mark.usefixtures("place")
+def test_an_empty_registry_says_how_to_begin(place):
+    """Status and rollback without any version are answers, not errors."""
+    (place / "params.yaml").write_text("registry: {name: toy}\n")
+    shown = CliRunner().invoke(cli.main, ["status"])
+    assert (shown.exit_code, shown.output) == (
+        0,
+        "toy: nothing is registered. `fct promote` registers a model that passed the gate.\n",
+    )
+    shown = CliRunner().invoke(cli.main, ["rollback"])
+    assert (shown.exit_code, shown.output) == (0, "toy: nothing to return to; there is no champion.\n")
+
+
+def test_status_names_verdict_file_and_doubt():
+    """Every role is a line with version, verdict and checksum; an alias moved by hand is called unproven."""
+    version = SimpleNamespace(number="2", tags={"fct.sha256": "0123456789abcdef", "fct.verdict": "PASS"})
+    state = SimpleNamespace(champion=version, challenger=version, previous=None, is_proven=False)
+    name, champion, challenger, previous = words.shown("toy", state).splitlines()
+    assert name == "toy"
+    assert champion.split() == [
+        *["champion", "version", "2", "PASS", "sha256", "0123456789ab"],
+        *words.UNPROVEN.split(),
+    ]
+    assert "unproven" not in challenger
+    assert previous.split() == ["previous", "-"]
