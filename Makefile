@@ -36,9 +36,11 @@ $(INSTALLED): pyproject.toml requirements.lock
 		echo "error: $(PYTHON) has no venv module: apt-get install $$version-venv" >&2; exit 1; }
 	@[ -x .venv/bin/pip ] || $(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --constraint requirements.lock --editable '.[dev]'
+	python -m fct.core.environment
 	@touch $@
 
 repro: $(INSTALLED) ## run the pipeline to the gate's verdict; promote the model if it is PASS
+	python -m fct.core.environment
 	dvc repro
 	@$(MAKE) --no-print-directory promote-if-passed
 

@@ -47,7 +47,7 @@ QUALITIES = list(range(5, 105, 5))
 PREDICT = """
 import sys
 from pathlib import Path
-from fct.cli.main import main
+from fct.cli import main
 try:
     main(["predict", *sys.argv[1:]], standalone_mode=False)
 finally:

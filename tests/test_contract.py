@@ -29,7 +29,7 @@ def test_the_console_script_is_a_command():
 
 def test_help_imports_nothing_heavy():
     """`fct --help` answers at once, because no package that takes long to import is imported for it."""
-    code = "import json, sys; from fct.cli.main import main; main(['--help'], standalone_mode=False)"
+    code = "import json, sys; from fct.cli import main; main(['--help'], standalone_mode=False)"
     code += f"; print(json.dumps([name for name in {HEAVY} if name in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.splitlines()[-1]) == []

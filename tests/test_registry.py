@@ -678,7 +678,7 @@ def test_the_command_line_promotes_on_a_real_server():
     """Over HTTP too: one line of output, nothing on stderr, then the state, then a step back that is not there."""
     said = []
     for command in (["promote", "--why", "the first"], ["status"], ["rollback"]):
-        code = f"from fct.cli.main import main; main({command})"
+        code = f"from fct.cli import main; main({command})"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         said.append(done.stdout)

@@ -8,9 +8,10 @@ promoted.
 
 from __future__ import annotations
 
-from fct import recipes, tracking
+from fct import tracking
 from fct.cache.params import CacheParams
 from fct.cache.store import folder
+from fct.core import environment, params
 from fct.core.errors import readable_errors
 from fct.core.params import Section
 from fct.core.paths import SPLITS, STANDARD_PT
@@ -28,7 +29,6 @@ from fct.train.turn import turn
 class Params(Section):
     """What this stage reads of params.yaml."""
 
-    recipe: recipes.Name
     jpeg: JpegParams
     cache: CacheParams
     model: ModelParams
@@ -38,7 +38,6 @@ class Params(Section):
 class Later(Section):
     """What later stages read: nothing here depends on it, so that another method leaves this training as it is."""
 
-    recipe: recipes.Name
     method: MethodParams
     features: FeaturesParams
 
@@ -46,15 +45,16 @@ class Later(Section):
 def main() -> None:
     """Train with `standard`; what later stages would refuse after hours is refused before."""
     with readable_errors(), turn():
-        read = recipes.load(Params)
-        setup = Setup(tuple(read.cache.qualities), read.jpeg.subsampling, read.model, read.train)
+        environment.check()
+        read = params.load(Params)
+        setup = Setup.of(read.cache, read.jpeg, read.model, read.train)
         data, meta = open_data(setup)
-        later = recipes.load(Later)
+        later = params.load(Later)
         check_network(setup, later.method, meta, measured=later.features.layers)
         network, description = make_network(setup, STANDARD, data.train, meta)
         with tracking.stage(
             "baseline",
-            params=read.model_dump(),
+            params=read.model_dump() | {"train": setup.train.model_dump()},
             outputs=[STANDARD_PT],
             datasets=tracking.datasets(SPLITS, *map(folder, setup.qualities)),
         ) as run:
@@ -62,7 +62,7 @@ def main() -> None:
                 network,
                 data,
                 STANDARD,
-                read.train,
+                setup.train,
                 checkpoint=Checkpoint(identity(setup, STANDARD, meta)),
                 on_epoch=lambda number, metrics: run.metrics(metrics, step=number),
             )

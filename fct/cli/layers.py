@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from fct import recipes
-from fct.core.params import Section
+from fct.core.params import Section, load
 from fct.core.paths import SPLITS
 from fct.methods.params import MethodParams
 from fct.models import backbones
@@ -27,7 +26,6 @@ RIGHT = ("parameters", "a block adds")
 class Params(Section):
     """What is read of params.yaml."""
 
-    recipe: recipes.Name
     model: ModelParams
     method: MethodParams
 
@@ -45,7 +43,7 @@ class Layer(NamedTuple):
 
 def table(model: str | None, *, size: int | None, channels: int | None, width: int | None, every: bool) -> str:
     """Return a line a layer; arguments as of `fct layers`, of which None takes what params.yaml and the data say."""
-    read = recipes.load(Params)
+    read = load(Params)
     data = read_meta() if (SPLITS / "meta.json").exists() else {}
     size, channels = size or data.get("size", SIZE), channels or data.get("channels", CHANNELS)
     own = model is None or model == read.model.name

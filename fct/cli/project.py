@@ -32,7 +32,7 @@ def doctor() -> None:
 def recipe() -> None:
     """Named configurations: which training for which need.
 
-    `recipe: NAME` in params.yaml selects one; what it names takes the place of the file's own values.
+    `fct recipe apply NAME` writes one into params.yaml, where you can go on changing it.
     """
 
 
@@ -62,6 +62,29 @@ def show(name: str) -> None:
             click.echo(
                 "# The search may change weight, layers, distance and gradient; with search.trials: 1 they stay."
             )
+
+
+@recipe.command(name="apply")
+@click.argument("name")
+@click.option("--dry-run", is_flag=True, help="Show what would change; leave params.yaml as it is.")
+def apply_recipe(name: str, *, dry_run: bool) -> None:
+    """Write the values of the recipe NAME into params.yaml, and say what changed.
+
+    Comments and all other values stay. `method.layers` and `method.block.layers` are those of the project's own
+    networks: for another backbone, name its own afterwards (`fct layers`).
+    """
+    with readable_errors():
+        from fct import recipes
+
+        changes = recipes.apply(name, dry_run=dry_run)
+        for key, (old, new) in changes.items():
+            click.echo(f"{key}: {old} -> {new}")
+        if not changes:
+            click.echo(f"params.yaml has all values of the recipe {name} already.")
+        elif dry_run:
+            click.echo("Nothing is written (--dry-run).")
+        else:
+            click.echo("Written into params.yaml. `dvc repro` runs what these keys touch.")
 
 
 def _unproven_champion() -> bool:

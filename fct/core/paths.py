@@ -8,6 +8,7 @@ from pathlib import Path
 PARAMS = Path("params.yaml")
 DVC_YAML = Path("dvc.yaml")
 DVC_LOCK = Path("dvc.lock")
+ENVIRONMENT = Path("environment.yaml")
 
 # data
 SPLITS = Path("data/splits")

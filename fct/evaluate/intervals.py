@@ -17,8 +17,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fct.evaluate.params import EvaluateParams
-from fct.gate.params import Direction
+from fct.evaluate.params import Direction, EvaluateParams
 
 BATCH = 1 << 22  # indices drawn at a time: 32 MiB
 

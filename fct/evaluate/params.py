@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from fct.core.params import Section
 from fct.splits.params import Quality
 
+Direction = Literal["at least", "at most"]  # of a threshold: which side is the good one
 Unseen = Literal[
     "webp",
     "jpeg2000",

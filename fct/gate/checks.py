@@ -22,9 +22,9 @@ from fct.core.params import place
 from fct.core.paths import PARAMS
 from fct.evaluate.answers import Answers
 from fct.evaluate.intervals import Estimate
-from fct.evaluate.params import EvaluateParams
+from fct.evaluate.params import Direction, EvaluateParams
 from fct.gate.measures import against, measure
-from fct.gate.params import CheckParams, Direction, fits
+from fct.gate.params import CheckParams, fits
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from fct.core.params import Section
-from fct.evaluate.params import EvaluateParams
+from fct.evaluate.params import Direction, EvaluateParams
 
-Direction = Literal["at least", "at most"]
 Metric = Literal["accuracy", "agreement", "drop", "ece", "latency_ms", "parity", "file_mib"]
 OF_VIEWS: dict[str, Direction] = {"accuracy": "at least", "agreement": "at least", "drop": "at most", "ece": "at most"}
 OF_FILE = ("latency_ms", "parity", "file_mib")  # the less the better

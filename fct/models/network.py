@@ -127,8 +127,7 @@ class Network(nn.Module):
                 near = difflib.get_close_matches(layer, known, n=3) or known[:8]
                 raise FctError(
                     f"params.yaml: {key}: no layer is called {layer!r}. Nearest: {', '.join(near)}. "
-                    "`fct layers` lists them. A recipe's layers go before params.yaml's: for another backbone, copy "
-                    "what `fct recipe show` says, and name its own."
+                    "`fct layers` lists them."
                 )
         seen = features_of(self.backbone, layers, key=key, channels=self.mean.shape[1], size=self.size)
         self.layouts |= {layer: feature.layout for layer, feature in seen.items()}

@@ -37,6 +37,7 @@ class Description(BaseModel):
     data_digest: str
     params_digest: str
     mirror: bool = False  # files of versions before it have none
+    precision: str | None = None  # that it was trained in, fp32 | bf16; files of versions before do not say
 
     def build(self) -> Network:
         """Return the network, untrained."""

@@ -27,8 +27,8 @@ def locate(name: str, key: str) -> Path:
     # By its name alone: what lies there may be DVC's link into its cache.
     if os.path.relpath(path, WEIGHTS).startswith(os.pardir):
         raise FctError(
-            f"params.yaml: {key}: {path} is not in {WEIGHTS}/. Put it there: DVC watches that folder, so that a changed "
-            "file is trained from anew."
+            f"params.yaml: {key}: {path} is not in {WEIGHTS}/. Put it there: DVC watches that folder, so that a "
+            "changed file is trained from anew."
         )
     if not path.is_file():
         raise FctError(f"params.yaml: {key}: {path} is not here.")

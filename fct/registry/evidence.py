@@ -218,8 +218,8 @@ def _committed(candidate: Candidate, here: Mapping[str, str], *, commit: bool) -
         head, unnamed = _unnamed(candidate, here)
     if unnamed:
         raise FctError(
-            f"{DVC_LOCK} in the commit {head[:10]} does not name {unnamed[0]} as it is here: nobody could make it again. "
-            f"Commit what made it, with `git add {DVC_LOCK} && git commit` or `fct promote --commit`."
+            f"{DVC_LOCK} in the commit {head[:10]} does not name {unnamed[0]} as it is here: nobody could make it "
+            f"again. Commit what made it, with `git add {DVC_LOCK} && git commit` or `fct promote --commit`."
         )
     return head
 

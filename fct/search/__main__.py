@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import click
 
-from fct import recipes, tracking
+from fct import tracking
 from fct.cache.params import CacheParams
 from fct.cache.store import folder
+from fct.core import environment, params
 from fct.core.errors import readable_errors
 from fct.core.files import write_text
 from fct.core.params import Section, as_yaml
@@ -31,7 +32,6 @@ HEADING = "# Written by the search; read by the training. params.yaml stays as i
 class Params(Section):
     """What this stage reads of params.yaml."""
 
-    recipe: recipes.Name
     jpeg: JpegParams
     cache: CacheParams
     model: ModelParams
@@ -45,9 +45,10 @@ class Params(Section):
 def main(*, fresh: bool) -> None:
     """Search the consistency weight, the layers, the distance and the gradient on validation data."""
     with readable_errors(), turn():
-        read = recipes.load(Params)
-        setup = Setup(tuple(read.cache.qualities), read.jpeg.subsampling, read.model, read.train)
-        told = read.model_dump()
+        environment.check()
+        read = params.load(Params)
+        setup = Setup.of(read.cache, read.jpeg, read.model, read.train)
+        told = read.model_dump() | {"train": setup.train.model_dump()}
         read_data = tracking.datasets(SPLITS, *map(folder, setup.qualities))
         with tracking.stage("search", params=told, outputs=[BEST_METHOD], datasets=read_data) as run:
             best = search(setup, read.method, read.search, run.child, fresh=fresh)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import csv
 import io
 
-from fct import recipes, tracking
+from fct import tracking
 from fct.cache.params import CacheParams
 from fct.cache.store import folder
-from fct.core import params
+from fct.core import environment, params
 from fct.core.errors import readable_errors
 from fct.core.files import write_json, write_text
 from fct.core.params import Section
@@ -34,7 +34,6 @@ from fct.train.validation import validate
 class Params(Section):
     """What this stage reads of params.yaml."""
 
-    recipe: recipes.Name
     jpeg: JpegParams
     cache: CacheParams
     model: ModelParams
@@ -51,12 +50,13 @@ class Chosen(Section):
 def main() -> None:
     """Train with `method` as the search left it."""
     with readable_errors(), turn():
-        read = recipes.load(Params)
+        environment.check()
+        read = params.load(Params)
         method = params.read(Chosen, BEST_METHOD).method
-        setup = Setup(tuple(read.cache.qualities), read.jpeg.subsampling, read.model, read.train)
+        setup = Setup.of(read.cache, read.jpeg, read.model, read.train)
         data, meta = open_data(setup)
         network, description = make_network(setup, method, data.train, meta)
-        told = read.model_dump() | {"method": method.model_dump()}
+        told = read.model_dump() | {"train": setup.train.model_dump(), "method": method.model_dump()}
         with tracking.stage(
             "train",
             params=told,
@@ -68,13 +68,13 @@ def main() -> None:
                 network,
                 data,
                 method,
-                read.train,
+                setup.train,
                 checkpoint=Checkpoint(identity(setup, method, meta)),
                 on_epoch=lambda number, metrics: run.metrics(metrics, step=number),
             )
-            fit_estimator(network, data, method, read.train)
+            fit_estimator(network, data, method, setup.train)
             # Once more: an estimator tells blocks of raw images, too, what the epochs have not seen.
-            found = validate(network, data.val, data.val_views, precision=read.train.precision)
+            found = validate(network, data.val, data.val_views, precision=setup.train.precision)
             headline = {"val_raw": found.raw, "val_compressed": found.compressed}
             run.headline(headline)
             saved.save(network, description)

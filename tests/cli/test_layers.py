@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fct.cli.main import main
+from fct.cli import main
 from fct.models.params import BlockParams
 from fct.nn.layout import Layout
 from fct.nn.residual import ResidualMappingBlock

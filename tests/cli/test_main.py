@@ -15,7 +15,7 @@ from fct.registry import words
 def test_help_imports_nothing_heavy():
     """`fct --help` answers without MLflow, numpy or torch, and so in a fraction of a second."""
     code = (
-        "import sys; from fct.cli.main import main\n"
+        "import sys; from fct.cli import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: print(sorted({'mlflow', 'numpy', 'torch', 'pydantic', 'scipy'} & set(sys.modules)))"
     )
@@ -40,7 +40,7 @@ def test_every_command_teaches(command):
 def test_an_error_is_one_line_without_a_traceback():
     """A missing file ends with status 1 and says what to do."""
     done = subprocess.run(
-        [sys.executable, "-c", "from fct.cli.main import main; main()", "promote"],
+        [sys.executable, "-c", "from fct.cli import main; main()", "promote"],
         capture_output=True,
         text=True,
         check=False,

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from fct.images.tables import ijg_tables
-from fct.models.params import BlockParams
 from fct.nn.layout import Layout
 from fct.nn.residual import Film, ResidualMappingBlock
 
@@ -17,8 +16,7 @@ def phi():
 @pytest.fixture(params=["film", "plane", "table"])
 def block(request):
     torch.manual_seed(0)
-    params = BlockParams(layers=["any"], width=0.5, quality=request.param, consistency="after", unknown="bypass")
-    return ResidualMappingBlock(8, params, Layout(1, is_map=True))
+    return ResidualMappingBlock(8, Layout(1, is_map=True), width=0.5, quality=request.param)
 
 
 def step(block, phi, quality):
@@ -71,8 +69,7 @@ def test_every_weight_learns(block, phi):
 
 def test_a_narrow_layer_keeps_a_bottleneck():
     """Between its 1x1 convolutions a block never has fewer than four channels."""
-    params = BlockParams(layers=["any"], width=0.25, quality="film", consistency="after", unknown="bypass")
-    shapes = [ResidualMappingBlock(size, params, Layout(1, is_map=True)).mix.weight.shape for size in (4, 64)]
+    shapes = [ResidualMappingBlock(size, Layout(1, is_map=True), width=0.25).mix.weight.shape for size in (4, 64)]
     assert shapes == [(4, 4, 3, 3), (16, 16, 3, 3)]
 
 

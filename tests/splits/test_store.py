@@ -14,15 +14,6 @@ def test_what_is_not_there_names_the_command(tmp_path):
         store.read_meta(tmp_path)
 
 
-def test_pixels_are_read_when_touched(good):
-    """Images and originals are maps of their files, not copies in memory."""
-    good.build()
-    split = store.open_split("train", good.here / "splits", good.here / "originals")
-    assert split.images.filename.name == "images.npy"
-    assert split.originals.files.filename.name == "train.bin"
-    assert store.read_meta(good.here / "splits")["counts"]["train"] == len(split)
-
-
 @pytest.mark.parametrize("content", ["{", "[]", "{}"])
 def test_a_damaged_description_names_the_command(tmp_path, content):
     """Half a file, or another one, is a sentence that says how to make it again."""
