@@ -8,7 +8,6 @@ deployments, all on loopback. What runs already is used as it is. Logs lie in .f
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
@@ -26,14 +25,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import click
+from filelock import lock_descriptor
 
 from fct.core import params
 from fct.core.errors import FctError, readable_errors
+from fct.core.locks import is_held
 from fct.search.study import JOURNAL
 from fct.tracking.server import DEFAULT_URI
 from pipelines.params import Schedules
 from pipelines.process import GRACE, end, end_children
-from pipelines.turns import SERVING, is_held
+from pipelines.turns import SERVING
 
 HOST = "127.0.0.1"
 PORTS = {"prefect": 4200, "mlflow": 5000, "optuna": 8080}
@@ -150,7 +151,7 @@ def _start(service: Service, environment: Mapping[str, str]) -> subprocess.Popen
     with service.log.open("wb") as log, ExitStack() as stack:
         mine = stack.enter_context(service.lock.open("w")) if service.lock != SERVING else None
         if mine:
-            fcntl.flock(mine, fcntl.LOCK_EX)
+            lock_descriptor(mine.fileno())
         return subprocess.Popen(
             service.command,
             env={**os.environ, **environment},

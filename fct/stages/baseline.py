@@ -24,7 +24,7 @@ from fct.train.assemble import Setup, check_network, identity, make_network, ope
 from fct.train.checkpoint import Checkpoint
 from fct.train.loop import score, train
 from fct.train.params import TrainParams
-from fct.train.turn import turn
+from fct.train.turn import training_lock
 
 
 class Params(Section):
@@ -47,7 +47,7 @@ class Later(Section):
 
 def main() -> None:
     """Train with `standard`, and export; what later stages would refuse after hours is refused before."""
-    with readable_errors(), turn():
+    with readable_errors(), training_lock():
         read = recipes.load(Params)
         setup = Setup(tuple(read.cache.qualities), read.jpeg.subsampling, read.model, read.train)
         data, meta = open_data(setup)

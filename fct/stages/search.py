@@ -25,7 +25,7 @@ from fct.search.params import SearchParams
 from fct.search.run import search
 from fct.train.assemble import Setup
 from fct.train.params import TrainParams
-from fct.train.turn import turn
+from fct.train.turn import training_lock
 
 BEST = Path("search/best.yaml")
 HEADING = "# Written by the search; read by the training. params.yaml stays as it is.\n"
@@ -47,7 +47,7 @@ class Params(Section):
 @click.option("--fresh", is_flag=True, help="Forget the trials of an earlier run.")
 def main(*, fresh: bool) -> None:
     """Search the consistency weight, the layers, the distance and the gradient on validation data."""
-    with readable_errors(), turn():
+    with readable_errors(), training_lock():
         read = recipes.load(Params)
         setup = Setup(tuple(read.cache.qualities), read.jpeg.subsampling, read.model, read.train)
         told = read.model_dump()

@@ -28,7 +28,7 @@ from fct.train.assemble import Setup, identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint
 from fct.train.loop import Metrics, score, train
 from fct.train.params import TrainParams
-from fct.train.turn import turn
+from fct.train.turn import training_lock
 from fct.train.validation import validate
 
 BEST = Path("search/best.yaml")
@@ -55,7 +55,7 @@ class Chosen(Section):
 
 def main() -> None:
     """Train with `method` as the search left it."""
-    with readable_errors(), turn():
+    with readable_errors(), training_lock():
         read = recipes.load(Params)
         method = params.read(Chosen, BEST).method
         setup = Setup(tuple(read.cache.qualities), read.jpeg.subsampling, read.model, read.train)

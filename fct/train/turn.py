@@ -10,6 +10,6 @@ from fct.core.locks import locked
 LOCK = Path(".fct/training.lock")
 
 
-def turn() -> AbstractContextManager[None]:
+def training_lock() -> AbstractContextManager[None]:
     """Wait, and say so, until no other stage of this working copy trains."""
     return locked(LOCK, on_wait=lambda: print("waiting for another training of this project to end"))

@@ -1,9 +1,9 @@
 """The deployments: what is served, how runs queue, what is tried again."""
 
-import fcntl
 import re
 
 import pytest
+from filelock import FileLock
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.states import Running
@@ -61,10 +61,10 @@ def test_a_run_waits_for_another_one_of_the_project(copy, stand):
     from threading import Timer
 
     stand(copy)
-    with (copy.folder / ".fct/running.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        Timer(3, lambda: fcntl.flock(lock, fcntl.LOCK_UN)).start()
-        state = reproduce(targets=["data"], return_state=True)
+    lock = FileLock(copy.folder / ".fct/running.lock", thread_local=False)
+    lock.acquire()
+    Timer(3, lock.release).start()
+    state = reproduce(targets=["data"], return_state=True)
     assert state.is_completed()
 
 
