@@ -16,7 +16,7 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from fct.core.paths import DVC_LOCK
+from fct.core.paths import ACCURACY_PNG, DVC_LOCK
 from fct.registry import status
 from fct.registry.words import shown
 from fct.tracking.pipeline import named
@@ -26,8 +26,6 @@ from pipelines.clone import Clone
 from pipelines.stage import CACHED
 
 METRICS = Path("metrics")
-VERDICT = METRICS / "gate.json"
-CURVE = Path("plots/accuracy.png")
 
 Numbers = Mapping[str, float]
 
@@ -82,8 +80,8 @@ def show_branch(made: Clone) -> None:
 
 def show_curve() -> None:
     """Show accuracy against JPEG quality."""
-    if CURVE.exists():
-        picture = base64.b64encode(CURVE.read_bytes()).decode()
+    if ACCURACY_PNG.exists():
+        picture = base64.b64encode(ACCURACY_PNG.read_bytes()).decode()
         create_image_artifact(
             f"data:image/png;base64,{picture}", key="accuracy-by-quality", description="Accuracy by JPEG quality."
         )

@@ -21,9 +21,9 @@ from fct.models.params import FeaturesParams, ModelParams
 from fct.splits.params import JpegParams
 from fct.train.assemble import Setup, check_network, identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint
+from fct.train.lock import training_lock
 from fct.train.loop import score, train
 from fct.train.params import TrainParams
-from fct.train.turn import turn
 
 
 class Params(Section):
@@ -44,7 +44,7 @@ class Later(Section):
 
 def main() -> None:
     """Train with `standard`; what later stages would refuse after hours is refused before."""
-    with readable_errors(), turn():
+    with readable_errors(), training_lock():
         environment.check()
         read = params.load(Params)
         setup = Setup.of(read.cache, read.jpeg, read.model, read.train)

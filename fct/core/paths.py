@@ -45,8 +45,15 @@ REPORT = Path("report.html")
 STATE = Path(".fct")
 CHECKPOINTS = STATE / "checkpoints"
 SEARCH_JOURNAL = STATE / "search.journal"
+TRAINING_LOCK = STATE / "training.lock"
 REGISTRY_LOCK = STATE / "registry.lock"
 TRACKING_LOCK = STATE / "tracking.lock"  # held by a process that joins, leaves or cleans up a pipeline's run
+RUNNING_LOCK = STATE / "running.lock"  # held by the flow run at work
+SERVING_LOCK = STATE / "serving.lock"  # held by the process that serves the deployments
+CLONES = STATE / "clones"
+LOGS = STATE / "logs"
+PREFECT_HOME = STATE / "prefect"  # Prefect's database and settings: this project's own
+RUN_REPORT = STATE / "report.html"  # of the last flow run
 
 
 def export_metrics(model: Path) -> Path:

@@ -23,8 +23,8 @@ from fct.search.params import SearchParams
 from fct.search.run import search
 from fct.splits.params import JpegParams
 from fct.train.assemble import Setup
+from fct.train.lock import training_lock
 from fct.train.params import TrainParams
-from fct.train.turn import turn
 
 HEADING = "# Written by the search; read by the training. params.yaml stays as it is.\n"
 
@@ -44,7 +44,7 @@ class Params(Section):
 @click.option("--fresh", is_flag=True, help="Forget the trials of an earlier run.")
 def main(*, fresh: bool) -> None:
     """Search the consistency weight, the layers, the distance and the gradient on validation data."""
-    with readable_errors(), turn():
+    with readable_errors(), training_lock():
         environment.check()
         read = params.load(Params)
         setup = Setup.of(read.cache, read.jpeg, read.model, read.train)

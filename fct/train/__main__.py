@@ -25,9 +25,9 @@ from fct.splits.params import JpegParams
 from fct.train.assemble import Setup, identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint
 from fct.train.estimator import fit_estimator
+from fct.train.lock import training_lock
 from fct.train.loop import Metrics, score, train
 from fct.train.params import TrainParams
-from fct.train.turn import turn
 from fct.train.validation import validate
 
 
@@ -49,7 +49,7 @@ class Chosen(Section):
 
 def main() -> None:
     """Train with `method` as the search left it."""
-    with readable_errors(), turn():
+    with readable_errors(), training_lock():
         environment.check()
         read = params.load(Params)
         method = params.read(Chosen, BEST_METHOD).method

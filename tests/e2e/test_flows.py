@@ -141,8 +141,12 @@ def test_a_lock_held_by_another_costs_nothing(copy, stand, tmp_path):
 
 
 def test_changed_params_leave_the_users_tree_alone(copy, stand, artifacts):
-    """A run with overrides works in a clone; its params, dvc.lock and metrics are a branch."""
+    """A run with overrides works in a clone; its params, dvc.lock and metrics are a branch; no clone stays.
+
+    Nor does the clone of a run that was killed.
+    """
     project = stand(copy)
+    (project.folder / ".fct/clones/killed/fct").mkdir(parents=True)
     before = project.contents(".")
     before = {
         path: content for path, content in before.items() if not path.startswith((".git/", ".fct/", ".dvc/", "mlflow"))

@@ -3,15 +3,15 @@
 import subprocess
 import sys
 
-from fct.train.turn import turn
+from fct.train.lock import training_lock
 
-SECOND = "from fct.train.turn import turn\nwith turn():\n    print('trains', flush=True)"
+SECOND = "from fct.train.lock import training_lock\nwith training_lock():\n    print('trains', flush=True)"
 
 
 def test_the_second_waits_says_so_and_goes_on(tmp_path, monkeypatch):
     """A process that wants to train while another does says that it waits, and is let in after it."""
     monkeypatch.chdir(tmp_path)
-    with turn():
+    with training_lock():
         second = subprocess.Popen([sys.executable, "-u", "-c", SECOND], stdout=subprocess.PIPE, text=True)
         assert second.stdout.readline() == "waiting for another training of this project to end\n"
         assert second.poll() is None

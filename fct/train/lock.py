@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 from fct.core.locks import locked
+from fct.core.paths import TRAINING_LOCK
 
-LOCK = Path(".fct/training.lock")
 
-
-def turn() -> AbstractContextManager[None]:
+def training_lock() -> AbstractContextManager[None]:
     """Wait, and say so, until no other stage of this working copy trains."""
-    return locked(LOCK, on_wait=lambda: print("waiting for another training of this project to end"))
+    return locked(TRAINING_LOCK, on_wait=lambda: print("waiting for another training of this project to end"))
