@@ -16,7 +16,7 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from fct.core.paths import ACCURACY_PNG, DVC_LOCK
+from fct.core.paths import ACCURACY_PNG, DVC_LOCK, VERDICT
 from fct.registry import status
 from fct.registry.words import shown
 from fct.tracking.pipeline import named
