@@ -84,3 +84,25 @@ def test_a_square_of_its_size_is_cut_out_anywhere(cutout):
     for mask in ~kept:
         height, width = mask.any(1).sum(), mask.any(0).sum()
         assert mask.sum() == height * width
+
+
+def squares(cutout, height, width):
+    """Return, pixel by pixel, which pixels a square around each pixel of an image takes."""
+    before, after = cutout // 2, (cutout - 1) // 2  # an even square reaches one pixel further up and left
+    return {
+        frozenset(
+            (y, x)
+            for y in range(height)
+            for x in range(width)
+            if -before <= y - centre_y <= after and -before <= x - centre_x <= after
+        )
+        for centre_y in range(height)
+        for centre_x in range(width)
+    }
+
+
+@pytest.mark.parametrize("cutout", [1, 3, 4])
+def test_a_square_lies_around_its_centre(cutout):
+    """The squares that are drawn are exactly those around the pixels of the image, each cut off at its edges."""
+    kept = cut_out(Augmentation(0, flip=False, cutout=cutout), (1500, 5, 6), np.random.default_rng(0))
+    assert {frozenset(zip(*np.nonzero(lost), strict=True)) for lost in ~kept} == squares(cutout, 5, 6)
