@@ -17,7 +17,7 @@ from fct.train.batches import Cached
 from fct.train.checkpoint import Checkpoint
 from fct.train.companions import Companions
 from fct.train.loop import Training as Loop
-from fct.train.loop import train
+from fct.train.loop import score, train
 
 
 class Training:
@@ -342,10 +342,11 @@ def test_each_epoch_has_an_order_of_its_own(toy):
 
 
 def test_every_epoch_trains_in_training_mode(toy):
-    """Validation looks at the network in evaluation mode; the next epoch's batch statistics are taken again."""
+    """Validation looks at the network in evaluation mode, as its maker may have; each step still counts a batch."""
     running = loop(Training(toy, toy.method(name="standard"), epochs=2))
     counted = running.network.backbone.stem[1].num_batches_tracked
     for number in range(2):
+        running.network.eval()
         running.take_epoch(number)
         assert int(counted) == (number + 1) * running.steps
 
@@ -363,3 +364,29 @@ def test_the_learning_rate_rises_and_falls_once(toy):
     assert max(rates) == pytest.approx(0.1, rel=0.05)
     assert 0 < rates.index(max(rates)) < len(rates) - 1
     assert max(rates[0], rates[-1]) < max(rates) / 10
+
+
+def test_raw_and_compressed_accuracy_count_alike_for_the_best_epoch():
+    """An epoch that gains on compressed images is better than one that gains less on raw ones."""
+    gains = [{"val_raw": 0.6, "val_compressed": 0.6}, {"val_raw": 0.7, "val_compressed": 0.6}]
+    gains += [{"val_raw": 0.6, "val_compressed": 0.75}]
+    assert sorted(gains, key=score) == gains
+    assert score({"val_raw": 0.8, "val_compressed": 0.6}) == score({"val_raw": 0.6, "val_compressed": 0.8})
+
+
+def test_a_training_leaves_its_network_in_evaluation_mode(toy):
+    """Also where it had ended before, and no epoch is taken."""
+    first, again = (
+        Training(toy, toy.method(name="standard"), epochs=1),
+        Training(toy, toy.method(name="standard"), epochs=1),
+    )
+    assert not first.run(saved=True).network.training
+    again.network.train()
+    assert not again.run(saved=True).network.training
+
+
+def test_a_total_that_is_no_number_stops_though_its_cross_entropy_is_one(toy):
+    """The consistency term alone may run away: the first step says so."""
+    method = toy.method(name="fct", distance="mse", weight=1e300)
+    with pytest.raises(FctError, match=r"diverged: the loss is inf at step 1 of epoch 1"):
+        Training(toy, method).run()
