@@ -62,7 +62,7 @@ test-all: $(INSTALLED) ## run the slow and the system tests too (as root: they b
 	pytest -m "" $(ARGS)
 
 mutants: $(INSTALLED) ## see which deliberate faults the tests notice; all must be; ARGS="evaluate.gate splits" picks some
-	python -m tests.mutants $(ARGS)
+	python tests/mutants $(ARGS)
 
 lint: $(INSTALLED) ## check style, types, layers and the Dockerfile; changes nothing
 	ruff check

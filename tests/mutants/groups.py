@@ -1,4 +1,4 @@
-"""The mutants of `python -m tests.mutants`, by the module that they change.
+"""The mutants of `python tests/mutants`, by the module that they change.
 
 A group names its module once, and the tests that should notice; a mutant may name fewer or others. The old text of a
 mutant stands once in the module: short, and without what a renaming elsewhere would touch.
