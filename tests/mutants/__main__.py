@@ -101,9 +101,8 @@ def main() -> None:
     mutants = sum(run.mutant is not None for run in runs)
     killed = sum(result.word == "killed" for result in results.values())
     used = sum(result.seconds for result in results.values())
-    print(
-        f"{killed} of {mutants} mutants were killed, in {time.monotonic() - started:.0f} s ({used:.0f} s of processors)."
-    )
+    took = f"{time.monotonic() - started:.0f} s ({used:.0f} s of processor time)"
+    print(f"{killed} of {mutants} mutants were killed, in {took}.")
     for run in bad:
         print(f"not as it should be: {run.group.module}: {run.title}: {results[run].word} {results[run].why}")
     sys.exit(bool(bad))
