@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 INSTALLED := .venv/.installed# newer than what it was installed from, or there is something to install
 
-.PHONY: help setup repro promote-if-passed ui promote test test-all lint format lock clean
+.PHONY: help setup repro promote-if-passed ui promote test test-all mutants lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,9 @@ test: $(INSTALLED) ## run the tests; ARGS="tests/core -x" are pytest's
 test-all: $(INSTALLED) ## run the slow and the system tests too (as root: they build a chroot, and open a browser)
 	@command -v chromium >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends chromium; }
 	pytest -m "" $(ARGS)
+
+mutants: $(INSTALLED) ## see which deliberate faults the tests notice; all must be; ARGS="evaluate.gate splits" picks some
+	python tests/mutants $(ARGS)
 
 lint: $(INSTALLED) ## check style, types, layers and the Dockerfile; changes nothing
 	ruff check

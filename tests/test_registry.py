@@ -278,6 +278,19 @@ def test_a_failed_gate_registers_nothing():
     assert versions() == []
 
 
+@pytest.mark.parametrize(("word", "passed"), [("PASS", False), ("FAIL", True)])
+def test_a_verdict_that_contradicts_itself_is_refused(word, passed):
+    """Both must hold: the verdict is PASS, and so is each of its checks."""
+    judge()
+    told = json.loads(FP32.verdict.read_text())
+    told["verdict"], told["checks"][0]["passed"] = word, passed
+    FP32.verdict.write_text(json.dumps(told))
+    commit()
+    with pytest.raises(FctError, match=rf"the verdict is {word}; nothing is registered"):
+        registry.promote()
+    assert versions() == []
+
+
 def test_a_verdict_of_another_file_is_refused():
     """A model that was made again after its verdict has none."""
     save_model(EQUAL)

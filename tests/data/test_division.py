@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fct.core.errors import FctError
@@ -89,3 +89,51 @@ def test_equal_pixels_of_another_shape_are_another_image():
 def test_only_first_copies_are_kept():
     """A repeated image is kept once, and one that is known from elsewhere not at all."""
     assert first_copies([b"a", b"b", b"a", b"c"], frozenset([b"c"])).tolist() == [0, 1]
+
+
+@given(st.integers(4, 5000), st.tuples(*[st.floats(0.001, 0.3)] * 3))
+def test_a_share_is_the_nearest_whole_number_of_images(images, fractions):
+    """Each split gets its fraction, rounded, and at least one image; less only where train would get none."""
+    counts = shares(images, dict(zip(("val", "gate", "test"), fractions, strict=True)))
+    rounded = {
+        name: max(1, round(images * part)) for name, part in zip(("val", "gate", "test"), fractions, strict=True)
+    }
+    if sum(rounded.values()) < images:
+        for name, part in zip(rounded, fractions, strict=True):
+            assert abs(counts[name] - images * part) <= 0.5 or (counts[name] == 1 and images * part < 1)
+    else:
+        assert counts["train"] == 1
+        assert all(1 <= counts[name] <= rounded[name] for name in rounded)
+
+
+@pytest.mark.parametrize(("images", "count"), [(25, 2), (26, 3), (34, 3), (35, 4), (36, 4), (44, 4), (46, 5)])
+def test_fractions_of_an_image_are_rounded_and_not_cut_off(images, count):
+    """A tenth of 26 images is 3, of 34 it is 3, of 36 it is 4."""
+    assert shares(images, {"test": 0.1})["test"] == count
+
+
+def test_the_largest_split_gives_way_where_rounding_took_all():
+    """Of four images three splits leave train one; no split falls below one image."""
+    assert shares(4, {"val": 0.4, "gate": 0.2, "test": 0.3}) == {"val": 1, "gate": 1, "test": 1, "train": 1}
+    assert shares(6, {"val": 0.6, "gate": 0.2, "test": 0.19}) == {"val": 3, "gate": 1, "test": 1, "train": 1}
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.integers(4, 60), min_size=1, max_size=4),
+    st.fixed_dictionaries({name: st.floats(0.01, 0.3) for name in ("val", "gate", "test")}),
+    st.integers(0, 2**63 - 1),
+    st.randoms(use_true_random=False),
+)
+def test_any_division_is_disjoint_stratified_and_the_same_again(sizes, fractions, seed, order):
+    """Whatever classes, fractions and seed: each image in one split, each class by its shares, each run alike."""
+    labels = [label for label, size in enumerate(sizes) for _ in range(size)]
+    order.shuffle(labels)
+    labels, classes = np.array(labels), [f"c{label}" for label in range(len(sizes))]
+    one, again = (divide(marks(len(labels)), labels, classes, fractions=fractions, seed=seed) for _ in range(2))
+    assert sorted(np.concatenate(list(one.values())).tolist()) == list(range(len(labels)))
+    for label, size in enumerate(sizes):
+        assert {name: int((labels[part] == label).sum()) for name, part in one.items()} == shares(size, fractions)
+    for name, part in one.items():
+        np.testing.assert_array_equal(part, again[name])
+        assert (np.diff(part) > 0).all()

@@ -5,12 +5,17 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
+from fct.core.errors import FctError
 from fct.evaluate.answers import Answers
 from fct.evaluate.intervals import Estimate, exactly
 from fct.evaluate.params import EvaluateParams
 from fct.gate import checks as gate
 from fct.gate.checks import Check
+from fct.gate.measures import measure, parts
 from fct.gate.params import CheckParams
 
 HOW = EvaluateParams(qualities=(10,), unseen=(), batch_size=1, resamples=200, confidence=0.95, seed=0)
@@ -163,3 +168,92 @@ def test_colour_is_for_terminals_that_allow_it(monkeypatch):
     assert not gate.wants_colour(io.StringIO())
     monkeypatch.setenv("NO_COLOR", "1")
     assert not gate.wants_colour(Terminal())
+
+
+def test_only_what_is_of_images_can_be_settled_by_more_of_them():
+    """Lines about views count the images of the split, those against a champion too; a file's size counts none."""
+    judged = gate.judge(LINES, answers(80), {"file_mib": exactly(3.0)}, HOW)
+    assert [each.images for each in [*judged, *gate.judge_against(LINES, answers(80), answers(80), HOW)]] == [
+        100,
+        0,
+        100,
+    ]
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_line_about_views_that_are_not_measured_is_refused(index):
+    """Whichever line it is, the error names its place in params.yaml."""
+    unmeasured = CheckParams(slice="q30", metric="accuracy", at_least=0.5)
+    lines = [*LINES[:index], unmeasured, *LINES[index:]]
+    with pytest.raises(FctError, match=rf"gate.*{index}.*'q30' is not measured"):
+        gate.refuse_unmeasured(lines, HOW)
+    gate.refuse_unmeasured(LINES, HOW)
+
+
+def of_rights(right, labels):
+    """Return answers to raw, q10, q90 and two levels of webp, right where `right` [5, N] says so."""
+    classes = np.where(right, labels, labels + 1)
+    return Answers(("raw", "q10", "q90", "webp/1", "webp/2"), classes, np.full(classes.shape, 0.9), labels)
+
+
+def varies(lines, answers):
+    """Return whether resampling the images moves each part of each line."""
+    each = [part for line in lines for part in parts(line.slice, answers)]
+    return all(np.ptp(answers.correct[part.where].mean(0)) for part in each)
+
+
+@st.composite
+def improved(draw, least=1):
+    """Draw answers to 5 views of some images, and the same with one wrong answer made right."""
+    count = draw(st.integers(least, 24))
+    right = draw(arrays(np.bool_, (5, count)).filter(lambda each: not each.all()))
+    better = right.copy()
+    better.flat[draw(st.sampled_from(np.flatnonzero(~right.ravel()).tolist()))] = True
+    labels = np.arange(count) % 2
+    return of_rights(right, labels), of_rights(better, labels)
+
+
+def bar(line, estimate):
+    """Return the line whose threshold is the bound of the estimate: it just passes."""
+    return line.model_copy(update={"at_least": estimate.low - 1e-12})  # rounding of sums in another order
+
+
+@settings(max_examples=100, deadline=None)
+@given(improved())
+def test_a_wrong_answer_made_right_never_fails_a_line_over_single_views(both):
+    """Raw images, one quality, or the worst of the qualities: what just passed passes with one more right answer."""
+    before, after = both
+    lines = [CheckParams(slice=name, metric="accuracy", at_least=0.5) for name in ("raw", "q10", "q90", "worst")]
+    just = [bar(line, measure(line, before, HOW)) for line in lines]
+    assert all(check.passed for check in gate.judge(just, before, {}, HOW))
+    assert all(check.passed for check in gate.judge(just, after, {}, HOW))
+
+
+@settings(max_examples=50, deadline=None)
+@given(improved(least=4))
+def test_a_wrong_answer_made_right_never_fails_a_line_over_several_views(both):
+    """Means over views and their worst class: what just passed passes with one more right answer."""
+    before, after = both
+    lines = [CheckParams(slice=each, metric="accuracy", at_least=0.5) for each in ("mean", "worst-class", "webp")]
+    # issue 26: where resampling moves nothing (all images alike, above all: all right), Wilson's interval takes the
+    # bootstrap's place and is wider, so that all right may fail where all but one passed. Left out of this property.
+    lines = [line for line in lines if varies([line], before) and varies([line], after)]
+    just = [bar(line, measure(line, before, HOW)) for line in lines]
+    assert all(check.passed for check in gate.judge(just, after, {}, HOW))
+
+
+@settings(max_examples=50, deadline=None)
+@given(improved(least=2), st.data())
+def test_a_wrong_answer_made_right_never_fails_a_line_against_a_champion(both, data):
+    """Against the same champion, the difference that just passed passes with one more right answer."""
+    before, after = both
+    champion = of_rights(data.draw(arrays(np.bool_, before.classes.shape)), before.labels)
+    for name in ("raw", "mean", "webp"):
+        line = CheckParams(slice=name, metric="accuracy", champion=0.05)
+        rows = parts(name, before)[0].rows
+        gaps = [(each.correct[rows].mean(0) - champion.correct[rows].mean(0)) for each in (before, after)]
+        if not all(np.ptp(gap) for gap in gaps):
+            continue  # issue 26: a difference that no image varies is widened, and may fail where a smaller one passed
+        # No margin is below 0, so that not every bound can be a threshold: the bounds themselves are compared.
+        low, high = (gate.judge_against([line], each, champion, HOW)[0].estimate.low for each in (before, after))
+        assert high >= low - 1e-12

@@ -132,3 +132,21 @@ def test_the_interval_of_a_difference_narrows_with_images():
         found = against(line("mean", champion=0), many(rng, 0.8, count), many(rng, 0.8, count), HOW)
         widths.append(found.high - found.low)
     assert widths[0] / widths[1] == pytest.approx(4, rel=0.25)
+
+
+def test_the_surest_answers_are_calibrated_too():
+    """Answers of confidence 1 that are wrong are as far off as can be."""
+    sure = Answers(("raw", "q10"), np.zeros((2, 4), int), np.ones((2, 4)), np.array([0, 1, 1, 1]))
+    assert measure(line("q10", "ece"), sure, HOW).value == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize(("metric", "value"), [("accuracy", -0.5), ("ece", 0.5)])
+def test_the_worst_difference_from_a_champion_is_where_the_model_is_worst(metric, value):
+    """Of two qualities the one where it loses most counts, be it accuracy that is lost or error that is gained."""
+    labels = np.ones(40, int)
+    good, half = labels, (np.arange(40) < 20).astype(int)
+
+    def of(*views):
+        return Answers(("raw", "q10", "q90"), np.stack(views), np.ones((3, 40)), labels)
+
+    assert against(line("worst", metric, champion=0), of(good, good, half), of(good, good, good), HOW).value == value

@@ -5,6 +5,8 @@ import io
 import imagecodecs
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from fct.images import tables
@@ -90,3 +92,32 @@ def test_pixels_are_not_decoded():
     content = saved("RGB", quality=37)
     scan = content.index(b"\xff\xda")
     assert quality_of(content[: scan + 20]) == 37
+
+
+def test_a_higher_quality_never_divides_by_more():
+    """Each entry of both tables falls or stays as the quality rises, from 255 or less down to 1."""
+    every = tables.all_tables()
+    assert (np.diff(every, axis=0) <= 0).all()
+    assert (every[-1] == 1).all()
+    assert every.max() <= 255
+    assert len({each.tobytes() for each in every}) == 100
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    quality=st.integers(1, 100),
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    mode=st.sampled_from(["RGB", "L"]),
+    subsampling=st.sampled_from(["4:4:4", "4:2:2", "4:2:0"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_file_tells_its_quality_and_so_does_its_copy(quality, height, width, mode, subsampling, seed):
+    """Whatever it shows: Pillow's file tells what it was saved with, and saved again with its own tables, the same."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    first, second = io.BytesIO(), io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(first, "JPEG", quality=quality, subsampling=subsampling)
+    assert quality_of(first.getvalue()) == quality
+    with Image.open(first) as image:
+        image.save(second, "JPEG", quality="keep")
+    assert quality_of(second.getvalue()) == quality

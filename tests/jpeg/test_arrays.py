@@ -167,3 +167,11 @@ def test_it_waits_for_no_torch():
     code = "import sys, numpy as np; from fct.jpeg.arrays import roundtrip; "
     code += "roundtrip(np.zeros((1, 8, 8, 3), np.uint8), 50, '4:2:0'); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_threads_give_each_image_its_own_quality(drawn):
+    """However images are shared among threads, each is compressed at its own quality."""
+    images, quality = drawn("noise", 7, 16, 16, 3), np.array([5, 95, 20, 80, 35, 65, 50])
+    alone = roundtrip(images, quality, "4:2:0")
+    for threads in (2, 3, 20):
+        np.testing.assert_array_equal(roundtrip(images, quality, "4:2:0", threads=threads), alone)

@@ -79,3 +79,13 @@ def test_a_table_is_that_of_the_quality():
     assert known.shape == (101, 128)
     assert (known[10] > known[50]).all()
     assert torch.equal(known[10] == known[1], torch.from_numpy(ijg_tables(10) == ijg_tables(1)).flatten())
+
+
+def test_an_estimated_quality_has_the_table_of_the_nearest_whole_one():
+    """The row of 30.6 is that of 31, and the row of 30.4 that of 30; at the ends they are those of 1 and 100."""
+    torch.manual_seed(0)
+    film = Film(4, table=True)
+    feature = torch.randn(1, 4, 2, 2).expand(6, -1, -1, -1)
+    estimated = film(feature, torch.tensor([30.6, 30.4, 94.5, 0.2, 0.7, 99.9]), 1)
+    assert torch.equal(estimated, film(feature, torch.tensor([31, 30, 95, 0, 1, 100]), 1))
+    assert not torch.equal(estimated[0], estimated[1])

@@ -136,3 +136,29 @@ def test_the_teachers_content_is_part_of_what_a_checkpoint_is_known_by(student, 
     candidate.save(network, description, Path("weights/teacher.pt"))
     known.append(identity(toy.setup(), method, {"digest": "", "codec": "", "order": ""}))
     assert known[0] != known[1]
+
+
+def test_the_moving_average_has_statistics_of_its_own(student, toy):
+    """The running means of its norms follow by the momentum too, and it never takes a batch's own in their place."""
+    method = toy.method(name="fct", gradient="average-teacher", momentum=0.75)
+    network, images, _ = student(method)
+    companions = Companions(network, method, images)
+    statistics = network.backbone.stem[1].running_mean
+    before = statistics.clone()
+    statistics.add_(1)
+    companions.follow(network.train())
+    teacher = companions.at(0).teacher
+    torch.testing.assert_close(teacher.module.backbone.stem[1].running_mean, before + 0.25)
+    assert not any(module.training for module in teacher.modules())
+    assert not any(weight.requires_grad for weight in teacher.parameters())
+
+
+def test_projections_are_trained_with_the_network(student, toy):
+    """The optimiser gets a weight for each projected layer, and none where nothing is projected."""
+    layers = ["stage1", "stage3"]
+    counts = []
+    for projection in ("linear", "none"):
+        method = toy.method(name="fct", projection=projection, layers=layers)
+        network, images, _ = student(method)
+        counts.append(len(Companions(network, method, images).weights))
+    assert counts == [2, 0]
