@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 
 from fct import recipes
 from fct.cli import main
+from fct.core import params
 from fct.core.errors import FctError
 from fct.core.params import Section
 from fct.methods.params import MethodParams
@@ -43,7 +44,7 @@ def test_every_recipe_gives_valid_params(project, name):
 def test_without_a_recipe_the_file_stands(project):
     """`recipe: null` changes nothing."""
     project()
-    assert recipes.load(Params).method.name == "fct-r"
+    assert recipes.load(Params) == params.load(Params, DEFAULTS)
 
 
 def test_what_a_recipe_does_not_name_stays(project):
