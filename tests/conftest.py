@@ -24,35 +24,38 @@ from fct.data.store import open_split, write_split
 from fct.methods.params import MethodParams
 from fct.tracking.server import connect
 
-FIRST = (
-    "flows",
-    "mlflow",
-    "pipeline",
-)  # groups that take longest, of `xdist_group`: they begin while others can follow
+TESTS = Path(__file__).parent
+# What takes longest, in the order in which workers begin it, so that short files are left for the end. What stands in
+# one line is for one worker: it shares a server.
+LONGEST = (
+    ("e2e/test_flows.py", "e2e/test_serve.py"),
+    ("test_registry.py", "test_tracking.py"),
+    ("e2e/test_night.py",),
+    ("e2e/test_staleness.py",),
+    ("e2e/test_promotion.py",),
+)
+assert all((TESTS / name).exists() for names in LONGEST for name in names), f"{__file__}: LONGEST names no test file"
 
 with suppress(ImportError):  # else tests run in one process
-    from xdist.scheduler import LoadGroupScheduling
+    from xdist.scheduler import LoadFileScheduling
 
-    class FileScheduling(LoadGroupScheduling):
-        """Give a worker a whole file, so that one alone imports and sets up what it needs, or a group of files."""
+    class FileScheduling(LoadFileScheduling):
+        """Give a worker a whole file, so that one alone imports and sets up what it needs."""
 
         def _split_scope(self, nodeid):
-            return super()._split_scope(nodeid).split("::", 1)[0]
+            path = super()._split_scope(nodeid).removeprefix(f"{TESTS.name}/")
+            return next((names[0] for names in LONGEST if path in names), path)
 
     def pytest_xdist_make_scheduler(config, log):
-        return FileScheduling(config, log) if config.getoption("dist") == "loadgroup" else None
+        return FileScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items):
-    """Let workers begin with the longest groups, then with files that run real stages; else the order stays random."""
+    """Let workers begin with what takes longest, then with real stages; all else stays in random order."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return
-    order = {}
-    for item in items:
-        group = next((mark.args[0] for mark in item.iter_markers("xdist_group")), None)
-        rank = FIRST.index(group) if group in FIRST else len(FIRST) + (item.get_closest_marker("e2e") is None)
-        order[item.path] = min(rank, order.get(item.path, rank))
-    items.sort(key=lambda item: order[item.path])
+    places = {TESTS / name: place for place, names in enumerate(LONGEST) for name in names}
+    items.sort(key=lambda item: places.get(item.path, len(LONGEST) + (item.path.parent.name != "e2e")))
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,6 @@ from fct.registry import promotion
 from fct.report import others
 from fct.tracking.server import connect
 
-pytestmark = pytest.mark.xdist_group("mlflow")  # one server
 NAME = "toy"
 MODEL = FP32.model
 QUALITIES = [30, 90]

@@ -14,7 +14,7 @@ from prefect.concurrency.sync import concurrency
 
 from pipelines.flows import promote, reproduce, rollback, search
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("flows")]  # one Prefect server
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="session")

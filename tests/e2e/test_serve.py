@@ -14,7 +14,7 @@ from pipelines import serve, stage
 from pipelines.flows import reproduce
 from pipelines.process import Commands, Ended
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("flows")]  # one Prefect server
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
