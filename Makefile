@@ -18,9 +18,11 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+WORKERS ?= 2# processes that share the tests; each takes up to 1.5 GB
+FAST := TODO
 INSTALLED := .venv/.installed# newer than what it was installed from, or there is something to install
 
-.PHONY: help setup repro promote-if-passed ui promote test test-all mutants lint format lock clean
+.PHONY: help setup repro promote-if-passed ui promote test test-fast test-all mutants lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -56,8 +58,11 @@ ui: $(INSTALLED) ## start Prefect, MLflow and optuna-dashboard on loopback until
 promote: $(INSTALLED) ## register the model that passed the gate, make it champion; ARGS="--why 'more data'"
 	fct promote $(ARGS)
 
-test: $(INSTALLED) ## run the tests; ARGS="tests/core -x" are pytest's
-	pytest $(ARGS)
+test: $(INSTALLED) ## run the tests; ARGS="tests/core -x" are pytest's, WORKERS=0 runs them in one process
+	pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-fast: $(INSTALLED) ## run most unit tests of the library, in a minute: the inner loop
+	pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(FAST) $(ARGS)
 
 test-all: $(INSTALLED) ## run the slow and the system tests too (as root: they build a chroot, and open a browser)
 	@command -v chromium >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends chromium; }

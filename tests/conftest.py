@@ -8,12 +8,14 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from fct.cache import store
 from fct.core.errors import FctError
@@ -22,16 +24,70 @@ from fct.methods.params import MethodParams
 from fct.splits.store import open_split, write_split
 from fct.tracking.server import connect
 
+TESTS = Path(__file__).parent
+# What takes longest, in the order in which workers begin it, so that short files are left for the end. What stands in
+# one line is for one worker: it shares a server.
+LONGEST = (
+    ("e2e/test_flows.py", "e2e/test_serve.py"),
+    ("test_registry.py", "test_tracking.py"),
+    ("e2e/test_night.py",),
+    ("e2e/test_staleness.py",),
+    ("e2e/test_promotion.py",),
+)
+assert all((TESTS / name).exists() for names in LONGEST for name in names), f"{__file__}: LONGEST names no test file"
+
+with suppress(ImportError):  # else tests run in one process
+    from xdist.scheduler import LoadFileScheduling
+
+    class FileScheduling(LoadFileScheduling):
+        """Give a worker a whole file, so that one alone imports and sets up what it needs."""
+
+        def _split_scope(self, nodeid):
+            path = super()._split_scope(nodeid).removeprefix(f"{TESTS.name}/")
+            return next((names[0] for names in LONGEST if path in names), path)
+
+    def pytest_xdist_make_scheduler(config, log):
+        return FileScheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items):
+    """Let workers begin with what takes longest, then with real stages; all else stays in random order."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    places = {TESTS / name: place for place, names in enumerate(LONGEST) for name in names}
+    items.sort(key=lambda item: places.get(item.path, len(LONGEST) + (item.path.parent.name != "e2e")))
+
 
 @pytest.fixture(scope="session")
-def schema(tmp_path_factory):
+def once(tmp_path_factory):
+    """Return a function that makes a folder for all workers of this run: the first that needs it makes it."""
+
+    def make(name, build):
+        base = tmp_path_factory.getbasetemp()
+        folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+        made = folder / "made"
+        with FileLock(f"{folder}.lock"):
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # what a failed attempt left
+                folder.mkdir()
+                build(folder)
+                made.touch()
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def schema(once):
     """Make MLflow's tables once: it takes seconds, a copy takes none."""
-    folder = tmp_path_factory.mktemp("schema")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.setenv("MLFLOW_EXPERIMENT_NAME", "other")
-        connect()
-    return folder / "mlflow.db"
+
+    def build(folder):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+            patch.setenv("MLFLOW_EXPERIMENT_NAME", "other")
+            connect()
+
+    return once("schema", build) / "mlflow.db"
 
 
 @pytest.fixture
@@ -55,8 +111,11 @@ def running_server(schema, tmp_path_factory):
         port = str(one.getsockname()[1])
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "kept")]
+    environment = os.environ | {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"
+    }  # ten processes that nothing here asks for
     with (folder / "server.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         yield f"http://127.0.0.1:{port}", folder
     finally:
@@ -76,7 +135,7 @@ def server(running_server, place, monkeypatch):
             connect()
         except FctError:
             assert time.monotonic() < deadline, (folder / "server.log").read_text()
-            time.sleep(0.5)
+            time.sleep(0.2)
         else:
             return folder
 
@@ -132,9 +191,12 @@ class Toy:
 
 
 @pytest.fixture(scope="session")
-def built_toy(tmp_path_factory):
+def built_toy(once):
     """Make the tiny data set and its caches once: the class is the colour of a bright half, over noise."""
-    toy = Toy(tmp_path_factory.mktemp("toy"))
+    return Toy(once("toy", lambda folder: build_toy(Toy(folder))))
+
+
+def build_toy(toy):
     rng = np.random.default_rng(0)
     with new_folder(toy.root / "data/splits") as splits:
         for name, count in {"train": 96, "val": 48, "gate": 30, "test": 30}.items():
@@ -148,7 +210,6 @@ def built_toy(tmp_path_factory):
     for quality in toy.qualities:
         both = [toy.split(name) for name in store.SPLITS]
         store.build(both, quality, toy.subsampling, source_digest=toy.digest, cache=toy.root / "data/cache")
-    return toy
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from mlflow import MlflowClient
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
@@ -422,6 +421,8 @@ def test_the_history_remembers_every_champion():
 @pytest.mark.parametrize("step", range(12))
 def test_a_move_that_a_crash_interrupts_is_finished_by_the_next_command(step, monkeypatch):
     """Wherever between its steps a promotion dies, the next command finds one champion, proven, and one history."""
+    from mlflow import MlflowClient
+
     registry.promote()
     make(EQUAL)
     calls = iter(range(100))

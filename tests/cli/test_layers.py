@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fct.cli import main
+from fct.cli import layers, main
+from fct.models import backbones
 from fct.models.params import BlockParams
 from fct.nn.layout import Layout
 from fct.nn.residual import ResidualMappingBlock
@@ -26,15 +27,26 @@ def told(tmp_path, monkeypatch):
     return run
 
 
+def weights(module):
+    return sum(weight.numel() for weight in module.parameters())
+
+
 def named(lines):
     return {line.split()[0]: line.split() for line in lines[2:]}
 
 
 def test_the_model_of_params_is_listed(told):
     """Without a name: shapes at 32 pixels in colour where there are no data, parameters, and the cost of a block."""
-    lines = told()
-    assert lines[0] == "resnet8: 3 x 32 x 32 pixels, 19,954 parameters"
-    assert named(lines)["stage2"] == ["stage2", "Sequential", "16", "x", "16", "x", "16", "3,680", "3,984", "stage"]
+    lines, model = told(), recipes.load(layers.Params).model
+    network = backbones.build(model.name, width=model.width, classes=10, channels=3, size=32, stem=model.stem)
+    assert lines[0] == f"{model.name}: 3 x 32 x 32 pixels, {weights(network):,} parameters"
+    stages = {name: line for name, line in named(lines).items() if line[-1] == "stage"}
+    assert len(stages) > 1
+    for name, (_, kind, *shape, parameters, block, _) in stages.items():
+        module = network.get_submodule(name)
+        assert (kind, parameters) == (type(module).__name__, f"{weights(module):,}")
+        assert shape[1::2] == ["x", "x"]
+        assert int(block.replace(",", "")) > 0
 
 
 @pytest.mark.parametrize(
@@ -76,7 +88,7 @@ def test_the_cost_is_that_of_params_block(told):
     params.write_text(params.read_text().replace("width: 1.0", "width: 0.5"))
     block = BlockParams(layers=["any"], width=0.5, quality="film", consistency="after", unknown="bypass")
     real = ResidualMappingBlock(32, block, Layout(1, is_map=True))
-    assert named(told())["stage3"][-2] == f"{sum(weight.numel() for weight in real.parameters()):,}"
+    assert named(told())["stage3"][-2] == f"{weights(real):,}"
 
 
 def test_the_width_of_the_own_networks_can_be_asked_for(told):

@@ -54,4 +54,4 @@ def test_moving_pixels_needs_no_torch():
 
 def test_the_stage_reads_the_committed_params():
     """params.yaml as committed is valid for this stage."""
-    assert params.load(data.Params, Path(__file__).parents[2] / "params.yaml").data.source == "fashion-mnist"
+    assert params.load(data.Params, Path(__file__).parents[2] / "params.yaml").data.source

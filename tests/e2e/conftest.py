@@ -65,6 +65,8 @@ MADE_SMALL = {
     "gate.4.at_most": 0.6,  # calibration
     "gate.7.champion": 0.1,
     "registry.name": "clothes",
+    "pipeline.schedule": "0 2 * * *",
+    "intake.schedule": None,
 }
 
 
@@ -81,6 +83,7 @@ class Project:
             "DVC_SITE_CACHE_DIR": str(folder / ".dvc/tmp/site"),  # another copy's memory of files is none of its own
             "GIT_CONFIG_GLOBAL": os.devnull,
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # ten processes that no test asks for
         }
 
     def run(self, *command, status=0, **environment):
@@ -172,8 +175,11 @@ class Project:
         return self.folder / ".fct/checkpoints"
 
     def copy(self, folder):
-        """Return a copy to change: finished like this one, with its own DVC cache and tracking database."""
-        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("tmp", "__pycache__"))
+        """Return a copy to change: finished like this one, with its own DVC cache and tracking database.
+
+        What numba compiled stays valid: file times are copied too.
+        """
+        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("tmp"))
         return Project(folder)
 
 
@@ -319,37 +325,48 @@ def fill(folder):
                 image.resize((45, 45)).save(place / f"{number:03}.jpg", quality=80)
 
 
+def clone(folder):
+    """Make a clone with its own images, committed, in which nothing has run."""
+    for part in PARTS:
+        (folder / part).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / part, folder / part)
+    halves = shutil.ignore_patterns("*.tmp.*", "*.pyc.*")  # what another worker is writing
+    for package in ("fct", "pipelines"):  # with what numba compiled there
+        shutil.copytree(REPOSITORY / package, folder / package, ignore=halves)
+    project = Project(folder)
+    project.change(MADE_SMALL)
+    fill(folder / "images")
+    classes = sorted(str(path.relative_to(folder)) for path in (folder / "images").iterdir() if path.is_dir())
+    project.run("git", "init", "--quiet")
+    project.run("git", "config", "user.name", "Ada")
+    project.run("git", "config", "user.email", "ada@example.org")
+    project.run("dvc", "add", "--quiet", *classes)
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message", "Start")
+    return project
+
+
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory):
-    """Return a function that makes a clone with its own images, committed, in which nothing has run."""
-
-    def make(name="clone"):
-        folder = tmp_path_factory.mktemp(name)
-        for part in PARTS:
-            (folder / part).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPOSITORY / part, folder / part)
-        for package in ("fct", "pipelines"):
-            shutil.copytree(REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-        project = Project(folder)
-        project.change(MADE_SMALL)
-        fill(folder / "images")
-        classes = sorted(str(path.relative_to(folder)) for path in (folder / "images").iterdir() if path.is_dir())
-        project.run("git", "init", "--quiet")
-        project.run("git", "config", "user.name", "Ada")
-        project.run("git", "config", "user.email", "ada@example.org")
-        project.run("dvc", "add", "--quiet", *classes)
-        project.run("git", "add", "--all")
-        project.run("git", "commit", "--quiet", "--message", "Start")
-        return project
-
-    return make
+    """Return a function that makes a clone."""
+    return lambda name="clone": clone(tmp_path_factory.mktemp(name))
 
 
 @pytest.fixture(scope="session")
-def finished(fresh):
-    """Run the whole pipeline once for all tests that look at what it leaves; none of them may change it."""
-    project = fresh("finished")
-    project.said = project.run("dvc", "repro")
+def finished(once, tmp_path_factory):
+    """Run the whole pipeline once for all tests that look at what it leaves; none of them may change it.
+
+    Each worker has a copy, for DVC's locks and MLflow's database are of a folder. `born` is where it was run.
+    """
+
+    def build(folder):
+        project = clone(folder / "project")
+        (folder / "said.txt").write_text(project.run("dvc", "repro"))
+
+    folder = once("finished", build)
+    project = Project(folder / "project").copy(tmp_path_factory.mktemp("finished") / "project")
+    project.born = folder / "project"
+    project.said = (folder / "said.txt").read_text()
     return project
 
 

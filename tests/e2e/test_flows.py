@@ -65,7 +65,7 @@ def test_what_is_up_to_date_is_cached_and_starts_nothing(copy, stand, tasks, mon
     stand(copy)
     monkeypatch.setattr(subprocess.Popen, "__init__", None)
     state = reproduce(return_state=True)
-    assert "0 of 15 stages ran" in state.message
+    assert re.search(r"\b0 of \d+ stages ran", state.message)
     assert set(tasks().values()) == {"Cached"}
     assert {"images/Bag.dvc", "cache@10", "gate"} <= set(tasks())
 
@@ -115,16 +115,24 @@ def test_a_stage_that_fails_says_why_and_stops_what_needs_it(copy, stand, tasks)
 
 
 HOLDER = """
-import sys, time
+import os, sys, time
 from pathlib import Path
+import psutil
 from dvc.repo import Repo
 
-commands = lambda: "".join(path.read_text(errors="replace") for path in Path("/proc").glob("[0-9]*/cmdline"))
-while "fct.features.__main__" not in commands():
+def is_at_work():
+    for process in psutil.process_iter(["cwd", "cmdline"]):
+        if process.info["cwd"] == os.getcwd() and (process.info["cmdline"] or [])[-2:] == ["-m", "fct.features"]:
+            return True
+    return False
+
+while not is_at_work():
     time.sleep(0.05)
 with Repo(_wait_for_lock=True).lock:
     Path(sys.argv[1]).touch()
-    time.sleep(12)  # seconds; DVC by itself waits for three
+    while is_at_work():
+        time.sleep(0.05)
+    time.sleep(5)  # seconds; DVC by itself waits for three
 """
 
 
@@ -136,7 +144,7 @@ def test_a_lock_held_by_another_costs_nothing(copy, stand, tmp_path):
         state = reproduce(targets=["features"], return_state=True)
         assert other.wait() == 0
     assert (tmp_path / "held").exists()
-    assert "1 of 11 stages ran" in state.message
+    assert re.search(r"\b1 of \d+ stages ran", state.message)
     assert "features" not in project.stale()
 
 
@@ -170,7 +178,7 @@ def test_a_runs_name_is_no_path(copy, stand):
     state = reproduce.with_options(flow_run_name="../../try 5: epochs")(
         overrides={"pipeline.workers": 1}, return_state=True
     )
-    assert "0 of 15 stages ran" in state.message  # nor is it an error that there is nothing new to commit
+    assert re.search(r"\b0 of \d+ stages ran", state.message)  # nor is it an error that there is nothing new to commit
     assert project.run("git", "branch", "--list", "fct/*", "--format", "%(refname:short)").split() == [
         "fct/try-5-epochs"
     ]

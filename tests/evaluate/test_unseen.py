@@ -4,7 +4,6 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_sample_image
 
 from fct.core.errors import FctError
 from fct.evaluate.params import Unseen
@@ -18,6 +17,8 @@ FROM_MILD = ("noise", "blur", "contrast", "pixelate")  # their first severity is
 @pytest.fixture(scope="module")
 def images():
     """Six pieces of a photograph, 40 by 33 pixels."""
+    from sklearn.datasets import load_sample_image
+
     photograph = load_sample_image("china.jpg")
     return np.stack([photograph[y : y + 40, x : x + 33] for y, x in [(0, 0), (100, 50), (150, 300)] for _ in range(2)])
 
@@ -123,6 +124,7 @@ def test_every_distortion_can_be_asked_for():
 def test_a_classifier_is_told_what_it_would_read_from_a_jpegli_file(size):
     """The quality of each level is the one that its tables are nearest to."""
     import pyjpegli
+    from sklearn.datasets import load_sample_image
 
     image = load_sample_image("china.jpg")[:size, :size]
     distortion = UNSEEN["jpegli"]

@@ -1,7 +1,6 @@
 """Of models whose true accuracy is known: how often the gate passes what it should not, and what it should."""
 
 import pytest
-from scipy.stats import binom
 
 from benchmarks.gate import LINES, NOMINAL, ROUNDS, passed
 
@@ -12,6 +11,8 @@ IMAGES = 5_000
 @pytest.mark.parametrize("name", LINES)
 def test_at_the_threshold_a_model_passes_no_more_often_than_promised(name):
     """At most 2.5 % of models exactly at the threshold pass, as far as 1,000 of them can tell (at 99.9 %)."""
+    from scipy.stats import binom
+
     assert passed(name, 0.0, IMAGES) <= binom.ppf(0.999, ROUNDS, NOMINAL)
 
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-import torchvision
 from torch import nn
 
 from fct.core.errors import FctError
@@ -39,7 +38,9 @@ def test_a_layer_that_gives_no_feature_is_refused(layer):
 
 def test_a_layer_that_is_called_twice_is_refused():
     """A ReLU that a block of a ResNet uses again gives no one feature."""
-    network = torchvision.models.resnet18(num_classes=3)
+    from torchvision import models
+
+    network = models.resnet18(num_classes=3)
     with pytest.raises(FctError, match=r"'layer1\.0\.relu' gives no tensor, or does not run, or more than once"):
         features_of(network, ["layer1.0.relu"], key="method.layers", channels=3, size=32)
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torchvision
 
 from fct.core.errors import FctError
 from fct.models import backbones
@@ -89,7 +88,9 @@ def test_first_and_last_layer_must_fit_otherwise(file, name, tensor, shape):
 
 def test_auxiliary_heads_are_left_out(file):
     """The published GoogLeNet has two, which backbones are made without."""
-    published = torchvision.models.googlenet(weights=None, init_weights=False)
+    from torchvision import models
+
+    published = models.googlenet(weights=None, init_weights=False)
     assert start_from(make("googlenet"), file(published.state_dict()), "own") == ["fc.weight", "fc.bias"]
 
 
