@@ -24,6 +24,8 @@ from fct.methods.params import MethodParams
 from fct.splits.store import open_split, write_split
 from fct.tracking.server import connect
 
+pytest_plugins = ["tests.onnx_models"]
+
 TESTS = Path(__file__).parent
 # What takes longest, in the order in which workers begin it, so that short files are left for the end. What stands in
 # one line is for one worker: it shares a server.

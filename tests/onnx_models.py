@@ -1,11 +1,13 @@
-"""Small real ONNX models and small real splits."""
+"""Small real ONNX models and small real splits, for tests of several rooms."""
 
+import io
 import json
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from fct.splits.store import Split
 
@@ -121,7 +123,7 @@ def workplace(tmp_path, monkeypatch, make_split, bright):
     (tmp_path / "data/originals/meta.json").write_text('{"native": false}')
     model = bright(metadata={"fct.classes": '["dark", "bright"]'})
     (tmp_path / "metrics").mkdir()
-    (tmp_path / "metrics/export.json").write_text(json.dumps({"parity": 1e-6, "file_bytes": model.stat().st_size}))
+    (tmp_path / "metrics/export-model.json").write_text(json.dumps({"parity": 1e-6, "file_bytes": model.stat().st_size}))
     (tmp_path / "params.yaml").write_text(
         'jpeg: {subsampling: "4:2:0"}\n'
         "evaluate: {qualities: [5, 50, 95], unseen: [blur], batch_size: 16,\n"
@@ -135,3 +137,55 @@ def workplace(tmp_path, monkeypatch, make_split, bright):
         "  - {slice: mean, metric: accuracy, champion: 0.01}\n"
     )
     return tmp_path
+
+
+COLOURS = ("red", "green", "blue")
+
+
+@pytest.fixture
+def colour_model(tmp_path):
+    """Write a model whose logits are the mean of each channel over 100, and of the first also the quality told."""
+
+    def make(*, takes_quality=False, metadata=None, width=8):
+        nodes = [
+            helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["pixels", "places"], ["means"], keepdims=0),
+            helper.make_node("Div", ["means", "hundred"], ["scores"]),
+        ]
+        inputs = [helper.make_tensor_value_info("image", TensorProto.UINT8, ["B", 3, 8, width])]
+        constants = {"places": np.array([2, 3]), "hundred": np.array(100, np.float32)}
+        if takes_quality:
+            inputs.append(helper.make_tensor_value_info("quality", TensorProto.INT64, ["B"]))
+            constants |= {"axis": np.array([1]), "first": np.array([[1, 0, 0]], np.float32)}
+            nodes += [
+                helper.make_node("Cast", ["quality"], ["told"], to=TensorProto.FLOAT),
+                helper.make_node("Unsqueeze", ["told", "axis"], ["column"]),
+                helper.make_node("Mul", ["column", "first"], ["added"]),
+                helper.make_node("Add", ["scores", "added"], ["logits"]),
+            ]
+        else:
+            nodes.append(helper.make_node("Identity", ["scores"], ["logits"]))
+        outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["B", 3])]
+        arrays = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+        graph = helper.make_graph(nodes, "colours", inputs, outputs, arrays)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+        told = {"fct.classes": COLOURS, "fct.qualities": [30, 90]} if metadata is None else metadata
+        helper.set_model_props(model, {key: json.dumps(value) for key, value in told.items()})
+        path = tmp_path / "colours.onnx"
+        onnx.save(model, path)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def picture():
+    """Encode an image of one colour."""
+
+    def make(colour="red", kind="PNG", size=(12, 10), **options):
+        pure = {"red": (220, 20, 20), "green": (20, 220, 20), "blue": (20, 20, 220)}
+        buffer = io.BytesIO()
+        Image.new("RGB", size, pure.get(colour, colour)).save(buffer, kind, **options)
+        return buffer.getvalue()
+
+    return make
