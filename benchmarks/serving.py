@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def _export(path: Path) -> None:
-    backbone = backbones.build("resnet20", width=16, classes=10, channels=3, size=SIZE, stem="own")
+    backbone = backbones.build_backbone("resnet20", width=16, classes=10, channels=3, size=SIZE, stem="own")
     network = Network(backbone, mean=[0.5] * 3, std=[0.25] * 3, layers=["stage3"], size=SIZE).eval()
     description = Description(
         backbone="resnet20",

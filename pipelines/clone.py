@@ -110,7 +110,7 @@ def _furnish(home: Path) -> None:
     cache = output("dvc", "cache", "dir", cwd=home).strip()
     output("dvc", "config", "--local", "cache.dir", str((home / cache).resolve()))
     with chdir(home):
-        made = git.made()
+        made = git.written_by_pipeline()
     for path in map(Path, made):  # what is made already, whether it was committed or not
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(home / path, path)

@@ -22,10 +22,10 @@ from fct.data.params import DataParams
 from fct.images.tables import LOSSLESS
 from fct.vcs import git
 from pipelines import graph, inbox
-from pipelines.flows import turn
+from pipelines.errors import fail_with_message
+from pipelines.flows import run_lock
 from pipelines.params import IntakeParams
 from pipelines.process import output
-from pipelines.readable import readable
 
 NIGHTLY = "reproduce/nightly"
 
@@ -39,7 +39,7 @@ class Read(Section):
 
 
 @flow
-@readable
+@fail_with_message
 def intake(*, run: bool = True) -> State[Any]:
     """Take new images out of the inbox (`intake.inbox`) into the data set.
 
@@ -51,12 +51,12 @@ def intake(*, run: bool = True) -> State[Any]:
     """
     read = params.load(Read)
     if read.data.source != "folder":
-        raise FctError(f"{params.place('data', 'source')} is {read.data.source}; an inbox needs a folder source.")
+        raise FctError(f"{params.location('data', 'source')} is {read.data.source}; an inbox needs a folder source.")
     folder = read.data.folder
     images = Path(folder.path)
-    with turn():
+    with run_lock():
         place = read.intake
-        found = inbox.sort(place.inbox, images, place.quarantine, channels=folder.channels, settle=place.settle)
+        found = inbox.sort_inbox(place.inbox, images, place.quarantine, channels=folder.channels, settle=place.settle)
         for problem in found.refused:
             get_run_logger().warning("to %s: %s", place.quarantine, problem)
         _show(found, read)

@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from fct.cache import store
 from fct.core.errors import FctError
-from fct.core.files import new_folder, write_json
+from fct.core.files import atomic_folder, write_json
 from fct.methods.params import MethodParams
 from fct.splits.store import open_split, write_split
 from fct.tracking.server import connect
@@ -200,7 +200,7 @@ def built_toy(once):
 
 def build_toy(toy):
     rng = np.random.default_rng(0)
-    with new_folder(toy.root / "data/splits") as splits:
+    with atomic_folder(toy.root / "data/splits") as splits:
         for name, count in {"train": 96, "val": 48, "gate": 30, "test": 30}.items():
             labels = rng.permutation(np.arange(count) % 3)
             images = rng.integers(0, 140, (count, 16, 16, 3), np.uint8)
@@ -211,7 +211,7 @@ def build_toy(toy):
     write_json(toy.root / "data/originals/meta.json", {"native": False})
     for quality in toy.qualities:
         both = [toy.split(name) for name in store.SPLITS]
-        store.build(both, quality, toy.subsampling, source_digest=toy.digest, cache=toy.root / "data/cache")
+        store.build_cache(both, quality, toy.subsampling, source_digest=toy.digest, cache=toy.root / "data/cache")
 
 
 @pytest.fixture

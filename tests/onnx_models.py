@@ -123,7 +123,9 @@ def workplace(tmp_path, monkeypatch, make_split, bright):
     (tmp_path / "data/originals/meta.json").write_text('{"native": false}')
     model = bright(metadata={"fct.classes": '["dark", "bright"]'})
     (tmp_path / "metrics").mkdir()
-    (tmp_path / "metrics/export-model.json").write_text(json.dumps({"parity": 1e-6, "file_bytes": model.stat().st_size}))
+    (tmp_path / "metrics/export-model.json").write_text(
+        json.dumps({"parity": 1e-6, "file_bytes": model.stat().st_size})
+    )
     (tmp_path / "params.yaml").write_text(
         'jpeg: {subsampling: "4:2:0"}\n'
         "evaluate: {qualities: [5, 50, 95], unseen: [blur], batch_size: 16,\n"

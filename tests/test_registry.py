@@ -396,10 +396,10 @@ def test_a_commit_knows_its_versions():
     registry.promote()
     make(EQUAL)
     registry.promote()
-    assert [each.number for each in registry.made_by("HEAD")[1]] == ["2"]
-    assert [each.number for each in registry.made_by("HEAD~1")[1]] == ["1"]
+    assert [each.number for each in registry.versions_of_commit("HEAD")[1]] == ["2"]
+    assert [each.number for each in registry.versions_of_commit("HEAD~1")[1]] == ["1"]
     with pytest.raises(FctError, match="git knows no commit 'nothing'"):
-        registry.made_by("nothing")
+        registry.versions_of_commit("nothing")
 
 
 def test_the_history_remembers_every_champion():

@@ -162,7 +162,7 @@ def test_a_stage_that_is_run_again_heals_the_pipeline():
 )
 def test_a_pipelines_status_is_that_of_its_latest_runs(stages, status):
     """RUNNING while any stage runs, then FAILED or KILLED if any stage's last run is."""
-    assert pipeline.overall(stages) == status
+    assert pipeline.overall_status(stages) == status
 
 
 @pytest.mark.e2e
@@ -259,7 +259,7 @@ def test_a_folders_content_is_its_names_and_bytes(tmp_path):
     seen = []
     for name, text in (("a", "1"), ("b", "2"), ("b", "3"), ("c", "3")):
         (folder / name).write_text(text)
-        seen.append(content.of(folder))
+        seen.append(content.content_digest(folder))
     assert len(set(seen)) == 4
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from fct.core.errors import readable_errors
+from fct.core.errors import exit_on_error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,7 +19,7 @@ def main() -> None:
 @click.option("--trial", type=click.IntRange(min=0), default=0, help="One of its trials; the chosen one if absent.")
 def run(dataset: str, name: str, seed: int, trial: int) -> None:
     """Train NAME, a method or an ablation, on DATASET and measure it; go on if it was begun."""
-    with readable_errors():
+    with exit_on_error():
         from benchmarks.comparison.run import run as train_and_measure
         from benchmarks.comparison.settings import read
 
@@ -29,7 +29,7 @@ def run(dataset: str, name: str, seed: int, trial: int) -> None:
 @main.command()
 def cost() -> None:
     """Time a step of every method against pair's, in turn, on an idle machine."""
-    with readable_errors():
+    with exit_on_error():
         from benchmarks.comparison.cost import measure
         from benchmarks.comparison.settings import read
 
@@ -39,7 +39,7 @@ def cost() -> None:
 @main.command()
 def summary() -> None:
     """Write summary.json, tables and figures from the runs that are there."""
-    with readable_errors():
+    with exit_on_error():
         from benchmarks.comparison.summary import write
 
         write()
@@ -51,7 +51,7 @@ def summary() -> None:
 @click.argument("other")
 def compare(dataset: str, name: str, other: str) -> None:
     """Tell how NAME differs from OTHER on DATASET, with intervals: any two, where `summary` has chosen ones."""
-    with readable_errors():
+    with exit_on_error():
         from benchmarks.comparison.summary import compare as differences
 
         click.echo(differences(dataset, name, other))

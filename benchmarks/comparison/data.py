@@ -12,11 +12,11 @@ import numpy as np
 from benchmarks.comparison.settings import Dataset, Settings
 from fct.cache import store
 from fct.core.errors import FctError
-from fct.core.files import digest, new_folder, sha256, write_json
+from fct.core.files import atomic_folder, digest, sha256, write_json
 from fct.core.paths import ORIGINALS, SPLITS
 from fct.data.__main__ import LOADERS
+from fct.data.dataset import divide_dataset
 from fct.data.download import mirror_folder
-from fct.data.stock import divided
 from fct.images.tables import LOSSLESS
 from fct.splits.meta import HELD_OUT, OFFICIAL
 from fct.splits.store import open_split, read_meta, write_split
@@ -39,7 +39,7 @@ def standing_in(settings: Settings, name: str) -> Iterator[Path]:
             try:
                 store.open_views(splits[0], [quality], settings.jpeg.subsampling, source_digest=source)
             except FctError:
-                store.build(splits, quality, settings.jpeg.subsampling, source_digest=source)
+                store.build_cache(splits, quality, settings.jpeg.subsampling, source_digest=source)
         yield folder
 
 
@@ -51,8 +51,8 @@ def _division(dataset: Dataset) -> dict[str, Any]:
 def _divide(dataset: Dataset) -> None:
     """Write train, val and test. There is no gate split: nothing is promoted here."""
     stock = LOADERS[dataset.source](mirror_folder(dataset.mirror))
-    parts, _ = divided(stock, {"val": dataset.val, "test": dataset.test}, dataset.seed)
-    with new_folder(SPLITS) as splits, new_folder(ORIGINALS) as originals:
+    parts, _ = divide_dataset(stock, {"val": dataset.val, "test": dataset.test}, dataset.seed)
+    with atomic_folder(SPLITS) as splits, atomic_folder(ORIGINALS) as originals:
         for name, part in parts.items():
             write_split(splits / name, part.images, part.labels, np.full(len(part), LOSSLESS, np.int64))
         write_json(originals / "meta.json", {"native": False})

@@ -55,7 +55,9 @@ def run(settings: Settings, dataset: str, name: str, seed: int, trial: int = 0) 
     path, settings = place(dataset, name, seed, trial), settings.on(dataset)
     with standing_in(settings, dataset), tempfile.TemporaryDirectory() as folder:
         planned = plan(settings, name, seed, trial)
-        teacher = {"teacher": planned.method.teacher} if planned.method.wants_file else {}  # by its name, not its file
+        teacher = (
+            {"teacher": planned.method.teacher} if planned.method.needs_teacher_file else {}
+        )  # by its name, not its file
         planned = _with_teacher(settings, planned, seed)
         trained = _trained(planned)
         network, description = saved.load(trained.path)
@@ -113,7 +115,7 @@ def machine() -> str:
 
 def _with_teacher(settings: Settings, planned: Plan, seed: int) -> Plan:
     """Return the plan with its teacher's file, which is trained first if it is not here: the same seed's."""
-    if not planned.method.wants_file:
+    if not planned.method.needs_teacher_file:
         return planned
     teacher = _trained(plan(settings, str(planned.method.teacher), seed)).path
     return planned._replace(method=planned.method.model_copy(update={"teacher": str(teacher)}))

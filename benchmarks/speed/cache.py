@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchmarks.speed.measure import Row, compare, photographs
 from fct.images.tables import LOSSLESS
 from fct.splits.store import Split
-from fct.splits.views import compressed
+from fct.splits.views import compress_split
 
 COUNTS = {32: 16_000, 64: 6_000, 224: 400}  # images, by size
 QUALITY = 50
@@ -32,7 +32,7 @@ def rows() -> list[Row]:
             views = np.lib.format.open_memmap(Path(folder) / "views.npy", "w+", np.uint8, images.shape)
             ways = {
                 "imagecodecs, a bare loop in threads": lambda images=images: _bare(images, cores),
-                "the cache stage": lambda split=split, views=views: compressed(split, QUALITY, "4:2:0", out=views),
+                "the cache stage": lambda split=split, views=views: compress_split(split, QUALITY, "4:2:0", out=views),
             }
             found += compare("cache of one quality", size, ways, dict.fromkeys(ways, count), threads=cores)
     return found

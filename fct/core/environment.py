@@ -32,7 +32,7 @@ def installed() -> Environment:
 
 def write() -> None:
     """Bring environment.yaml up to date; a file that says so already is left alone."""
-    content = HEADING + params.as_yaml(installed().model_dump())
+    content = HEADING + params.to_yaml(installed().model_dump())
     if not ENVIRONMENT.is_file() or ENVIRONMENT.read_text() != content:
         write_text(ENVIRONMENT, content)
 

@@ -58,7 +58,7 @@ def open_model(path: Path) -> Model:
     return Model(path, session, adapter, tuple(inputs["image"].shape), logits.shape[1], names)
 
 
-def open_foreign(path: Path, *, normalise: str | None = None, layout: str | None = None) -> Model:
+def open_foreign_model(path: Path, *, normalise: str | None = None, layout: str | None = None) -> Model:
     """Open a classifier that was made elsewhere.
 
     Args:
@@ -97,12 +97,12 @@ def _session(path: Path) -> Any:
     if not path.is_file():
         remedy = f" Make it with `dvc repro {MADE_BY[path]}`." if path in MADE_BY else ""
         raise FctError(f"{path} is not here.{remedy}")
-    with readable(path):
+    with translate_errors(path):
         return open_session(path)
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def translate_errors(path: Path) -> Iterator[None]:
     """Turn what onnxruntime raises, which has no class of its own in common, into an error for people."""
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
 

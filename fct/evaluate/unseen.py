@@ -25,7 +25,7 @@ from fct.core.errors import FctError
 from fct.images.decode import decode, resize
 from fct.images.tables import LOSSLESS
 from fct.jpeg.arrays import roundtrip
-from fct.splits.store import Split, let_go
+from fct.splits.store import Split, drop_pages
 
 Images = NDArray[np.uint8]  # [N, H, W, C]
 CHUNK = 500  # images distorted at a time
@@ -60,7 +60,7 @@ def distort(images: Images, name: str, severity: int) -> Images:
 def distorted(split: Split, name: str, severity: int) -> Images:
     """Distort every image of `split` at its native size, then resize it to the model's size.
 
-    Memory stays bounded, as with `fct.splits.views.compressed`.
+    Memory stays bounded, as with `fct.splits.views.compress_split`.
 
     Returns:
         uint8 [N, H, W, C], the shape of `split.images`.
@@ -76,7 +76,7 @@ def distorted(split: Split, name: str, severity: int) -> Images:
                 for index in range(*rows.indices(len(split))):
                     native = decode(split.originals[index], channels)
                     views[index] = resize(distort(native[None], name, severity)[0], size)
-            let_go(split.images, views)
+            drop_pages(split.images, views)
     return views  # the mapping outlives the file's name
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from fct import tracking
 from fct.core import params
-from fct.core.errors import readable_errors
+from fct.core.errors import exit_on_error
 from fct.core.files import write_json
 from fct.core.params import Section
 from fct.core.paths import MODEL_ONNX, MODEL_PT, STANDARD_ONNX, STANDARD_PT, export_metrics
@@ -52,7 +52,7 @@ NETWORKS = {
 @click.argument("network", type=click.Choice(list(NETWORKS)))
 def main(network: str) -> None:
     """Export NETWORK; the file appears once onnx's own check and the comparison with torch have passed."""
-    with readable_errors():
+    with exit_on_error():
         read = params.load(Params).export
         stage, source, target = NETWORKS[network]
         name = f"export@{network}"

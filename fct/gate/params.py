@@ -106,7 +106,7 @@ def int8_lines(lines: Sequence[CheckParams], worse: float) -> tuple[list[CheckPa
     return [line for line in lines if line.metric != "parity"], against
 
 
-def fits(check: CheckParams, evaluate: EvaluateParams) -> str | None:
+def slice_problem(check: CheckParams, evaluate: EvaluateParams) -> str | None:
     """Return what is wrong with a check's slice, given what is measured; None if nothing is."""
     known = {"raw", "mean", "worst", "worst-class", *(f"q{quality}" for quality in evaluate.qualities)}
     if evaluate.unseen:

@@ -37,7 +37,11 @@ class MethodParams(Section):
 
     @model_validator(mode="after")
     def _pulled_to_a_teacher(self) -> Self:
-        if self.name in WITH_CONSISTENCY and self.pulled == "both" and not (self.wants_file or self.wants_average):
+        if (
+            self.name in WITH_CONSISTENCY
+            and self.pulled == "both"
+            and not (self.needs_teacher_file or self.needs_ema_teacher)
+        ):
             raise ValueError(
                 f"pulled: both needs a teacher to pull raw features to; set gradient to frozen-teacher or "
                 f"average-teacher (it is {self.gradient}), or pulled to compressed"
@@ -45,22 +49,22 @@ class MethodParams(Section):
         return self
 
     @property
-    def wants_features(self) -> bool:
+    def uses_features(self) -> bool:
         """Whether features of `layers` take part."""
         return self.name in WITH_CONSISTENCY or (self.name == "distill" and self.match == "features")
 
     @property
-    def wants_file(self) -> bool:
+    def needs_teacher_file(self) -> bool:
         """Whether a frozen teacher, read from a file, takes part."""
         return self.name == "distill" or (self.name in WITH_CONSISTENCY and self.gradient == "frozen-teacher")
 
     @property
-    def wants_average(self) -> bool:
+    def needs_ema_teacher(self) -> bool:
         """Whether a moving average of the network teaches it."""
         return self.name in WITH_CONSISTENCY and self.gradient == "average-teacher"
 
     @property
-    def wants_projections(self) -> bool:
+    def needs_projections(self) -> bool:
         """Whether features are projected by layers of their own."""
         return self.name in WITH_CONSISTENCY and self.projection == "linear"
 

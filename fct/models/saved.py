@@ -12,7 +12,7 @@ from fct.core.paths import MODEL_PT, STANDARD_PT
 from fct.models import backbones
 from fct.models.network import Network
 from fct.models.params import BlockParams, Stem
-from fct.models.pickled import read, serialised
+from fct.models.state import load_state, serialise
 from fct.nn.estimator import QualityEstimator
 
 TRAINED_BY = {MODEL_PT: "train", STANDARD_PT: "baseline"}  # stages
@@ -41,7 +41,7 @@ class Description(BaseModel):
 
     def build(self) -> Network:
         """Return the network, untrained."""
-        backbone = backbones.build(
+        backbone = backbones.build_backbone(
             self.backbone,
             width=self.width,
             classes=len(self.classes),
@@ -63,7 +63,7 @@ class Description(BaseModel):
 def save(network: Network, description: Description, path: Path = MODEL_PT) -> None:
     """Write weights and description to `path`, whole or not at all."""
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    write_bytes(path, serialised({"description": description.model_dump_json(), "state": state}))
+    write_bytes(path, serialise({"description": description.model_dump_json(), "state": state}))
 
 
 def load(path: Path = MODEL_PT, *, remedy: str | None = None) -> tuple[Network, Description]:
@@ -80,7 +80,7 @@ def load(path: Path = MODEL_PT, *, remedy: str | None = None) -> tuple[Network, 
     if not path.exists():
         raise FctError(f"{path} is not here. Make it with `dvc repro {stage}`.")
     remedy = remedy or f"Make it again with `dvc repro --force --single-item {stage}`."
-    saved = read(path, remedy)
+    saved = load_state(path, remedy)
     try:
         description = Description.model_validate_json(saved["description"])
         network = description.build()

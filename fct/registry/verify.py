@@ -29,7 +29,7 @@ VOLATILE = ("latency_ms",)  # what is of the machine, not of the model
 
 
 @dataclass(frozen=True)
-class Remade:
+class Rebuilt:
     """What came of it."""
 
     same_file: bool
@@ -42,7 +42,7 @@ class Remade:
         return self.same_file or not self.differences
 
 
-def remake(tags: Mapping[str, str], *, full: bool) -> Remade:
+def rebuild(tags: Mapping[str, str], *, full: bool) -> Rebuilt:
     """Make the version with these tags again, in a clone that is removed at the end.
 
     Args:
@@ -85,7 +85,7 @@ def _furnish(home: Path, place: Path, environment: Mapping[str, str], needed: Se
     raise FctError(f"{missing[0]} of that commit is neither in DVC's cache nor in a remote. `dvc pull` says why.")
 
 
-def _compared(place: Path, candidate: Candidate, tags: Mapping[str, str], commit: str) -> Remade:
+def _compared(place: Path, candidate: Candidate, tags: Mapping[str, str], commit: str) -> Rebuilt:
     then: dict[str, float] = json.loads(tags["fct.checks"])
     verdict = json.loads((place / candidate.verdict).read_text())
     now = {check["name"]: float(check["value"]) for check in verdict["checks"]}
@@ -94,7 +94,7 @@ def _compared(place: Path, candidate: Candidate, tags: Mapping[str, str], commit
         for name in then
         if name not in VOLATILE and not abs(then[name] - now.get(name, float("nan"))) <= TOLERANCE
     }
-    return Remade(sha256(place / candidate.model) == tags["fct.sha256"], apart, commit)
+    return Rebuilt(sha256(place / candidate.model) == tags["fct.sha256"], apart, commit)
 
 
 def _environment(place: Path) -> dict[str, str]:

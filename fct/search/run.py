@@ -15,7 +15,7 @@ from tqdm import tqdm
 from fct.core.errors import FctError
 from fct.methods.params import WITH_CONSISTENCY, MethodParams
 from fct.search.params import SearchParams
-from fct.search.study import finished, next_trial, open_study, suggest
+from fct.search.study import finished_trials, next_trial, open_study, suggest
 from fct.train.assemble import Setup, check_crops, identity, make_network, open_data
 from fct.train.checkpoint import code_digest
 from fct.train.loop import Data, DivergenceError, Metrics, train
@@ -64,7 +64,7 @@ def search(setup: Setup, baseline: MethodParams, params: SearchParams, observed:
             said = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise FctError(f"params.yaml: search.gradients: with {gradient}, method.{said}") from error
         check_crops(setup.train, tried, "search.gradients")
-        taught = tried if tried.wants_file else taught
+        taught = tried if tried.needs_teacher_file else taught
     data, meta = open_data(setup)
     data = _thinned(data, params.images)
     setup = setup._replace(train=setup.train.model_copy(update={"epochs": params.epochs}))
@@ -72,8 +72,10 @@ def search(setup: Setup, baseline: MethodParams, params: SearchParams, observed:
     known = identity(setup, baseline, meta) | {"teacher": identity(setup, taught, meta)["teacher"]}
     made_by = {"code": code_digest("search"), "torch": torch.__version__}
     study = open_study(known | made_by, params, fresh=fresh)
-    with tqdm(total=params.trials, initial=len(finished(study)), desc="search", unit="trial", disable=None) as bar:
-        while len(done := finished(study)) < params.trials:
+    with tqdm(
+        total=params.trials, initial=len(finished_trials(study)), desc="search", unit="trial", disable=None
+    ) as bar:
+        while len(done := finished_trials(study)) < params.trials:
             trial = next_trial(study, baseline, params)
             method = suggest(trial, baseline, params)
             if method is None:
@@ -99,7 +101,7 @@ def _run(study: optuna.Study, trial: Trial, method: MethodParams, short: _Short)
     """Train once, briefly, and tell the study how it went."""
     trial.set_user_attr(METHOD, method.model_dump())
     network, _ = make_network(short.setup, method, short.data.train, short.meta)
-    baseline = next(iter(finished(study)), None)  # which comes first
+    baseline = next(iter(finished_trials(study)), None)  # which comes first
     pace = baseline.intermediate_values if baseline else {}
 
     def on_epoch(number: int, metrics: Metrics) -> None:
@@ -125,7 +127,7 @@ def _run(study: optuna.Study, trial: Trial, method: MethodParams, short: _Short)
 
 def _best(study: optuna.Study) -> Best:
     best = study.best_trial  # among the feasible, of which the baseline is always one
-    ordinal = next(index for index, trial in enumerate(finished(study)) if trial.number == best.number)
+    ordinal = next(index for index, trial in enumerate(finished_trials(study)) if trial.number == best.number)
     return Best(MethodParams.model_validate(best.user_attrs[METHOD]), ordinal, best.value, best.user_attrs[RAW])
 
 

@@ -50,7 +50,7 @@ def open_study(
     return study
 
 
-def finished(study: optuna.Study) -> list[FrozenTrial]:
+def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
     """Return the trials that count: trained to the end, or pruned while training."""
     return [trial for trial in study.get_trials(deepcopy=False, states=DONE) if NO_LAYERS not in trial.user_attrs]
 

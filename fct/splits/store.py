@@ -120,7 +120,7 @@ def write_split(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.int6
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
 
-def let_go(*arrays: NDArray[Any]) -> None:
+def drop_pages(*arrays: NDArray[Any]) -> None:
     """Drop the pages of memory-mapped arrays from this process's memory; they are read again when they are touched.
 
     What was written to them stays, in the system's page cache and then in the file. Arrays in memory are left alone.

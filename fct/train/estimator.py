@@ -22,7 +22,7 @@ from fct.train.crop import Augmentation
 from fct.train.loop import AHEAD, Data
 from fct.train.params import TrainParams
 from fct.train.precision import autocast
-from fct.train.prefetch import ahead
+from fct.train.prefetch import prefetch
 
 STEPS = 500
 LEARNING_RATE = 4e-3  # of Adam, at the peak of the one-cycle schedule
@@ -39,7 +39,7 @@ def fit_estimator(network: Network, data: Data, method: MethodParams, params: Tr
     estimator.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     optimiser = torch.optim.Adam(estimator.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=STEPS + 1)
-    batches = ahead(itertools.islice(_batches(data, params, device), STEPS), AHEAD)
+    batches = prefetch(itertools.islice(_batches(data, params, device), STEPS), AHEAD)
     for batch in tqdm(batches, total=STEPS, desc="quality estimator", unit="step", disable=None):
         image = network.normalised(torch.cat([batch.raw, batch.compressed]))
         quality = torch.cat([batch.raw_quality, batch.quality]).float()

@@ -39,7 +39,7 @@ def named(lines):
 def test_the_model_of_params_is_listed(told):
     """Without a name: shapes at 32 pixels in colour where there are no data, parameters, and the cost of a block."""
     lines, model = told(), params.load(layers.Params).model
-    network = backbones.build(model.name, width=model.width, classes=10, channels=3, size=32, stem=model.stem)
+    network = backbones.build_backbone(model.name, width=model.width, classes=10, channels=3, size=32, stem=model.stem)
     assert lines[0] == f"{model.name}: 3 x 32 x 32 pixels, {weights(network):,} parameters"
     stages = {name: line for name, line in named(lines).items() if line[-1] == "stage"}
     assert len(stages) > 1

@@ -4,7 +4,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from fct.evaluate.params import EvaluateParams
-from fct.gate.params import CheckParams, GateParams, fits, int8_lines
+from fct.gate.params import CheckParams, GateParams, int8_lines, slice_problem
 
 EVALUATE = {"qualities": [5, 95], "unseen": [], "batch_size": 256, "resamples": 1000, "confidence": 0.95, "seed": 0}
 
@@ -101,7 +101,7 @@ def test_a_gate_needs_a_line_that_needs_no_champion():
 def test_a_slice_must_be_measured(name, unseen, wrong):
     """A line about views that the evaluation leaves out cannot be judged."""
     check = CheckParams(slice=name, metric="accuracy", at_least=0.5)
-    said = fits(check, EvaluateParams.model_validate(EVALUATE | {"unseen": unseen}))
+    said = slice_problem(check, EvaluateParams.model_validate(EVALUATE | {"unseen": unseen}))
     assert (said is None) == (wrong is None)
     assert wrong is None or wrong in said
 
@@ -129,4 +129,4 @@ def test_an_8_bit_file_is_held_to_the_gate_but_for_parity_and_to_the_file_it_was
 def test_the_yardstick_says_what_the_lines_mean():
     """The confidence of the intervals and the views that slices are made of, unseen ones too."""
     how = EvaluateParams.model_validate(EVALUATE | {"unseen": ["webp", "blur"]})
-    assert how.yardstick == {"confidence": 0.95, "qualities": [5, 95], "unseen": ["webp", "blur"]}
+    assert how.conditions == {"confidence": 0.95, "qualities": [5, 95], "unseen": ["webp", "blur"]}

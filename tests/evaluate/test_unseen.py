@@ -8,7 +8,7 @@ import pytest
 from fct.core.errors import FctError
 from fct.evaluate.params import Unseen
 from fct.evaluate.unseen import UNSEEN, distort, every
-from fct.images.tables import quality_of
+from fct.images.tables import jpeg_quality
 from fct.jpeg.arrays import roundtrip
 
 FROM_MILD = ("noise", "blur", "contrast", "pixelate")  # their first severity is the mildest, as in CIFAR-10-C
@@ -128,5 +128,5 @@ def test_a_classifier_is_told_what_it_would_read_from_a_jpegli_file(size):
 
     image = load_sample_image("china.jpg")[:size, :size]
     distortion = UNSEEN["jpegli"]
-    read = [quality_of(pyjpegli.encode(image.tobytes(), size, size, level)) for level in distortion.levels]
+    read = [jpeg_quality(pyjpegli.encode(image.tobytes(), size, size, level)) for level in distortion.levels]
     assert read == [distortion.quality(level) for level in distortion.levels]

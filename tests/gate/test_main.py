@@ -20,7 +20,7 @@ def evaluated(workplace):
 
 
 def judge():
-    return gate.judge(load(gate.Params))
+    return gate.judge_model(load(gate.Params))
 
 
 def checks():

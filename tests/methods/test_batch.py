@@ -5,14 +5,14 @@ import math
 import pytest
 import torch
 
-from fct.methods.batch import Context, entropy
+from fct.methods.batch import Context, mean_cross_entropy
 from fct.methods.registry import METHODS
 
 
 def test_smoothed_labels_by_hand():
     """With smoothing 0.2 of two classes the label counts 0.9: 0.9 ln 4/3 + 0.1 ln 4 for probabilities 3/4 and 1/4."""
     logits = torch.tensor([[math.log(3), 0.0]])
-    found = entropy(logits, torch.tensor([0]), Context(label_smoothing=0.2))
+    found = mean_cross_entropy(logits, torch.tensor([0]), Context(label_smoothing=0.2))
     assert found.item() == pytest.approx(0.9 * math.log(4 / 3) + 0.1 * math.log(4), rel=1e-5)
 
 

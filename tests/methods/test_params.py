@@ -25,7 +25,7 @@ def test_impossible_values_are_refused(toy, changed):
 
 def test_a_teacher_is_not_asked_for_where_none_is_looked_at(toy):
     """`pair` has no use for `gradient`; what it says there is ignored."""
-    assert not toy.method(name="pair", gradient="frozen-teacher").wants_file
+    assert not toy.method(name="pair", gradient="frozen-teacher").needs_teacher_file
 
 
 def test_raw_features_are_pulled_to_nothing_but_a_teachers(toy):

@@ -20,7 +20,7 @@ def blocks(layers, **changed):
 
 def make(name="resnet8", layers=("stage1", "stage3"), block=None, channels=3, size=32):
     torch.manual_seed(0)
-    backbone = backbones.build(name, width=8, classes=3, channels=channels, size=size)
+    backbone = backbones.build_backbone(name, width=8, classes=3, channels=channels, size=size)
     statistics = {"mean": [0.25] * channels, "std": [0.5] * channels}
     return Network(backbone, **statistics, layers=layers, block=block, size=size).eval()
 
@@ -37,7 +37,7 @@ def hooks(network):
 def test_pixels_are_normalised_by_channel():
     """(pixel / 255 - mean) / std, with each channel's own mean and deviation."""
     network = Network(
-        backbones.build("resnet8", width=8, classes=3, channels=3, size=32),
+        backbones.build_backbone("resnet8", width=8, classes=3, channels=3, size=32),
         mean=[0.0, 0.5, 1.0], std=[1.0, 0.5, 0.25], layers=["stage1"],
     )  # fmt: skip
     pixel = torch.tensor([51, 255, 0], dtype=torch.uint8).view(1, 3, 1, 1)
@@ -151,7 +151,7 @@ def test_blocks_need_maps_or_tokens():
 def test_finding_the_channels_leaves_the_backbone_as_it_was():
     """Making blocks passes an image through the backbone: its statistics, mode and hooks stay."""
     torch.manual_seed(0)
-    backbone = backbones.build("resnet8", width=8, classes=3, channels=3, size=32).train()
+    backbone = backbones.build_backbone("resnet8", width=8, classes=3, channels=3, size=32).train()
     before = copy.deepcopy(backbone.state_dict())
     Network(backbone, mean=[0.0] * 3, std=[1.0] * 3, layers=["stage1"], block=blocks(["stage1"]))
     assert backbone.training

@@ -49,7 +49,7 @@ GATE = Group(
         Mutant("the champion is judged in the model's place", "answers, champion, how)", "champion, answers, how)"),
         Mutant("intervals narrow with the images", "distance) ** 2)", "distance))"),
         Mutant("views count as measured on no image", "0 if line.slice is None", "0 if line.slice is not None"),
-        Mutant("the verdict hides its yardstick", "        **how.yardstick,\n", ""),
+        Mutant("the verdict hides its yardstick", "        **how.conditions,\n", ""),
         Mutant("every check is told as passed", '_passed"] = check["passed"]', '_passed"] = True'),
         Mutant("the first line may be unmeasured", "if wrong := fits(", "if index and fits("),
     ),
@@ -460,7 +460,7 @@ EVIDENCE = Group(
         Mutant("8 bits are asked for less", 'name != "parity" and not', 'name != "raw_ece" and not'),
         Mutant("another precision is asked for nothing", 'if name != "parity" and not', 'if name == "parity" and not'),
         Mutant(
-            "a new proof is not told", '"fct.gate", "fct.yardstick", "fct.checks", "fct.gate_digest")', '"fct.gate",)'
+            "a new proof is not told", '"fct.gate", "fct.conditions", "fct.checks", "fct.gate_digest")', '"fct.gate",)'
         ),
         Mutant(
             "a verdict of another file",
@@ -576,14 +576,14 @@ LOOP = Group(
     (
         Mutant(
             "the average never moves",
-            "self.companions.follow(self.network)",
+            "self.companions.update(self.network)",
             "pass",
             _of(LOOP_TESTS, "test_the_moving_average_teacher_moves_with_each_step"),
         ),
         Mutant(
             "the average moves before the step",
             "self.optimiser.step()",
-            "self.companions.follow(self.network); self.optimiser.step()",
+            "self.companions.update(self.network); self.optimiser.step()",
             _of(LOOP_TESTS, "test_the_moving_average_teacher_moves_with_each_step"),
         ),
         Mutant(
@@ -662,7 +662,7 @@ LOOP = Group(
 )
 
 COMPANIONS = Group(
-    "fct.train.companions",
+    "fct.train.aids",
     ("tests/train/test_companions.py",),
     (
         Mutant("the average keeps its first statistics", "use_buffers=True", "use_buffers=False"),

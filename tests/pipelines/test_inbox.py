@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fct.core.errors import FctError
-from pipelines.inbox import Arrival, sort
+from pipelines.inbox import Arrival, sort_inbox
 
 
 def picture(seed, suffix="png", **options):
@@ -36,7 +36,7 @@ def put(path, content):
 
 
 def run(settle=0):
-    return sort(Path("inbox"), Path("images"), Path("quarantine"), channels=3, settle=settle)
+    return sort_inbox(Path("inbox"), Path("images"), Path("quarantine"), channels=3, settle=settle)
 
 
 def files(folder):
@@ -104,7 +104,7 @@ def test_a_pipe_is_not_waited_for():
 def test_folders_that_overlap_are_refused(inbox, quarantine):
     """An inbox in the data set would empty it into quarantine."""
     with pytest.raises(FctError, match="lies in"):
-        sort(Path(inbox), Path("images"), Path(quarantine), channels=3, settle=0)
+        sort_inbox(Path(inbox), Path("images"), Path(quarantine), channels=3, settle=0)
 
 
 @pytest.mark.usefixtures("inbox")

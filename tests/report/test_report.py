@@ -19,7 +19,7 @@ def judged(workplace):
     with (workplace / "params.yaml").open("a") as file:
         file.write("registry: {name: lamps}\n")
     evaluate.measure(load(evaluate.Params))
-    gate.judge(load(gate.Params))
+    gate.judge_model(load(gate.Params))
     (workplace / "metrics/features.json").write_text('{"stage1": {"q5": 0.5, "q90": 0.01}}')
     return workplace
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fct.images.decode import Unusable
+from fct.images.decode import UnusableImage
 from fct.serving.classifier import LARGEST_FILE, Classifier, open_session
 
 ANSWERED = """
@@ -91,7 +91,7 @@ def test_a_file_without_metadata_numbers_its_classes(colour_model, picture):
 
 def test_a_model_of_oblong_images_is_refused(colour_model):
     """Which part of a photograph an oblong model wants is not for us to guess."""
-    with pytest.raises(Unusable, match="3 x 8 x 9"):
+    with pytest.raises(UnusableImage, match="3 x 8 x 9"):
         Classifier.of(open_session(colour_model(width=9)))
 
 

@@ -19,12 +19,12 @@ from fct.models import saved
 from fct.models.backbones import OWN
 from fct.models.network import Network
 from fct.models.params import ModelParams
-from fct.models.weights import locate
+from fct.models.weights import find_weights
 
 OF_PIPELINE = "baseline"  # the teacher that the stage of this name trains
 
 
-class Companions:
+class TrainingAids:
     """The teacher and the projections of one training, as its method wants them."""
 
     def __init__(self, network: Network, method: MethodParams, images: Tensor, *, label_smoothing: float = 0.0) -> None:
@@ -43,15 +43,15 @@ class Companions:
         self.teacher: nn.Module | None = None
         self.average: AveragedModel | None = None
         self.projections: nn.ModuleDict | None = None
-        if method.wants_file:
+        if method.needs_teacher_file:
             self.teacher = _read_teacher(method, images.device)
-        if method.wants_average:
+        if method.needs_ema_teacher:
             averaging = get_ema_multi_avg_fn(method.momentum)  # type: ignore[no-untyped-call]  # torch's own
             self.average = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
             self.average.update_parameters(network)  # the first is a copy
             _needs_no_mirror(self.average.module)
             self.teacher = self.average.requires_grad_(requires_grad=False).eval()
-        if method.wants_projections:
+        if method.needs_projections:
             self.projections = projections(_channels(network, images, method.layers))
             self.projections.to(images.device)
 
@@ -64,7 +64,7 @@ class Companions:
         """Return what a method sees of them after `progress` of the training."""
         return Context(progress, self.teacher, self.projections, self.label_smoothing)
 
-    def follow(self, network: Network) -> None:
+    def update(self, network: Network) -> None:
         """Let a moving average take in the network's weights after a step."""
         if self.average is not None:
             self.average.update_parameters(network)
@@ -89,7 +89,7 @@ def teacher_file(method: MethodParams) -> Path:
         FctError: it is not, or lies where DVC would not see it change.
     """
     if method.teacher != OF_PIPELINE:
-        return locate(method.teacher, "method.teacher")
+        return find_weights(method.teacher, "method.teacher")
     if not STANDARD_PT.is_file():
         raise FctError(
             f"params.yaml: method.teacher: {OF_PIPELINE}: {STANDARD_PT} is not here. Make it with `dvc repro baseline`."
@@ -121,7 +121,7 @@ def check_teacher(method: MethodParams, model: ModelParams, meta: Mapping[str, A
         )
     theirs = _architecture(teacher.backbone, teacher.width, teacher.stem, teacher.size)
     ours = _architecture(model.name, model.width, model.stem, meta["size"])
-    if method.wants_features and theirs != ours:
+    if method.uses_features and theirs != ours:
         raise FctError(
             f"params.yaml: method.teacher: {path} is {theirs}; the network that is trained is {ours}. Features are "
             "pulled to those of the same architecture: train such a teacher."
@@ -142,7 +142,7 @@ def _read_teacher(method: MethodParams, device: torch.device) -> Network:
     teacher, _ = _open(path)
     teacher.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     teacher.requires_grad_(requires_grad=False)
-    if method.wants_features:
+    if method.uses_features:
         teacher.watch(method.layers, key=f"method.layers, of the teacher {path}")
         _needs_no_mirror(teacher)
     return teacher

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """What a model answered on V views of N images, and what would have been right."""
 
     views: tuple[str, ...]  # V: raw, then q5, q10, ... (JPEG at a quality), then webp/1, webp/2, ... (unseen)

@@ -10,8 +10,8 @@ from fct.core.errors import FctError
 from fct.core.paths import STANDARD_PT
 from fct.models import saved as candidate
 from fct.models.device import to_device
+from fct.train.aids import TrainingAids
 from fct.train.assemble import identity, make_network, open_data
-from fct.train.companions import Companions
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_frozen_teacher_shows_the_layers_that_are_pulled(student, teacher, toy
     """It is the file's network, without gradients, in evaluation mode, and shows the student's layers."""
     method = toy.method(name="fct", gradient="frozen-teacher", teacher=teacher())
     network, images, _ = student(method)
-    context = Companions(network, method, images).at(0.5)
+    context = TrainingAids(network, method, images).at(0.5)
     assert context.progress == 0.5
     assert not context.teacher.training
     assert not any(weight.requires_grad for weight in context.teacher.parameters())
@@ -57,7 +57,7 @@ def test_a_teacher_of_features_makes_no_mirror_pass(student, teacher, toy, gradi
     network, images, description = student(method)
     network.mirror = True
     candidate.save(network, description.model_copy(update={"mirror": True}), Path(method.teacher))
-    shown = Companions(network, method, images).at(0).teacher
+    shown = TrainingAids(network, method, images).at(0).teacher
     assert not getattr(shown, "module", shown).mirror
     assert network.mirror
 
@@ -66,7 +66,7 @@ def test_logits_may_come_from_another_architecture(student, teacher, toy):
     """`distill` by logits only needs the same classes: a larger network may teach a smaller one."""
     method = toy.method(name="distill", teacher=teacher("speednet"))
     network, images, _ = student(method)
-    assert Companions(network, method, images).at(0).teacher is not None
+    assert TrainingAids(network, method, images).at(0).teacher is not None
 
 
 def test_a_teacher_that_is_not_there_is_refused(student, toy):
@@ -79,7 +79,7 @@ def test_the_pipelines_own_baseline_may_teach(student, toy):
     """`teacher: baseline` is the network that the stage of this name trained."""
     network, images, description = student(toy.method(name="standard"))
     candidate.save(network, description, STANDARD_PT)
-    context = Companions(network, toy.method(name="distill", teacher="baseline"), images).at(0)
+    context = TrainingAids(network, toy.method(name="distill", teacher="baseline"), images).at(0)
     assert torch.equal(
         context.teacher(images, torch.tensor([100, 100]))[0], network.eval()(images, torch.tensor([100, 100]))[0]
     )
@@ -91,7 +91,7 @@ def test_a_damaged_baseline_says_which_stage_makes_it(student, toy):
     candidate.save(network, description, STANDARD_PT)
     STANDARD_PT.write_bytes(STANDARD_PT.read_bytes()[:100])
     with pytest.raises(FctError, match=r"standard\.pt is damaged .* `dvc repro --force --single-item baseline`"):
-        Companions(network, toy.method(name="distill", teacher="baseline"), images)
+        TrainingAids(network, toy.method(name="distill", teacher="baseline"), images)
 
 
 def test_a_baseline_that_was_not_trained_cannot_teach(student, toy):
@@ -104,12 +104,12 @@ def test_the_moving_average_follows(student, toy):
     """After a step each of its weights lies between its own and the network's, by the momentum."""
     method = toy.method(name="fct", gradient="average-teacher", momentum=0.75)
     network, images, _ = student(method)
-    companions = Companions(network, method, images)
+    companions = TrainingAids(network, method, images)
     weight = network.backbone.head.weight
     before = weight.detach().clone()
     with torch.no_grad():
         weight.add_(1)
-    companions.follow(network)
+    companions.update(network)
     followed = companions.at(0).teacher.module.backbone.head.weight
     torch.testing.assert_close(followed, before + 0.25)
 
@@ -119,7 +119,7 @@ def test_what_is_kept_is_taken_up(student, toy, changed):
     """A checkpoint's state brings back the average and the projections."""
     method = toy.method(name="fct", **changed)
     network, images, _ = student(method)
-    one, other = Companions(network, method, images), Companions(network, method, images)
+    one, other = TrainingAids(network, method, images), TrainingAids(network, method, images)
     kept = {name: {key: value + 1 for key, value in state.items()} for name, state in one.state().items()}
     assert kept
     other.restore(kept)
@@ -142,11 +142,11 @@ def test_the_moving_average_has_statistics_of_its_own(student, toy):
     """The running means of its norms follow by the momentum too, and it never takes a batch's own in their place."""
     method = toy.method(name="fct", gradient="average-teacher", momentum=0.75)
     network, images, _ = student(method)
-    companions = Companions(network, method, images)
+    companions = TrainingAids(network, method, images)
     statistics = network.backbone.stem[1].running_mean
     before = statistics.clone()
     statistics.add_(1)
-    companions.follow(network.train())
+    companions.update(network.train())
     teacher = companions.at(0).teacher
     torch.testing.assert_close(teacher.module.backbone.stem[1].running_mean, before + 0.25)
     assert not any(module.training for module in teacher.modules())
@@ -160,5 +160,5 @@ def test_projections_are_trained_with_the_network(student, toy):
     for projection in ("linear", "none"):
         method = toy.method(name="fct", projection=projection, layers=layers)
         network, images, _ = student(method)
-        counts.append(len(Companions(network, method, images).weights))
+        counts.append(len(TrainingAids(network, method, images).weights))
     assert counts == [2, 0]

@@ -15,7 +15,7 @@ from fct.core.errors import FctError
 Given = ParamSpec("Given")
 
 
-def readable(flow: Callable[Given, State[Any]]) -> Callable[Given, State[Any]]:
+def fail_with_message(flow: Callable[Given, State[Any]]) -> Callable[Given, State[Any]]:
     """Let a flow fail with the message of an `FctError` instead of a traceback."""
 
     @wraps(flow)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from fct.core.errors import FctError
-from fct.core.files import new_folder
+from fct.core.files import atomic_folder
+from fct.data.dataset import Dataset, LabelledImages, build
 from fct.data.division import fingerprint
 from fct.data.params import DataParams
-from fct.data.stock import Labelled, Stock, build
 from fct.splits import store
-from fct.splits.meta import table
+from fct.splits.meta import format_meta
 
 PARAMS = DataParams.model_validate(
     {
@@ -24,15 +24,15 @@ PARAMS = DataParams.model_validate(
 
 def labelled(seed, count):
     images = np.random.default_rng(seed).integers(0, 256, (count, 9, 9, 3), np.uint8)
-    return Labelled(images, np.arange(count) % 2)
+    return LabelledImages(images, np.arange(count) % 2)
 
 
 @pytest.fixture
 def made(tmp_path):
     def make(pool, test=None, params=PARAMS):
         splits, originals = tmp_path / "splits", tmp_path / "originals"
-        with new_folder(splits) as s, new_folder(originals) as o:
-            meta = build(Stock(("cat", "dog"), pool, test), params, s, o)
+        with atomic_folder(splits) as s, atomic_folder(originals) as o:
+            meta = build(Dataset(("cat", "dog"), pool, test), params, s, o)
         return meta, {name: store.open_split(name, splits, originals) for name in store.NAMES}
 
     return make
@@ -53,7 +53,7 @@ def test_without_one_test_is_held_out_and_it_says_so(made):
     meta, _ = made(labelled(0, 100))
     assert meta["test"] == "held out of train"
     assert meta["counts"] == {"train": 60, "val": 10, "gate": 10, "test": 20}
-    assert "held out of train" in table(meta)
+    assert "held out of train" in format_meta(meta)
 
 
 def test_labels_stay_with_their_images(made):
@@ -76,7 +76,7 @@ def test_the_same_pixels_are_in_one_split_only(made):
     assert len(set(marks)) == len(marks) == 117
     assert meta["skipped"]["reasons"] == {"same pixels as another image": 3}
     assert set(meta["skipped"]["items"]) == {"train image 7", "train image 50", "test image 19"}
-    assert "skipped 3: same pixels" in table(meta)
+    assert "skipped 3: same pixels" in format_meta(meta)
 
 
 def test_stock_images_never_were_jpegs_and_are_their_own_originals(made):

@@ -12,7 +12,7 @@ from fct.evaluate.model import open_model
 from fct.splits.store import read_meta
 
 
-def others(named: Sequence[str], folder: Path, *, champion: bool) -> dict[str, Path]:
+def models_beside(named: Sequence[str], folder: Path, *, champion: bool) -> dict[str, Path]:
     """Return ONNX files by the name to show them under: the champion, the baseline, and what a person names.
 
     A champion or baseline that cannot be had, or is of other classes than the data, is said and left out. A champion

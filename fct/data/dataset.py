@@ -1,4 +1,4 @@
-"""Published data sets: arrays of images of one size, divided into splits."""
+"""Published data sets: arrays of images of one size, divide_dataset into splits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fct.core import files
-from fct.data.division import divide, fingerprint, first_copies
+from fct.data.division import divide_indices, fingerprint, first_copies
 from fct.data.params import DataParams
 from fct.images.tables import LOSSLESS
 from fct.splits.meta import HELD_OUT, OFFICIAL, Division, describe
@@ -19,7 +19,7 @@ from fct.splits.store import write_split
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledImages:
     """Images of one size and their classes."""
 
     images: NDArray[np.uint8]  # [N, H, W, C]
@@ -29,27 +29,27 @@ class Labelled:
         """Return the number of images."""
         return len(self.labels)
 
-    def __getitem__(self, indices: NDArray[np.int64]) -> Labelled:
+    def __getitem__(self, indices: NDArray[np.int64]) -> LabelledImages:
         """Return those images."""
-        return Labelled(self.images[indices], self.labels[indices])
+        return LabelledImages(self.images[indices], self.labels[indices])
 
 
 @dataclass(frozen=True)
-class Stock:
+class Dataset:
     """A published data set."""
 
     classes: tuple[str, ...]
-    pool: Labelled  # what is divided into splits
-    test: Labelled | None  # the official test set, where it is here
+    pool: LabelledImages  # what is divide_dataset into splits
+    test: LabelledImages | None  # the official test set, where it is here
 
 
-def build(stock: Stock, params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
+def build(stock: Dataset, params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
     """Write the splits of `stock` into two empty folders and return what `<splits>/meta.json` holds.
 
     Of images with the same pixels the first is kept, the official test set's before any other: what is tested was
     never trained on, and the others are counted as skipped.
     """
-    parts, skipped = divided(stock, params.fractions.model_dump(), params.seed)
+    parts, skipped = divide_dataset(stock, params.fractions.model_dump(), params.seed)
     for name, part in parts.items():
         write_split(splits / name, part.images, part.labels, np.full(len(part), LOSSLESS, np.int64))
     files.write_json(originals / "meta.json", {"native": False})
@@ -65,9 +65,9 @@ def build(stock: Stock, params: DataParams, splits: Path, originals: Path) -> di
     return meta
 
 
-def divided(
-    stock: Stock, fractions: Mapping[str, float], seed: int
-) -> tuple[dict[str, Labelled], list[tuple[str, str]]]:
+def divide_dataset(
+    stock: Dataset, fractions: Mapping[str, float], seed: int
+) -> tuple[dict[str, LabelledImages], list[tuple[str, str]]]:
     """Divide `stock` into train and one split for each of `fractions`.
 
     Where there is an official test set it is the split test, and the fraction of that name is not taken.
@@ -76,7 +76,7 @@ def divided(
         The splits, and what was left out, each with the reason.
     """
     test_marks: list[bytes] = []
-    parts: dict[str, Labelled] = {}
+    parts: dict[str, LabelledImages] = {}
     skipped: list[tuple[str, str]] = []
     if stock.test is not None:
         fractions = {name: fraction for name, fraction in fractions.items() if name != "test"}
@@ -89,7 +89,7 @@ def divided(
     skipped += _left_out("train", len(stock.pool), kept)
     pool = stock.pool[kept]
     marks = [marks[index] for index in kept]
-    places = divide(marks, pool.labels, stock.classes, fractions=fractions, seed=seed)
+    places = divide_indices(marks, pool.labels, stock.classes, fractions=fractions, seed=seed)
     return {**{name: pool[indices] for name, indices in places.items()}, **parts}, skipped
 
 

@@ -11,7 +11,7 @@ from fct.registry.versions import Event, State, Version
 UNPROVEN = "  unproven: the alias was moved by hand, not by `fct promote` or `fct rollback`"
 
 
-def promoted(done: Promotion) -> str:
+def format_promotion(done: Promotion) -> str:
     """Return how a promotion ended, as a line for a person."""
     said = f"{done.name}: version {done.version}"
     if done.outcome == "already champion":
@@ -36,14 +36,14 @@ def _checked(checks: Iterable[Check]) -> str:
     )
 
 
-def remembered(event: Event) -> str:
+def format_event(event: Event) -> str:
     """Return one line of the history."""
     after = f" after version {event.before}" if event.before else ""
     why = f": {event.why}" if event.why else ""
     return f"  {event.when}  version {event.version} {event.what}{after}, {event.verdict}, by {event.who}{why}"
 
 
-def rolled_back(done: Rollback) -> str:
+def format_rollback(done: Rollback) -> str:
     """Return how a rollback ended, as a line for a person."""
     number = done.champion.number if done.champion else None
     if not done.changed:
@@ -52,7 +52,7 @@ def rolled_back(done: Rollback) -> str:
     return f"{done.name}: version {number} is champion again{f', {done.gone.number} is not' if done.gone else ''}."
 
 
-def shown(name: str, state: State) -> str:
+def format_status(name: str, state: State) -> str:
     """Return who is what, as lines for a person."""
     if not (state.champion or state.challenger):
         return f"{name}: nothing is registered. `fct promote` registers a model that passed the gate."
@@ -63,11 +63,11 @@ def shown(name: str, state: State) -> str:
         ("previous", state.previous),
     ):
         doubt = role == "champion" and version is not None and not state.is_proven
-        lines.append(f"  {role:<11}{about(version)}{UNPROVEN if doubt else ''}")
+        lines.append(f"  {role:<11}{format_version(version)}{UNPROVEN if doubt else ''}")
     return "\n".join(lines)
 
 
-def about(version: Version | None) -> str:
+def format_version(version: Version | None) -> str:
     """Return what a version says about itself, as a line."""
     if version is None:
         return "-"
