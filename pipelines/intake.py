@@ -56,7 +56,9 @@ def intake(*, run: bool = True) -> State[Any]:
     images = Path(folder.path)
     with run_lock():
         place = read.intake
-        found = inbox.sort_inbox(place.inbox, images, place.quarantine, channels=folder.channels, settle=place.settle)
+        found = inbox.sort_inbox(
+            place.inbox, images, place.quarantine, channels=folder.channels, settle=place.min_age_seconds
+        )
         for problem in found.refused:
             get_run_logger().warning("to %s: %s", place.quarantine, problem)
         _show(found, read)

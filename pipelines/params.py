@@ -53,7 +53,9 @@ class IntakeParams(Scheduled):
 
     inbox: Path  # one sub-folder a class
     quarantine: Path  # where files go that cannot be used, each with its reason
-    settle: NonNegativeInt  # seconds that a file must be left alone before it is taken: it may still be uploading
+    min_age_seconds: (
+        NonNegativeInt  # seconds that a file must be left alone before it is taken: it may still be uploading
+    )
 
 
 class Schedules(Section):

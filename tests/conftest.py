@@ -161,11 +161,11 @@ class Toy:
     def method(self, **changed):
         """Parameters of a method, fct-r unless said otherwise."""
         told = {"name": "fct-r", "probability": 0.5, "weight": 0.3, "layers": ["stage1", "stage3"]}
-        told |= {"distance": "centred-mse", "gradient": "raw-detached", "noise": 0, "teacher": "baseline"}
+        told |= {"distance": "centred-mse", "target": "raw-detached", "noise": 0, "teacher": "baseline"}
         block = {"layers": ["stage1", "stage3"], "width": 0.5, "quality": "film"}
-        told |= {"block": block | {"consistency": "after", "unknown": "bypass"}}
-        told |= {"match": "logits", "schedule": "constant", "momentum": 0.9, "projection": "none"}
-        told |= {"pulled": "compressed", "batch_norm": "shared"}
+        told |= {"block": block | {"consistency": "after", "unknown_quality": "bypass"}}
+        told |= {"match": "logits", "schedule": "constant", "ema_momentum": 0.9, "projection": "none"}
+        told |= {"matched_views": "compressed", "batch_norm": "shared"}
         return MethodParams.model_validate(told | changed)
 
     def setup(self, model="resnet8", of_model=MappingProxyType({}), **changed):
@@ -182,12 +182,12 @@ class Toy:
             "crops": "shared",
             "cutout": 0,
             "label_smoothing": 0.0,
-            "sampler": "uniform",
+            "quality_sampler": "uniform",
             "views": "cache",
             "precision": "fp32",
         }
         small = ModelParams.model_validate(
-            {"name": model, "width": 8, "stem": "own", "weights": None, "mirror": False} | of_model
+            {"name": model, "width": 8, "stem": "own", "weights": None, "flip_tta": False} | of_model
         )
         return Setup(self.qualities, self.subsampling, small, TrainParams.model_validate(told | changed))
 

@@ -79,7 +79,7 @@ def _training(name: str, width: int, split: Split, source: Source, precision: st
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
     defaults = params.load(Params)
-    own = {"name": "fct", "layers": LAYERS, "gradient": "raw-detached", "pulled": "compressed"}  # needs no teacher
+    own = {"name": "fct", "layers": LAYERS, "target": "raw-detached", "matched_views": "compressed"}  # needs no teacher
     method = defaults.method.model_copy(update=own)
     schedule = {"seed": 0, "epochs": 100, "batch_size": BATCH, "learning_rate": 0.1, "precision": precision}
     return Training(network, Data(split, source, split, {}), method, defaults.train.model_copy(update=schedule))

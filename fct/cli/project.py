@@ -59,9 +59,7 @@ def show(name: str) -> None:
         told = recipes.read(name)
         click.echo(f"{told.title}\n\n{told.use}\n{to_yaml(told.params)}", nl=False)
         if told.params.get("method", {}).get("name") in WITH_CONSISTENCY:
-            click.echo(
-                "# The search may change weight, layers, distance and gradient; with search.trials: 1 they stay."
-            )
+            click.echo("# The search may change weight, layers, distance and target; with search.trials: 1 they stay.")
 
 
 @recipe.command(name="apply")

@@ -39,6 +39,18 @@ SECTIONS = (
 )
 RENAMED = {  # keys of earlier versions, and what to do about them
     "recipe": "there is no such key any more: write a recipe's values into the file with `fct recipe apply NAME`",
+    "model.mirror": "it is called flip_tta now",
+    "method.gradient": "it is called target now: raw (was both), raw-detached, teacher (was frozen-teacher) or "
+    "ema-teacher (was average-teacher)",
+    "method.pulled": "it is called matched_views now",
+    "method.momentum": "it is called ema_momentum now",
+    "method.block.unknown": "it is called unknown_quality now",
+    "search.gain": "it is called min_gain now",
+    "search.clean_loss": "it is called max_raw_drop now",
+    "search.gradients": "it is called targets now, with the values of method.target",
+    "train.sampler": "it is called quality_sampler now",
+    "int8.worse": "it is called max_drop now",
+    "intake.settle": "it is called min_age_seconds now",
 }
 
 

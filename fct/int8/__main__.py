@@ -83,7 +83,7 @@ def judge_int8(params: Params) -> dict[str, object]:
     theirs = record.read(split, model_sha256=sha256(FP32.model), how=how).answers
     model, digest = open_model(INT8.model), sha256(INT8.model)
     ours = predict(model, split, how.qualities, subsampling, batch_size=how.batch_size, unseen=how.unseen)
-    lines, against_fp32 = int8_lines(params.gate, params.int8.worse)
+    lines, against_fp32 = int8_lines(params.gate, params.int8.max_drop)
     of_file = footprint(model, split, lines, how)
     checks = [*gate.check_lines(lines, ours, of_file, how), *gate.check_against([against_fp32], ours, theirs, how)]
     made_with = {"model_sha256": digest, "subsampling": subsampling, "codec": VERSION}

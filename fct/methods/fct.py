@@ -53,13 +53,13 @@ def schedule_weight(schedule: Schedule, progress: float) -> float:
 
 def _pulled(features: Halves, batch: Batch, params: MethodParams, context: Context) -> dict[str, tuple[Tensor, Tensor]]:
     """Return for each layer the features that are pulled, [B, ...] or of both views [2 B, ...], and what to."""
-    if params.gradient in ("both", "raw-detached"):
-        detached = params.gradient == "raw-detached"
+    if params.target in ("raw", "raw-detached"):
+        detached = params.target == "raw-detached"
         halves = {layer: features[layer] for layer in params.layers}
         return {layer: (moved, raw.detach() if detached else raw) for layer, (raw, moved) in halves.items()}
     if context.teacher is None:
-        raise ValueError(f"{params.gradient} needs a teacher")
-    both = params.pulled == "both"
+        raise ValueError(f"{params.target} needs a teacher")
+    both = params.matched_views == "both"
     shown = [targets for _, targets in teacher_outputs(context.teacher, batch, both=both)]
     return {
         layer: (

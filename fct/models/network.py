@@ -28,7 +28,7 @@ class Network(nn.Module):
         layers: names of the backbone's modules whose outputs are the features phi_l.
         block: where and what residual mapping blocks are; None for a network without.
         size: pixels, height and width, of the images that the network is made for.
-        mirror: whether a prediction is the mean of the logits of the image and of its mirror image; not in training.
+        flip_tta: whether a prediction is the mean of the logits of the image and of its mirror image; not in training.
     """
 
     mean: Tensor
@@ -43,13 +43,13 @@ class Network(nn.Module):
         layers: Sequence[str],
         block: BlockParams | None = None,
         size: int = 64,
-        mirror: bool = False,
+        flip_tta: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.layers = tuple(layers)
         self.size = size
-        self.mirror = mirror
+        self.flip_tta = flip_tta
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
         self.layouts: dict[str, Layout] = {}
@@ -87,7 +87,7 @@ class Network(nn.Module):
         if self.estimator is not None and not self.training:
             quality = torch.where(quality == LOSSLESS, self.estimator(pixels), quality)
         logits, features = self._pass(pixels, quality)
-        if self.mirror and not self.training:
+        if self.flip_tta and not self.training:
             logits = (logits + self._pass(pixels.flip(3), quality)[0]) / 2
         return logits, features
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -36,7 +38,7 @@ class Description(BaseModel):
     qualities: list[int]  # trained
     data_digest: str
     params_digest: str
-    mirror: bool = False  # files of versions before it have none
+    flip_tta: bool = False  # older files have none
     precision: str | None = None  # that it was trained in, fp32 | bf16; files of versions before do not say
 
     def build(self) -> Network:
@@ -56,7 +58,7 @@ class Description(BaseModel):
             layers=self.layers,
             block=self.block,
             size=self.size,
-            mirror=self.mirror,
+            flip_tta=self.flip_tta,
         )
 
 
@@ -82,7 +84,7 @@ def load(path: Path = MODEL_PT, *, remedy: str | None = None) -> tuple[Network, 
     remedy = remedy or f"Make it again with `dvc repro --force --single-item {stage}`."
     saved = load_state(path, remedy)
     try:
-        description = Description.model_validate_json(saved["description"])
+        description = Description.model_validate(_with_new_names(json.loads(saved["description"])))
         network = description.build()
         if any(name.startswith("estimator.") for name in saved["state"]):
             network.estimator = QualityEstimator(description.channels)
@@ -90,3 +92,13 @@ def load(path: Path = MODEL_PT, *, remedy: str | None = None) -> tuple[Network, 
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, RuntimeError):
         raise FctError(f"{path} is no model.pt of this version of the project. {remedy}") from None
     return network.eval(), description
+
+
+def _with_new_names(description: dict[str, Any]) -> dict[str, Any]:
+    """Return a description with the keys of this version, given one of any version."""
+    if "mirror" in description:
+        description["flip_tta"] = description.pop("mirror")
+    block = description.get("block") or {}
+    if "unknown" in block:
+        block["unknown_quality"] = block.pop("unknown")
+    return description

@@ -266,7 +266,7 @@ def _lines(params: PromoteParams, candidate: Candidate) -> dict[str, list[Any]]:
     """Return the lines that a candidate must pass, by name: direction and threshold."""
     lines = list(params.gate)
     if candidate is INT8:
-        of_gate, against_fp32 = int8_lines(lines, params.int8.worse)
+        of_gate, against_fp32 = int8_lines(lines, params.int8.max_drop)
         lines = [*of_gate, against_fp32]
     return {line.name: [line.direction, line.threshold] for line in lines}
 

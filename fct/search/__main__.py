@@ -43,7 +43,7 @@ class Params(Section):
 @click.command()
 @click.option("--fresh", is_flag=True, help="Forget the trials of an earlier run.")
 def main(*, fresh: bool) -> None:
-    """Search the consistency weight, the layers, the distance and the gradient on validation data."""
+    """Search the consistency weight, the layers, the distance and the target on validation data."""
     with exit_on_error(), training_lock():
         environment.check()
         read = params.load(Params)

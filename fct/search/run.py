@@ -47,23 +47,23 @@ def search(setup: Setup, baseline: MethodParams, params: SearchParams, observed:
     """Return the best method among `params.trials` short trainings, of which `baseline` is the first.
 
     Best means the highest mean validation accuracy over the trained qualities, among those that beat the baseline's by
-    `params.gain` (short trainings are noisy) and whose clean accuracy is at most `params.clean_loss` below the
+    `params.min_gain` (short trainings are noisy) and whose clean accuracy is at most `params.max_raw_drop` below the
     baseline's; where there are none, the baseline. A trial that is behind the baseline after an epoch ends there.
     Trials already in the study are not run again.
 
     Raises:
-        FctError: the baseline diverges, or one of `params.gradients` cannot be tried with what params.yaml has besides.
+        FctError: the baseline diverges, or one of `params.targets` cannot be tried with what params.yaml has besides.
     """
     if baseline.name not in WITH_CONSISTENCY or params.trials == 1:
         return Best(baseline, 0, None, None)
     taught = baseline
-    for gradient in params.gradients:
+    for target in params.targets:
         try:
-            tried = MethodParams.model_validate(baseline.model_dump() | {"gradient": gradient})
+            tried = MethodParams.model_validate(baseline.model_dump() | {"target": target})
         except ValidationError as error:
             said = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise FctError(f"params.yaml: search.gradients: with {gradient}, method.{said}") from error
-        check_crops(setup.train, tried, "search.gradients")
+            raise FctError(f"params.yaml: search.targets: with {target}, method.{said}") from error
+        check_crops(setup.train, tried, "search.targets")
         taught = tried if tried.needs_teacher_file else taught
     data, meta = open_data(setup)
     data = _thinned(data, params.images)
@@ -120,8 +120,8 @@ def _run(study: optuna.Study, trial: Trial, method: MethodParams, short: _Short)
     compressed, raw = history[-1]["val_compressed"], history[-1]["val_raw"]
     trial.set_user_attr(RAW, raw)
     if baseline:  # feasible at zero and below; the baseline itself always is
-        trial.set_constraint("clean accuracy", baseline.user_attrs[RAW] - raw - short.params.clean_loss)
-        trial.set_constraint("gain", (baseline.value or 0.0) + short.params.gain - compressed)
+        trial.set_constraint("clean accuracy", baseline.user_attrs[RAW] - raw - short.params.max_raw_drop)
+        trial.set_constraint("gain", (baseline.value or 0.0) + short.params.min_gain - compressed)
     study.tell(trial, compressed)
 
 

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .classifier import Prediction, Classifier, open_session
+from .classifier import Classifier, Prediction, open_session
 
 
 class ServedModel:

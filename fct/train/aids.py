@@ -46,10 +46,10 @@ class TrainingAids:
         if method.needs_teacher_file:
             self.teacher = _read_teacher(method, images.device)
         if method.needs_ema_teacher:
-            averaging = get_ema_multi_avg_fn(method.momentum)  # type: ignore[no-untyped-call]  # torch's own
+            averaging = get_ema_multi_avg_fn(method.ema_momentum)  # type: ignore[no-untyped-call]  # torch's own
             self.average = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
             self.average.update_parameters(network)  # the first is a copy
-            _needs_no_mirror(self.average.module)
+            _without_flip(self.average.module)
             self.teacher = self.average.requires_grad_(requires_grad=False).eval()
         if method.needs_projections:
             self.projections = projections(_channels(network, images, method.layers))
@@ -144,14 +144,14 @@ def _read_teacher(method: MethodParams, device: torch.device) -> Network:
     teacher.requires_grad_(requires_grad=False)
     if method.uses_features:
         teacher.watch(method.layers, key=f"method.layers, of the teacher {path}")
-        _needs_no_mirror(teacher)
+        _without_flip(teacher)
     return teacher
 
 
-def _needs_no_mirror(teacher: object) -> None:
+def _without_flip(teacher: object) -> None:
     """Spare a teacher the pass of the mirror image, which its features are not of."""
     if isinstance(teacher, Network):
-        teacher.mirror = False
+        teacher.flip_tta = False
 
 
 @torch.no_grad()

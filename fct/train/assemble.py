@@ -138,7 +138,7 @@ def _description(
         backbone=setup.model.name,
         width=setup.model.width,
         stem=setup.model.stem,
-        mirror=setup.model.mirror,
+        flip_tta=setup.model.flip_tta,
         classes=meta["classes"],
         channels=meta["channels"],
         size=meta["size"],
@@ -153,17 +153,17 @@ def _description(
     )
 
 
-def check_crops(train: TrainParams, method: MethodParams, key: str = "method.gradient") -> None:
+def check_crops(train: TrainParams, method: MethodParams, key: str = "method.target") -> None:
     """Refuse to compare, position by position, features of views that were cropped apart.
 
     Raises:
-        FctError: `train.crops` is own, and `method.gradient`, read from `key`, sees none of the compressed view's crop.
+        FctError: `train.crops` is own, and `method.target`, read from `key`, sees none of the compressed view's crop.
     """
     by_position = method.name in WITH_CONSISTENCY and method.projection != "mean"
     if train.crops == "own" and by_position and not (method.needs_teacher_file or method.needs_ema_teacher):
         raise FctError(
-            f"params.yaml: {key}: {method.gradient} pulls features to those of the raw view, which train.crops: own "
-            "crops elsewhere. Take frozen-teacher or average-teacher, which see the compressed view's crop, "
+            f"params.yaml: {key}: {method.target} pulls features to those of the raw view, which train.crops: own "
+            "crops elsewhere. Take teacher or ema-teacher, which see the compressed view's crop, "
             "or method.projection: mean, or train.crops: shared."
         )
 

@@ -31,7 +31,7 @@ ROUNDED = 10  # quality points within which an error counts with its square, bey
 
 def fit_estimator(network: Network, data: Data, method: MethodParams, params: TrainParams) -> None:
     """Give `network`, trained and in evaluation mode, an estimator, if it has blocks and `method` wants one."""
-    if not network.uses_quality or method.block.unknown != "estimate":
+    if not network.uses_quality or method.block.unknown_quality != "estimate":
         return
     torch.manual_seed(params.seed)
     device = network.mean.device

@@ -176,7 +176,7 @@ class Training:
             rng=rng,
             device=self.device,
             probabilities=probabilities(
-                self.params.sampler, self.data.source.qualities, progress=number / self.params.epochs
+                self.params.quality_sampler, self.data.source.qualities, progress=number / self.params.epochs
             ),
         )
         return prefetch(batches, AHEAD)

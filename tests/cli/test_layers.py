@@ -87,7 +87,7 @@ def test_the_cost_is_that_of_params_block(told):
     """A block half as wide has its parameters."""
     params = Path("params.yaml")
     params.write_text(params.read_text().replace("width: 1.0", "width: 0.5"))
-    block = BlockParams(layers=["any"], width=0.5, quality="film", consistency="after", unknown="bypass")
+    block = BlockParams(layers=["any"], width=0.5, quality="film", consistency="after", unknown_quality="bypass")
     real = ResidualMappingBlock(32, Layout(1, is_map=True), width=block.width, quality=block.quality)
     assert named(told())["stage3"][-2] == f"{weights(real):,}"
 

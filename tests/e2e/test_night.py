@@ -137,7 +137,7 @@ def users(fresh):
     for number in range(180):
         place = project.folder / f"images/{KINDS[number % 3]}/{number}.jpg"
         photograph(number, number % 3, place, quality=60 + number % 36)
-    project.change({"gate.7.champion": 0.9, "intake.settle": 0, "train.epochs": 8})
+    project.change({"gate.7.champion": 0.9, "intake.min_age_seconds": 0, "train.epochs": 8})
     project.run("dvc", "add", "--quiet", *(f"images/{kind}" for kind in KINDS))
     project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message", "My images")

@@ -19,7 +19,7 @@ def test_smoothed_labels_by_hand():
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_smooths_its_labels(name, make_network, batch, toy):
     """The part `cross_entropy` of each method's loss follows the context."""
-    method = toy.method(name=name, teacher="some.pt", gradient="raw-detached")
+    method = toy.method(name=name, teacher="some.pt", target="raw-detached")
     teacher = make_network().eval()
 
     def of(label_smoothing):

@@ -14,7 +14,13 @@ QUALITY = torch.tensor([30, 100])
 
 
 def blocks(layers, **changed):
-    told = {"layers": list(layers), "width": 0.5, "quality": "film", "consistency": "after", "unknown": "bypass"}
+    told = {
+        "layers": list(layers),
+        "width": 0.5,
+        "quality": "film",
+        "consistency": "after",
+        "unknown_quality": "bypass",
+    }
     return BlockParams.model_validate(told | changed)
 
 
@@ -91,7 +97,7 @@ def test_a_mirrored_prediction_is_the_mean_with_the_mirror_images():
     torch.nn.init.normal_(network.blocks["stage1"].expand.weight)
     logits, features = network(image(), QUALITY)
     others, _ = network(image().flip(3), QUALITY)
-    network.mirror = True
+    network.flip_tta = True
     both, shown = network(image(), QUALITY)
     torch.testing.assert_close(both, (logits + others) / 2)
     assert torch.equal(shown["stage3"], features["stage3"])

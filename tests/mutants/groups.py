@@ -213,7 +213,7 @@ FCT = Group(
             "pulled = context.projections[layer_key(layer)](pulled)",
             "target = context.projections[layer_key(layer)](target)",
         ),
-        Mutant("pulled: both pulls one", 'both = params.pulled == "both"', "both = False"),
+        Mutant("matched_views: both pulls one", 'both = params.matched_views == "both"', "both = False"),
     ),
 )
 
@@ -341,10 +341,12 @@ OTHERS = (
                 "features take no part in distillation", 'self.name == "distill" and self.match == "features"', "False"
             ),
             Mutant("distillation needs no teacher", 'return self.name == "distill" or (', "return ("),
-            Mutant("no average is kept", 'self.gradient == "average-teacher"\n', 'self.gradient == "both"\n'),
+            Mutant("no average is kept", 'self.target == "ema-teacher"\n', 'self.target == "both"\n'),
             Mutant("no projection is made", 'self.projection == "linear"', 'self.projection == "mean"'),
             Mutant(
-                "raw features are pulled to themselves", 'self.pulled == "both" and', 'self.pulled == "neither" and'
+                "raw features are pulled to themselves",
+                'self.matched_views == "both" and',
+                'self.matched_views == "neither" and',
             ),
         ),
     ),

@@ -10,8 +10,8 @@ from fct.search.study import BASELINE, NO_LAYERS, _values, finished_trials, next
 @pytest.fixture
 def params():
     def make(**changed):
-        told = {"trials": 4, "images": 60, "epochs": 1, "clean_loss": 0.1, "gain": 0.0, "seed": 0}
-        told |= {"weight": {"low": 0.1, "high": 2.0}, "distances": ["mse", "cosine"], "gradients": ["both"]}
+        told = {"trials": 4, "images": 60, "epochs": 1, "max_raw_drop": 0.1, "min_gain": 0.0, "seed": 0}
+        told |= {"weight": {"low": 0.1, "high": 2.0}, "distances": ["mse", "cosine"], "targets": ["raw"]}
         return SearchParams.model_validate(told | changed)
 
     return make
@@ -92,7 +92,7 @@ def test_a_kill_between_the_baseline_s_queueing_and_its_start_is_survived(open_i
 def test_the_name_digests_what_decides_a_trial(open_it):
     """Other data, or another search space, is another study; more trials go on with the same."""
     names = {open_it(data).study_name for data in ({"data": "d"}, {"data": "e"})}
-    names |= {open_it(**changed).study_name for changed in ({"seed": 1}, {"gain": 0.5}, {"images": 61})}
+    names |= {open_it(**changed).study_name for changed in ({"seed": 1}, {"min_gain": 0.5}, {"images": 61})}
     assert len(names) == 5
     assert open_it(trials=9).study_name == open_it().study_name
 

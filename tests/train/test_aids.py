@@ -41,7 +41,7 @@ def teacher(student, toy):
 
 def test_a_frozen_teacher_shows_the_layers_that_are_pulled(student, teacher, toy):
     """It is the file's network, without gradients, in evaluation mode, and shows the student's layers."""
-    method = toy.method(name="fct", gradient="frozen-teacher", teacher=teacher())
+    method = toy.method(name="fct", target="teacher", teacher=teacher())
     network, images, _ = student(method)
     context = TrainingAids(network, method, images).at(0.5)
     assert context.progress == 0.5
@@ -50,16 +50,16 @@ def test_a_frozen_teacher_shows_the_layers_that_are_pulled(student, teacher, toy
     assert set(method.layers) <= set(context.teacher(images, torch.tensor([100, 100]))[1])
 
 
-@pytest.mark.parametrize("gradient", ["frozen-teacher", "average-teacher"])
-def test_a_teacher_of_features_makes_no_mirror_pass(student, teacher, toy, gradient):
-    """`model.mirror` averages logits, which nobody asks such a teacher for; the student keeps it."""
-    method = toy.method(name="fct", gradient=gradient, teacher=teacher())
+@pytest.mark.parametrize("target", ["teacher", "ema-teacher"])
+def test_a_teacher_of_features_makes_no_mirror_pass(student, teacher, toy, target):
+    """`model.flip_tta` averages logits, which nobody asks such a teacher for; the student keeps it."""
+    method = toy.method(name="fct", target=target, teacher=teacher())
     network, images, description = student(method)
-    network.mirror = True
-    candidate.save(network, description.model_copy(update={"mirror": True}), Path(method.teacher))
+    network.flip_tta = True
+    candidate.save(network, description.model_copy(update={"flip_tta": True}), Path(method.teacher))
     shown = TrainingAids(network, method, images).at(0).teacher
-    assert not getattr(shown, "module", shown).mirror
-    assert network.mirror
+    assert not getattr(shown, "module", shown).flip_tta
+    assert network.flip_tta
 
 
 def test_logits_may_come_from_another_architecture(student, teacher, toy):
@@ -102,7 +102,7 @@ def test_a_baseline_that_was_not_trained_cannot_teach(student, toy):
 
 def test_the_moving_average_follows(student, toy):
     """After a step each of its weights lies between its own and the network's, by the momentum."""
-    method = toy.method(name="fct", gradient="average-teacher", momentum=0.75)
+    method = toy.method(name="fct", target="ema-teacher", ema_momentum=0.75)
     network, images, _ = student(method)
     companions = TrainingAids(network, method, images)
     weight = network.backbone.head.weight
@@ -114,7 +114,7 @@ def test_the_moving_average_follows(student, toy):
     torch.testing.assert_close(followed, before + 0.25)
 
 
-@pytest.mark.parametrize("changed", [{"gradient": "average-teacher"}, {"projection": "linear"}])
+@pytest.mark.parametrize("changed", [{"target": "ema-teacher"}, {"projection": "linear"}])
 def test_what_is_kept_is_taken_up(student, toy, changed):
     """A checkpoint's state brings back the average and the projections."""
     method = toy.method(name="fct", **changed)
@@ -140,7 +140,7 @@ def test_the_teachers_content_is_part_of_what_a_checkpoint_is_known_by(student, 
 
 def test_the_moving_average_has_statistics_of_its_own(student, toy):
     """The running means of its norms follow by the momentum too, and it never takes a batch's own in their place."""
-    method = toy.method(name="fct", gradient="average-teacher", momentum=0.75)
+    method = toy.method(name="fct", target="ema-teacher", ema_momentum=0.75)
     network, images, _ = student(method)
     companions = TrainingAids(network, method, images)
     statistics = network.backbone.stem[1].running_mean

@@ -252,7 +252,7 @@ def test_the_best_epoch_is_kept(toy):
 
 def test_what_a_method_keeps_beside_the_network_is_taken_up(toy):
     """A training with a moving-average teacher and projections, stopped after an epoch, ends with the same weights."""
-    method = toy.method(name="fct", gradient="average-teacher", projection="linear", weight=1.0)
+    method = toy.method(name="fct", target="ema-teacher", projection="linear", weight=1.0)
     straight = Training(toy, method).run()
     stopped = Training(toy, method)
 
@@ -269,7 +269,7 @@ def test_what_a_method_keeps_beside_the_network_is_taken_up(toy):
 
 def test_the_sampler_decides_which_qualities_are_drawn(toy):
     """A curriculum begins with the highest quality alone."""
-    training = Training(toy, sampler="curriculum")
+    training = Training(toy, quality_sampler="curriculum")
     started = Loop(training.network, training.data, training.method, training.setup.train)
     with closing(started.batches(0)) as batches:
         assert {int(quality) for batch in batches for quality in batch.quality} == {60}
@@ -284,7 +284,7 @@ def loop(training, checkpoint=None):
 
 def test_the_moving_average_teacher_moves_with_each_step(toy):
     """After a step the teacher lies between where it was and the network's new weights, by the momentum."""
-    running = loop(Training(toy, toy.method(name="fct", gradient="average-teacher", momentum=0.75)))
+    running = loop(Training(toy, toy.method(name="fct", target="ema-teacher", ema_momentum=0.75)))
     ours, teachers = running.network.backbone.head.weight, running.companions.teacher.module.backbone.head.weight
     running.network.train()
     with closing(running.batches(0)) as batches:
