@@ -33,7 +33,7 @@ class Arrival:
     """An image that was taken."""
 
     name: str  # path inside the images
-    quality: int  # its own, as a JPEG; 100 if lossless
+    quality: int  # its own, as a JPEG; NO_TABLES without tables
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ def predict(paths: tuple[Path, ...], model: str, *, as_json: bool) -> None:
     """Say what a model sees in image files, and how hard they were compressed.
 
     Reads JPEG, PNG, WebP, AVIF, BMP and TIFF; of a folder, every file in it. Images are turned upright as their EXIF
-    data say and resized as in training. The quality is told from a JPEG's own tables (100 for all else), and a model
+    data say and resized as in training. The quality is told from a JPEG's own tables (none for all else), and a model
     with residual mapping blocks is told of it. Where it lies below every quality in the training, a note says so.
 
     A file that cannot be used has its reason in its place, and the exit status is then 1.

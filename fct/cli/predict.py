@@ -73,7 +73,7 @@ def format_row(file: Path, answer: Prediction) -> str:
         return f"{name:<{NAME_WIDTH}}  {answer.error}"
     label = str(answer.label)
     doubt = "  below every trained quality" if answer.below_trained else ""
-    return f"{name:<{NAME_WIDTH}}  {label:<20}{answer.probabilities[label]:>11.1%}{answer.quality:>9}{doubt}"
+    return f"{name:<{NAME_WIDTH}}  {label:<20}{answer.probabilities[label]:>11.1%}{answer.quality or '-':>9}{doubt}"
 
 
 def _is_hidden(path: Path) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from fct.core.errors import FctError
 from fct.core.paths import INT8_ONNX, MODEL_ONNX, STANDARD_ONNX
 from fct.evaluate.adapter import Adapter, is_channels_last, normalisation
-from fct.serving.classifier import open_session
+from fct.serving.classifier import no_tables_value, open_session
 
 MADE_BY = {MODEL_ONNX: "export@model", INT8_ONNX: "int8", STANDARD_ONNX: "export@standard"}  # stages
 
@@ -51,10 +51,13 @@ def open_model(path: Path) -> Model:
     _expect(path, logits, "tensor(float)", rank=2)
     if not isinstance(logits.shape[1], int):
         raise FctError(f"{path}: logits has shape {logits.shape}; the number of classes must be fixed.")
-    said = session.get_modelmeta().custom_metadata_map.get("fct.classes")
-    names = None if said is None else json.loads(said)
+    said = session.get_modelmeta().custom_metadata_map
+    names = json.loads(said["fct.classes"]) if "fct.classes" in said else None
     quality = "quality" if "quality" in inputs else None
-    adapter = Adapter("image", quality, "logits", channels_last=False, normalisation=None, batch=None)
+    no_tables = no_tables_value(said)
+    adapter = Adapter(
+        "image", quality, "logits", channels_last=False, normalisation=None, batch=None, no_tables=no_tables
+    )
     return Model(path, session, adapter, tuple(inputs["image"].shape), logits.shape[1], names)
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from fct.core.errors import FctError
 from fct.images.decode import decode, resize
-from fct.images.tables import LOSSLESS
+from fct.images.tables import NO_TABLES
 from fct.jpeg.arrays import roundtrip
 from fct.splits.store import Split, drop_pages
 
@@ -39,7 +39,7 @@ class Distortion:
     title: str  # for tables
     levels: tuple[Any, ...]  # mild last for codecs, mild first for corruptions, as their authors have them
     apply: Callable[[Images, Any], Images]
-    quality: Callable[[Any], int] = lambda _level: LOSSLESS  # that a classifier reads from the file at a level
+    quality: Callable[[Any], int] = lambda _level: NO_TABLES  # that a classifier reads from the file at a level
     colour: bool = False  # whether it is an ordinary JPEG where images are grey
 
 

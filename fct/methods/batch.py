@@ -18,7 +18,7 @@ class Batch:
     """Both views of B images, under the same crop and flip, or each under its own."""
 
     raw: Tensor  # uint8 [B, C, H, W]
-    raw_quality: Tensor  # int64 [B], the JPEG quality an image came with, 100 if none
+    raw_quality: Tensor  # int64 [B], the JPEG quality an image came with, 0 if none
     compressed: Tensor  # uint8 [B, C, H, W]
     quality: Tensor  # int64 [B], the JPEG quality of the compressed view
     labels: Tensor  # int64 [B]

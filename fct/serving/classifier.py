@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..images.decode import UnusableImage, decode, resize
-from ..images.tables import jpeg_quality
+from ..images.tables import NO_TABLES, jpeg_quality
 
 BATCH = 32  # images that a thread decodes and classifies at a time
 LARGEST_FILE = 64 << 20  # bytes: above any photograph, below what would hold others up
@@ -26,7 +26,7 @@ class Prediction:
 
     label: str | None = None
     probabilities: dict[str, float] = field(default_factory=dict)  # by class
-    quality: int | None = None  # JPEG quality that the file's tables tell, 1..100; 100 for what is not a JPEG
+    quality: int | None = None  # JPEG quality that the file's tables tell, 1..100; None without tables
     below_trained: bool = False  # whether that is lower than any quality in the training
     error: str | None = None
 
@@ -51,6 +51,7 @@ class Classifier:
     takes_quality: bool
     classes: tuple[str, ...]
     qualities: tuple[int, ...]  # trained; none where the file does not say
+    no_tables: int = NO_TABLES  # what the file takes for an image whose quality no JPEG table tells
 
     @classmethod
     def of(cls, session: Any) -> Classifier:
@@ -67,7 +68,9 @@ class Classifier:
         count = session.get_outputs()[0].shape[1]
         classes = json.loads(said["fct.classes"]) if "fct.classes" in said else [str(index) for index in range(count)]
         trained = json.loads(said.get("fct.qualities", "[]"))
-        return cls(session, channels, height, "quality" in inputs, tuple(classes), tuple(trained))
+        return cls(
+            session, channels, height, "quality" in inputs, tuple(classes), tuple(trained), no_tables_value(said)
+        )
 
     def classify(self, images: Iterable[bytes | Path], *, threads: int = 1) -> Iterator[Prediction]:
         """Yield the answer to each image, in order; what is wrong with one touches no other.
@@ -100,19 +103,25 @@ class Classifier:
         images = np.stack([pixels for pixels, _ in usable])
         feed: dict[str, NDArray[Any]] = {"image": np.ascontiguousarray(images.transpose(0, 3, 1, 2))}
         if self.takes_quality:
-            feed["quality"] = np.array([quality for _, quality in usable], np.int64)
+            told = np.array([quality for _, quality in usable], np.int64)
+            feed["quality"] = np.where(told == NO_TABLES, self.no_tables, told)
         logits = np.asarray(self.session.run(["logits"], feed)[0], np.float64)
         powers = np.exp(logits - logits.max(1, keepdims=True))
         answers = []
         for row, (_, quality) in zip(powers / powers.sum(1, keepdims=True), usable, strict=True):
+            known = None if quality == NO_TABLES else quality
             if not np.isfinite(row).all():
-                answers.append(Prediction(quality=quality, error="the model gives logits that are not finite numbers"))
+                answers.append(Prediction(quality=known, error="the model gives logits that are not finite numbers"))
                 continue
             by_class = dict(zip(self.classes, row.tolist(), strict=True))
-            answers.append(
-                Prediction(self.classes[row.argmax()], by_class, quality, quality < min(self.qualities, default=1))
-            )
+            below = known is not None and known < min(self.qualities, default=1)
+            answers.append(Prediction(self.classes[row.argmax()], by_class, known, below))
         return answers
+
+
+def no_tables_value(metadata: Mapping[str, str]) -> int:
+    """Return what a file takes for an image whose quality no JPEG table tells: older ones take 100, and do not say."""
+    return int(metadata.get("fct.no_tables", "100"))
 
 
 def open_session(path: Path) -> Any:

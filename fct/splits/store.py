@@ -2,7 +2,7 @@
 
     <splits>/<name>/images.npy    uint8 [N, H, W, C]   at the model's size
                     labels.npy    int64 [N]            index into classes
-                    quality.npy   int64 [N]            each image's own JPEG quality, 100 if it never was a JPEG
+                    quality.npy   int64 [N]            each image's own JPEG quality, 0 without JPEG tables
     <splits>/meta.json            classes, source, counts, what was skipped, where the test images come from
 
     <originals>/meta.json         whether the source has images at a size of their own

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fct.core.errors import FctError
 from fct.core.paths import STANDARD_PT
+from fct.images.tables import NO_TABLES
 from fct.losses.projection import projections
 from fct.methods.batch import Context
 from fct.methods.params import MethodParams
@@ -158,6 +159,6 @@ def _without_flip(teacher: object) -> None:
 def _channels(network: Network, images: Tensor, layers: Sequence[str]) -> dict[str, int]:
     """Return how many channels each layer's feature has."""
     training = network.training
-    _, features = network.eval()(images, torch.full((len(images),), 100, device=images.device))
+    _, features = network.eval()(images, torch.full((len(images),), NO_TABLES, device=images.device))
     network.train(training)
     return {layer: features[layer].shape[1] for layer in layers}

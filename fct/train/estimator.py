@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional
 from tqdm import tqdm
 
+from fct.images.tables import NO_TABLES
 from fct.methods.batch import Batch
 from fct.methods.params import MethodParams
 from fct.models.network import Network
@@ -42,7 +43,8 @@ def fit_estimator(network: Network, data: Data, method: MethodParams, params: Tr
     batches = prefetch(itertools.islice(_batches(data, params, device), STEPS), AHEAD)
     for batch in tqdm(batches, total=STEPS, desc="quality estimator", unit="step", disable=None):
         image = network.normalised(torch.cat([batch.raw, batch.compressed]))
-        quality = torch.cat([batch.raw_quality, batch.quality]).float()
+        raw_quality = batch.raw_quality.masked_fill(batch.raw_quality == NO_TABLES, 100)  # nothing is lost
+        quality = torch.cat([raw_quality, batch.quality]).float()
         with autocast(params.precision, device):
             estimate = estimator(image)
         loss = functional.huber_loss(estimate, quality, delta=ROUNDED)

@@ -8,6 +8,7 @@ from fct.core.files import atomic_folder
 from fct.data.dataset import Dataset, LabelledImages, build
 from fct.data.division import fingerprint
 from fct.data.params import DataParams
+from fct.images.tables import NO_TABLES
 from fct.splits import store
 from fct.splits.meta import format_meta
 
@@ -80,9 +81,9 @@ def test_the_same_pixels_are_in_one_split_only(made):
 
 
 def test_stock_images_never_were_jpegs_and_are_their_own_originals(made):
-    """Quality is 100 throughout, and there are no originals of another size."""
+    """No JPEG tables tell a quality, and there are no originals of another size."""
     _, splits = made(labelled(0, 100))
-    assert {int(q) for split in splits.values() for q in split.quality} == {100}
+    assert {int(q) for split in splits.values() for q in split.quality} == {NO_TABLES}
     assert all(split.originals is None for split in splits.values())
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fct.images import tables
-from fct.images.tables import ijg_tables, jpeg_quality
+from fct.images.tables import NO_TABLES, ijg_tables, jpeg_quality
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (17, 23, 3), np.uint8)
 IMAGES = {"RGB": Image.fromarray(PIXELS), "L": Image.fromarray(PIXELS[:, :, 0])}
@@ -82,9 +82,9 @@ def with_tables(content, wide):
     ],
     ids=["png", "webp", "tiff", "empty", "marker", "stump"],
 )
-def test_anything_else_is_taken_as_lossless(content):
-    """What is not a JPEG, or is too damaged to have tables, gives 100."""
-    assert jpeg_quality(content) == 100
+def test_anything_else_has_no_quality(content):
+    """What is not a JPEG, or is too damaged to have tables, gives `NO_TABLES`."""
+    assert jpeg_quality(content) == NO_TABLES
 
 
 def test_pixels_are_not_decoded():

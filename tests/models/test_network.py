@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fct.core.errors import FctError
+from fct.images.tables import NO_TABLES
 from fct.models import backbones
 from fct.models.network import Network
 from fct.models.params import BlockParams
@@ -108,16 +109,16 @@ def test_a_mirrored_prediction_is_the_mean_with_the_mirror_images():
 
 
 def test_an_unknown_quality_is_estimated():
-    """Told 100, blocks take what the estimator sees; told another quality, or in training, they take that."""
+    """Told of no tables, blocks take what the estimator sees; told another quality, or in training, they take that."""
     network = make(block=blocks(["stage1"]))
     torch.nn.init.normal_(network.blocks["stage1"].expand.weight)
-    bypassed = network(image(), torch.tensor([100, 100]))[0]
+    bypassed = network(image(), torch.tensor([100, NO_TABLES]))[0]
     at_forty = network(image(), torch.tensor([40, 40]))[0]
     network.estimator = lambda pixels: torch.full((len(pixels),), 40.0)
-    torch.testing.assert_close(network(image(), torch.tensor([100, 40]))[0], at_forty)
+    torch.testing.assert_close(network(image(), torch.tensor([NO_TABLES, 40]))[0], at_forty)
     network.train()
     network.backbone.eval()  # whose statistics are not in question
-    torch.testing.assert_close(network(image(), torch.tensor([100, 100]))[0], bypassed)
+    torch.testing.assert_close(network(image(), torch.tensor([NO_TABLES, 100]))[0], bypassed)
 
 
 def test_only_blocks_use_the_quality():
@@ -249,10 +250,10 @@ def test_watched_layers_must_give_features_too():
 
 
 def test_a_quality_that_a_table_told_is_never_estimated():
-    """Only 100 stands for an unknown quality: from 1 to 99 the blocks take what they are told."""
+    """Only `NO_TABLES` stands for an unknown quality: from 1 to 100 the blocks take what they are told."""
     network = make(block=blocks(["stage1"]))
     torch.nn.init.normal_(network.blocks["stage1"].expand.weight)
-    told = torch.arange(1, 100)
+    told = torch.arange(1, 101)
     images = image()[:1].expand(len(told), -1, -1, -1)
     before = network(images, told)[0]
     network.estimator = lambda pixels: torch.full((len(pixels),), 10.0)

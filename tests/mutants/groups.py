@@ -437,7 +437,7 @@ TABLES = Group(
         Mutant("the quality is one too low", "distances.argmin()) + 1", "distances.argmin())"),
         Mutant("wide tables are taken as they are", "for slot in slots], 255)", "for slot in slots], 65535)"),
         Mutant("the luminance alone tells", "image.layer[:2]", "image.layer[:1]"),
-        Mutant("unknown is called 99", "LOSSLESS = 100", "LOSSLESS = 99"),
+        Mutant("no tables are quality 100", "NO_TABLES = 0", "NO_TABLES = 100"),
         Mutant("low qualities scale as high ones", "if quality < 50", "if quality < 25"),
     ),
 )
@@ -756,10 +756,14 @@ MODELS = (
         "fct.models.network",
         ("tests/models/test_network.py",),
         (
-            Mutant("high qualities are estimated", "quality == LOSSLESS", "quality >= 95"),
+            Mutant(
+                "high qualities are estimated",
+                "unknown = quality == NO_TABLES",
+                "unknown = (quality == NO_TABLES) | (quality >= 95)",
+            ),
             Mutant(
                 "every quality is estimated",
-                "torch.where(quality == LOSSLESS, self.estimator(pixels), quality)",
+                "torch.where(unknown, self.estimator(pixels), quality)",
                 "self.estimator(pixels)",
             ),
             Mutant(

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from fct.core.errors import FctError
+from fct.images.tables import NO_TABLES
 from pipelines.inbox import Arrival, sort_inbox
 
 
@@ -45,11 +46,11 @@ def files(folder):
 
 @pytest.mark.usefixtures("inbox")
 def test_good_images_move_to_their_class_with_their_quality():
-    """A lossless file counts as 100; a JPEG has the quality of its tables."""
+    """A lossless file has none; a JPEG has the quality of its tables."""
     put("inbox/cat/new.jpg", picture(5, "jpg", quality=35))
     put("inbox/dog/new.png", picture(6))
     found = run()
-    assert found.taken == (Arrival("cat/new.jpg", 35), Arrival("dog/new.png", 100))
+    assert found.taken == (Arrival("cat/new.jpg", 35), Arrival("dog/new.png", NO_TABLES))
     assert not found.refused
     assert files("inbox") == []
     assert files("images") == ["cat/known.png", "cat/new.jpg", "dog/known.png", "dog/new.png"]

@@ -71,7 +71,7 @@ def test_a_model_with_blocks_is_told_the_quality(colour_model, picture):
     classifier = Classifier.of(open_session(colour_model(takes_quality=True)))
     grey = (128, 128, 128)
     found = list(classifier.classify([picture(grey, "JPEG", quality=3), picture(grey)]))
-    assert [each.quality for each in found] == [3, 100]
+    assert [each.quality for each in found] == [3, None]
     assert found[0].probabilities["red"] == pytest.approx(1 / (1 + 2 * np.exp(-3)), rel=1e-4)
 
 
@@ -225,3 +225,16 @@ def test_six_hundred_damaged_files_neither_crash_nor_hang(colour_model, tmp_path
     answered, right = map(int, done.stdout.split())
     assert answered == 600
     assert 0 < right < 600
+
+
+def test_a_file_of_an_earlier_version_is_told_100_for_no_tables(colour_model, picture):
+    """Files that do not say what they take for "no JPEG tables" were made when that was 100."""
+    grey = (128, 128, 128)
+    told = {"fct.classes": ("red", "green", "blue"), "fct.qualities": [30, 90]}
+    old, new = (
+        Classifier.of(open_session(colour_model(takes_quality=True, metadata=metadata)))
+        for metadata in (told, told | {"fct.no_tables": 0})
+    )
+    red = [next(each.classify([picture(grey)])).probabilities["red"] for each in (old, new)]
+    assert red[0] == pytest.approx(1, abs=1e-6)
+    assert red[1] == pytest.approx(1 / 3, abs=1e-6)
