@@ -18,8 +18,9 @@ from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fct.core import environment
 from fct.core.errors import FctError
-from fct.core.paths import CLONES, PARAMS
+from fct.core.paths import CLONES, ENVIRONMENT, PARAMS
 from fct.tracking.server import DEFAULT_URI
 from fct.vcs import git
 from pipelines.process import output
@@ -67,7 +68,8 @@ def clone(run: str, name: str, params: str, why: str) -> Iterator[Clone]:
             _furnish(home)
             made = Clone(_branch(name, run), tree.commit, tree.changed)
             PARAMS.write_text(params)
-            git.commit([PARAMS.as_posix()], why)
+            environment.write()
+            git.commit([PARAMS.as_posix(), ENVIRONMENT.as_posix()], why)
             _publish(made.branch)  # the commit that MLflow names, whatever becomes of the run
             yield made
     finally:

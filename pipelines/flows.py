@@ -20,7 +20,7 @@ from prefect.states import Completed, Failed
 from pydantic import Field, PositiveInt
 
 from fct import tracking
-from fct.core import params
+from fct.core import environment, params
 from fct.core.errors import FctError
 from fct.core.locks import locked
 from fct.core.params import Section
@@ -132,6 +132,7 @@ def _reproduce(
     made: Clone | None = None,
 ) -> State[Any]:
     """Bring the stages of the current folder up to date, then show what came of it."""
+    environment.write()
     stages, before = graph.plan(targets), report.numbers()
     if promote and GATE not in stages:
         raise FctError(f"promote: the targets {', '.join(targets)} leave out {GATE}, whose verdict decides it.")
