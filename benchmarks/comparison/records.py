@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,10 +56,12 @@ class Runs:
 
     def sample(self, columns: Mapping[str, Sequence[str]], seeds: Sequence[int], how: SummaryParams) -> Sample:
         """Return accuracy in each column with each seed, on the test images and on each resample of them."""
-        rows = [[self.conditions.index(name) for name in conditions] for conditions in columns.values()]
-        by_seed = [self._resampled(seed, how) for seed in seeds]
-        parts = ([np.stack([part[each].mean(0) for each in rows]) for part in sample] for sample in by_seed)
-        return Sample(*(np.stack(part, axis=1) for part in zip(*parts, strict=True)))
+        row = {condition: number for number, condition in enumerate(self.conditions)}
+        share = np.zeros((len(columns), len(row)))
+        for number, conditions in enumerate(columns.values()):
+            share[number, [row[condition] for condition in conditions]] = 1 / len(conditions)
+        parts = zip(*(self._resampled(seed, how) for seed in seeds), strict=True)
+        return Sample(*(np.stack([share @ part for part in of_seeds], axis=1) for of_seeds in parts))
 
     def _resampled(self, seed: int, how: SummaryParams) -> Sample:
         if (seed, how) not in self.resampled:
@@ -94,12 +96,14 @@ def kind(condition: str) -> str:
     return condition.rpartition("/")[0]
 
 
-def read_runs(dataset: str) -> dict[str, Runs]:
-    """Return all runs of `dataset` that are there, by name; trials and repeated runs are apart."""
-    results, found = results_of(dataset), {}
+def read_runs(dataset: str, only: Container[str] | None = None) -> dict[str, Runs]:
+    """Return the runs of `dataset` that are there, by name, of all names or of some; without trials and repeated runs."""
+    results = results_of(dataset)
+    found: dict[str, Runs] = {}
     for record in results.records():
-        if record["trial"] == 0 and not record["repeat"]:
-            runs = found.setdefault(record["name"], Runs(record["name"], {}, {}))
+        name = record["name"]
+        if record["trial"] == 0 and not record["repeat"] and (only is None or name in only):
+            runs = found.setdefault(name, Runs(name, {}, {}))
             runs.records[record["seed"]] = record
             runs.correct[record["seed"]] = results.correct(record)
     return found

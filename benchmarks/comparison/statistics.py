@@ -68,7 +68,7 @@ def over_seeds_and_images(sample: Sample, how: SummaryParams) -> list[Interval]:
     _, seeds, resamples = sample.drawn.shape
     drawn_seeds = np.random.default_rng([how.seed, 1]).integers(seeds, size=(seeds, resamples))
     drawn = np.take_along_axis(sample.drawn, drawn_seeds[np.newaxis], axis=1).mean(1)
-    return [_around(float(mean), of_mean, how) for mean, of_mean in zip(sample.means.mean(1), drawn, strict=True)]
+    return _around(sample.means.mean(1), drawn, how)
 
 
 @lru_cache(maxsize=2)
@@ -83,10 +83,13 @@ def over_seeds(values: NDArray[np.float64], how: SummaryParams) -> Interval:
     """Return the mean of values [S], one for each seed, and its interval: of a quantity that has no value an image."""
     rng = np.random.default_rng(how.seed)
     drawn = values[rng.integers(len(values), size=(how.resamples, len(values)))].mean(1)
-    return _around(float(values.mean()), drawn, how)
+    (interval,) = _around(values.mean(keepdims=True), drawn[np.newaxis], how)
+    return interval
 
 
-def _around(mean: float, drawn: NDArray[np.float64], how: SummaryParams) -> Interval:
+def _around(means: NDArray[np.float64], drawn: NDArray[np.float64], how: SummaryParams) -> list[Interval]:
+    """Return the intervals of K quantities from their means [K] and their resampled means [K, R]."""
     tail = (1 - how.confidence) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Interval(mean, min(float(low), mean), max(float(high), mean))
+    low, high = np.quantile(drawn, [tail, 1 - tail], axis=1)
+    bounds = zip(means.tolist(), np.minimum(low, means).tolist(), np.maximum(high, means).tolist(), strict=True)
+    return [Interval(*each) for each in bounds]

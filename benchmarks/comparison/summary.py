@@ -12,7 +12,7 @@ from benchmarks.comparison import figures, tables
 from benchmarks.comparison.headline import headline
 from benchmarks.comparison.pending import check_current
 from benchmarks.comparison.records import Runs, read_repeated, read_runs, validation
-from benchmarks.comparison.results import Record, datasets
+from benchmarks.comparison.results import Record, datasets, results_of
 from benchmarks.comparison.settings import Settings, SummaryParams, read
 from benchmarks.comparison.statistics import Sample, over_seeds, over_seeds_and_images
 from benchmarks.comparison.tables import BASE, BLOCKLESS
@@ -59,9 +59,9 @@ def compare(dataset: str, name: str, other: str) -> str:
         FctError: one of them has no runs on `dataset`, they have no seed in common, or a record is of other settings
             than benchmarks/params.yaml has now.
     """
-    settings, runs = read(), read_runs(dataset)
+    settings, runs = read(), read_runs(dataset, {name, other})
     if unknown := [each for each in (name, other) if each not in runs]:
-        known = ", ".join(runs) or "none"
+        known = ", ".join(dict.fromkeys(record["name"] for record in results_of(dataset).records())) or "none"
         raise FctError(f"{dataset} has no runs of {', '.join(unknown)}. There are runs of: {known}.")
     check_current(settings, _records([runs[name], runs[other]]))
     told = _versus(runs[name], runs[other], settings.summary)
