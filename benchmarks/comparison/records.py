@@ -97,7 +97,7 @@ def kind(condition: str) -> str:
 
 
 def read_runs(dataset: str, only: Container[str] | None = None) -> dict[str, Runs]:
-    """Return the runs of `dataset` that are there, by name, of all names or of some; without trials and repeated runs."""
+    """Return the runs of `dataset` that are there, by name; trials and repeated runs are apart."""
     results = results_of(dataset)
     found: dict[str, Runs] = {}
     for record in results.records():
