@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from benchmarks.comparison.settings import Dataset, Settings
+from benchmarks.comparison.settings import Dataset, Settings, division
 from fct.cache import store
 from fct.core.errors import FctError
 from fct.core.files import atomic_folder, digest, sha256, write_json
@@ -21,7 +20,7 @@ from fct.images.tables import NO_TABLES
 from fct.splits.meta import HELD_OUT, OFFICIAL
 from fct.splits.store import open_split, read_meta, write_split
 
-ROOT = Path(".fct/benchmarks").resolve()  # survives what DVC deletes; nothing of it is in git
+ROOT = Path(".fct/benchmarks").resolve()  # nothing of it is in git
 
 
 @contextmanager
@@ -31,7 +30,7 @@ def standing_in(settings: Settings, name: str) -> Iterator[Path]:
     folder = ROOT / name
     folder.mkdir(parents=True, exist_ok=True)
     with chdir(folder):
-        if not (SPLITS / "meta.json").exists() or read_meta()["division"] != _division(dataset):
+        if not (SPLITS / "meta.json").exists() or read_meta()["division"] != division(dataset):
             _divide(dataset)
         source = read_meta()["digest"]
         splits = [open_split(each) for each in store.SPLITS]
@@ -43,11 +42,6 @@ def standing_in(settings: Settings, name: str) -> Iterator[Path]:
         yield folder
 
 
-def _division(dataset: Dataset) -> dict[str, Any]:
-    """Return what decides which images the splits have."""
-    return dataset.model_dump(exclude={"mirror", "model", "train"})
-
-
 def _divide(dataset: Dataset) -> None:
     """Write train, val and test. There is no gate split: nothing is promoted here."""
     stock = LOADERS[dataset.source](mirror_folder(dataset.mirror))
@@ -57,7 +51,7 @@ def _divide(dataset: Dataset) -> None:
             write_split(splits / name, part.images, part.labels, np.full(len(part), NO_TABLES, np.int64))
         write_json(originals / "meta.json", {"native": False})
         meta = {
-            "division": _division(dataset),
+            "division": division(dataset),
             "source": dataset.source,
             "test": OFFICIAL if stock.test else HELD_OUT,
             "images": {name: len(part) for name, part in parts.items()},

@@ -128,7 +128,7 @@ def _differ_by_sampler(runs: Runs, low: Runs) -> bool:
 
 
 def _colour(runs: Runs) -> str:
-    return OF_METHOD.get(runs.first["method"]["name"], "#999999")
+    return OF_METHOD.get(runs.first["settings"]["method"]["name"], "#999999")
 
 
 def _split(runs: dict[str, Runs]) -> str:
