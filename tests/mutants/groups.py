@@ -353,7 +353,6 @@ OTHERS = (
 # JPEG.
 
 ARRAYS = "tests/jpeg/test_arrays.py"
-PILLOW = _of(ARRAYS, "test_every_quality_is_pillows")
 
 KERNEL = Group(
     "fct.jpeg.kernel",
