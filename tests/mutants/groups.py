@@ -355,7 +355,6 @@ OTHERS = (
 # JPEG.
 
 ARRAYS = "tests/jpeg/test_arrays.py"
-PILLOW = _of(ARRAYS, "test_every_quality_is_pillows")
 
 KERNEL = Group(
     "fct.jpeg.kernel",
@@ -381,22 +380,10 @@ JPEG = (
                 _of(ARRAYS, "test_threads_give_each_image_its_own_quality"),
             ),
             Mutant(
-                "images of another type are taken",
-                "images.dtype != np.uint8:",
-                "False:",
-                _of(ARRAYS, "test_images_of_another_type_are_refused"),
-            ),
-            Mutant(
-                "a result with gaps is written beside them",
-                " and out.flags.c_contiguous",
-                "",
-                _of(ARRAYS, "test_an_out_that_does_not_fit_is_refused"),
-            ),
-            Mutant(
-                "images stay locked",
-                "source.flags.writeable = False",
-                "images.flags.writeable = False",
-                _of(ARRAYS, "test_images_stay_as_they_are"),
+                "every image has the first quality",
+                "np.broadcast_to(np.asarray(quality, np.int64), (count,))",
+                "np.full(count, np.asarray(quality).flat[0])",
+                _of(ARRAYS, "test_every_quality_is_pillows[noise-3-4:2:2]"),
             ),
         ),
     ),
