@@ -95,10 +95,16 @@ def place(schema, tmp_path, monkeypatch):
     """Stand in an empty folder with a tracking database and no pipeline above."""
     shutil.copy(schema, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("FCT_PIPELINE_RUN", "here")
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-    return tmp_path
+    yield tmp_path
+    for store in ("tracking", "model_registry"):  # MLflow keeps the engine of each database for ever: 5 MB a test
+        module = sys.modules.get(f"mlflow.store.{store}.sqlalchemy_store")
+        if module and (engine := module.SqlAlchemyStore._engine_map.pop(uri, None)):
+            engine.dispose()
+            engine.clear_compiled_cache()
 
 
 @pytest.fixture(scope="session")
