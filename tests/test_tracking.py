@@ -19,6 +19,7 @@ from fct.tracking.process import Owner
 from fct.tracking.runs import flatten
 from fct.tracking.server import connect
 
+pytestmark = pytest.mark.xdist_group("mlflow")  # one server for all
 DIGEST = "d41d8cd98f00b204e9800998ecf8427e"
 STAGE = """
 import os, sys, time
