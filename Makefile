@@ -22,7 +22,7 @@ WORKERS ?= 2# processes that share the tests; each takes up to 1.5 GB
 FAST := TODO
 INSTALLED := .venv/.installed# newer than what it was installed from, or there is something to install
 
-.PHONY: help setup repro promote-if-passed ui promote test test-fast test-all lint format lock clean
+.PHONY: help setup repro promote-if-passed ui promote test test-fast test-all mutants lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -38,10 +38,12 @@ $(INSTALLED): pyproject.toml requirements.lock
 		echo "error: $(PYTHON) has no venv module: apt-get install $$version-venv" >&2; exit 1; }
 	@[ -x .venv/bin/pip ] || $(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --constraint requirements.lock --editable '.[dev]'
+	python -m fct.core.environment
 	@touch $@
 
 repro: $(INSTALLED) ## run the pipeline to the gate's verdict; promote the model if it is PASS
-	dvc repro
+	python -m fct.core.environment
+	FCT_PIPELINE_RUN=$${FCT_PIPELINE_RUN:-$$(python -c 'import uuid; print(uuid.uuid4())')} dvc repro
 	@$(MAKE) --no-print-directory promote-if-passed
 
 promote-if-passed: $(INSTALLED)
@@ -65,6 +67,9 @@ test-fast: $(INSTALLED) ## run most unit tests of the library, in a minute: the 
 test-all: $(INSTALLED) ## run the slow and the system tests too (as root: they build a chroot, and open a browser)
 	@command -v chromium >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends chromium; }
 	pytest -m "" $(ARGS)
+
+mutants: $(INSTALLED) ## see which deliberate faults the tests notice; all must be; ARGS="evaluate.gate splits" picks some
+	python tests/mutants $(ARGS)
 
 lint: $(INSTALLED) ## check style, types, layers and the Dockerfile; changes nothing
 	ruff check

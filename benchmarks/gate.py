@@ -22,8 +22,9 @@ from tqdm import tqdm
 from benchmarks.markdown import between, table
 from fct.core.files import write_json, write_text
 from fct.evaluate.answers import Answers
-from fct.evaluate.gate import judge, judge_against
-from fct.evaluate.params import CheckParams, EvaluateParams
+from fct.evaluate.params import EvaluateParams
+from fct.gate.checks import judge, judge_against
+from fct.gate.params import CheckParams
 
 RESULTS = Path("benchmarks/results/gate.json")
 PAGE = Path("docs/gate.md")

@@ -29,17 +29,17 @@ import torch
 from PIL import Image
 
 from fct.core.files import write_json
-from fct.data.store import Split
 from fct.evaluate.model import open_model
 from fct.evaluate.sweep import predict
-from fct.export.int8 import quantise
 from fct.export.onnx import export
+from fct.images.decode import MOST_PIXELS
+from fct.images.tables import LOSSLESS
+from fct.int8.quantise import quantise
 from fct.models import backbones
 from fct.models.network import Network
-from fct.portable.classifier import Classifier
-from fct.portable.images import MOST_PIXELS
-from fct.portable.tables import LOSSLESS
-from fct.train.candidate import Description
+from fct.models.saved import Description
+from fct.serving.classifier import Classifier
+from fct.splits.store import Split
 
 RESULTS = Path("benchmarks/results/serving.json")
 IMAGES, SIZE, ROUNDS = 10_000, 32, 5

@@ -19,13 +19,13 @@ from typing import Any
 from scipy import stats
 
 from benchmarks.comparison.run import machine
-from fct.cache.store import CACHE
 from fct.core import params
 from fct.core.errors import readable_errors
 from fct.core.files import write_json
-from fct.data.store import open_split, read_meta
+from fct.core.paths import CACHE
 from fct.methods.params import MethodParams
-from fct.stages.search import Params
+from fct.search.__main__ import Params
+from fct.splits.store import open_split, read_meta
 from fct.train.assemble import Setup, identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint
 from fct.train.loop import train

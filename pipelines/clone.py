@@ -2,6 +2,9 @@
 
 It starts from the last commit, holds the data by links into the same DVC cache, shares checkpoints and search trials
 (.fct) and tracks to the same MLflow. What comes out of it is a branch of the user's repository.
+
+`dvc exp run --temp` does not serve: it runs the stages one after the other in one command, in a folder of its own that
+does not share checkpoints and stays when the run is killed.
 """
 
 from __future__ import annotations
@@ -16,13 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fct.core.errors import FctError
-from fct.core.params import PARAMS
-from fct.tracking import git
+from fct.core.paths import CLONES, PARAMS
 from fct.tracking.server import DEFAULT_URI
+from fct.vcs import git
 from pipelines.process import output
 
-CLONES = Path(".fct/clones")
-OWNER = "owner"  # beside a clone: the pid of the process at work in it
 VARIABLE = "MLFLOW_TRACKING_URI"
 
 
@@ -30,7 +31,6 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 class Clone:
     """A clone at work, which is the current folder."""
 
-    home: Path  # the user's tree
     branch: str  # of the user's repository, where its results go
     commit: str  # that it started from
     left_out: tuple[str, ...]  # changed files of the user's tree that no commit holds, and so the clone lacks
@@ -38,16 +38,14 @@ class Clone:
     def keep(self, why: str) -> None:
         """Commit dvc.lock, metrics and plots, and bring them into the user's repository."""
         git.commit_outs(why)
-        self.publish()
-
-    def publish(self) -> None:
-        """Bring the branch, as it stands, into the user's repository."""
-        output("git", "push", "--quiet", "--force", str(self.home), f"HEAD:refs/heads/{self.branch}")
+        _publish(self.branch)
 
 
 @contextmanager
 def clone(run: str, name: str, params: str, why: str) -> Iterator[Clone]:
     """Make a clone with this params.yaml, committed on a branch of its own, and stand in it; remove it at the end.
+
+    One run at a time works in a project: a clone that is there already was left by a run that was killed.
 
     Args:
         run: The id of the run.
@@ -61,22 +59,24 @@ def clone(run: str, name: str, params: str, why: str) -> Iterator[Clone]:
     home, tree = Path.cwd(), git.tree()
     if tree.commit is None:
         raise FctError("this is not a git repository with a commit. A run with overrides starts from a commit.")
-    _forget_dead()
+    shutil.rmtree(CLONES, ignore_errors=True)
     folder = (CLONES / run).absolute()
-    folder.mkdir(parents=True)
     try:
-        (folder / OWNER).write_text(str(os.getpid()))
-        place = folder / "tree"
-        output("git", "clone", "--quiet", "--shared", str(home), str(place))
-        with chdir(place), _tracked_at(home):
+        output("git", "clone", "--quiet", "--shared", str(home), str(folder))
+        with chdir(folder), _tracked_at(home):
             _furnish(home)
-            made = Clone(home, _branch(name, run), tree.commit, tree.changed)
+            made = Clone(_branch(name, run), tree.commit, tree.changed)
             PARAMS.write_text(params)
             git.commit([PARAMS.as_posix()], why)
-            made.publish()  # the commit that MLflow names, whatever becomes of the run
+            _publish(made.branch)  # the commit that MLflow names, whatever becomes of the run
             yield made
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _publish(branch: str) -> None:
+    """Bring the clone's commits into the user's repository, from which it was cloned."""
+    output("git", "push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}")
 
 
 @contextmanager
@@ -116,12 +116,3 @@ def _furnish(home: Path) -> None:
         shutil.copy(home / path, path)
     # What the cache lacks is made anew.
     subprocess.run(["dvc", "checkout", "--quiet"], capture_output=True, check=False)
-
-
-def _forget_dead() -> None:
-    """Remove what runs left that were killed."""
-    import psutil
-
-    for owner in CLONES.glob(f"*/{OWNER}"):
-        if not psutil.pid_exists(int(owner.read_text() or 0)):
-            shutil.rmtree(owner.parent, ignore_errors=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import State, flow, get_run_logger, runtime
@@ -25,6 +24,7 @@ from fct.core import params
 from fct.core.errors import FctError
 from fct.core.locks import locked
 from fct.core.params import Section
+from fct.core.paths import BEST_METHOD, RUN_REPORT, RUNNING_LOCK
 from fct.registry.params import RegistryParams
 from pipelines import graph, report
 from pipelines.clone import Clone, clone
@@ -32,11 +32,8 @@ from pipelines.params import PipelineParams, changed
 from pipelines.process import Commands
 from pipelines.readable import readable
 from pipelines.stage import CACHED, stage_task
-from pipelines.turns import RUNNING
 
-BEST = Path("search/best.yaml")
 GATE = "gate"  # the stage that writes the verdict
-PAGE = Path(".fct/report.html")
 LEASE = 60  # seconds
 
 Targets = Annotated[list[str], Field(examples=[["train"]])]
@@ -94,7 +91,7 @@ def search(*, trials: PositiveInt) -> State[Any]:
     with turn(), _cloned(overrides, f"Search with {trials} trials") as made, _commands() as commands:
         state = _reproduce(["search"], commands, made=made)
         if state.is_completed():
-            text = f"```yaml\n{BEST.read_text()}```"
+            text = f"```yaml\n{BEST_METHOD.read_text()}```"
             create_markdown_artifact(text, key="best", description=f"The best of {trials} trials.")
         return state
 
@@ -203,10 +200,10 @@ def _fct(commands: Commands, *arguments: str) -> State[Any]:
 
 def _page(commands: Commands) -> None:
     """Make the report, attach it to the run in MLflow, and link to it; that it cannot be made spoils no run."""
-    asked = ["fct", "report", "--attach", "--no-open", "--out", str(PAGE)]
+    asked = ["fct", "report", "--attach", "--no-open", "--out", str(RUN_REPORT)]
     ended = commands.run(asked, get_run_logger().info)
     if ended.status == 0:
-        _show(report.show_page, ended.tail[-1], PAGE)
+        _show(report.show_page, ended.tail[-1], RUN_REPORT)
     else:
         get_run_logger().warning("there is no report: %s", "\n".join(ended.tail))
 
@@ -214,7 +211,7 @@ def _page(commands: Commands) -> None:
 @contextmanager
 def turn() -> Iterator[None]:
     """Let one run at a time work in this project: they share files, checkpoints and search trials."""
-    with locked(RUNNING, on_wait=lambda: get_run_logger().info("waiting for another run of this project to end")):
+    with locked(RUNNING_LOCK, on_wait=lambda: get_run_logger().info("waiting for another run of this project to end")):
         yield
 
 

@@ -20,10 +20,10 @@ from tqdm import tqdm
 
 from fct.core.errors import FctError
 from fct.core.files import write_text
+from fct.data.division import fingerprint
 from fct.data.scan import LARGEST_FILE, LINK, Problem
-from fct.data.splits import fingerprint
-from fct.portable.images import Unusable, decode
-from fct.portable.tables import quality_of
+from fct.images.decode import Unusable, decode
+from fct.images.tables import quality_of
 
 UNFINISHED = (".part", ".tmp", ".crdownload", "~")  # names of files that are still being written
 

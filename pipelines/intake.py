@@ -19,8 +19,8 @@ from fct.core import params
 from fct.core.errors import FctError
 from fct.core.params import Section
 from fct.data.params import DataParams
-from fct.portable.tables import LOSSLESS
-from fct.tracking import git
+from fct.images.tables import LOSSLESS
+from fct.vcs import git
 from pipelines import graph, inbox
 from pipelines.flows import turn
 from pipelines.params import IntakeParams

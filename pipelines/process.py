@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -154,10 +154,14 @@ def end(leader: int, *, grace: float = GRACE) -> None:
         leader: The pid of the group's first process, which is the group's number too.
         grace: Seconds.
     """
-    family = _family(leader)
+    family = _with_descendants(each for each in psutil.process_iter() if _is_in(leader, each))
     _signal(leader, signal.SIGTERM)
-    for group in {_group(each) for each in _left(family, grace)} | ({leader} if _members(leader) else set()):
-        _signal(group, signal.SIGKILL)
+    _wait(family, grace)
+    left = _with_descendants(family)  # what they started meanwhile is among them
+    _signal(leader, signal.SIGKILL)
+    for process in left:
+        with suppress(psutil.Error):
+            process.kill()
 
 
 def end_children(parent: int, *, grace: float = GRACE) -> None:
@@ -166,29 +170,22 @@ def end_children(parent: int, *, grace: float = GRACE) -> None:
         children = psutil.Process(parent).children()
     except psutil.Error:
         return
-    family = {*children, *(each for child in children for each in _descendants(child))}
+    family = _with_descendants(children)
     for child in children:
         with suppress(psutil.Error):
             child.terminate()
-    _left(family, grace)
+    _wait(family, grace)
 
 
-def _left(family: set[psutil.Process], grace: float) -> list[psutil.Process]:
-    """Wait until all have ended, or `grace` seconds; return those that have not."""
+def _wait(family: Iterable[psutil.Process], grace: float) -> None:
+    """Wait until all have ended, or `grace` seconds.
+
+    `psutil.wait_procs` does not serve: it takes the exit status of a child away from its `Popen`, and waits for a
+    process that has ended until its parent asks for the status, which in a container without an init nobody does.
+    """
     deadline = time.monotonic() + grace
-    while (left := [each for each in family if _is_at_work(each)]) and time.monotonic() < deadline:
+    while any(map(_is_at_work, family)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return left
-
-
-def _family(leader: int) -> set[psutil.Process]:
-    members = _members(leader)
-    return {*members, *(each for member in members for each in _descendants(member))}
-
-
-def _members(group: int) -> set[psutil.Process]:
-    """Return the processes of a group that are at work; one that has ended but was not waited for is not."""
-    return {each for each in psutil.process_iter() if _group(each) == group and _is_at_work(each)}
 
 
 def _is_at_work(process: psutil.Process) -> bool:
@@ -198,21 +195,21 @@ def _is_at_work(process: psutil.Process) -> bool:
         return False
 
 
-def _descendants(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return process.children(recursive=True)
-    except psutil.Error:
-        return []
+def _with_descendants(processes: Iterable[psutil.Process]) -> set[psutil.Process]:
+    found = set(processes)
+    for process in list(found):
+        with suppress(psutil.Error):
+            found.update(process.children(recursive=True))
+    return found
 
 
-def _group(process: psutil.Process) -> int | None:
+def _is_in(group: int, process: psutil.Process) -> bool:
     try:
-        return os.getpgid(process.pid)
+        return os.getpgid(process.pid) == group
     except ProcessLookupError:
-        return None
+        return False
 
 
-def _signal(group: int | None, number: signal.Signals) -> None:
-    if group is not None:
-        with suppress(ProcessLookupError):
-            os.killpg(group, number)
+def _signal(group: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, number)

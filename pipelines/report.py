@@ -16,17 +16,16 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
+from fct.core.paths import ACCURACY_PNG, DVC_LOCK, VERDICT
 from fct.registry import status
 from fct.registry.words import shown
-from fct.tracking.lock import LOCK, checksums
 from fct.tracking.pipeline import named
 from fct.tracking.server import connect, readable
+from fct.vcs.dvc_lock import checksums
 from pipelines.clone import Clone
 from pipelines.stage import CACHED
 
 METRICS = Path("metrics")
-VERDICT = METRICS / "gate.json"
-CURVE = Path("plots/accuracy.png")
 
 Numbers = Mapping[str, float]
 
@@ -81,8 +80,8 @@ def show_branch(made: Clone) -> None:
 
 def show_curve() -> None:
     """Show accuracy against JPEG quality."""
-    if CURVE.exists():
-        picture = base64.b64encode(CURVE.read_bytes()).decode()
+    if ACCURACY_PNG.exists():
+        picture = base64.b64encode(ACCURACY_PNG.read_bytes()).decode()
         create_image_artifact(
             f"data:image/png;base64,{picture}", key="accuracy-by-quality", description="Accuracy by JPEG quality."
         )
@@ -123,7 +122,7 @@ def show_links(pipeline: str) -> None:
             create_link_artifact(
                 link, link_text="the run in MLflow", key="mlflow", description="Curves, params, plots."
             )
-    rows = [{"path": path, "md5": md5} for path, md5 in checksums(LOCK.read_text(), str(LOCK)).items()]
+    rows = [{"path": path, "md5": md5} for path, md5 in checksums(DVC_LOCK.read_text(), str(DVC_LOCK)).items()]
     create_table_artifact(rows, key="dvc", description="DVC's checksum of every out.")
 
 

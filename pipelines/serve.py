@@ -28,10 +28,10 @@ from prefect.types.entrypoint import EntrypointType
 from fct.core import params
 from fct.core.errors import readable_errors
 from fct.core.locks import locked
+from fct.core.paths import RUNNING_LOCK, SERVING_LOCK
 from pipelines.flows import promote, reproduce, rollback, search
 from pipelines.intake import intake
 from pipelines.params import Scheduled, Schedules
-from pipelines.turns import RUNNING, SERVING
 
 FLOWS: tuple[Flow[..., Any], ...] = (reproduce, search, promote, rollback, intake)
 ONE = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
@@ -65,7 +65,7 @@ def bury() -> None:
     To be called where no run is at work.
     """
     names = FlowFilterName(any_=[flow.name for flow in FLOWS])
-    unfinished = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
+    unfinished = FlowRunFilterStateType(any_=[StateType.RUNNING_LOCK, StateType.PENDING, StateType.CANCELLING])
     with get_client(sync_client=True) as client:
         dead = client.read_flow_runs(
             flow_filter=FlowFilter(name=names),
@@ -79,9 +79,9 @@ def main() -> None:
     """Serve the deployments until told to stop."""
     with (
         readable_errors(),
-        locked(SERVING, on_wait=lambda: print("waiting for another process that serves them to end")),
+        locked(SERVING_LOCK, on_wait=lambda: print("waiting for another process that serves them to end")),
     ):
-        with locked(RUNNING, on_wait=lambda: print("waiting for a run to end")):
+        with locked(RUNNING_LOCK, on_wait=lambda: print("waiting for a run to end")):
             bury()
         serve(*deployments(), print_starting_message=False)
 

@@ -8,7 +8,6 @@ deployments, all on loopback. What runs already is used as it is. Logs lie in .f
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
@@ -26,19 +25,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import click
+from filelock import lock_descriptor
 
 from fct.core import params
 from fct.core.errors import FctError, readable_errors
-from fct.search.study import JOURNAL
+from fct.core.locks import is_held
+from fct.core.paths import LOGS, PREFECT_HOME, SEARCH_JOURNAL, SERVING_LOCK
 from fct.tracking.server import DEFAULT_URI
 from pipelines.params import Schedules
 from pipelines.process import GRACE, end, end_children
-from pipelines.turns import SERVING, is_held
 
 HOST = "127.0.0.1"
 PORTS = {"prefect": 4200, "mlflow": 5000, "optuna": 8080}
-LOGS = Path(".fct/logs")
-HOME = Path(".fct/prefect")  # Prefect's database and settings: this project's own
 PATIENCE = 180  # seconds that a server has to come up; a first start makes its database
 SETTINGS = {
     "DO_NOT_TRACK": "1",
@@ -83,14 +81,14 @@ def services(*, prefect: int, mlflow: int, optuna: int) -> list[Service]:
         _server(
             "mlflow", mlflow, "/health", "OK", "mlflow", "server", "--backend-store-uri", DEFAULT_URI, "--workers", "1"
         ),
-        _server("optuna", optuna, "/dashboard/", "Optuna", "optuna-dashboard", str(JOURNAL)),
+        _server("optuna", optuna, "/dashboard/", "Optuna", "optuna-dashboard", str(SEARCH_JOURNAL)),
         Service(
             name="deployments",
             command=(sys.executable, "-m", "pipelines.serve"),
             address=f"http://{HOST}:{prefect}/deployments",
             health=f"{api}/deployments/name/reproduce/nightly",
             mark='"name":"nightly"',
-            lock=SERVING,
+            lock=SERVING_LOCK,
         ),
     ]
 
@@ -148,9 +146,9 @@ def _check_port(service: Service) -> None:
 def _start(service: Service, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     # A server holds its lock by an open file that it knows nothing of; the deployments take theirs themselves.
     with service.log.open("wb") as log, ExitStack() as stack:
-        mine = stack.enter_context(service.lock.open("w")) if service.lock != SERVING else None
+        mine = stack.enter_context(service.lock.open("w")) if service.lock != SERVING_LOCK else None
         if mine:
-            fcntl.flock(mine, fcntl.LOCK_EX)
+            lock_descriptor(mine.fileno())
         return subprocess.Popen(
             service.command,
             env={**os.environ, **environment},
@@ -198,7 +196,7 @@ def main(*, prefect_port: int, mlflow_port: int, optuna_port: int) -> None:
     _on_request(signal.default_int_handler)
     *servers, deployments = services(prefect=prefect_port, mlflow=mlflow_port, optuna=optuna_port)
     environment = SETTINGS | {
-        "PREFECT_HOME": str(HOME.absolute()),
+        "PREFECT_HOME": str(PREFECT_HOME.absolute()),
         "PREFECT_API_URL": f"{servers[0].address}/api",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": servers[0].address,  # no other page in the browser may start runs
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
@@ -207,8 +205,8 @@ def main(*, prefect_port: int, mlflow_port: int, optuna_port: int) -> None:
     }
     with readable_errors():
         params.load(Schedules)  # says what is wrong with it before anything starts
-        JOURNAL.parent.mkdir(exist_ok=True)
-        JOURNAL.touch()  # optuna-dashboard wants a file
+        SEARCH_JOURNAL.parent.mkdir(exist_ok=True)
+        SEARCH_JOURNAL.touch()  # optuna-dashboard wants a file
         try:
             with running(servers, environment) as first, running([deployments], environment) as last:
                 started = {**first, **last}

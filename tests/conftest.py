@@ -21,8 +21,8 @@ from filelock import FileLock
 from fct.cache import store
 from fct.core.errors import FctError
 from fct.core.files import new_folder, write_json
-from fct.data.store import open_split, write_split
 from fct.methods.params import MethodParams
+from fct.splits.store import open_split, write_split
 from fct.tracking.server import connect
 
 ROOT = Path(__file__).parents[1]
@@ -105,8 +105,8 @@ def place(schema, tmp_path, monkeypatch):
     monkeypatch.setenv("FCT_PIPELINE_RUN", "here")
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
     yield tmp_path
-    for store in ("tracking", "model_registry"):  # MLflow keeps the engine of each database for ever: 5 MB a test
-        module = sys.modules.get(f"mlflow.store.{store}.sqlalchemy_store")
+    for kind in ("tracking", "model_registry"):  # MLflow keeps the engine of each database for ever: 5 MB a test
+        module = sys.modules.get(f"mlflow.store.{kind}.sqlalchemy_store")
         if module and (engine := module.SqlAlchemyStore._engine_map.pop(uri, None)):
             engine.dispose()
             engine.clear_compiled_cache()
@@ -246,8 +246,8 @@ def killed(tmp_path):
 @pytest.fixture(scope="session")
 def scenes():
     """Make a split of small images whose class shows: a bright half, left, right or upper, under noise."""
-    from fct.data.store import Split
-    from fct.portable.tables import LOSSLESS
+    from fct.images.tables import LOSSLESS
+    from fct.splits.store import Split
 
     def make(name="train", count=96, size=16, channels=3, seed=0):
         rng = np.random.default_rng(seed)

@@ -25,13 +25,13 @@ from PIL import Image
 from fct import registry, tracking
 from fct.core.errors import FctError
 from fct.core.files import md5, sha256
-from fct.data.store import open_split
+from fct.core.paths import FP32, INT8
 from fct.evaluate import record
-from fct.evaluate.candidates import FP32, INT8
 from fct.evaluate.sweep import predict
-from fct.portable.images import decode
+from fct.images.decode import decode
 from fct.registry import promotion
 from fct.report import others
+from fct.splits.store import open_split
 from fct.tracking.server import connect
 
 pytestmark = pytest.mark.xdist_group("mlflow")  # one server for all
@@ -274,6 +274,19 @@ def test_a_failed_gate_registers_nothing():
     judge("FAIL")
     commit()
     with pytest.raises(FctError, match=r"(?s)FAIL; nothing is registered.*raw_accuracy: 0\.9 .*at least 0\.7"):
+        registry.promote()
+    assert versions() == []
+
+
+@pytest.mark.parametrize(("word", "passed"), [("PASS", False), ("FAIL", True)])
+def test_a_verdict_that_contradicts_itself_is_refused(word, passed):
+    """Both must hold: the verdict is PASS, and so is each of its checks."""
+    judge()
+    told = json.loads(FP32.verdict.read_text())
+    told["verdict"], told["checks"][0]["passed"] = word, passed
+    FP32.verdict.write_text(json.dumps(told))
+    commit()
+    with pytest.raises(FctError, match=rf"the verdict is {word}; nothing is registered"):
         registry.promote()
     assert versions() == []
 

@@ -14,10 +14,11 @@ import pytest
 
 from fct import tracking
 from fct.core.errors import FctError, UnreachableError
-from fct.tracking import content, git, pipeline
+from fct.tracking import content, pipeline
 from fct.tracking.process import Owner
 from fct.tracking.runs import flatten
 from fct.tracking.server import connect
+from fct.vcs import git
 
 pytestmark = pytest.mark.xdist_group("mlflow")  # one server for all
 DIGEST = "d41d8cd98f00b204e9800998ecf8427e"
@@ -209,11 +210,12 @@ def test_a_stage_is_quiet():
 def test_plain_dvc_repro_is_one_pipeline_run(monkeypatch):
     """Two stages of one `dvc repro` share a run; in a second one, the stage that was skipped is linked to its run."""
     monkeypatch.delenv("FCT_PIPELINE_RUN")
+    monkeypatch.setenv("SHELL", "/bin/bash")  # it stands between DVC and the second stage, but not the first
     Path("stage.py").write_text(STAGE)
     python = f"{sys.executable} stage.py"
     Path("dvc.yaml").write_text(
         f"stages:\n  search:\n    cmd: {python} search best end\n    outs: [best]\n"
-        f"  train:\n    cmd: {python} train model end search=best\n    deps: [best]\n    outs: [model]\n"
+        f"  train:\n    cmd: {python} train model end search=best && true\n    deps: [best]\n    outs: [model]\n"
     )
     dvc = [sys.executable, "-m", "dvc"]
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")

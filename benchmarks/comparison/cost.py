@@ -20,7 +20,7 @@ from benchmarks.comparison.settings import Settings, plan
 from benchmarks.comparison.tables import COST, COST_OF
 from fct.core.files import write_json
 from fct.methods.registry import METHODS
-from fct.train import candidate
+from fct.models import saved
 from fct.train.assemble import make_network, open_data
 from fct.train.loop import Training
 
@@ -62,7 +62,7 @@ def _training(settings: Settings, name: str) -> tuple[Training, list[Any], int]:
     data, meta = open_data(setup)
     if method.wants_file:
         teacher, description = make_network(*plan(settings, str(method.teacher), 0), data.train, meta)
-        candidate.save(teacher, description, WEIGHTS / TEACHER)
+        saved.save(teacher, description, WEIGHTS / TEACHER)
         method = method.model_copy(update={"teacher": str(WEIGHTS / TEACHER)})
     network, _ = make_network(setup, method, data.train, meta)
     training = Training(network, data, method, setup.train)

@@ -13,12 +13,13 @@ from benchmarks.comparison.settings import Dataset, Settings
 from fct.cache import store
 from fct.core.errors import FctError
 from fct.core.files import digest, new_folder, sha256, write_json
+from fct.core.paths import ORIGINALS, SPLITS
+from fct.data.__main__ import LOADERS
 from fct.data.download import mirror_folder
-from fct.data.meta import HELD_OUT, OFFICIAL
 from fct.data.stock import divided
-from fct.data.store import ORIGINALS, SPLITS, open_split, read_meta, write_split
-from fct.portable.tables import LOSSLESS
-from fct.stages.data import LOADERS
+from fct.images.tables import LOSSLESS
+from fct.splits.meta import HELD_OUT, OFFICIAL
+from fct.splits.store import open_split, read_meta, write_split
 
 ROOT = Path(".fct/benchmarks").resolve()  # survives what DVC deletes; nothing of it is in git
 

@@ -15,13 +15,13 @@ import torch
 
 from benchmarks.comparison.settings import Settings
 from benchmarks.comparison.unseen import unseen_views
-from fct.cache.views import compressed
 from fct.core.errors import FctError
-from fct.data.store import Split, open_split, read_meta
-from fct.evaluate.distortion import distortion_of
 from fct.evaluate.sweep import predict
+from fct.features.distortion import distortion_of
 from fct.models.device import to_device
 from fct.models.network import Network
+from fct.splits.store import Split, open_split, read_meta
+from fct.splits.views import compressed
 
 FIT = 5_000  # training images on which a network's fit is looked at
 

@@ -29,14 +29,14 @@ from benchmarks.comparison.settings import Plan, Settings, plan
 from fct.core.errors import FctError
 from fct.core.files import digest, write_bytes, write_json
 from fct.core.locks import locked
-from fct.estimator import fit_estimator
 from fct.export.onnx import export
 from fct.methods.registry import METHODS
+from fct.models import saved
 from fct.models.device import pick_device
 from fct.models.network import Network
-from fct.train import candidate
 from fct.train.assemble import identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint
+from fct.train.estimator import fit_estimator
 from fct.train.loop import Data, train
 
 RESULTS = Path("benchmarks/results/comparison").resolve()
@@ -58,7 +58,7 @@ def run(settings: Settings, dataset: str, name: str, seed: int, trial: int = 0) 
         teacher = {"teacher": planned.method.teacher} if planned.method.wants_file else {}  # by its name, not its file
         planned = _with_teacher(settings, planned, seed)
         trained = _trained(planned)
-        network, description = candidate.load(trained.path)
+        network, description = saved.load(trained.path)
         model = _to_measure(network, description, Path(folder) / "model.onnx")
         found = on_validation(settings, model)
         if trial == 0:
@@ -96,7 +96,7 @@ def read_correct(path: Path, conditions: int, images: int) -> np.ndarray:
         return np.unpackbits(kept["correct"], axis=1, count=images)[:conditions].astype(bool)
 
 
-def _to_measure(network: Network, description: candidate.Description, path: Path) -> Path | Network:
+def _to_measure(network: Network, description: saved.Description, path: Path) -> Path | Network:
     """Return what is measured: the network on the GPU, or where there is none its exported file at `path`."""
     device = pick_device()
     if device.type == "cuda":
@@ -154,7 +154,7 @@ def _train(planned: Plan, data: Data, meta: dict[str, Any], path: Path) -> None:
             "commit": commit,
         }
         write_json(path.with_suffix(".json"), cost)
-    candidate.save(network, description, path)
+    saved.save(network, description, path)
     checkpoint.forget()
 
 

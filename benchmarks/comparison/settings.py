@@ -11,10 +11,10 @@ from fct.cache.params import CacheParams
 from fct.core import params
 from fct.core.errors import FctError
 from fct.core.params import Section
-from fct.jpeg.params import JpegParams, Quality
 from fct.methods.params import MethodParams
 from fct.methods.registry import METHODS
 from fct.models.params import FeaturesParams, ModelParams
+from fct.splits.params import JpegParams, Quality
 from fct.train.assemble import Setup
 from fct.train.params import TrainParams
 

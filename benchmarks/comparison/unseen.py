@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from fct.core.files import digest, sha256, write_bytes
-from fct.data.store import Split, read_meta
 from fct.evaluate import unseen
 from fct.evaluate.unseen import UNSEEN, distort, every
 from fct.jpeg import arrays
+from fct.splits.store import Split, read_meta
 
 FOLDER = Path("unseen")  # in the data set's folder
 

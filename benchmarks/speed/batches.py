@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from benchmarks.speed.measure import Row, compare
 from benchmarks.speed.plain import BATCH, WORKERS, Pairs
 from benchmarks.speed.step import QUALITIES, SIZE, data
-from fct.data.store import Split
+from fct.splits.store import Split
 from fct.train.batches import Cached, Online, Source, epoch
 from fct.train.crop import Augmentation, Crops
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.speed.measure import Row, compare, photographs
-from fct.cache.views import compressed
-from fct.data.store import Split
-from fct.portable.tables import LOSSLESS
+from fct.images.tables import LOSSLESS
+from fct.splits.store import Split
+from fct.splits.views import compressed
 
 COUNTS = {32: 16_000, 64: 6_000, 224: 400}  # images, by size
 QUALITY = 50

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from benchmarks.speed.measure import Row, compare, photographs
 from fct.export.onnx import export
-from fct.models.estimator import QualityEstimator
 from fct.models.network import Network
 from fct.models.params import BlockParams
-from fct.train.candidate import Description
+from fct.models.saved import Description
+from fct.nn.estimator import QualityEstimator
 
 BATCHES = (1, 64)
 NETWORK = ("resnet20", 16)

@@ -79,9 +79,9 @@ def _run(folder: str) -> None:
     from fct.cache import store
     from fct.data import folder as source
     from fct.data.params import DataParams
-    from fct.data.store import open_split
     from fct.models.backbones import build
     from fct.models.network import Network
+    from fct.splits.store import open_split
     from fct.train.assemble import statistics
     from fct.train.batches import Cached, epoch
     from fct.train.crop import Augmentation

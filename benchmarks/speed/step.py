@@ -20,13 +20,13 @@ import torch
 
 from benchmarks.speed.measure import Row, photographs
 from benchmarks.speed.plain import BATCH, Plain
-from fct.cache.views import compressed
 from fct.core import params
-from fct.data.store import Split
+from fct.images.tables import LOSSLESS
 from fct.models import backbones
 from fct.models.network import Network
-from fct.portable.tables import LOSSLESS
-from fct.stages.search import Params
+from fct.search.__main__ import Params
+from fct.splits.store import Split
+from fct.splits.views import compressed
 from fct.train.batches import Cached, Online, Source
 from fct.train.loop import Data, Training
 

@@ -1,1 +1,1 @@
-"""Compressed views of the splits, made once for each trained quality and checked at every use."""
+"""The stages `cache` and `cache-index`: compressed views on disk, one folder a quality."""

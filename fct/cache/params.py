@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from fct.core.params import Section
-from fct.jpeg.params import Quality
+from fct.splits.params import Quality
 
 
 def _ascending(qualities: list[int]) -> list[int]:

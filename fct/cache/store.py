@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fct.cache.views import compressed
 from fct.core.errors import FctError
 from fct.core.files import new_folder, sha256, write_json
-from fct.data.store import Split
+from fct.core.paths import CACHE
 from fct.jpeg.arrays import VERSION
+from fct.splits.store import Split
+from fct.splits.views import compressed
 
-CACHE = Path("data/cache")
 SPLITS = ("train", "val")  # gate and test are compressed when they are evaluated, at more qualities than are trained
 
 

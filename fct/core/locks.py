@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 
 @contextmanager
@@ -17,10 +18,24 @@ def locked(lock: Path, *, on_wait: Callable[[], object] = lambda: None) -> Itera
         on_wait: called once where another process is in the block, before it is waited for.
     """
     lock.parent.mkdir(exist_ok=True)
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(file, fcntl.LOCK_EX)
+    one = FileLock(lock)
+    try:
+        one.acquire(blocking=False)
+    except Timeout:
+        on_wait()
+        one.acquire()
+    try:
         yield
+    finally:
+        one.release()
+
+
+def is_held(lock: Path) -> bool:
+    """Tell, without waiting, whether a process holds a lock."""
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, blocking=False):
+            return False
+    except Timeout:
+        return True

@@ -18,10 +18,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from fct.core.errors import FctError
+from fct.core.paths import PARAMS
 
-PARAMS = Path("params.yaml")
 SECTIONS = (
-    "recipe",
     "data",
     "jpeg",
     "cache",
@@ -38,6 +37,9 @@ SECTIONS = (
     "pipeline",
     "intake",
 )
+RENAMED = {  # keys of earlier versions, and what to do about them
+    "recipe": "there is no such key any more: write a recipe's values into the file with `fct recipe apply NAME`",
+}
 
 
 class Section(BaseModel):
@@ -49,44 +51,28 @@ class Section(BaseModel):
 Sections = TypeVar("Sections", bound=Section)
 
 
-def load(
-    sections: type[Sections], path: Path = PARAMS, *, instead: Mapping[str, Mapping[str, Any]] | None = None
-) -> Sections:
+def load(sections: type[Sections], path: Path = PARAMS) -> Sections:
     """Read from `path` the sections that are the fields of `sections`.
-
-    Args:
-        sections: what to read.
-        path: the file.
-        instead: section -> key -> a value that takes the place of the file's own.
 
     Raises:
         FctError: the file is missing or not YAML, a section or key is missing or unknown, or a value is impossible; it
             names the key, its line and the value.
     """
-    document = _parse(path)
-    unknown = [name for name in document if name not in SECTIONS]
-    if unknown:
-        raise FctError(f"{_place(path, document, (unknown[0],))}: unknown section.{_nearest(unknown[0], SECTIONS)}")
-    wanted = {name: document[name] for name in sections.model_fields if name in document}
-    for section, values in (instead or {}).items():
-        if isinstance(wanted.get(section), Mapping):  # else it is refused below
-            wanted[section] = {**wanted[section], **values}
-    return _validated(sections, path, wanted)
+    content = document(path)
+    if unknown := [name for name in content if name not in SECTIONS]:
+        place = _place(path, content, (unknown[0],))
+        raise FctError(f"{place}: {_renamed(unknown[0]) or f'unknown section.{_nearest(unknown[0], SECTIONS)}'}")
+    return _validated(sections, path, {name: content[name] for name in sections.model_fields if name in content})
 
 
 def read(model: type[Sections], path: Path) -> Sections:
     """Read another YAML file, whose keys are the fields of `model`; errors as for `load`."""
-    return _validated(model, path, _parse(path))
-
-
-def value(key: str, path: Path = PARAMS) -> Any:
-    """Return what `path` says under a key at its top; None where it says nothing."""
-    return _parse(path).get(key)
+    return _validated(model, path, document(path))
 
 
 def place(*key: str | int, path: Path = PARAMS) -> str:
     """Return `file, line N: section.key`, for an error about a value that came here by another way than `load`."""
-    return _place(path, _parse(path), key)
+    return _place(path, document(path), key)
 
 
 def as_yaml(values: Mapping[str, Any]) -> str:
@@ -97,17 +83,18 @@ def as_yaml(values: Mapping[str, Any]) -> str:
     return stream.getvalue()
 
 
-def _validated(model: type[Sections], path: Path, document: Mapping[str, Any]) -> Sections:
+def _validated(model: type[Sections], path: Path, content: Mapping[str, Any]) -> Sections:
     try:
-        return model.model_validate(document)
+        return model.model_validate(content)
     except ValidationError as error:
-        problems = [_explain(path, _parse(path), dict(problem), model) for problem in error.errors()]
+        problems = [_explain(path, document(path), dict(problem), model) for problem in error.errors()]
         raise FctError("\n       ".join(problems)) from None
 
 
-def _parse(path: Path) -> Mapping[str, Any]:
+def document(path: Path = PARAMS) -> Mapping[str, Any]:
+    """Return what a YAML file holds, unchecked, with the lines that it stands on; errors as for `load`."""
     try:
-        document = YAML(typ="rt").load(path.read_text("utf-8"))  # YAML 1.2, as DVC reads it, with line numbers
+        content = YAML(typ="rt").load(path.read_text("utf-8"))  # YAML 1.2, as DVC reads it, with line numbers
     except FileNotFoundError:
         raise FctError(f"{path} is not here. Run the command in the folder that has it.") from None
     except MarkedYAMLError as error:
@@ -115,9 +102,9 @@ def _parse(path: Path) -> Mapping[str, Any]:
         raise FctError(f"{path}, line {line}: not valid YAML: {error.problem}") from None
     except (UnicodeDecodeError, YAMLError) as error:  # not UTF-8, or a character that no text has
         raise FctError(f"{path}: not valid YAML: {str(error).partition(chr(10))[0]}") from None
-    if not isinstance(document, Mapping):
-        raise FctError(f"{path}: expected sections with keys, found {type(document).__name__}.")
-    return document
+    if not isinstance(content, Mapping):
+        raise FctError(f"{path}: expected sections with keys, found {type(content).__name__}.")
+    return content
 
 
 def _explain(path: Path, document: Mapping[str, Any], problem: dict[str, Any], sections: type[Section]) -> str:
@@ -126,11 +113,17 @@ def _explain(path: Path, document: Mapping[str, Any], problem: dict[str, Any], s
     if problem["type"] == "missing":
         return f"{place}: this key is missing."
     if problem["type"] == "extra_forbidden":
-        known = _keys_beside(sections, location)
-        return f"{place}: unknown key.{_nearest(str(location[-1]), known)}"
+        if renamed := _renamed(".".join(str(part) for part in location)):
+            return f"{place}: {renamed}"
+        return f"{place}: unknown key.{_nearest(str(location[-1]), _keys_beside(sections, location))}"
     value = problem["input"]
     shown = "" if isinstance(value, Mapping) else f" (it is {value!r})"
     return f"{place}: {problem['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _renamed(key: str) -> str | None:
+    """Return what to say of a key of an earlier version, or None."""
+    return f"{RENAMED[key]}." if key in RENAMED else None
 
 
 def _keys_beside(sections: type[Section], location: Sequence[Any]) -> list[str]:

@@ -1,31 +1,27 @@
-"""Published files, found and proven: a mirror folder, then what is on this machine, then the network.
+"""Published files, found and verified: a mirror folder, then what is on this machine, then the network.
 
-Each file is held against the MD5 that its publisher gives, whenever it is used and wherever it comes from. Verified
-files stay in `$XDG_CACHE_HOME/fct` (default `~/.cache/fct`), so that a second clone of the repository needs no network.
+The checksum of a file is compared whenever the file is used, wherever it comes from. Verified files stay in
+`$XDG_CACHE_HOME/fct` (default `~/.cache/fct`), so that a second clone of the repository needs no network.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
-import shutil
 import sys
 import tempfile
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
-
-from tqdm import tqdm
 
 from fct.core import files
 from fct.core.errors import FctError
 
 MIRROR = "FCT_DATA_MIRROR"  # the environment variable that goes before data.mirror
 TIMEOUT = 6.0  # seconds without an answer; a firewall that drops packets must not hold up the next way
-CHUNK = 1 << 18  # bytes read from the network at a time
+CHUNK = 1 << 18  # bytes read from the network at a time, or decompressed
 
 
 @dataclass(frozen=True)
@@ -36,8 +32,8 @@ class Published:
     folder: str  # that mirrors and the cache keep it in, so that equal names of two data sets do not clash
     url: str
     md5: str
-    # Returns the published bytes, given those of a redistributor that packed the file anew.
-    restore: Callable[[bytes], bytes] | None = None
+    # Of what the gzip file decompresses to: a redistributor that compressed it anew has the same content.
+    content_md5: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,78 +99,72 @@ def _on_this_machine(file: Published, mirror: Path | None, tried: list[str]) -> 
     folders = [mirror, mirror / file.folder] if mirror else []
     folders.append(_cache() / file.folder)
     for place in (folder / file.name for folder in folders):
-        if place.is_file():
-            if verified := _verified(file, place, tried):
-                return verified
-        else:
+        if not place.is_file():
             tried.append(f"{place}: no such file")
+        elif _is_verified(file, place, tried):
+            return place
     return None
 
 
 def _download(file: Published, tried: list[str]) -> Path | None:
+    import pooch
+
+    downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=CHUNK, timeout=TIMEOUT)
     try:
-        with _workplace() as folder:
-            place = folder / file.name
-            with urllib.request.urlopen(file.url, timeout=TIMEOUT) as answer, place.open("wb") as out:  # noqa: S310 URLs are constants
-                size = int(answer.headers.get("Content-Length") or 0) or None
-                with tqdm(total=size, desc=file.name, unit="B", unit_scale=True, disable=None) as bar:
-                    while chunk := answer.read(CHUNK):
-                        out.write(chunk)
-                        bar.update(len(chunk))
-            return _verified(file, place, tried, called=file.url) and _keep(file, place)
-    except (OSError, HTTPException) as error:  # OSError covers urllib's errors, time-outs and a full disk
-        tried.append(f"{file.url}: {error}")
+        # It verifies a temporary file before that takes the name: nobody sees half of one.
+        return Path(pooch.retrieve(file.url, f"md5:{file.md5}", file.name, _cache() / file.folder, None, downloader))
+    except (OSError, ValueError) as error:  # OSError covers those of requests and a full disk, ValueError a wrong MD5
+        tried.append(f"{file.url}: {_reason(error)}")
         return None
+
+
+def _reason(error: BaseException) -> str:
+    """Return what requests says without urllib3's account of its pools and retries."""
+    inner = getattr(error.args[0], "reason", None) if error.args else None
+    return str(inner or error)
 
 
 def _by(way: Way, wanted: Sequence[Published], tried: list[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     try:
-        with _workplace() as folder:
-            source = way.get(folder)
+        with tempfile.TemporaryDirectory(prefix="fct-") as name:
+            work = Path(name)
+            work.chmod(0o755)  # apt fetches as a user of its own
+            source = way.get(work)
             for file in wanted:
                 place = source / file.name
                 if not place.is_file():
                     tried.append(f"{way.what}: {file.name} is not in it")
-                elif verified := _verified(file, place, tried, called=f"{file.name} of {way.what}"):
-                    found[file.name] = _keep(file, verified)
+                elif _is_verified(file, place, tried, called=f"{file.name} of {way.what}"):
+                    found[file.name] = _cache() / file.folder / file.name
+                    files.write_bytes(found[file.name], place.read_bytes())
     except (OSError, FctError) as error:
         tried.append(f"{way.what}: {error}")
     return found
 
 
-def _verified(file: Published, place: Path, tried: list[str], *, called: str = "") -> Path | None:
-    """Return where the published bytes lie, given a `place` that may hold them; None where it does not."""
+def _is_verified(file: Published, place: Path, tried: list[str], *, called: str = "") -> bool:
+    """Tell whether `place` holds the published file, or one with the same content where that has a checksum."""
     actual = files.md5(place)
-    if actual == file.md5:
-        return place
-    if file.restore:
-        restored = file.restore(place.read_bytes())
-        if hashlib.md5(restored, usedforsecurity=False).hexdigest() == file.md5:
-            target = _cache() / file.folder / file.name
-            files.write_bytes(target, restored)
-            return target
+    if actual == file.md5 or (file.content_md5 and _content_md5(place) == file.content_md5):
+        return True
     tried.append(f"{called or place}: its MD5 is {actual}, the published one is {file.md5}")
-    return None
+    return False
 
 
-def _keep(file: Published, place: Path) -> Path:
-    """Move a verified file into the cache: its work place is on the same disk, so nobody sees half a file."""
-    target = _cache() / file.folder / file.name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return place if place == target else place.replace(target)
+def _content_md5(place: Path) -> str | None:
+    """Return the MD5 of what a gzip file decompresses to; None if it is not a whole gzip file."""
+    hasher = hashlib.md5(usedforsecurity=False)
+    try:
+        with gzip.open(place) as content:
+            while chunk := content.read(CHUNK):
+                hasher.update(chunk)
+    except (OSError, EOFError, zlib.error):
+        return None
+    return hasher.hexdigest()
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fct"
+    import pooch
 
-
-@contextmanager
-def _workplace() -> Iterator[Path]:
-    _cache().mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=_cache(), prefix=".work-"))
-    folder.chmod(0o755)  # apt fetches as a user of its own
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    return Path(pooch.os_cache("fct"))

@@ -21,13 +21,13 @@ from tqdm import tqdm
 
 from fct.core import files
 from fct.core.errors import FctError
-from fct.data.meta import HELD_OUT, Division, describe
+from fct.data.division import divide, fingerprint
 from fct.data.params import DataParams
 from fct.data.scan import SHOWN, Problem, scan, shown
-from fct.data.splits import divide, fingerprint
-from fct.data.store import NAMES, let_go
-from fct.portable.images import Unusable, decode, resize
-from fct.portable.tables import quality_of
+from fct.images.decode import Unusable, decode, resize
+from fct.images.tables import quality_of
+from fct.splits.meta import HELD_OUT, Division, describe
+from fct.splits.store import NAMES, let_go
 
 CHUNK = 32  # files handed to a process at a time
 
@@ -90,7 +90,7 @@ def build(params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
         test=HELD_OUT,
         skipped=[(problem.name, problem.what) for problem in problems],
     )
-    meta = describe(params, division, written=[splits, originals])
+    meta = describe(division, [splits, originals], source=params.source, seed=params.seed)
     files.write_json(splits / "meta.json", meta)
     return meta
 

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fct.core import files
-from fct.data.meta import HELD_OUT, OFFICIAL, Division, describe
+from fct.data.division import divide, fingerprint, first_copies
 from fct.data.params import DataParams
-from fct.data.splits import divide, fingerprint, first_copies
-from fct.data.store import write_split
-from fct.portable.tables import LOSSLESS
+from fct.images.tables import LOSSLESS
+from fct.splits.meta import HELD_OUT, OFFICIAL, Division, describe
+from fct.splits.store import write_split
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def build(stock: Stock, params: DataParams, splits: Path, originals: Path) -> di
         test=OFFICIAL if stock.test else HELD_OUT,
         skipped=skipped,
     )
-    meta = describe(params, division, written=[splits, originals])
+    meta = describe(division, [splits, originals], source=params.source, seed=params.seed)
     files.write_json(splits / "meta.json", meta)
     return meta
 

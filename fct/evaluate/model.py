@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from fct.core.errors import FctError
+from fct.core.paths import INT8_ONNX, MODEL_ONNX, STANDARD_ONNX
 from fct.evaluate.adapter import Adapter, is_channels_last, normalisation
-from fct.evaluate.candidates import BASELINE, FP32, INT8
-from fct.portable.classifier import open_session
+from fct.serving.classifier import open_session
 
-MADE_BY = {FP32.model: "export", INT8.model: "int8", BASELINE: "baseline"}  # stages
+MADE_BY = {MODEL_ONNX: "export@model", INT8_ONNX: "int8", STANDARD_ONNX: "export@standard"}  # stages
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,10 @@ import numpy as np
 
 from fct.core.errors import FctError
 from fct.core.files import CHUNK, new_folder, write_json
-from fct.data.store import Split
+from fct.core.paths import EVALUATION
 from fct.evaluate.answers import Answers
 from fct.evaluate.params import EvaluateParams
-
-EVALUATION = Path("evaluation")
+from fct.splits.store import Split
 
 
 @dataclass(frozen=True)

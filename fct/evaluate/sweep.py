@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fct.cache.views import compressed
 from fct.core.errors import FctError
-from fct.data.store import Split, let_go
 from fct.evaluate.answers import Answers
 from fct.evaluate.model import Model, open_model, readable
 from fct.evaluate.unseen import distorted, every
+from fct.splits.store import Split, let_go
+from fct.splits.views import compressed
 
 View = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images [N, H, W, C], and the quality of each [N]
 

@@ -22,10 +22,10 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from fct.core.errors import FctError
-from fct.data.store import Split, let_go
+from fct.images.decode import decode, resize
+from fct.images.tables import LOSSLESS
 from fct.jpeg.arrays import roundtrip
-from fct.portable.images import decode, resize
-from fct.portable.tables import LOSSLESS
+from fct.splits.store import Split, let_go
 
 Images = NDArray[np.uint8]  # [N, H, W, C]
 CHUNK = 500  # images distorted at a time
@@ -60,7 +60,7 @@ def distort(images: Images, name: str, severity: int) -> Images:
 def distorted(split: Split, name: str, severity: int) -> Images:
     """Distort every image of `split` at its native size, then resize it to the model's size.
 
-    Memory stays bounded, as with `fct.cache.views.compressed`.
+    Memory stays bounded, as with `fct.splits.views.compressed`.
 
     Returns:
         uint8 [N, H, W, C], the shape of `split.images`.

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from fct.core.files import write_bytes
+from fct.core.paths import MODEL_ONNX
 from fct.models.network import Network
-from fct.train.candidate import Description
+from fct.models.saved import Description
 
-CANDIDATE = Path("model/model.onnx")
 OPSET = 20  # ONNX 1.15, of 2023: old enough for the runtimes in use
 
 
@@ -42,7 +42,7 @@ class _Logits(nn.Module):
         return logits.float()
 
 
-def export(network: Network, description: Description, path: Path = CANDIDATE) -> None:
+def export(network: Network, description: Description, path: Path = MODEL_ONNX) -> None:
     """Write `network` to `path` as ONNX, whole or not at all, after onnx's own full check."""
     network = network.eval().cpu()
     image = torch.zeros(2, description.channels, description.size, description.size, dtype=torch.uint8)

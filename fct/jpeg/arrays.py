@@ -15,11 +15,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fct.core.errors import FctError
+from fct.images.tables import all_tables
 from fct.jpeg import kernel
-from fct.jpeg.params import FACTORS
-from fct.jpeg.shapes import check
-from fct.portable.tables import all_tables
+from fct.jpeg.shapes import FACTORS, check
 
 VERSION = "fct.jpeg 1"  # what a cache was made with; another one where pixels would differ
 
@@ -47,13 +45,13 @@ def roundtrip(  # noqa: PLR0913  # what, how, and by keyword the details
         uint8, of the shape of `images`.
 
     Raises:
-        FctError: a shape, type, quality or subsampling that no JPEG has, or an `out` that does not fit.
+        ValueError: a shape, type, quality or subsampling that no JPEG has, or an `out` that does not fit.
     """
     check(images.shape, quality, subsampling, planar=planar)
     if images.dtype != np.uint8:
-        raise FctError(f"images are {images.dtype}; the round trip takes uint8.")
+        raise ValueError(f"images are {images.dtype}; the round trip takes uint8.")
     if out is not None and not (out.shape == images.shape and out.dtype == np.uint8 and out.flags.c_contiguous):
-        raise FctError(f"out is {out.dtype} {list(out.shape)}; it takes C-contiguous uint8 {list(images.shape)}.")
+        raise ValueError(f"out is {out.dtype} {list(out.shape)}; it takes C-contiguous uint8 {list(images.shape)}.")
     count, height, width = len(images), *(images.shape[2:] if planar else images.shape[1:3])
     qualities = np.broadcast_to(np.asarray(quality, np.int64), (count,))
     result = np.empty(images.shape, np.uint8) if out is None else out

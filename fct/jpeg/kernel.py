@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numba import float32, int32, uint8
 
-from fct.compiled import OPTIONS, compiled, part
+from fct.jpeg.compiled import OPTIONS, compiled, part
 
 LANES = 8  # int32 in a register of AVX2; on AVX-512 as fast as 16, which small chroma planes would not fill
 # Bits dropped after the rows and the columns of the forward DCT (jfdctint.c), and after the columns and the rows of the

@@ -15,10 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fct.core.errors import FctError
-from fct.jpeg.params import FACTORS
-from fct.jpeg.shapes import check
-from fct.portable.tables import all_tables
+from fct.images.tables import all_tables
+from fct.jpeg.shapes import FACTORS, check
 
 # libjpeg's DCT (jfdctint.c), scaled by 2^13: row k makes coefficient k of eight samples. Its transpose is the inverse
 # (jidctint.c). That 10703 and 10704 differ, and 2259 to 2261, is the rounding of libjpeg's constants.
@@ -46,7 +44,7 @@ def roundtrip(images: Tensor, quality: int | Tensor, *, subsampling: str = "4:2:
         uint8 [B, C, H, W] on the same device, in the memory format of `images`.
 
     Raises:
-        FctError: a type, shape, quality or subsampling that no JPEG has.
+        ValueError: a type, shape, quality or subsampling that no JPEG has.
     """
     values = _checked(images, quality, subsampling)
     if images.device.type == "cpu" and _is_compiled():
@@ -58,10 +56,10 @@ def _checked(images: Tensor, quality: int | Tensor, subsampling: str) -> NDArray
     """Return the quality as an array, [] or [B]."""
     if not isinstance(images, Tensor) or images.dtype != torch.uint8:
         kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise FctError(f"images are {kind}; the round trip takes a uint8 tensor [B, C, H, W].")
+        raise ValueError(f"images are {kind}; the round trip takes a uint8 tensor [B, C, H, W].")
     for name, each in (("images", images), ("quality", quality)):
         if isinstance(each, Tensor) and each.device.type == "meta":
-            raise FctError(f"{name} are on the device meta, which holds no values; move them to one that does.")
+            raise ValueError(f"{name} are on the device meta, which holds no values; move them to one that does.")
     values = quality.detach().cpu().numpy() if isinstance(quality, Tensor) else np.asarray(quality)
     check(images.shape, values, subsampling, planar=True)
     return values

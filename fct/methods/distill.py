@@ -14,11 +14,10 @@ with, by `params.match`, one of
 from __future__ import annotations
 
 import torch
-from torch import Tensor
-from torch.nn.functional import kl_div, log_softmax
 
+from fct.losses.distance import distance
+from fct.losses.divergence import kl_divergence
 from fct.methods.batch import START, Batch, Context, Loss, entropy, forward_both, taught
-from fct.methods.distance import distance
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
@@ -38,14 +37,9 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
     cross_entropy = entropy(logits, batch.labels, context)
     shown = taught(context.teacher, batch, both=params.match == "logits")
     if params.match == "logits":
-        gap = divergence(logits.float(), torch.cat([predicted for predicted, _ in shown]).float())
+        taught_logits = torch.cat([predicted for predicted, _ in shown])
+        gap = kl_divergence(logits.float(), taught_logits.float(), TEMPERATURE)
     else:
         last = params.layers[-1]
         gap = distance(features[last][1], shown[-1][1][last], "cosine")
     return Loss(cross_entropy + params.weight * gap, {"cross_entropy": cross_entropy, "distillation": gap})
-
-
-def divergence(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return T^2 KL(teacher || student), a scalar, of logits [B, classes] at temperature T."""
-    soft = log_softmax(student / TEMPERATURE, 1), log_softmax(teacher / TEMPERATURE, 1)
-    return TEMPERATURE**2 * kl_div(*soft, reduction="batchmean", log_target=True)

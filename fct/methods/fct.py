@@ -5,7 +5,7 @@ features together. The exact form is this project's reconstruction from the abst
 
     1/2 [CE(f(x), y) + CE(f(x~), y)] + lambda * s(t) * mean_l D(P_l(R_l(phi_l(x~), q)), P_l(target_l))
 
-where R_l is the identity in `fct`, and in `fct-r` the block of `fct.models.residual`. The target is the raw image's own
+where R_l is the identity in `fct`, and in `fct-r` the block of `fct.nn.residual`. The target is the raw image's own
 feature, R_l(phi_l(x), q_raw), with or without gradient, or that of a teacher, to which the raw image's features can be
 pulled too; P_l a projection; s(t) the schedule of the weight over the training.
 """
@@ -15,10 +15,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fct.losses.distance import distance
 from fct.methods.batch import START, Batch, Context, Halves, Loss, entropy, forward_both, taught
-from fct.methods.distance import distance
 from fct.methods.params import MethodParams, Schedule
-from fct.models.network import Network, layer_key
+from fct.models.network import Network
+from fct.nn.layout import layer_key
 
 VIEWS = 2
 

@@ -10,11 +10,7 @@ AugMix's own weight is 12.
 
 from __future__ import annotations
 
-import math
-
-import torch
-from torch.nn.functional import kl_div, log_softmax
-
+from fct.losses.divergence import jensen_shannon
 from fct.methods.batch import START, Batch, Context, Loss, entropy, forward_both
 from fct.methods.params import MethodParams
 from fct.models.network import Network
@@ -27,7 +23,5 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
     logits, _ = forward_both(network, batch, params)
     raw, compressed = logits.float().chunk(2)
     cross_entropy = entropy(raw, batch.labels, context)
-    both = torch.stack([log_softmax(raw, 1), log_softmax(compressed, 1)])  # [2, B, classes]
-    mean = both.logsumexp(0) - math.log(2)
-    divergence = kl_div(mean.expand_as(both), both, reduction="sum", log_target=True) / (2 * len(batch.labels))
+    divergence = jensen_shannon(raw, compressed)
     return Loss(cross_entropy + params.weight * divergence, {"cross_entropy": cross_entropy, "divergence": divergence})

@@ -15,8 +15,8 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import kl_div, log_softmax
 
+from fct.losses.divergence import kl_divergence
 from fct.methods.batch import START, Batch, Context, Loss, entropy, forward_both
 from fct.methods.params import MethodParams
 from fct.models.network import Network
@@ -30,7 +30,7 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
         batch = replace(batch, compressed=noisy(batch.raw, params.noise), quality=batch.raw_quality)
     raw, compressed = forward_both(network, batch, params)[0].float().chunk(2)
     cross_entropy = entropy(raw, batch.labels, context)
-    stability = kl_div(log_softmax(compressed, 1), log_softmax(raw, 1), reduction="batchmean", log_target=True)
+    stability = kl_divergence(compressed, target=raw)
     return Loss(cross_entropy + params.weight * stability, {"cross_entropy": cross_entropy, "stability": stability})
 
 

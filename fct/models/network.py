@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from fct.core.errors import FctError
-from fct.models.estimator import QualityEstimator
-from fct.models.layout import Feature, Layout, channels_second, features_of
+from fct.images.tables import LOSSLESS
+from fct.models.features import Feature, features_of
 from fct.models.params import BlockParams
-from fct.models.residual import ResidualMappingBlock
-from fct.portable.tables import LOSSLESS
+from fct.nn.estimator import QualityEstimator
+from fct.nn.layout import Layout, channels_second, layer_key, layer_of
+from fct.nn.residual import ResidualMappingBlock
 
 
 class Network(nn.Module):
@@ -58,7 +59,7 @@ class Network(nn.Module):
         if block is not None:
             seen = self._see(block.layers, "method.block.layers")
             self.blocks = nn.ModuleDict({layer_key(layer): _block(layer, seen[layer], block) for layer in block.layers})
-        self.estimator: QualityEstimator | None = None  # fct.estimator gives a trained network one
+        self.estimator: QualityEstimator | None = None  # fct.train.estimator gives a trained network one
 
     def watch(self, layers: Sequence[str], *, key: str) -> None:
         """Show the features of `layers`, read from `key`, too from the next call on; the prediction stays the same."""
@@ -96,7 +97,7 @@ class Network(nn.Module):
 
     def _pass(self, pixels: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         features: dict[str, Tensor] = {}
-        tapped = dict.fromkeys([*self.layers, *(_layer(key) for key in self.blocks or ())])
+        tapped = dict.fromkeys([*self.layers, *(layer_of(key) for key in self.blocks or ())])
         # Hooks live for one call: a copied, compiled or exported network carries none, and a failed call leaves none.
         handles = [self._tap(layer, quality, features) for layer in tapped]
         try:
@@ -126,8 +127,7 @@ class Network(nn.Module):
                 near = difflib.get_close_matches(layer, known, n=3) or known[:8]
                 raise FctError(
                     f"params.yaml: {key}: no layer is called {layer!r}. Nearest: {', '.join(near)}. "
-                    "`fct layers` lists them. A recipe's layers go before params.yaml's: for another backbone, copy "
-                    "what `fct recipe show` says, and name its own."
+                    "`fct layers` lists them."
                 )
         seen = features_of(self.backbone, layers, key=key, channels=self.mean.shape[1], size=self.size)
         self.layouts |= {layer: feature.layout for layer, feature in seen.items()}
@@ -140,14 +140,6 @@ def _block(layer: str, feature: Feature, params: BlockParams) -> ResidualMapping
             f"params.yaml: method.block.layers: {layer!r} gives a feature of shape {list(feature.shape)}; "
             "a residual mapping block needs [B, C, H, W], or tokens [B, N, C]."
         )
-    return ResidualMappingBlock(feature.shape[feature.layout.axis], params, feature.layout)
-
-
-def layer_key(layer: str) -> str:
-    """Return a layer's name as a key that ModuleDict allows."""
-    return layer.replace(".", "/")
-
-
-def _layer(key: str) -> str:
-    """Return the layer whose key this is."""
-    return key.replace("/", ".")
+    return ResidualMappingBlock(
+        feature.shape[feature.layout.axis], feature.layout, width=params.width, quality=params.quality
+    )

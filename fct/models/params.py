@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from fct.core.params import Section
-from fct.jpeg.params import Quality
+from fct.splits.params import Quality
 
 
 def _each_once(layers: list[str]) -> list[str]:
@@ -31,7 +31,7 @@ class ModelParams(Section):
 
 
 class BlockParams(Section):
-    """Residual mapping blocks: where, how large, and how they know the quality (fct.models.residual)."""
+    """Residual mapping blocks: where, how large, and how they know the quality (fct.nn.residual)."""
 
     layers: LayerNames
     width: float = Field(gt=0, le=4)  # of the bottleneck, relative to the layer's channels
@@ -41,7 +41,7 @@ class BlockParams(Section):
 
 
 class FeaturesParams(Section):
-    """Where it is measured how far compression moves features (fct.evaluate.distortion)."""
+    """Where it is measured how far compression moves features (fct.features.distortion)."""
 
     layers: LayerNames  # whether the method pulls at them or not
     images: int = Field(ge=2)  # of the test split, evenly spread

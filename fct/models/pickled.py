@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from fct.core.errors import FctError
+
 
 def unpickled(path: Path) -> Any:
     """Return what torch saved in a file, on the CPU: weights and plain values alone, so that nothing in it can run.
@@ -29,3 +31,22 @@ def unpickled(path: Path) -> Any:
         TypeError,
     ) as error:  # whatever the bytes are
         raise ValueError(str(error).partition("\n")[0] or type(error).__name__) from None
+
+
+def read(path: Path, remedy: str) -> dict[str, Any]:
+    """Return what `serialised` made, on the CPU, or say that the file at `path` is damaged, and the remedy.
+
+    Only weights and plain values are read: no file can make this run code.
+    """
+    try:
+        state: dict[str, Any] = unpickled(path)
+    except ValueError as error:
+        raise FctError(f"{path} is damaged ({error}). {remedy}") from None
+    return state
+
+
+def serialised(state: dict[str, Any]) -> bytes:
+    """Return `state` as torch saves it; the same bytes for the same state, whatever the file will be called."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()

@@ -8,11 +8,11 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from fct.core.errors import FctError
+from fct.core.paths import WEIGHTS
 from fct.models.backbones import inner
 from fct.models.params import Stem
 from fct.models.pickled import unpickled
 
-FOLDER = Path("weights")
 WRAPPERS = ("state_dict", "model")  # keys under which published files hold the weights
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # heads of GoogLeNet and Inception, which backbones are made without
 
@@ -25,10 +25,10 @@ def locate(name: str, key: str) -> Path:
     """
     path = Path(name)
     # By its name alone: what lies there may be DVC's link into its cache.
-    if os.path.relpath(path, FOLDER).startswith(os.pardir):
+    if os.path.relpath(path, WEIGHTS).startswith(os.pardir):
         raise FctError(
-            f"params.yaml: {key}: {path} is not in {FOLDER}/. Put it there: DVC watches that folder, so that a changed "
-            "file is trained from anew."
+            f"params.yaml: {key}: {path} is not in {WEIGHTS}/. Put it there: DVC watches that folder, so that a "
+            "changed file is trained from anew."
         )
     if not path.is_file():
         raise FctError(f"params.yaml: {key}: {path} is not here.")

@@ -1,25 +1,26 @@
-"""Named configurations for whole needs: files beside this one, one of which params.yaml may select.
+"""Named configurations for whole needs: files beside this one.
 
     title: what it is, in a line
     use: when to take it, and what it costs and buys, for a person
-    params: {method: {...}, model: {...}, train: {...}}   what takes the place of params.yaml's own values
+    params: {method: {...}, model: {...}, train: {...}}   the values that `fct recipe apply` writes into params.yaml
 
-`fct recipe list` and `fct recipe show NAME` tell them; `recipe: NAME` in params.yaml selects one.
+Nothing reads a recipe but the command `fct recipe`: what a stage sees is params.yaml.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from fct.core import params
+from fct.core.edit import edited
 from fct.core.errors import FctError
-from fct.core.params import PARAMS, Section, Sections
+from fct.core.files import write_text
+from fct.core.params import Section
+from fct.core.paths import PARAMS
 
 FOLDER = Path(__file__).parent
-Name = Annotated[str | None, Field(min_length=1)]  # the value of `recipe` in params.yaml
 
 
 class Recipe(Section):
@@ -42,14 +43,42 @@ def read(name: str) -> Recipe:
         FctError: there is none; it lists those there are.
     """
     if name not in names():
-        raise FctError(f"params.yaml: recipe: there is no recipe {name!r}. Known: {', '.join(names())}.")
+        raise FctError(f"there is no recipe {name!r}. Known: {', '.join(names())}.")
     return params.read(Recipe, FOLDER / f"{name}.yaml")
 
 
-def load(sections: type[Sections], path: Path = PARAMS) -> Sections:
-    """Return sections of params.yaml, one field of which is `recipe`, with what the recipe names in their place.
+def apply(name: str, path: Path = PARAMS, *, dry_run: bool = False) -> dict[str, tuple[Any, Any]]:
+    """Write a recipe's values into params.yaml, whose comments and other values stay.
 
-    Errors as for `fct.core.params.load`.
+    Args:
+        name: of the recipe.
+        path: of the file.
+        dry_run: whether to leave the file as it is.
+
+    Returns:
+        By dotted key, the old and the new value of what the recipe changes.
+
+    Raises:
+        FctError: there is no such recipe, or the file cannot be read or lacks a key; the file is as it was.
     """
-    chosen = params.value("recipe", path)
-    return params.load(sections, path, instead=read(str(chosen)).params if chosen is not None else None)
+    recipe = read(name)
+    before = params.document(path)
+    text = edited(path.read_text("utf-8"), recipe.params, name=str(path))
+    changes = {key: (old, value) for key, value in _flat(recipe.params) if (old := _value(before, key)) != value}
+    if changes and not dry_run:
+        write_text(path, text)
+    return changes
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _value(document: Any, key: str) -> Any:
+    for part in key.split("."):
+        document = document[part]
+    return document

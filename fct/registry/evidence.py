@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fct.cache.store import CACHE, folder
+from fct.cache.store import folder
 from fct.core.errors import FctError
 from fct.core.files import md5, sha256
-from fct.evaluate.candidates import Candidate
+from fct.core.paths import CACHE, DVC_LOCK, Candidate
 from fct.registry.versions import Version
-from fct.tracking import git
-from fct.tracking.lock import LOCK, checksums
+from fct.vcs import git
+from fct.vcs.dvc_lock import checksums
 
 VS_CHAMPION = "_vs_champion"  # the end of the names of lines that promotion itself looks at
 UNSAID = ("params.yaml", "dvc.yaml")  # beside the code, what makes the model and must be committed
@@ -75,7 +75,7 @@ def gather(
         FctError: it did not pass, the verdict is of another file or another gate, the commit does not name this
             file, or what made it is not committed.
     """
-    for path in (candidate.model, candidate.verdict, LOCK):
+    for path in (candidate.model, candidate.verdict, DVC_LOCK):
         if not path.is_file():
             raise FctError(f"{path} is not here. Make it with `dvc repro`, or get it with `dvc pull`.")
     found, verdict = sha256(candidate.model), _verdict(candidate)
@@ -111,10 +111,10 @@ def gather(
             f"{unsaid[0]} is not committed: nobody could make the model again. Commit it, or promote with "
             "--allow-dirty."
         )
-    here = checksums(LOCK.read_text(), str(LOCK))
+    here = checksums(DVC_LOCK.read_text(), str(DVC_LOCK))
     made_by = _committed(candidate, here, commit=commit)
     return Evidence(
-        precision=candidate.name,
+        precision=candidate.precision,
         sha256=found,
         verdict=verdict,
         commit=made_by,
@@ -210,7 +210,7 @@ def _committed(candidate: Candidate, here: Mapping[str, str], *, commit: bool) -
     for path in (candidate.model, candidate.verdict):
         if here.get(path.as_posix()) != md5(path):
             raise FctError(
-                f"{LOCK} does not name {path} as it is here. Run `dvc repro`, or `dvc checkout` to get it back."
+                f"{DVC_LOCK} does not name {path} as it is here. Run `dvc repro`, or `dvc checkout` to get it back."
             )
     head, unnamed = _unnamed(candidate, here)
     if unnamed and commit:
@@ -218,8 +218,8 @@ def _committed(candidate: Candidate, here: Mapping[str, str], *, commit: bool) -
         head, unnamed = _unnamed(candidate, here)
     if unnamed:
         raise FctError(
-            f"{LOCK} in the commit {head[:10]} does not name {unnamed[0]} as it is here: nobody could make it again. "
-            f"Commit what made it, with `git add {LOCK} && git commit` or `fct promote --commit`."
+            f"{DVC_LOCK} in the commit {head[:10]} does not name {unnamed[0]} as it is here: nobody could make it "
+            f"again. Commit what made it, with `git add {DVC_LOCK} && git commit` or `fct promote --commit`."
         )
     return head
 
@@ -230,6 +230,6 @@ def _unnamed(candidate: Candidate, here: Mapping[str, str]) -> tuple[str, list[s
     if head is None:
         raise FctError("this is not a git repository with a commit. A model is promoted from the commit that made it.")
     head = head.strip()
-    named = checksums(git.run("show", f"HEAD:./{LOCK}") or "", f"{LOCK} in {head[:10]}")
+    named = checksums(git.run("show", f"HEAD:./{DVC_LOCK}") or "", f"{DVC_LOCK} in {head[:10]}")
     paths = [path.as_posix() for path in (candidate.model, candidate.verdict)]
     return head, [path for path in paths if named.get(path) != here[path]]

@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fct import portable
-from fct.data.store import Split
+from fct import images, serving
 from fct.evaluate.model import Model
 from fct.registry.versions import Version, Versions
+from fct.splits.store import Split
 from fct.tracking.server import calm
 
-PACKAGE = "fct_portable"  # what the copy of fct.portable is called in a registered model
+PACKAGE = "fct_portable"  # what the copy of `ROOMS` is called in a registered model
+ROOMS = (images, serving)
 FILE = "model.onnx"
 NEEDS = ("numpy", "onnx", "onnxruntime", "pandas", "pillow")  # to load the registered model, beside MLflow
 EXAMPLES = 2  # images in the input example
@@ -70,7 +71,7 @@ def register(  # noqa: PLR0913  # what a version is made of, by name
 def _pack(model: Model, example: list[bytes], folder: Path, logged: Any, run: str | None) -> None:
     """Write the folder that MLflow stores: the judged file, once, and two ways to load it.
 
-    As a `python_function` it takes encoded images (fct.portable.served); as `onnx` it is the file, with its tensors.
+    As a `python_function` it takes encoded images (fct.serving.pyfunc); as `onnx` it is the file, with its tensors.
     """
     import pandas as pd
 
@@ -84,10 +85,13 @@ def _pack(model: Model, example: list[bytes], folder: Path, logged: Any, run: st
         warnings.simplefilter("ignore")  # of how MLflow uses pandas
         # Under a name of its own: beside a checkout, or an installed fct, neither hides the other.
         copied = Path(code) / PACKAGE
-        shutil.copytree(Path(portable.__file__).parent, copied, ignore=shutil.ignore_patterns("__pycache__"))
+        for room in ROOMS:
+            source = Path(str(room.__file__)).parent
+            shutil.copytree(source, copied / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+        (copied / "__init__.py").touch()
         mlflow.pyfunc.save_model(
             str(folder),
-            loader_module=f"{PACKAGE}.served",
+            loader_module=f"{PACKAGE}.serving.pyfunc",
             data_path=str(model.path),
             code_paths=[str(copied)],
             mlflow_model=told,

@@ -14,15 +14,14 @@ from fct.core.errors import FctError
 from fct.core.files import sha256
 from fct.core.locks import locked
 from fct.core.params import Section, load
-from fct.data.store import Split, open_split
+from fct.core.paths import FP32, INT8, REGISTRY_LOCK, Candidate
 from fct.evaluate import record
-from fct.evaluate.candidates import FP32, INT8, Candidate
-from fct.evaluate.gate import Check, judge_against
 from fct.evaluate.model import Model, open_model
-from fct.evaluate.params import EvaluateParams, GateParams, int8_lines
+from fct.evaluate.params import EvaluateParams
 from fct.evaluate.sweep import predict
-from fct.export.params import Int8Params
-from fct.portable.classifier import Classifier
+from fct.gate.checks import Check, judge_against
+from fct.gate.params import GateParams, int8_lines
+from fct.int8.params import Int8Params
 from fct.registry.card import card
 from fct.registry.evidence import Evidence, gather, refuse_weaker, who
 from fct.registry.package import register
@@ -30,10 +29,11 @@ from fct.registry.params import RegistryParams
 from fct.registry.validation import validated
 from fct.registry.verify import Remade, remake
 from fct.registry.versions import Event, State, Version, Versions, now, number_of
-from fct.tracking import content, git, pipeline
+from fct.serving.classifier import Classifier
+from fct.splits.store import Split, open_split
+from fct.tracking import content, pipeline
 from fct.tracking.server import Server, connect, readable
-
-LOCK = Path(".fct/registry.lock")
+from fct.vcs import git
 
 
 class PromoteParams(Section):
@@ -242,7 +242,7 @@ def attach(path: Path) -> str:
 @contextmanager
 def _registry(params: RegistryParams) -> Iterator[Versions]:
     server = connect()
-    with readable(server.uri), locked(LOCK):  # aliases have no compare-and-set
+    with readable(server.uri), locked(REGISTRY_LOCK):  # aliases have no compare-and-set
         versions = Versions(server, params.name)
         versions.settle()
         yield versions

@@ -19,11 +19,11 @@ from typing import Any
 
 from fct.core.errors import FctError
 from fct.core.files import sha256
-from fct.evaluate.candidates import FP32, INT8, Candidate
+from fct.core.paths import FP32, INT8, Candidate
 
 DATA = ("data/splits", "data/originals")
 CACHES, NETWORK = "data/cache/index.json", "model/model.pt"
-AFTER_TRAINING = ("export", "evaluate", "gate")
+AFTER_TRAINING = ("export@model", "evaluate", "gate")
 TOLERANCE = 0.005  # of a check's value, where another machine's arithmetic gives another file
 VOLATILE = ("latency_ms",)  # what is of the machine, not of the model
 
@@ -55,7 +55,7 @@ def remake(tags: Mapping[str, str], *, full: bool) -> Remade:
     commit, digest = tags.get("fct.commit"), tags.get("fct.sha256")
     if not commit or not digest or "fct.checks" not in tags:
         raise FctError("this version does not say by which commit it was made: it was registered by other means.")
-    candidate = INT8 if tags.get("fct.precision") == INT8.name else FP32
+    candidate = INT8 if tags.get("fct.precision") == INT8.precision else FP32
     home = Path.cwd()
     with TemporaryDirectory() as folder:
         place = Path(folder) / "tree"

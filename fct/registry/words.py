@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fct.evaluate.gate import Check
+from fct.gate.checks import Check
 from fct.registry.promotion import Promotion, Rollback
 from fct.registry.versions import Event, State, Version
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from fct import registry
 from fct.core.errors import FctError
-from fct.data.store import read_meta
-from fct.evaluate.candidates import BASELINE
+from fct.core.paths import STANDARD_ONNX
 from fct.evaluate.model import open_model
+from fct.splits.store import read_meta
 
 
 def others(named: Sequence[str], folder: Path, *, champion: bool) -> dict[str, Path]:
@@ -34,11 +34,11 @@ def others(named: Sequence[str], folder: Path, *, champion: bool) -> dict[str, P
             found["champion" if state.is_proven else "champion (unproven)"] = _fitting(path)
         except FctError as error:
             print(f"without a champion: {error}")
-    if BASELINE.is_file():
+    if STANDARD_ONNX.is_file():
         try:
-            found["standard"] = _fitting(BASELINE)
+            found["standard"] = _fitting(STANDARD_ONNX)
         except FctError as error:
-            print(f"without {BASELINE}: {error}")
+            print(f"without {STANDARD_ONNX}: {error}")
     for given in named:
         name, _, file = given.partition("=")
         if not name or not file:

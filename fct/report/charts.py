@@ -11,8 +11,9 @@ import numpy as np
 
 from fct.evaluate.answers import Answers
 from fct.evaluate.intervals import Estimate, wilson
-from fct.evaluate.measures import measure
-from fct.evaluate.params import CheckParams, EvaluateParams
+from fct.evaluate.params import EvaluateParams
+from fct.gate.measures import measure
+from fct.gate.params import CheckParams
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,25 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fct.cache.views import compressed
 from fct.core.errors import FctError
 from fct.core.files import sha256
 from fct.core.params import Section, load
-from fct.data.store import Originals, Split, open_split, read_meta
+from fct.core.paths import FEATURES_METRICS, INT8, MODEL_ONNX, VERDICT
 from fct.evaluate import record
 from fct.evaluate.answers import Answers
-from fct.evaluate.candidates import FP32, INT8
-from fct.evaluate.footprint import latency
 from fct.evaluate.intervals import Estimate
 from fct.evaluate.model import open_model
 from fct.evaluate.params import EvaluateParams
 from fct.evaluate.sweep import predict
-from fct.jpeg.params import JpegParams
+from fct.gate.footprint import latency
 from fct.registry.params import RegistryParams
-from fct.tracking import git
+from fct.splits.params import JpegParams
+from fct.splits.store import Originals, Split, open_split, read_meta
+from fct.splits.views import compressed
+from fct.vcs import git
 
-MODEL, VERDICT = FP32.model, FP32.verdict
-FEATURES = Path("metrics/features.json")
 SPLIT = "test"  # it chose nothing: what it says is what a deployment may expect
 FLIPS = 12  # examples
 
@@ -85,10 +83,14 @@ def gather(others: Mapping[str, Path]) -> Facts:
         verdict = json.loads(VERDICT.read_text())
     except FileNotFoundError:
         raise FctError(f"{VERDICT} is not here. Make it with `dvc repro gate`.") from None
-    digest, split, classes = sha256(MODEL) if MODEL.is_file() else "", open_split(SPLIT), list(read_meta()["classes"])
+    digest, split, classes = (
+        sha256(MODEL_ONNX) if MODEL_ONNX.is_file() else "",
+        open_split(SPLIT),
+        list(read_meta()["classes"]),
+    )
     if verdict["model_sha256"] != digest:
-        raise FctError(f"{VERDICT}: the verdict is of another file than {MODEL}. Run `dvc repro gate`.")
-    model = open_model(MODEL)
+        raise FctError(f"{VERDICT}: the verdict is of another file than {MODEL_ONNX}. Run `dvc repro gate`.")
+    model = open_model(MODEL_ONNX)
     same = [other for other, path in others.items() if path.is_file() and sha256(path) == digest]
     name = same[0] if same else "candidate"
     answers = {name: record.read(split, model_sha256=digest, how=read.evaluate).answers}
@@ -109,7 +111,7 @@ def gather(others: Mapping[str, Path]) -> Facts:
         how=how,
         classes=classes,
         answers=answers,
-        features=json.loads(FEATURES.read_text()) if FEATURES.is_file() else {},
+        features=json.loads(FEATURES_METRICS.read_text()) if FEATURES_METRICS.is_file() else {},
         flips=_flips(answers[name], split, at, read.jpeg.subsampling, classes),
         flips_at=at,
         latency=latency(model, split, how),
@@ -149,7 +151,7 @@ def _int8(verdict: Mapping[str, Any], split: Split, how: EvaluateParams) -> dict
     if judged["split"]["digest"] != verdict["split"]["digest"] or judged["model_sha256"] != sha256(INT8.model):
         return {}
     gap = next(check for check in judged["checks"] if check["name"].endswith("_vs_fp32"))
-    sizes = [path.stat().st_size / 1024 for path in (INT8.model, MODEL)]
+    sizes = [path.stat().st_size / 1024 for path in (INT8.model, MODEL_ONNX)]
     change = f"{100 * gap['value']:+.2f} points ({100 * gap['low']:+.2f} to {100 * gap['high']:+.2f})"
     size = f"{sizes[0]:.0f} KiB, the other {sizes[1]:.0f} KiB"
     model = open_model(INT8.model)
@@ -160,7 +162,7 @@ def _int8(verdict: Mapping[str, Any], split: Split, how: EvaluateParams) -> dict
 def _provenance(digest: str, verdict: Mapping[str, Any], split: Split, how: EvaluateParams) -> dict[str, str]:
     tree = git.tree()
     return {
-        "model": f"{MODEL}, sha256 {digest}",
+        "model": f"{MODEL_ONNX}, sha256 {digest}",
         "judged on": f"{verdict['split']['images']:,} images of the split {verdict['split']['name']}, digest "
         f"{verdict['split']['digest']}",
         **_int8(verdict, split, how),

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fct.core.files import write_text
-from fct.evaluate.gate import close
-from fct.evaluate.measures import measure
-from fct.evaluate.params import CheckParams
+from fct.core.paths import REPORT
+from fct.gate.checks import close
+from fct.gate.measures import measure
+from fct.gate.params import CheckParams
 from fct.report import charts
 from fct.report.facts import Facts, gather
 
-PAGE = Path("report.html")
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 COLUMNS = 8  # of the heat map, at most, beside raw
 
 
-def build(others: Mapping[str, Path], path: Path = PAGE) -> Path:
+def build(others: Mapping[str, Path], path: Path = REPORT) -> Path:
     """Write the page about model/model.onnx to `path`; arguments and errors as for `fct.report.facts.gather`."""
     write_text(path, render(gather(others)))
     return path

@@ -16,16 +16,18 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from fct.core.files import digest
+from fct.core.paths import SEARCH_JOURNAL
 from fct.methods.params import MethodParams
 from fct.search.params import Range, SearchParams
 
-JOURNAL = Path(".fct/search.journal")
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 BASELINE = "baseline"  # attribute of the trial that tries params.yaml's own method
 NO_LAYERS = "no_layers"  # attribute of a trial that chose no layer and so was not trained
 
 
-def open_study(identity: dict[str, Any], params: SearchParams, *, fresh: bool, journal: Path = JOURNAL) -> optuna.Study:
+def open_study(
+    identity: dict[str, Any], params: SearchParams, *, fresh: bool, journal: Path = SEARCH_JOURNAL
+) -> optuna.Study:
     """Open the study of `identity`, or make it.
 
     Trials that a killed process left RUNNING are marked failed. `fresh` forgets earlier trials.

@@ -11,12 +11,13 @@
 Environment:
     MLFLOW_TRACKING_URI      the server; sqlite:///mlflow.db if unset
     MLFLOW_EXPERIMENT_NAME   the experiment; fct if unset
-    FCT_PIPELINE_RUN         any id: stages with the same one share a run; if unset, those of one `dvc repro` do
+    FCT_PIPELINE_RUN         any id: stages with the same one share a run; `make repro` and the flows set it for each
+                             of their runs; if unset, the stages of one `dvc repro` share a run
 
 Importing this package imports nothing heavy; MLflow is imported when a stage starts. Nothing here writes to DVC's outs.
 """
 
-from fct.tracking.lock import datasets
+from fct.tracking.content import datasets
 from fct.tracking.record import bury, stage
 from fct.tracking.runs import Run
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from fct.core.errors import FctError
 from fct.core.files import digest, sha256
+from fct.core.paths import DVC_LOCK
+from fct.vcs.dvc_lock import checksums
 
 
 def of(path: Path) -> str:
@@ -31,3 +33,9 @@ def tag(path: Path) -> str:
 def key(name: str) -> str:
     """Return `name` with what MLflow refuses in keys, such as the @ of a stage's name, replaced by -."""
     return re.sub(r"[^/\w.\- :]", "-", name)
+
+
+def datasets(*paths: Path) -> dict[str, str]:
+    """Return what a stage's run says that it read: DVC's MD5 of each path, or a digest of what DVC does not hold."""
+    known = checksums(DVC_LOCK.read_text(), str(DVC_LOCK)) if DVC_LOCK.exists() else {}
+    return {path.as_posix(): known.get(path.as_posix()) or of(path) for path in paths}

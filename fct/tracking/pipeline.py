@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from fct.tracking.process import Owner, pipeline_owner
 from fct.tracking.server import Server
 
-LOCK = Path(".fct/tracking.lock")  # held by a process that joins, leaves or cleans up
 PARENT = "mlflow.parentRunId"
 SEVERITY = ("RUNNING", "FAILED", "KILLED")  # the first that any stage has is the pipeline's, else FINISHED
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 CLOCK_STEP = 5.0  # seconds; a process's start time, as the kernel tells it, moves when the clock is set
+STAGE = "DVC_STAGE"  # in the environment of a stage's command, not in dvc's own
 
 
 @dataclass(frozen=True)
@@ -65,17 +67,15 @@ def host() -> str:
 
 
 def pipeline_owner() -> Owner:
-    """Return the nearest dvc process that this one descends from, or this one itself."""
+    """Return the dvc process that runs this stage, or this process itself outside of DVC.
+
+    DVC sets DVC_STAGE for the command of a stage, and so for the shell that may stand between: the first process above
+    that lacks it is dvc.
+    """
     import psutil
 
-    for process in psutil.Process().parents():
-        try:
-            if _is_dvc(process.cmdline()):
+    for process in psutil.Process().parents() if STAGE in os.environ else []:
+        with suppress(psutil.Error):  # it ended, or belongs to somebody else
+            if STAGE not in process.environ():
                 return Owner.of(process.pid)
-        except psutil.Error:  # it ended, or belongs to somebody else: then it did not start this stage
-            continue
     return Owner.of(os.getpid())
-
-
-def _is_dvc(command: list[str]) -> bool:
-    return "dvc" in {Path(part).name for part in command[:2]} or command[1:3] == ["-m", "dvc"]

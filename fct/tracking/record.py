@@ -11,10 +11,12 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from fct.core.locks import locked
-from fct.tracking import content, git, pipeline
+from fct.core.paths import TRACKING_LOCK
+from fct.tracking import content, pipeline
 from fct.tracking.process import Owner
 from fct.tracking.runs import Run, Terminated, closed_by, log_params, source
 from fct.tracking.server import Server, connect, readable
+from fct.vcs import git
 
 DIGEST = 36  # characters that MLflow keeps of a data set's digest
 SAMPLING = 5  # seconds between samples of CPU, memory, disk, network and GPU
@@ -42,7 +44,7 @@ def stage(
         FctError: the tracking server cannot be used; before the block runs, if it is so then.
     """
     server = connect()
-    with readable(server.uri), locked(pipeline.LOCK):
+    with readable(server.uri), locked(TRACKING_LOCK):
         pipeline.bury(server)
         run = _open(server, name)
     with closed_by(run):
@@ -56,7 +58,7 @@ def stage(
 def bury() -> None:
     """Close as KILLED the runs of processes of this host that have ended without closing them."""
     server = connect()
-    with readable(server.uri), locked(pipeline.LOCK):
+    with readable(server.uri), locked(TRACKING_LOCK):
         pipeline.bury(server)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fct.core.locks import locked
+from fct.core.paths import TRACKING_LOCK
 from fct.tracking import content, pipeline
 from fct.tracking.process import Owner
 from fct.tracking.server import Server, readable
@@ -130,7 +131,7 @@ def _close(run: Run, status: str) -> None:
     if run.pipeline is None:
         run.server.client.set_terminated(run.id, status=status)
         return
-    with locked(pipeline.LOCK):
+    with locked(TRACKING_LOCK):
         run.server.client.set_terminated(run.id, status=status)
         pipeline.settle(run.server, run.pipeline)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import socket
@@ -145,14 +144,7 @@ def _impatient() -> Iterator[None]:
 
 @contextmanager
 def calm() -> Iterator[None]:
-    """Silence the warnings of MLflow's import, which are for its makers, and spare a stage a second of its time."""
-    was_enabled = gc.isenabled()
-    gc.disable()  # thousands of classes are made and none is garbage
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        gc.freeze()  # nor at the end of the process, which would look through all of them again
-        if was_enabled:
-            gc.enable()
+    """Silence the warnings of MLflow's import, which are for its makers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

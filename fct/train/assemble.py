@@ -8,21 +8,24 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from fct.cache.params import CacheParams
 from fct.cache.store import open_views
 from fct.core.errors import FctError
 from fct.core.files import digest, sha256
-from fct.data.store import Split, let_go, open_split, read_meta
 from fct.jpeg.arrays import VERSION
 from fct.methods.params import WITH_CONSISTENCY, MethodParams
 from fct.methods.registry import WITH_BLOCKS
 from fct.models.device import pick_device
 from fct.models.network import Network
 from fct.models.params import ModelParams
+from fct.models.saved import Description
 from fct.models.weights import locate, start_from
-from fct.train.candidate import Description
+from fct.splits.params import JpegParams
+from fct.splits.store import Split, let_go, open_split, read_meta
 from fct.train.companions import OF_PIPELINE, check_teacher, teacher_file
 from fct.train.loop import Data
 from fct.train.params import TrainParams
+from fct.train.precision import resolved
 from fct.train.sources import pick
 
 STATISTICS_FROM = 5_000  # images, evenly spread, that the channels' mean and deviation are taken from
@@ -35,7 +38,14 @@ class Setup(NamedTuple):
     qualities: tuple[int, ...]  # trained
     subsampling: str
     model: ModelParams
-    train: TrainParams
+    train: TrainParams  # its precision is fp32 or bf16
+
+    @classmethod
+    def of(cls, cache: CacheParams, jpeg: JpegParams, model: ModelParams, train: TrainParams) -> Setup:
+        """Return the setup that sections of params.yaml describe, with the precision that "auto" means here."""
+        precision = resolved(train.precision, pick_device())
+        known = train.model_copy(update={"precision": precision})
+        return cls(tuple(cache.qualities), jpeg.subsampling, model, known)
 
 
 class Statistics(NamedTuple):
@@ -133,6 +143,7 @@ def _description(
         qualities=list(setup.qualities),
         data_digest=meta["digest"],
         params_digest=known,
+        precision=setup.train.precision,
     )
 
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fct import jpeg
-from fct.data.store import Split, let_go
 from fct.methods.batch import Batch
 from fct.models.device import put, to_device
+from fct.splits.store import Split, let_go
 from fct.train.crop import Augmentation, Crops, cut_out
 
 Images = NDArray[np.uint8]  # [N, H, W, C]

@@ -6,7 +6,6 @@ changed parameter looks elsewhere. The folder lies outside DVC's outs, which DVC
 
 from __future__ import annotations
 
-import io
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,19 @@ from typing import Any
 import torch
 
 import fct
-from fct.core.errors import FctError
 from fct.core.files import digest, sha256, write_bytes
-from fct.models.pickled import unpickled
+from fct.core.paths import CHECKPOINTS
+from fct.models.pickled import read, serialised
 
-ROOT = Path(".fct/checkpoints")
 # Whose code decides the weights; the tables are what blocks may know a quality by.
-CODE = ("compiled.py", "portable/tables.py", "data", "jpeg", "cache", "models", "methods", "train")
+CODE = ("images/tables.py", "jpeg", "nn", "losses", "splits", "cache", "models", "methods", "train")
 KEPT = 3  # trainings whose checkpoint stays
 
 
 class Checkpoint:
     """The last checkpoint of one training."""
 
-    def __init__(self, identity: dict[str, Any], root: Path = ROOT) -> None:
+    def __init__(self, identity: dict[str, Any], root: Path = CHECKPOINTS) -> None:
         """Name the training by `identity`: JSON of the data's and caches' digests and of all params that it reads."""
         self.root = root
         self.path = root / digest({**identity, "code": code_digest(), "torch": torch.__version__}) / "last.pt"
@@ -51,25 +49,6 @@ class Checkpoint:
     def forget(self) -> None:
         """Remove the checkpoint of a training that has ended."""
         shutil.rmtree(self.path.parent, ignore_errors=True)
-
-
-def read(path: Path, remedy: str) -> dict[str, Any]:
-    """Return what `serialised` made, on the CPU, or say that the file at `path` is damaged, and the remedy.
-
-    Only weights and plain values are read: no file can make this run code.
-    """
-    try:
-        state: dict[str, Any] = unpickled(path)
-    except ValueError as error:
-        raise FctError(f"{path} is damaged ({error}). {remedy}") from None
-    return state
-
-
-def serialised(state: dict[str, Any]) -> bytes:
-    """Return `state` as torch saves it; the same bytes for the same state, whatever the file will be called."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
 
 
 def _newest_first(folder: Path) -> float:

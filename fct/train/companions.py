@@ -11,14 +11,15 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fct.core.errors import FctError
+from fct.core.paths import STANDARD_PT
+from fct.losses.projection import projections
 from fct.methods.batch import Context
 from fct.methods.params import MethodParams
-from fct.methods.projection import projections
+from fct.models import saved
 from fct.models.backbones import OWN
 from fct.models.network import Network
 from fct.models.params import ModelParams
 from fct.models.weights import locate
-from fct.train import candidate
 
 OF_PIPELINE = "baseline"  # the teacher that the stage of this name trains
 
@@ -89,12 +90,11 @@ def teacher_file(method: MethodParams) -> Path:
     """
     if method.teacher != OF_PIPELINE:
         return locate(method.teacher, "method.teacher")
-    if not candidate.BASELINE.is_file():
+    if not STANDARD_PT.is_file():
         raise FctError(
-            f"params.yaml: method.teacher: {OF_PIPELINE}: {candidate.BASELINE} is not here. "
-            "Make it with `dvc repro baseline`."
+            f"params.yaml: method.teacher: {OF_PIPELINE}: {STANDARD_PT} is not here. Make it with `dvc repro baseline`."
         )
-    return candidate.BASELINE
+    return STANDARD_PT
 
 
 def check_teacher(method: MethodParams, model: ModelParams, meta: Mapping[str, Any]) -> None:
@@ -132,10 +132,9 @@ def _architecture(name: str, width: int, stem: str, size: int) -> str:
     return f"{name}{f' of width {width}' if name in OWN else ''}, with stem: {stem}, for images of {size} pixels"
 
 
-def _open(path: Path) -> tuple[Network, candidate.Description]:
-    own = candidate.AGAIN.format("baseline")
-    other = "params.yaml: method.teacher: name the model.pt of another training."
-    return candidate.load(path, remedy=own if path == candidate.BASELINE else other)
+def _open(path: Path) -> tuple[Network, saved.Description]:
+    other = None if path == STANDARD_PT else "params.yaml: method.teacher: name the model.pt of another training."
+    return saved.load(path, remedy=other)
 
 
 def _read_teacher(method: MethodParams, device: torch.device) -> Network:

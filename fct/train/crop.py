@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fct.compiled import compiled
+from fct.jpeg.compiled import compiled
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from fct.core.errors import FctError
-from fct.data.store import Split
 from fct.methods.batch import Batch, Loss
 from fct.methods.params import MethodParams
 from fct.methods.registry import METHODS
 from fct.models.device import to_device
 from fct.models.network import Network
-from fct.train.ahead import ahead
+from fct.splits.store import Split
 from fct.train.batches import Images, Source, epoch
 from fct.train.checkpoint import Checkpoint
 from fct.train.companions import Companions
@@ -32,6 +31,7 @@ from fct.train.crop import Augmentation
 from fct.train.optimiser import make_optimiser
 from fct.train.params import TrainParams
 from fct.train.precision import autocast
+from fct.train.prefetch import ahead
 from fct.train.sampler import probabilities
 from fct.train.validation import validate
 

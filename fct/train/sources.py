@@ -8,7 +8,7 @@ import psutil
 import torch
 
 from fct.core.errors import FctError
-from fct.data.store import Split
+from fct.splits.store import Split
 from fct.train.batches import Cached, Images, Online, Resident, Source
 from fct.train.params import Views
 

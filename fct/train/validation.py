@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from fct.data.store import Split, let_go
 from fct.models.device import to_device
 from fct.models.network import Network
+from fct.splits.store import Split, let_go
 from fct.train.batches import Images
 from fct.train.precision import autocast
 

@@ -4,8 +4,8 @@ import numpy as np
 
 from benchmarks.comparison import measure
 from benchmarks.comparison.settings import read
-from fct.data.store import open_split
 from fct.export.onnx import export
+from fct.splits.store import open_split
 from fct.train.assemble import make_network, open_data
 from fct.train.loop import train
 

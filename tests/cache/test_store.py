@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from fct.cache import store
-from fct.cache.views import compressed
 from fct.core.errors import FctError
 from fct.jpeg.arrays import VERSION
+from fct.splits.views import compressed
 
 
 def edit(path, **changed):
@@ -53,7 +53,7 @@ def test_a_build_that_fails_leaves_the_old_cache(toy):
     """An error while compressing leaves neither a half cache nor a temporary folder."""
     before = toy.views()[20].copy()
     names = sorted(path.name for path in (toy.root / "data/cache").iterdir())
-    with pytest.raises(FctError, match="subsampling is '4:2:7'"):
+    with pytest.raises(ValueError, match="subsampling is '4:2:7'"):
         store.build([toy.split("train")], 20, "4:2:7", source_digest="other", cache=toy.root / "data/cache")
     np.testing.assert_array_equal(toy.views()[20], before)
     assert sorted(path.name for path in (toy.root / "data/cache").iterdir()) == names

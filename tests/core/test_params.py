@@ -74,10 +74,10 @@ def test_a_file_in_another_encoding_is_named(tmp_path):
         params.load(Sections, path)
 
 
-def test_an_empty_section_is_refused_where_others_take_its_place(file):
-    """A recipe's values need a section to go into."""
-    with pytest.raises(FctError, match=r"line 1: data: .*dictionary"):
-        params.load(Sections, file("data:\njpeg: {}\n"), instead={"data": {"seed": 1}})
+def test_a_key_of_an_earlier_version_is_answered_with_the_new_one(file):
+    """Who brings an old params.yaml is told what to do, not that the key is unknown."""
+    with pytest.raises(FctError, match=r"line 1: recipe: .*`fct recipe apply NAME`"):
+        params.load(Sections, file("recipe: pair\n" + GOOD))
 
 
 def test_a_missing_file_says_where_to_run(tmp_path):

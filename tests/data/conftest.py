@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from fct.core.files import new_folder
-from fct.data import folder, store
+from fct.data import folder
 from fct.data.params import DataParams
+from fct.splits import store
 
 
 @dataclass

@@ -9,7 +9,8 @@ from PIL import Image
 
 from fct.core.errors import FctError
 from fct.data import folder
-from fct.portable.images import decode, resize
+from fct.images.decode import decode, resize
+from fct.splits import store
 
 
 def test_each_image_is_in_one_split_with_its_class(good):
@@ -317,3 +318,12 @@ def test_an_added_image_leaves_the_others_in_their_splits(good):
         if before[name].originals[row] not in [after[name].originals[i] for i in range(len(after[name]))]
     ]
     assert len(moved) <= 3
+
+
+def test_pixels_are_read_when_touched(good):
+    """Images and originals are maps of their files, not copies in memory."""
+    good.build()
+    split = store.open_split("train", good.here / "splits", good.here / "originals")
+    assert split.images.filename.name == "images.npy"
+    assert split.originals.files.filename.name == "train.bin"
+    assert store.read_meta(good.here / "splits")["counts"]["train"] == len(split)

@@ -5,11 +5,11 @@ import pytest
 
 from fct.core.errors import FctError
 from fct.core.files import new_folder
-from fct.data import store
-from fct.data.meta import table
+from fct.data.division import fingerprint
 from fct.data.params import DataParams
-from fct.data.splits import fingerprint
 from fct.data.stock import Labelled, Stock, build
+from fct.splits import store
+from fct.splits.meta import table
 
 PARAMS = DataParams.model_validate(
     {

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from fct.data import store
+from fct.splits import store
 
 PIPELINE = """stages:
   data:
-    cmd: {python} -m fct.stages.data
+    cmd: {python} -m fct.data
     deps: [images]
     outs: [data/splits, data/originals]
 """

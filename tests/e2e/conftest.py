@@ -26,7 +26,15 @@ from fct.tracking.server import connect
 
 REPOSITORY = Path(__file__).parents[2]
 PARTS = (
-    *("dvc.yaml", "params.yaml", "images/README.md", "weights/README.md", ".dvc/config", ".dvcignore"),
+    *(
+        "dvc.yaml",
+        "params.yaml",
+        "environment.yaml",
+        "images/README.md",
+        "weights/README.md",
+        ".dvc/config",
+        ".dvcignore",
+    ),
     *(".gitignore", ".dvc/.gitignore", "data/.gitignore", "data/cache/.gitignore", "model/.gitignore"),
 )
 CLASSES = ("Trouser", "Bag", "Ankle boot")  # easily told apart

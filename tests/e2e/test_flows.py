@@ -122,7 +122,7 @@ from dvc.repo import Repo
 
 def is_at_work():
     for process in psutil.process_iter(["cwd", "cmdline"]):
-        if process.info["cwd"] == os.getcwd() and (process.info["cmdline"] or [])[-2:] == ["-m", "fct.stages.features"]:
+        if process.info["cwd"] == os.getcwd() and (process.info["cmdline"] or [])[-2:] == ["-m", "fct.features"]:
             return True
     return False
 
@@ -139,7 +139,7 @@ with Repo(_wait_for_lock=True).lock:
 def test_a_lock_held_by_another_costs_nothing(copy, stand, tmp_path):
     """While another DVC process holds the lock longer than DVC's patience, a finished stage waits and is kept."""
     project = stand(copy)
-    project.append("fct/stages/features.py", "\n")
+    project.append("fct/features/__main__.py", "\n")
     with subprocess.Popen([sys.executable, "-c", HOLDER, tmp_path / "held"], env=project.environment) as other:
         state = reproduce(targets=["features"], return_state=True)
         assert other.wait() == 0
@@ -149,8 +149,12 @@ def test_a_lock_held_by_another_costs_nothing(copy, stand, tmp_path):
 
 
 def test_changed_params_leave_the_users_tree_alone(copy, stand, artifacts):
-    """A run with overrides works in a clone; its params, dvc.lock and metrics are a branch."""
+    """A run with overrides works in a clone; its params, dvc.lock and metrics are a branch; no clone stays.
+
+    Nor does the clone of a run that was killed.
+    """
     project = stand(copy)
+    (project.folder / ".fct/clones/killed/fct").mkdir(parents=True)
     before = project.contents(".")
     before = {
         path: content for path, content in before.items() if not path.startswith((".git/", ".fct/", ".dvc/", "mlflow"))

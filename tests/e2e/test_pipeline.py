@@ -10,8 +10,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from fct.cache.store import open_views
-from fct.data.store import open_split
-from fct.train import candidate
+from fct.core.paths import MODEL_PT
+from fct.models import saved as candidate
+from fct.splits.store import open_split
 from fct.train.validation import validate
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -57,7 +58,7 @@ def test_a_second_run_runs_nothing(finished, ran, record_property):
 
 def test_the_training_tells_the_accuracy_of_what_it_saved(finished):
     """metrics/train.json is of model.pt with its estimator, not of the network that the epochs validated."""
-    network, description = candidate.load(finished.folder / candidate.MODEL)
+    network, description = candidate.load(finished.folder / MODEL_PT)
     data = finished.folder / "data"
     val = open_split("val", data / "splits", data / "originals")
     meta = json.loads((data / "splits/meta.json").read_text())

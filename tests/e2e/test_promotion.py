@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from fct.portable.tables import LOSSLESS
+from fct.images.tables import LOSSLESS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

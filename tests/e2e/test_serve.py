@@ -1,8 +1,9 @@
 """The deployments: what is served, how runs queue, what is tried again."""
 
-import fcntl
 import re
+import time
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from prefect import flow
@@ -10,6 +11,8 @@ from prefect.client.orchestration import get_client
 from prefect.states import Running
 from ruamel.yaml import YAML
 
+from fct.core.locks import locked
+from fct.core.paths import RUNNING_LOCK
 from pipelines import serve, stage
 from pipelines.flows import reproduce
 from pipelines.process import Commands, Ended
@@ -61,13 +64,19 @@ def test_a_run_whose_process_was_killed_does_not_block_the_queue(deployments, pr
 
 def test_a_run_waits_for_another_one_of_the_project(copy, stand):
     """Runs of different flows share files: one works, the other says that it waits."""
-    from threading import Timer
-
     stand(copy)
-    with (copy.folder / ".fct/running.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        Timer(3, lambda: fcntl.flock(lock, fcntl.LOCK_UN)).start()
-        state = reproduce(targets=["data"], return_state=True)
+    begun = Event()
+
+    def work():
+        with locked(RUNNING_LOCK):
+            begun.set()
+            time.sleep(3)
+
+    other = Thread(target=work)
+    other.start()
+    begun.wait()
+    state = reproduce(targets=["data"], return_state=True)
+    assert not other.is_alive()
     assert state.is_completed()
 
 
@@ -96,7 +105,7 @@ def test_only_a_temporary_failure_is_tried_again(copy, stand, monkeypatch, ends,
     monkeypatch.setattr(stage, "DELAYS", [0.1])
     commands = Scripted(*ends)
 
-    copy.append("fct/stages/gate.py", "\n")  # stale
+    copy.append("fct/gate/__main__.py", "\n")  # stale
     states = []
 
     @flow

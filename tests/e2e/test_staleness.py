@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fct.train import candidate
+from fct.models import saved as candidate
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -19,10 +19,10 @@ HARMLESS = '\n\ndef harmless() -> None:\n    """Do nothing."""\n'
         ("fct/train/loop.py", {"search", "train", "baseline"}),
         ("fct/methods/fct.py", {"search", "train", "baseline"}),
         (
-            "fct/cache/views.py",
+            "fct/splits/views.py",
             {"cache@10", "cache@50", "cache-index", "search", "train", "baseline", "evaluate", "features", "int8"},
         ),
-        ("fct/evaluate/gate.py", {"gate", "int8"}),
+        ("fct/gate/checks.py", {"gate", "int8"}),
         ("fct/tracking/record.py", set()),
         ("fct/registry/promotion.py", set()),
     ],

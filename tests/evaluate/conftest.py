@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from fct.data.store import Split
+from fct.splits.store import Split
 
 IMAGE = ("image", TensorProto.UINT8, ["B", "C", "H", "W"])
 QUALITY = ("quality", TensorProto.INT64, ["B"])

@@ -130,3 +130,20 @@ def test_a_summary_puts_each_row_at_its_quality():
     assert found.curve == {95: wilson(rights(8, 10), 0.95), 5: wilson(rights(5, 10), 0.95)}
     assert found.worst_quality == 5
     assert found.as_json()["worst"]["value"] == 0.5
+
+
+def test_an_interval_holds_its_value_where_resampling_moves_it_away():
+    """A difference of 0, taken without its sign, is larger in nearly all resamples; the interval begins at 0."""
+    columns = np.tile([[1.0], [-1.0]], (50, 1))
+    found = resampled(columns, lambda means: np.abs(means[..., 0]), how())
+    assert (found.value, found.low) == (0, 0)
+    assert found.high > 0
+
+
+def test_the_mean_of_a_summary_is_over_the_qualities_alone():
+    """Raw images do not count among them, and the worst of them is the one with the lowest bound."""
+    rows = np.stack([rights(10, 10), rights(8, 10), rights(5, 10)])
+    found = summarise(rows, (95, 5), how())
+    assert found.mean == average(rows[1:], how())
+    assert found.mean.value == pytest.approx(0.65)
+    assert found.worst == wilson(rows[2], 0.95)

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from fct.evaluate.params import CheckParams, EvaluateParams, GateParams, fits
+from fct.evaluate.params import EvaluateParams
+from fct.gate.params import CheckParams, GateParams, fits, int8_lines
 
 EVALUATE = {"qualities": [5, 95], "unseen": [], "batch_size": 256, "resamples": 1000, "confidence": 0.95, "seed": 0}
 
@@ -60,6 +61,7 @@ def test_a_line_has_a_name_a_direction_and_a_threshold(line, name, direction, th
         ({"metric": "accuracy", "at_least": 0.5}, "needs a slice"),
         ({"slice": "raw", "metric": "parity", "at_most": 0.5}, "has no slice"),
         ({"slice": "raw", "metric": "drop", "at_most": 0.5}, "held against raw itself"),
+        ({"slice": "raw", "metric": "agreement", "at_least": 0.5}, "held against raw itself"),
         ({"slice": "raw", "metric": "beauty", "at_least": 0.5}, "Input should be"),
         ({"slice": "raw", "metric": "accuracy", "at_least": float("nan")}, "finite number"),
         ({"slice": "raw", "metric": "accuracy", "champion": -0.1}, "greater than or equal to 0"),
@@ -102,3 +104,29 @@ def test_a_slice_must_be_measured(name, unseen, wrong):
     said = fits(check, EvaluateParams.model_validate(EVALUATE | {"unseen": unseen}))
     assert (said is None) == (wrong is None)
     assert wrong is None or wrong in said
+
+
+def test_a_gate_may_have_lines_of_both_kinds():
+    """Lines with a threshold of their own stand beside lines against the champion."""
+    own = {"slice": "raw", "metric": "accuracy", "at_least": 0.8}
+    against = {"slice": "mean", "metric": "accuracy", "champion": 0.01}
+    lines = TypeAdapter(GateParams).validate_python([own, against])
+    assert [check.name for check in lines] == ["raw_accuracy", "mean_accuracy_vs_champion"]
+
+
+def test_an_8_bit_file_is_held_to_the_gate_but_for_parity_and_to_the_file_it_was_made_of():
+    """It computes something else than torch does; how much it may lose is a line of its own."""
+    gate = [
+        CheckParams(slice="raw", metric="accuracy", at_least=0.8),
+        CheckParams(metric="parity", at_most=1e-3),
+        CheckParams(metric="file_mib", at_most=1.0),
+    ]
+    lines, against = int8_lines(gate, 0.02)
+    assert [check.name for check in lines] == ["raw_accuracy", "file_mib"]
+    assert (against.name, against.direction, against.threshold) == ("mean_accuracy_vs_fp32", "at least", -0.02)
+
+
+def test_the_yardstick_says_what_the_lines_mean():
+    """The confidence of the intervals and the views that slices are made of, unseen ones too."""
+    how = EvaluateParams.model_validate(EVALUATE | {"unseen": ["webp", "blur"]})
+    assert how.yardstick == {"confidence": 0.95, "qualities": [5, 95], "unseen": ["webp", "blur"]}

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from fct.core.errors import FctError
-from fct.data.store import Originals
 from fct.evaluate import record
 from fct.evaluate.answers import Answers
 from fct.evaluate.params import EvaluateParams
+from fct.splits.store import Originals
 
 MADE_WITH = {"model_sha256": "a" * 64}
 VIEWS = ("raw", "q5", "webp/1")

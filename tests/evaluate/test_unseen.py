@@ -8,8 +8,8 @@ import pytest
 from fct.core.errors import FctError
 from fct.evaluate.params import Unseen
 from fct.evaluate.unseen import UNSEEN, distort, every
+from fct.images.tables import quality_of
 from fct.jpeg.arrays import roundtrip
-from fct.portable.tables import quality_of
 
 FROM_MILD = ("noise", "blur", "contrast", "pixelate")  # their first severity is the mildest, as in CIFAR-10-C
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from fct.export.onnx import export
-from fct.models.estimator import QualityEstimator
-from fct.train.candidate import Description
+from fct.models.saved import Description
+from fct.nn.estimator import QualityEstimator
 
 BLOCK = {"layers": ["stage1", "stage3"], "width": 0.5, "quality": "film", "consistency": "after", "unknown": "bypass"}
 

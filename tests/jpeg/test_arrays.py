@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fct.core.errors import FctError
 from fct.jpeg.arrays import roundtrip
 
 SUBSAMPLINGS = ["4:2:0", "4:2:2", "4:4:4"]
@@ -143,13 +142,13 @@ def test_no_images_are_no_error():
 )
 def test_what_no_jpeg_has_is_refused(shape, quality, subsampling, said):
     """A shape, quality or subsampling that no JPEG has is an error that shows it."""
-    with pytest.raises(FctError, match=said):
+    with pytest.raises(ValueError, match=said):
         roundtrip(np.zeros(shape, np.uint8), quality, subsampling)
 
 
 def test_images_of_another_type_are_refused():
     """Floats of 0 to 1, or wider integers, are not taken for bytes."""
-    with pytest.raises(FctError, match="images are float32; the round trip takes uint8"):
+    with pytest.raises(ValueError, match="images are float32; the round trip takes uint8"):
         roundtrip(np.zeros((1, 8, 8, 3), np.float32), 50, "4:2:0")
 
 
@@ -159,7 +158,7 @@ def test_images_of_another_type_are_refused():
 )
 def test_an_out_that_does_not_fit_is_refused(out):
     """Another shape or type, or one with gaps, which would stay as it was."""
-    with pytest.raises(FctError, match=r"out is .*; it takes C-contiguous uint8 \[1, 8, 8, 3\]"):
+    with pytest.raises(ValueError, match=r"out is .*; it takes C-contiguous uint8 \[1, 8, 8, 3\]"):
         roundtrip(np.zeros((1, 8, 8, 3), np.uint8), 50, "4:2:0", out=out)
 
 
@@ -168,3 +167,11 @@ def test_it_waits_for_no_torch():
     code = "import sys, numpy as np; from fct.jpeg.arrays import roundtrip; "
     code += "roundtrip(np.zeros((1, 8, 8, 3), np.uint8), 50, '4:2:0'); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_threads_give_each_image_its_own_quality(drawn):
+    """However images are shared among threads, each is compressed at its own quality."""
+    images, quality = drawn("noise", 7, 16, 16, 3), np.array([5, 95, 20, 80, 35, 65, 50])
+    alone = roundtrip(images, quality, "4:2:0")
+    for threads in (2, 3, 20):
+        np.testing.assert_array_equal(roundtrip(images, quality, "4:2:0", threads=threads), alone)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
+from fct.losses.divergence import kl_divergence
 from fct.methods import distill, fct, pair
 from fct.methods.batch import Context
 
@@ -34,7 +35,7 @@ def test_divergence_of_two_classes_by_hand():
     """T^2 KL(p || q) at T = 4, with p = (3/4, 1/4) and q = (1/2, 1/2): 16 (3/4 ln 3/2 + 1/4 ln 1/2)."""
     taught = torch.tensor([[4 * math.log(3), 0.0]])
     expected = 16 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5))
-    assert distill.divergence(torch.zeros(1, 2), taught).item() == pytest.approx(expected, rel=1e-5)
+    assert kl_divergence(torch.zeros(1, 2), taught, distill.TEMPERATURE).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_logits_of_both_views_learn_from_the_teacher_on_the_raw_one(make_network, batch, toy):
@@ -43,7 +44,7 @@ def test_logits_of_both_views_learn_from_the_teacher_on_the_raw_one(make_network
     loss = distill.loss(network, batch, toy.method(name="distill", teacher="some.pt"), Context(teacher=other))
     taught = other(batch.raw, batch.raw_quality)[0]
     views = [(batch.raw, batch.raw_quality), (batch.compressed, batch.quality)]
-    each = [distill.divergence(network(*view)[0], taught).item() for view in views]
+    each = [kl_divergence(network(*view)[0], taught, distill.TEMPERATURE).item() for view in views]
     assert loss.parts["distillation"].item() == pytest.approx(sum(each) / 2, rel=1e-4)
 
 
@@ -54,7 +55,7 @@ def test_each_view_learns_from_the_teacher_on_its_own_crop(make_network, batch, 
     loss = distill.loss(network, batch, toy.method(name="distill", teacher="some.pt"), Context(teacher=other))
     pairs = [(batch.raw, batch.raw_quality, batch.raw), (batch.compressed, batch.quality, batch.reference)]
     each = [
-        distill.divergence(network(view, quality)[0], other(shown, batch.raw_quality)[0]).item()
+        kl_divergence(network(view, quality)[0], other(shown, batch.raw_quality)[0], distill.TEMPERATURE).item()
         for view, quality, shown in pairs
     ]
     assert loss.parts["distillation"].item() == pytest.approx(sum(each) / 2, rel=1e-4)

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fct.losses.distance import distance
+from fct.losses.projection import projections
 from fct.methods import fct, pair
 from fct.methods.batch import Context, forward_both
-from fct.methods.distance import distance
-from fct.methods.projection import projections
 
 DISTANCES = ["mse", "centred-mse", "cosine"]
 
@@ -211,3 +211,12 @@ def test_a_linear_projection_turns_the_compressed_feature(make_network, batch, t
     raw, compressed = forward_both(network, batch, linear)[1]["stage1"]
     doubled = fct.loss(network, batch, linear, Context(projections=layers))
     torch.testing.assert_close(doubled.parts["consistency"], (2 * compressed - raw).square().mean())
+
+
+def test_a_projection_mixes_channels_by_its_rows():
+    """Channel o of the projected feature is the sum of the channels, each times the entry of row o."""
+    projection = projections({"stage1": 2})["stage1"]
+    with torch.no_grad():
+        projection.weight.copy_(torch.tensor([[1.0, 2.0], [0.0, 3.0]]))
+    found = projection(torch.tensor([[[[1.0]], [[10.0]]]]))
+    assert found.flatten().tolist() == [21.0, 30.0]

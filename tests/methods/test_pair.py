@@ -48,3 +48,14 @@ def test_features_are_given_back_by_view(make_network, batch, toy):
     for layer, (raw, compressed) in features.items():
         torch.testing.assert_close(raw, network(batch.raw, batch.raw_quality)[1][layer])
         torch.testing.assert_close(compressed, network(batch.compressed, batch.quality)[1][layer])
+
+
+def test_each_view_is_told_its_own_quality_in_passes_of_their_own(make_network, batch, toy):
+    """With per-view, blocks correct the compressed images by the quality of the compression."""
+    network = make_network(blocks=True).eval()
+    logits, features = forward_both(network, batch, toy.method(batch_norm="per-view"))
+    raw, shown = network(batch.raw, batch.raw_quality)
+    compressed, moved = network(batch.compressed, batch.quality)
+    assert torch.equal(logits, torch.cat([raw, compressed]))
+    assert torch.equal(features["stage1"][0], shown["stage1"])
+    assert torch.equal(features["stage1"][1], moved["stage1"])

@@ -32,3 +32,25 @@ def test_raw_features_are_pulled_to_nothing_but_a_teachers(toy):
     """Pulled to the network's own, the raw view's features would be pulled to themselves."""
     with pytest.raises(ValidationError, match="pulled: both needs a teacher"):
         toy.method(pulled="both", gradient="both")
+
+
+WANTED = {"features": "wants_features", "file": "wants_file", "average": "wants_average", "linear": "wants_projections"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "wanted"),
+    [
+        ({"name": "pair", "gradient": "average-teacher", "projection": "linear"}, set()),
+        ({"name": "distill", "match": "logits", "projection": "linear"}, {"file"}),
+        ({"name": "distill", "match": "features"}, {"file", "features"}),
+        ({"name": "fct"}, {"features"}),
+        ({"name": "fct", "projection": "mean"}, {"features"}),
+        ({"name": "fct", "projection": "linear"}, {"features", "linear"}),
+        ({"name": "fct-r", "gradient": "frozen-teacher"}, {"features", "file"}),
+        ({"name": "fct-r", "gradient": "average-teacher"}, {"features", "average"}),
+    ],
+)
+def test_a_method_wants_what_its_loss_reads(toy, changed, wanted):
+    """Features, a teacher from a file, a moving average, learnt projections: those and no others."""
+    method = toy.method(**changed)
+    assert {name for name, key in WANTED.items() if getattr(method, key)} == wanted

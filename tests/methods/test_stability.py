@@ -55,3 +55,21 @@ def test_noise_has_its_deviation():
     assert difference.std().item() == pytest.approx(25.5, rel=0.02)
     assert abs(difference.mean().item()) < 0.5
     assert stability.noisy(torch.full((1000,), 255, dtype=torch.uint8), 0.5).max() == 255
+
+
+def test_a_noisy_image_has_the_quality_of_the_raw_one(make_network, batch, toy):
+    """Noise is no compression: blocks are told the quality that the image came with."""
+    network = make_network(blocks=True).eval()
+    other = dataclasses.replace(batch, quality=101 - batch.quality)
+    losses = []
+    for seen in (batch, other):
+        torch.manual_seed(0)
+        losses.append(stability.loss(network, seen, toy.method(name="stability", noise=0.1)).total)
+    assert torch.equal(*losses)
+
+
+def test_noise_makes_images_neither_darker_nor_brighter():
+    """Grey levels are rounded to the nearest: the mean over many pixels stays within a tenth of a level."""
+    torch.manual_seed(0)
+    grey = torch.full((400_000,), 128, dtype=torch.uint8)
+    assert abs((stability.noisy(grey, 0.02).double() - 128).mean().item()) < 0.1

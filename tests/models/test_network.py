@@ -240,3 +240,14 @@ def test_watched_layers_must_give_features_too():
     with pytest.raises(FctError, match=r"features\.layers: '.*self_attention' gives no tensor"):
         network.watch(["encoder.layers.encoder_layer_0.self_attention"], key="features.layers")
     assert network.layers == ("encoder.layers.encoder_layer_3",)
+
+
+def test_a_quality_that_a_table_told_is_never_estimated():
+    """Only 100 stands for an unknown quality: from 1 to 99 the blocks take what they are told."""
+    network = make(block=blocks(["stage1"]))
+    torch.nn.init.normal_(network.blocks["stage1"].expand.weight)
+    told = torch.arange(1, 100)
+    images = image()[:1].expand(len(told), -1, -1, -1)
+    before = network(images, told)[0]
+    network.estimator = lambda pixels: torch.full((len(pixels),), 10.0)
+    assert torch.equal(network(images, told)[0], before)

@@ -29,9 +29,8 @@ def test_every_section_is_validated():
 def test_changed_params_keep_everything_else(params):
     """Only the lines that an override names differ; comments stay."""
     lines = zip(params.splitlines(), changed({"train.epochs": 777}).splitlines(), strict=True)
-    different = [(old.split(), new.split()) for old, new in lines if old.split() != new.split()]
-    [(old, new)] = different
-    assert (new[:2], new[2:]) == (["epochs:", "777"], old[2:])
+    [(old, new)] = [pair for pair in lines if pair[0] != pair[1]]
+    assert re.sub("epochs: [0-9]+", "epochs: 777", old) == new
 
 
 @pytest.mark.parametrize(
@@ -66,19 +65,3 @@ def test_a_schedule_that_cannot_be_is_named(params, line, key):
     Path("params.yaml").write_text(before + section + re.sub(rf"{word}: .*", line, after, count=1))
     with pytest.raises(FctError, match=rf"params\.yaml, line \d+: {key}"):
         load(Schedules)
-
-
-@pytest.mark.usefixtures("params")
-def test_an_override_that_a_recipe_would_undo_is_refused():
-    """What the recipe names it sets; an override beside it is an error, not a run with another value."""
-    with pytest.raises(FctError, match=r"overrides: method\.name: the recipe pair sets it"):
-        changed({"recipe": "pair", "method.name": "fct"})
-    assert re.search(r"name: fct +#", changed({"recipe": None, "method.name": "fct"}))
-
-
-@pytest.mark.usefixtures("params")
-def test_a_recipe_is_an_override_like_others():
-    """It is selected by its name, and one that is not there is refused before anything starts."""
-    assert "\nrecipe: pair " in changed({"recipe": "pair"})
-    with pytest.raises(FctError, match="there is no recipe 'pear'"):
-        changed({"recipe": "pear"})

@@ -114,6 +114,21 @@ def test_stopping_ends_a_command_with_its_children(commands):
     assert not [each for each in before if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
 
 
+def test_a_child_in_a_session_of_its_own_is_ended_too(commands, monkeypatch):
+    """What left the command's group, and so hears nothing of the request, is killed when the time is up."""
+    monkeypatch.setattr(process, "end", partial(process.end, grace=0.5))
+    code = (
+        "import subprocess, time; subprocess.Popen(['sleep', '99'], start_new_session=True); "
+        "print('ready', flush=True); time.sleep(99)"
+    )
+    thread = start(commands, code, [])
+    [command] = [each for each in psutil.Process().children() if code in each.cmdline()]
+    [child] = command.children()
+    commands.stop()
+    thread.join(10)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
 def test_what_does_not_end_is_killed(commands, monkeypatch):
     """A command that ignores the request has its seconds and no more."""
     monkeypatch.setattr(process, "end", partial(process.end, grace=0.5))

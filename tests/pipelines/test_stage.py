@@ -5,7 +5,7 @@ import pytest
 from pipelines.process import Ended
 from pipelines.stage import _reason, is_temporary
 
-FAILED = "ERROR: failed to reproduce 'train': failed to run: python -m fct.stages.train, exited with {}"
+FAILED = "ERROR: failed to reproduce 'train': failed to run: python -m fct.train, exited with {}"
 
 
 @pytest.mark.parametrize(

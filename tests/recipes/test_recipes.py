@@ -1,5 +1,6 @@
-"""Recipes: each is complete and valid, one is selected by its name, and it takes the place of what the file says."""
+"""Recipes: each is complete and valid, and `fct recipe apply` writes it into params.yaml, whose comments stay."""
 
+import difflib
 from pathlib import Path
 
 import pytest
@@ -9,83 +10,93 @@ from ruamel.yaml import YAML
 from fct import recipes
 from fct.cli import main
 from fct.core import params
-from fct.core.errors import FctError
-from fct.core.params import Section
-from fct.methods.params import MethodParams
-from fct.stages.search import Params
+from fct.search.__main__ import Params
 
 DEFAULTS = Path(__file__).parents[2] / "params.yaml"
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """Stand in a folder with the repository's params.yaml, with other lines in the place of some."""
+    """Stand in a folder with the repository's params.yaml; return the file."""
+    path = tmp_path / "params.yaml"
+    path.write_text(DEFAULTS.read_text())
+    monkeypatch.chdir(tmp_path)
+    return path
 
-    def write(**changed):
-        text = DEFAULTS.read_text()
-        for old, new in changed.items():
-            text = text.replace(f"{old}: null", f"{old}: {new}", 1)
-        (tmp_path / "params.yaml").write_text(text)
-        monkeypatch.chdir(tmp_path)
 
-    return write
+def fct(*arguments):
+    return CliRunner().invoke(main, arguments)
+
+
+def comments(text):
+    return [line.partition("#")[2] for line in text.splitlines() if "#" in line]
 
 
 @pytest.mark.parametrize("name", recipes.names())
 def test_every_recipe_gives_valid_params(project, name):
-    """Laid over the defaults, what it names passes the library's own validation."""
-    project(recipe=name)
-    read = recipes.load(Params)
-    assert read.recipe == name
+    """Once applied, params.yaml passes the library's own validation and holds every value of the recipe."""
+    assert fct("recipe", "apply", name).exit_code == 0
+    read = params.load(Params)
     for section, values in recipes.read(name).params.items():
         assert getattr(read, section).model_dump() | values == getattr(read, section).model_dump()
+    assert project.read_text() != DEFAULTS.read_text()
 
 
-def test_without_a_recipe_the_file_stands(project):
-    """`recipe: null` changes nothing."""
-    project()
-    assert recipes.load(Params) == params.load(Params, DEFAULTS)
+@pytest.mark.parametrize("name", recipes.names())
+def test_only_the_lines_of_changed_keys_differ(project, name):
+    """All comments stay, and no line differs but those of the keys that the command names."""
+    said = fct("recipe", "apply", name).output
+    old, new = DEFAULTS.read_text(), project.read_text()
+    assert comments(new) == comments(old)
+    changed = [line for line in difflib.ndiff(old.splitlines(), new.splitlines()) if line.startswith("+ ")]
+    assert len(changed) == sum(" -> " in line for line in said.splitlines())
 
 
-def test_what_a_recipe_does_not_name_stays(project):
-    """Other keys of a section, and other sections, are params.yaml's own."""
-    project(recipe="pair")
-    chosen, plain = recipes.load(Params), recipes.load(Params, DEFAULTS)
-    assert chosen.method.name == "pair"
-    assert chosen.method.weight == plain.method.weight
-    assert chosen.train == plain.train
+def test_applying_twice_changes_nothing_more(project):
+    """A recipe that is in force already is said to be."""
+    fct("recipe", "apply", "pair")
+    once = project.read_text()
+    assert "already" in fct("recipe", "apply", "pair").output
+    assert project.read_text() == once
 
 
-def test_a_recipe_leaves_sections_that_are_not_read_alone(project):
-    """A stage that reads less than the recipe names is given what it reads."""
-    project(recipe="pair")
-
-    class Less(Section):
-        recipe: recipes.Name
-        method: MethodParams
-
-    assert recipes.load(Less).method.name == "pair"
+def test_a_dry_run_writes_nothing(project):
+    """It shows old and new values and leaves the file as it is."""
+    said = fct("recipe", "apply", "pair", "--dry-run").output
+    assert "method.name: fct-r -> pair" in said
+    assert project.read_text() == DEFAULTS.read_text()
 
 
-def test_an_unknown_recipe_is_refused(project):
-    """The error names the key, the value and the recipes there are."""
-    project(recipe="pear")
-    with pytest.raises(FctError, match=r"params\.yaml: recipe: there is no recipe 'pear'\. Known: .*pair"):
-        recipes.load(Params)
+def test_what_the_user_writes_afterwards_stands(project):
+    """Nothing overrides params.yaml: a value that is changed after a recipe was applied is what a stage sees."""
+    fct("recipe", "apply", "fct")
+    project.write_text(project.read_text().replace("weight: 3.0", "weight: 1.5"))
+    assert params.load(Params).method.weight == 1.5
+
+
+def test_a_missing_key_leaves_the_file_alone(project):
+    """A params.yaml that lacks a key of the recipe is refused with the key, and not half written."""
+    broken = "".join(line for line in DEFAULTS.read_text().splitlines(keepends=True) if "  crops:" not in line)
+    project.write_text(broken)
+    done = fct("recipe", "apply", "pair")
+    assert done.exit_code == 1
+    assert "train.crops: there is no such key in params.yaml" in done.output
+    assert project.read_text() == broken
 
 
 def test_the_command_lists_and_shows():
     """A person sees all names, and of one what it is for and what it sets."""
-    listed = CliRunner().invoke(main, ["recipe", "list"])
+    listed = fct("recipe", "list")
     assert [line.split()[0] for line in listed.output.splitlines()] == recipes.names()
-    shown = CliRunner().invoke(main, ["recipe", "show", "pair"])
+    shown = fct("recipe", "show", "pair")
     assert "control" in shown.output
     assert "name: pair" in shown.output
 
 
-def test_the_command_names_those_that_it_knows():
+@pytest.mark.parametrize("command", ["show", "apply"])
+def test_the_command_names_those_that_it_knows(command):
     """A wrong name ends with status 1 and no traceback."""
-    done = CliRunner().invoke(main, ["recipe", "show", "pear"])
+    done = fct("recipe", command, "pear")
     assert done.exit_code == 1
     assert "Known: " in done.output
 
@@ -93,7 +104,6 @@ def test_the_command_names_those_that_it_knows():
 @pytest.mark.parametrize("name", recipes.names())
 def test_what_is_shown_can_be_copied(name):
     """It is the YAML of params.yaml, in which none is null."""
-    shown = CliRunner().invoke(main, ["recipe", "show", name]).output
     recipe = recipes.read(name)
-    yaml = shown.removeprefix(f"{recipe.title}\n\n{recipe.use}\n")
+    yaml = fct("recipe", "show", name).output.removeprefix(f"{recipe.title}\n\n{recipe.use}\n")
     assert YAML(typ="safe").load(yaml) == recipe.params

@@ -11,11 +11,11 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from fct.core.errors import FctError
+from fct.models import saved as candidate
 from fct.search import run
 from fct.search.params import SearchParams
 from fct.search.run import search
 from fct.search.study import NO_LAYERS
-from fct.train import candidate
 from fct.train.assemble import make_network, open_data
 from fct.train.loop import DivergenceError
 

@@ -20,7 +20,7 @@ def test_the_command_answers(image):
 
 def test_the_data_is_inside(image):
     """The data stage makes the splits from the packaged images, without a network."""
-    done = image.run("python", "-m", "fct.stages.data")
+    done = image.run("python", "-m", "fct.data")
     assert done.returncode == 0, done.stdout
     meta = json.loads((image.root / "srv/fct/data/splits/meta.json").read_text())
     assert sum(meta["counts"].values()) == 70_000

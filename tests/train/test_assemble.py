@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fct.core.errors import FctError
-from fct.train import candidate
+from fct.models import saved as candidate
 from fct.train.assemble import check_crops, check_network, make_network, open_data
 
 

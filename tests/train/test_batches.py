@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from fct.data.store import Split
 from fct.jpeg.arrays import roundtrip
 from fct.models.device import to_device
+from fct.splits.store import Split
 from fct.train.batches import Cached, Online, Resident, epoch
 from fct.train.crop import Augmentation
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from fct.core.errors import FctError
-from fct.train.checkpoint import Checkpoint, code_digest, serialised
+from fct.models.pickled import serialised
+from fct.train.checkpoint import Checkpoint, code_digest
 
 STATE = {"network": {"weight": torch.arange(6.0).view(2, 3)}, "history": [{"loss": 1.5}], "best_epoch": 0}
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from fct.core.errors import FctError
+from fct.core.paths import STANDARD_PT
+from fct.models import saved as candidate
 from fct.models.device import to_device
-from fct.train import candidate
 from fct.train.assemble import identity, make_network, open_data
 from fct.train.companions import Companions
 
@@ -77,7 +78,7 @@ def test_a_teacher_that_is_not_there_is_refused(student, toy):
 def test_the_pipelines_own_baseline_may_teach(student, toy):
     """`teacher: baseline` is the network that the stage of this name trained."""
     network, images, description = student(toy.method(name="standard"))
-    candidate.save(network, description, candidate.BASELINE)
+    candidate.save(network, description, STANDARD_PT)
     context = Companions(network, toy.method(name="distill", teacher="baseline"), images).at(0)
     assert torch.equal(
         context.teacher(images, torch.tensor([100, 100]))[0], network.eval()(images, torch.tensor([100, 100]))[0]
@@ -87,8 +88,8 @@ def test_the_pipelines_own_baseline_may_teach(student, toy):
 def test_a_damaged_baseline_says_which_stage_makes_it(student, toy):
     """Not the training that is about to read it, but the stage `baseline`."""
     network, images, description = student(toy.method(name="standard"))
-    candidate.save(network, description, candidate.BASELINE)
-    candidate.BASELINE.write_bytes(candidate.BASELINE.read_bytes()[:100])
+    candidate.save(network, description, STANDARD_PT)
+    STANDARD_PT.write_bytes(STANDARD_PT.read_bytes()[:100])
     with pytest.raises(FctError, match=r"standard\.pt is damaged .* `dvc repro --force --single-item baseline`"):
         Companions(network, toy.method(name="distill", teacher="baseline"), images)
 
@@ -135,3 +136,29 @@ def test_the_teachers_content_is_part_of_what_a_checkpoint_is_known_by(student, 
     candidate.save(network, description, Path("weights/teacher.pt"))
     known.append(identity(toy.setup(), method, {"digest": "", "codec": "", "order": ""}))
     assert known[0] != known[1]
+
+
+def test_the_moving_average_has_statistics_of_its_own(student, toy):
+    """The running means of its norms follow by the momentum too, and it never takes a batch's own in their place."""
+    method = toy.method(name="fct", gradient="average-teacher", momentum=0.75)
+    network, images, _ = student(method)
+    companions = Companions(network, method, images)
+    statistics = network.backbone.stem[1].running_mean
+    before = statistics.clone()
+    statistics.add_(1)
+    companions.follow(network.train())
+    teacher = companions.at(0).teacher
+    torch.testing.assert_close(teacher.module.backbone.stem[1].running_mean, before + 0.25)
+    assert not any(module.training for module in teacher.modules())
+    assert not any(weight.requires_grad for weight in teacher.parameters())
+
+
+def test_projections_are_trained_with_the_network(student, toy):
+    """The optimiser gets a weight for each projected layer, and none where nothing is projected."""
+    layers = ["stage1", "stage3"]
+    counts = []
+    for projection in ("linear", "none"):
+        method = toy.method(name="fct", projection=projection, layers=layers)
+        network, images, _ = student(method)
+        counts.append(len(Companions(network, method, images).weights))
+    assert counts == [2, 0]

@@ -2,7 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from fct.train.batches import _crop_on
 from fct.train.crop import Augmentation, Crops, cut_out
 
 STILL = Augmentation(0, flip=False)
@@ -84,3 +88,96 @@ def test_a_square_of_its_size_is_cut_out_anywhere(cutout):
     for mask in ~kept:
         height, width = mask.any(1).sum(), mask.any(0).sum()
         assert mask.sum() == height * width
+
+
+def squares(cutout, height, width):
+    """Return, pixel by pixel, which pixels a square around each pixel of an image takes."""
+    before, after = cutout // 2, (cutout - 1) // 2  # an even square reaches one pixel further up and left
+    return {
+        frozenset(
+            (y, x)
+            for y in range(height)
+            for x in range(width)
+            if -before <= y - centre_y <= after and -before <= x - centre_x <= after
+        )
+        for centre_y in range(height)
+        for centre_x in range(width)
+    }
+
+
+@pytest.mark.parametrize("cutout", [1, 3, 4])
+def test_a_square_lies_around_its_centre(cutout):
+    """The squares that are drawn are exactly those around the pixels of the image, each cut off at its edges."""
+    kept = cut_out(Augmentation(0, flip=False, cutout=cutout), (1500, 5, 6), np.random.default_rng(0))
+    assert {frozenset(zip(*np.nonzero(lost), strict=True)) for lost in ~kept} == squares(cutout, 5, 6)
+
+
+def by_hand(image, top, left, flipped):
+    """Return a crop of one image [H, W, C], pixel by pixel: black outside, then mirrored."""
+    height, width, _ = image.shape
+    out = np.zeros_like(image)
+    for y in range(height):
+        for x in range(width):
+            from_y, from_x = y + top, x + left
+            if 0 <= from_y < height and 0 <= from_x < width:
+                out[y, width - 1 - x if flipped else x] = image[from_y, from_x]
+    return out
+
+
+@st.composite
+def drawn_crops(draw):
+    """Draw images [N, H, W, C], which of them make a batch, and a crop and flip for each place of the batch."""
+    count, batch = draw(st.integers(1, 5)), draw(st.integers(1, 6))
+    height, width, channels = draw(st.integers(1, 7)), draw(st.integers(1, 7)), draw(st.sampled_from([1, 3]))
+    images = draw(st.integers(0, 2**32 - 1).map(np.random.default_rng)).integers(
+        1, 256, (count, height, width, channels), np.uint8
+    )
+    shifts = st.lists(st.integers(-8, 8), min_size=batch, max_size=batch).map(np.array)
+    flips = st.lists(st.booleans(), min_size=batch, max_size=batch).map(np.array)
+    rows = st.lists(st.integers(0, count - 1), min_size=batch, max_size=batch).map(np.array)
+    return images, draw(rows), Crops(draw(shifts), draw(shifts), draw(flips))
+
+
+def taken(images, rows, crops):
+    out = np.full((len(rows), *images.shape[1:]), 7, np.uint8)
+    crops.take(images, rows, out=out)
+    return out
+
+
+@settings(max_examples=100, deadline=None)
+@given(drawn_crops())
+def test_crops_are_those_that_one_would_make_by_hand(batch):
+    """Any shift, flip and size: from mapped pixels and on the device alike, each pixel is the one by hand."""
+    images, rows, crops = batch
+    each = zip(rows, crops.top, crops.left, crops.flipped, strict=True)
+    expected = np.stack([by_hand(images[row], top, left, flipped) for row, top, left, flipped in each])
+    np.testing.assert_array_equal(taken(images, rows, crops), expected)
+    on_device = _crop_on(torch.from_numpy(images[rows]), crops).permute(0, 2, 3, 1)
+    np.testing.assert_array_equal(on_device.numpy(), expected)
+
+
+@settings(max_examples=50, deadline=None)
+@given(drawn_crops())
+def test_flipping_twice_and_shifting_back_give_the_image_again(batch):
+    """Two flips are none; a shift and its opposite leave what was not lost at the border, and black."""
+    images, rows, crops = batch
+    images, every, still = images[rows], np.arange(len(rows)), np.zeros(len(rows), np.int64)
+    mirror = Crops(still, still, np.ones(len(rows), np.bool_))
+    np.testing.assert_array_equal(taken(taken(images, every, mirror), every, mirror), images)
+    there, back = (Crops(sign * crops.top, sign * crops.left, still.astype(np.bool_)) for sign in (1, -1))
+    again = taken(taken(images, every, there), every, back)
+    height, width = images.shape[1:3]
+    for before, after, top, left in zip(images, again, crops.top, crops.left, strict=True):
+        kept = np.zeros((height, width, 1), np.bool_)
+        kept[max(0, top) : max(0, height + min(0, top)), max(0, left) : max(0, width + min(0, left))] = True
+        np.testing.assert_array_equal(after, before * kept)
+
+
+def test_half_of_the_images_are_flipped_and_shifts_are_even():
+    """Of many draws half are mirrored, and each shift from -2 to 2 comes as often as the others."""
+    crops = Crops.draw(MOVED, 20_000, np.random.default_rng(0))
+    assert crops.flipped.mean() == pytest.approx(0.5, abs=0.02)
+    for shift in (crops.top, crops.left):
+        found, counts = np.unique(shift, return_counts=True)
+        assert found.tolist() == [-2, -1, 0, 1, 2]
+        assert counts / 20_000 == pytest.approx(0.2, abs=0.02)

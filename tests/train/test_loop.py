@@ -9,13 +9,16 @@ import pytest
 import torch
 
 from fct.core.errors import FctError
+from fct.core.paths import STANDARD_PT
+from fct.methods.batch import Context
 from fct.methods.registry import METHODS
-from fct.train import candidate
+from fct.models import saved as candidate
 from fct.train.assemble import identity, make_network, open_data
 from fct.train.batches import Cached
 from fct.train.checkpoint import Checkpoint
+from fct.train.companions import Companions
 from fct.train.loop import Training as Loop
-from fct.train.loop import train
+from fct.train.loop import score, train
 
 
 class Training:
@@ -50,7 +53,7 @@ def test_every_method_learns_the_colours(toy, name):
     """A few epochs of any method tell three colours apart, raw and compressed, and say how at each epoch."""
     setup = toy.setup()
     data, meta = open_data(setup)
-    candidate.save(*make_network(setup, toy.method(name="standard"), data.train, meta), candidate.BASELINE)  # teaches
+    candidate.save(*make_network(setup, toy.method(name="standard"), data.train, meta), STANDARD_PT)  # teaches
     done = Training(toy, toy.method(name=name), epochs=6).run()
     assert done.history[-1]["loss"] < done.history[0]["loss"]
     assert max(metrics["val_compressed"] for metrics in done.history) > 0.6
@@ -93,7 +96,7 @@ def test_bf16_trains_blocks_and_all(toy, name, layers, stem):
 KILLED = """
 import os, signal
 from fct.core import params
-from fct.data.store import open_split
+from fct.splits.store import open_split
 from fct.methods.params import MethodParams
 from fct.models.params import ModelParams
 import torch
@@ -272,3 +275,119 @@ def test_the_sampler_decides_which_qualities_are_drawn(toy):
         assert {int(quality) for batch in batches for quality in batch.quality} == {60}
     with closing(started.batches(2)) as batches:
         assert {int(quality) for batch in batches for quality in batch.quality} == {20, 60}
+
+
+def loop(training, checkpoint=None):
+    """Return the loop behind a training, before its first step."""
+    return Loop(training.network, training.data, training.method, training.setup.train, checkpoint)
+
+
+def test_the_moving_average_teacher_moves_with_each_step(toy):
+    """After a step the teacher lies between where it was and the network's new weights, by the momentum."""
+    running = loop(Training(toy, toy.method(name="fct", gradient="average-teacher", momentum=0.75)))
+    ours, teachers = running.network.backbone.head.weight, running.companions.teacher.module.backbone.head.weight
+    running.network.train()
+    with closing(running.batches(0)) as batches:
+        for _ in range(2):
+            before = teachers.detach().clone()
+            running.step(next(batches))
+            assert not torch.equal(teachers, before)
+            torch.testing.assert_close(teachers, 0.75 * before + 0.25 * ours.detach())
+
+
+def test_methods_see_how_much_of_the_training_is_over(toy, monkeypatch):
+    """The progress is 0 at the first step, grows by a step's share of all, and goes on so after a resumed epoch."""
+    seen = []
+    told = Companions.at
+    monkeypatch.setattr(Companions, "at", lambda self, progress: seen.append(progress) or told(self, progress))
+    first = Training(toy, epochs=2)
+    loop(first, first.checkpoint).take_epoch(0)
+    again = loop(Training(toy, epochs=2), first.checkpoint)
+    again.resume()
+    again.take_epoch(1)
+    assert seen == pytest.approx([step / 8 for step in range(8)])  # four steps an epoch
+
+
+@pytest.mark.parametrize("augments", [False, True])
+def test_steps_are_plain_gradient_descent(toy, augments):
+    """Each step takes the gradient of its own batch alone; what a method draws follows from the training's seed."""
+    method = toy.method(name="augment" if augments else "pair")
+    one, other = Training(toy, method), Training(toy, method)
+    running, by_hand = loop(one), loop(other)
+    running.take_epoch(0)
+    network, batches = other.network.train(), by_hand.batches(0)
+    with closing(batches):
+        for batch in batches:
+            gradients = torch.autograd.grad(
+                METHODS[method.name].loss(network, batch, method, Context()).total, list(network.parameters())
+            )
+            for weight, gradient in zip(network.parameters(), gradients, strict=True):
+                weight.grad = gradient
+            by_hand.optimiser.step()
+            by_hand.schedule.step()
+    assert same(one.weights, other.weights)
+
+
+def test_each_epoch_has_an_order_of_its_own(toy):
+    """The second epoch shows the images in another order than the first, and so does another seed's first."""
+
+    def order(seed, number):
+        running = loop(Training(toy, toy.method(name="standard"), seed=seed, crop_padding=0, flip=False))
+        with closing(running.batches(number)) as batches:
+            return torch.cat([batch.raw for batch in batches])
+
+    first = order(0, 0)
+    assert torch.equal(first, order(0, 0))
+    assert not torch.equal(first, order(0, 1))
+    assert not torch.equal(first, order(1, 0))
+
+
+def test_every_epoch_trains_in_training_mode(toy):
+    """Validation looks at the network in evaluation mode, as its maker may have; each step still counts a batch."""
+    running = loop(Training(toy, toy.method(name="standard"), epochs=2))
+    counted = running.network.backbone.stem[1].num_batches_tracked
+    for number in range(2):
+        running.network.eval()
+        running.take_epoch(number)
+        assert int(counted) == (number + 1) * running.steps
+
+
+def test_the_learning_rate_rises_and_falls_once(toy):
+    """One cycle over all steps: its peak is the learning rate of params.yaml, and it begins and ends far below."""
+    running = loop(Training(toy, epochs=2))
+    rates = []
+    running.network.train()
+    for number in range(2):
+        with closing(running.batches(number)) as batches:
+            for batch in batches:
+                rates.append(running.optimiser.param_groups[0]["lr"])
+                running.step(batch)
+    assert max(rates) == pytest.approx(0.1, rel=0.05)
+    assert 0 < rates.index(max(rates)) < len(rates) - 1
+    assert max(rates[0], rates[-1]) < max(rates) / 10
+
+
+def test_raw_and_compressed_accuracy_count_alike_for_the_best_epoch():
+    """An epoch that gains on compressed images is better than one that gains less on raw ones."""
+    gains = [{"val_raw": 0.6, "val_compressed": 0.6}, {"val_raw": 0.7, "val_compressed": 0.6}]
+    gains += [{"val_raw": 0.6, "val_compressed": 0.75}]
+    assert sorted(gains, key=score) == gains
+    assert score({"val_raw": 0.8, "val_compressed": 0.6}) == score({"val_raw": 0.6, "val_compressed": 0.8})
+
+
+def test_a_training_leaves_its_network_in_evaluation_mode(toy):
+    """Also where it had ended before, and no epoch is taken."""
+    first, again = (
+        Training(toy, toy.method(name="standard"), epochs=1),
+        Training(toy, toy.method(name="standard"), epochs=1),
+    )
+    assert not first.run(saved=True).network.training
+    again.network.train()
+    assert not again.run(saved=True).network.training
+
+
+def test_a_total_that_is_no_number_stops_though_its_cross_entropy_is_one(toy):
+    """The consistency term alone may run away: the first step says so."""
+    method = toy.method(name="fct", distance="mse", weight=1e300)
+    with pytest.raises(FctError, match=r"diverged: the loss is inf at step 1 of epoch 1"):
+        Training(toy, method).run()

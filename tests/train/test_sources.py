@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fct.core.errors import FctError
-from fct.data.store import Originals
+from fct.splits.store import Originals
 from fct.train.batches import Cached, Online
 from fct.train.sources import pick
 

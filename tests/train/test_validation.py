@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fct.data.store import Split
+from fct.splits.store import Split
 from fct.train import validation
 from fct.train.validation import validate
 

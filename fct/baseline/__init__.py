@@ -1,0 +1,1 @@
+"""The stage `baseline`: the same network trained on raw images alone."""

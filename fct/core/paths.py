@@ -1,0 +1,76 @@
+"""Where everything lies in a working copy; every path is relative to the folder that holds params.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+DVC_YAML = Path("dvc.yaml")
+DVC_LOCK = Path("dvc.lock")
+ENVIRONMENT = Path("environment.yaml")
+
+# data
+SPLITS = Path("data/splits")
+ORIGINALS = Path("data/originals")
+CACHE = Path("data/cache")
+CACHE_INDEX = CACHE / "index.json"
+WEIGHTS = Path("weights")  # files to start from and teachers, put there by the user
+
+# search and training
+BEST_METHOD = Path("search/best.yaml")
+MODEL_PT = Path("model/model.pt")
+STANDARD_PT = Path("model/standard.pt")  # the same network, trained on raw images alone
+TRAIN_METRICS = Path("metrics/train.json")
+TRAINING_CSV = Path("plots/training.csv")
+
+# exported models
+MODEL_ONNX = Path("model/model.onnx")
+STANDARD_ONNX = Path("model/standard.onnx")
+INT8_ONNX = Path("model/model-int8.onnx")
+
+# measurements and verdicts
+EVALUATION = Path("evaluation")
+EVALUATION_INT8 = Path("evaluation-int8")
+EVALUATE_METRICS = Path("metrics/evaluate.json")
+ACCURACY_CSV = Path("plots/accuracy.csv")
+ACCURACY_PNG = Path("plots/accuracy.png")
+FEATURES_METRICS = Path("metrics/features.json")
+DISTORTION_CSV = Path("plots/distortion.csv")
+VERDICT = Path("metrics/gate.json")
+VERDICT_INT8 = Path("metrics/gate-int8.json")
+REPORT = Path("report.html")
+
+# state of this machine, which neither git nor DVC holds
+STATE = Path(".fct")
+CHECKPOINTS = STATE / "checkpoints"
+SEARCH_JOURNAL = STATE / "search.journal"
+TRAINING_LOCK = STATE / "training.lock"
+REGISTRY_LOCK = STATE / "registry.lock"
+TRACKING_LOCK = STATE / "tracking.lock"  # held by a process that joins, leaves or cleans up a pipeline's run
+RUNNING_LOCK = STATE / "running.lock"  # held by the flow run at work
+SERVING_LOCK = STATE / "serving.lock"  # held by the process that serves the deployments
+CLONES = STATE / "clones"
+LOGS = STATE / "logs"
+PREFECT_HOME = STATE / "prefect"  # Prefect's database and settings: this project's own
+RUN_REPORT = STATE / "report.html"  # of the last flow run
+
+
+def export_metrics(model: Path) -> Path:
+    """Return where the export of an ONNX file, such as model/model.onnx, notes what it measured."""
+    return Path(f"metrics/export-{model.stem}.json")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An exported model that may be promoted, with its answers and its verdict."""
+
+    precision: str  # fp32 | int8
+    model: Path
+    evaluation: Path
+    verdict: Path
+    stage: str  # that writes the verdict
+
+
+FP32 = Candidate("fp32", MODEL_ONNX, EVALUATION, VERDICT, "gate")
+INT8 = Candidate("int8", INT8_ONNX, EVALUATION_INT8, VERDICT_INT8, "int8")

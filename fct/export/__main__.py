@@ -1,0 +1,80 @@
+"""Export a trained network as one ONNX file, held against torch on real images.
+
+    python -m fct.export model       # model/model.pt    -> model/model.onnx
+    python -m fct.export standard    # model/standard.pt -> model/standard.onnx
+
+Also writes metrics/export-<network>.json.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import numpy as np
+
+from fct import tracking
+from fct.core import params
+from fct.core.errors import readable_errors
+from fct.core.files import write_json
+from fct.core.params import Section
+from fct.core.paths import MODEL_ONNX, MODEL_PT, STANDARD_ONNX, STANDARD_PT, export_metrics
+from fct.export.onnx import export
+from fct.export.params import ExportParams
+from fct.export.parity import compare
+from fct.models import saved
+from fct.splits.store import open_split
+
+
+class Params(Section):
+    """What this stage reads of params.yaml."""
+
+    export: ExportParams
+
+
+class Export(NamedTuple):
+    """What becomes of one trained network."""
+
+    trained_by: str  # stage
+    network: Path
+    onnx: Path
+
+
+NETWORKS = {
+    "model": Export("train", MODEL_PT, MODEL_ONNX),
+    "standard": Export("baseline", STANDARD_PT, STANDARD_ONNX),
+}
+
+
+@click.command()
+@click.argument("network", type=click.Choice(list(NETWORKS)))
+def main(network: str) -> None:
+    """Export NETWORK; the file appears once onnx's own check and the comparison with torch have passed."""
+    with readable_errors():
+        read = params.load(Params).export
+        stage, source, target = NETWORKS[network]
+        name = f"export@{network}"
+        with tracking.stage(name, params=read.model_dump(), inputs={stage: source}, outputs=[target]) as run:
+            trained, description = saved.load(source)
+            val = open_split("val")
+            sample = val.every(val.step(read.images)).images
+            images = np.array(sample.transpose(0, 3, 1, 2), order="C")  # torch wants pixels it may write to
+            quality = np.resize(np.array([100, *description.qualities], np.int64), len(images))
+            with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+                exported = Path(folder) / target.name
+                export(trained, description, exported)
+                parity = compare(trained, exported, images, quality, tolerance=read.tolerance)
+                exported.replace(target)
+            size = target.stat().st_size
+            write_json(
+                export_metrics(target), {"parity": parity.difference, "images": parity.images, "file_bytes": size}
+            )
+            if target == MODEL_ONNX:
+                run.headline({"parity": parity.difference, "file_bytes": size})
+        print(f"{target}: {size / 2**20:.2f} MiB, logits within {parity.difference:.1g} of torch's")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The quality that a JPEG was saved with, told from its quantisation tables.
+
+The Independent JPEG Group's library scales the two example tables of the JPEG standard (ITU-T T.81, annex K.1) to a
+quality from 1 to 100, and so do libjpeg-turbo, Pillow, OpenCV and most programs. Those tables are 100 different pairs,
+so the quality can be looked up; of a program with tables of its own the nearest pair is a fair guess.
+"""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, JpegImagePlugin
+
+from .decode import quiet
+
+LOSSLESS = 100  # the quality of an image that never was a JPEG, or whose file does not tell it
+# ITU-T T.81, tables K.1 (luminance) and K.2 (chrominance), in rows.
+LUMINANCE = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
+CHROMINANCE = (
+    (17, 18, 24, 47, 99, 99, 99, 99),
+    (18, 21, 26, 66, 99, 99, 99, 99),
+    (24, 26, 56, 99, 99, 99, 99, 99),
+    (47, 66, 99, 99, 99, 99, 99, 99),
+    (99, 99, 99, 99, 99, 99, 99, 99),
+    (99, 99, 99, 99, 99, 99, 99, 99),
+    (99, 99, 99, 99, 99, 99, 99, 99),
+    (99, 99, 99, 99, 99, 99, 99, 99),
+)
+
+
+def ijg_tables(quality: int) -> NDArray[np.int64]:
+    """Return the luminance and the chrominance table of a quality (1..100), int64 [2, 64] in rows.
+
+    Source: jpeg_quality_scaling and jpeg_add_quant_table of libjpeg (jcparam.c), limited to baseline's 8 bits.
+    """
+    percent = 5000 // quality if quality < 50 else 200 - 2 * quality
+    example = np.array([LUMINANCE, CHROMINANCE], np.int64).reshape(2, 64)
+    return np.clip((example * percent + 50) // 100, 1, 255)
+
+
+def quality_of(content: bytes) -> int:
+    """Return the JPEG quality (1..100) of an encoded image, without decoding its pixels.
+
+    Exact where the tables are the Independent JPEG Group's, else the nearest by least squares over all table entries.
+    A file that is not a JPEG gives 100, and so does a JPEG without tables, which nothing can decode either.
+    """
+    tables = _tables(content)
+    if not len(tables):
+        return LOSSLESS
+    distances = ((all_tables()[:, : len(tables)] - tables) ** 2).sum(axis=(1, 2))
+    return int(distances.argmin()) + 1
+
+
+@cache
+def all_tables() -> NDArray[np.int64]:
+    """Return the tables of qualities 1..100, int64 [100, 2, 64]."""
+    return np.stack([ijg_tables(quality) for quality in range(1, 101)])
+
+
+def _tables(content: bytes) -> NDArray[np.int64]:
+    """Return the tables that components use, int64 [0..2, 64] in rows: luminance, then chrominance where it differs."""
+    quiet()
+    try:
+        with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+            if not isinstance(image, JpegImagePlugin.JpegImageFile):
+                return np.empty((0, 64), np.int64)
+            # A component is (id, horizontal sampling, vertical sampling, table); grey, CMYK and RGB files have one
+            # table for all. Programs that do not limit tables to 8 bits scale as libjpeg does, so limit them here.
+            slots = dict.fromkeys(layer[3] for layer in image.layer[:2])
+            return np.minimum([image.quantization[slot] for slot in slots], 255).astype(np.int64)
+    except Exception:  # noqa: BLE001 a file too damaged to tell; decoding it says what is wrong
+        return np.empty((0, 64), np.int64)

@@ -1,0 +1,97 @@
+"""Quantise the exported model to 8 bits and judge the result: as the gate does, and against the file it was made of.
+
+    python -m fct.int8
+
+Reads model/model.onnx, evaluation/, data/splits, data/originals. Writes model/model-int8.onnx, evaluation-int8/ and
+metrics/gate-int8.json. A FAIL is a result like any other; `fct promote --int8` registers what passed.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fct import tracking
+from fct.cache.params import CacheParams
+from fct.core.errors import readable_errors
+from fct.core.files import sha256, write_json
+from fct.core.params import Section, load
+from fct.core.paths import FP32, INT8, SPLITS
+from fct.evaluate import record
+from fct.evaluate.model import open_model
+from fct.evaluate.params import EvaluateParams
+from fct.evaluate.sweep import predict
+from fct.gate import checks as gate
+from fct.gate.footprint import footprint
+from fct.gate.params import GateParams, int8_lines
+from fct.int8.params import Int8Params
+from fct.int8.quantise import quantise
+from fct.jpeg.arrays import VERSION
+from fct.splits.params import JpegParams
+from fct.splits.store import open_split
+from fct.splits.views import compressed
+
+
+class Params(Section):
+    """What this stage reads from params.yaml."""
+
+    jpeg: JpegParams
+    cache: CacheParams
+    evaluate: EvaluateParams
+    gate: GateParams
+    int8: Int8Params
+
+
+def main() -> None:
+    """Run the stage."""
+    with readable_errors():
+        read = load(Params)
+        gate.refuse_unmeasured(read.gate, read.evaluate)
+        with tracking.stage(
+            "int8",
+            params=read.model_dump(),
+            inputs={"export": FP32.model, "evaluate": FP32.evaluation},
+            outputs=[INT8.model, INT8.evaluation, INT8.verdict],
+            datasets=tracking.datasets(SPLITS),
+        ) as run:
+            images, quality = calibration(read)
+            quantise(FP32.model, images, quality, INT8.model)
+            verdict = judge(read)
+            run.headline({f"int8_{name}": value for name, value in gate.metrics(verdict).items()})
+            run.tag("fct.int8_sha256", verdict["model_sha256"])
+        print(gate.table(verdict, colour=gate.wants_colour(sys.stdout)))
+
+
+def calibration(params: Params) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return training images [N, C, H, W] and their qualities [N]: raw and each trained quality in turn."""
+    train = open_split("train")
+    train = train.every(train.step(params.int8.images))
+    images, quality = np.array(train.images), np.array(train.quality)
+    turns = len(params.cache.qualities) + 1
+    for turn, each in enumerate(params.cache.qualities):
+        rows = np.arange(turn, len(train), turns)
+        images[rows] = compressed(train, each, params.jpeg.subsampling)[rows]
+        quality[rows] = each
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2)), quality
+
+
+def judge(params: Params) -> dict[str, object]:
+    """Judge the 8-bit file on the gate split, write what it answered and the verdict, and return that."""
+    split, how, subsampling = open_split("gate"), params.evaluate, params.jpeg.subsampling
+    theirs = record.read(split, model_sha256=sha256(FP32.model), how=how).answers
+    model, digest = open_model(INT8.model), sha256(INT8.model)
+    ours = predict(model, split, how.qualities, subsampling, batch_size=how.batch_size, unseen=how.unseen)
+    lines, against_fp32 = int8_lines(params.gate, params.int8.worse)
+    of_file = footprint(model, split, lines, how)
+    checks = [*gate.judge(lines, ours, of_file, how), *gate.judge_against([against_fp32], ours, theirs, how)]
+    made_with = {"model_sha256": digest, "subsampling": subsampling, "codec": VERSION}
+    record.write({"gate": ours}, [split], made_with=made_with, evaluation=INT8.evaluation)
+    verdict = gate.verdict(checks, model_sha256=digest, images=len(split), digest=record.digest(split), how=how)
+    write_json(INT8.verdict, verdict)
+    return verdict
+
+
+if __name__ == "__main__":
+    main()

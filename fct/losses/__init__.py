@@ -1,0 +1,1 @@
+"""Losses between the views of an image, in plain torch."""

@@ -1,0 +1,29 @@
+"""How far features of compressed images lie from those of raw ones: D in the losses."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, mse_loss
+
+Distance = Literal["mse", "centred-mse", "cosine"]
+TINY = 1e-6  # keeps the centred distance finite where a feature is constant
+
+
+def distance(compressed: Tensor, raw: Tensor, kind: Distance) -> Tensor:
+    """Return D(compressed, raw) >= 0, a scalar, for features of shape [B, C, ...].
+
+    - "mse": the mean squared difference.
+    - "centred-mse": the same over the raw feature's variance around each channel's mean. A network cannot lower it by
+      shrinking its features, nor by adding a constant to them.
+    - "cosine": 1 - cos of the angle between an image's two feature vectors, averaged over images.
+    """
+    compressed, raw = compressed.float(), raw.float()
+    if kind == "cosine":
+        return 1 - cosine_similarity(compressed.flatten(1), raw.flatten(1)).mean()
+    difference = mse_loss(compressed, raw)
+    if kind == "mse":
+        return difference
+    channel_mean = raw.mean(dim=[axis for axis in range(raw.ndim) if axis != 1], keepdim=True)
+    return difference / ((raw - channel_mean).square().mean() + TINY)

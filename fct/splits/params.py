@@ -1,0 +1,18 @@
+"""The `jpeg` section of params.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fct.core.params import Section
+
+Quality = Annotated[int, Field(ge=1, le=100)]  # of the Independent JPEG Group's scale
+Subsampling = Literal["4:2:0", "4:2:2", "4:4:4"]
+
+
+class JpegParams(Section):
+    """How images are compressed, whatever their quality."""
+
+    subsampling: Subsampling

@@ -1,0 +1,133 @@
+"""Splits on disk: the contract between the data stage and everything after it.
+
+    <splits>/<name>/images.npy    uint8 [N, H, W, C]   at the model's size
+                    labels.npy    int64 [N]            index into classes
+                    quality.npy   int64 [N]            each image's own JPEG quality, 100 if it never was a JPEG
+    <splits>/meta.json            classes, source, counts, what was skipped, where the test images come from
+
+    <originals>/meta.json         whether the source has images at a size of their own
+    <originals>/<name>.bin        their files, as the user has them, one after the other (folder sources only)
+    <originals>/<name>.npy        int64 [N + 1]        where each file starts in it
+
+JPEG compression happens at an image's native size and the resize to the model's size comes after it, as in a
+deployment. Images of array sources (Fashion-MNIST, CIFAR) have the model's size already, so they need no originals.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fct.core.errors import FctError
+from fct.core.paths import ORIGINALS, SPLITS
+
+NAMES = ("train", "val", "gate", "test")  # val chooses, gate decides promotions, test only reports
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split, memory-mapped: pixels are read when they are touched."""
+
+    name: str
+    images: NDArray[np.uint8]  # [N, H, W, C]
+    labels: NDArray[np.int64]  # [N]
+    quality: NDArray[np.int64]  # [N]
+    originals: Originals | None  # None where `images` are the originals
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
+    def step(self, images: int) -> int:
+        """Return the step at which to take images in order to have about `images`, evenly spread, and not fewer."""
+        return max(1, len(self) // images)
+
+    def every(self, step: int) -> Split:
+        """Return every `step`-th image. Nothing is read."""
+        return Split(
+            self.name,
+            self.images[::step],
+            self.labels[::step],
+            self.quality[::step],
+            self.originals and self.originals[::step],
+        )
+
+
+@dataclass(frozen=True)
+class Originals:
+    """The encoded files of one split at their native size, packed into one."""
+
+    files: NDArray[np.uint8]  # [total bytes]
+    starts: NDArray[np.int64]  # [N]
+    stops: NDArray[np.int64]  # [N]
+
+    def __len__(self) -> int:
+        """Return the number of files."""
+        return len(self.starts)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> Originals: ...
+    def __getitem__(self, index: int | slice) -> bytes | Originals:
+        """Return one encoded file, or some of them."""
+        if isinstance(index, slice):
+            return Originals(self.files, self.starts[index], self.stops[index])
+        return self.files[self.starts[index] : self.stops[index]].tobytes()
+
+
+def read_meta(splits: Path = SPLITS) -> dict[str, Any]:
+    """Return what the data stage recorded about the splits under `splits`."""
+    path = splits / "meta.json"
+    try:
+        meta = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise FctError(f"{path} is not here. Make it with `dvc repro data`.") from None
+    except ValueError:
+        meta = None
+    if not isinstance(meta, dict) or "digest" not in meta:
+        raise FctError(f"{path} is damaged. Make it again with `dvc repro --force --single-item data`.")
+    return meta
+
+
+def open_split(name: str, splits: Path = SPLITS, originals: Path = ORIGINALS) -> Split:
+    """Open the split `name`, one of `NAMES`, without reading its pixels."""
+    folder = splits / name
+    try:
+        images, labels, quality = (
+            np.load(folder / f"{part}.npy", mmap_mode="r") for part in ("images", "labels", "quality")
+        )
+        native = json.loads((originals / "meta.json").read_text())["native"]
+        packed = None
+        if native:
+            bounds = np.load(originals / f"{name}.npy")
+            packed = Originals(np.memmap(originals / f"{name}.bin", np.uint8, mode="r"), bounds[:-1], bounds[1:])
+    except FileNotFoundError as error:
+        raise FctError(f"{error.filename} is not here. Make it with `dvc repro data`.") from None
+    return Split(name, images, labels, quality, packed)
+
+
+def write_split(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.int64], quality: NDArray[np.int64]) -> None:
+    """Write one split's arrays into `folder`, which is made."""
+    folder.mkdir()
+    for name, array in (("images", images), ("labels", labels), ("quality", quality)):
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+
+
+def let_go(*arrays: NDArray[Any]) -> None:
+    """Drop the pages of memory-mapped arrays from this process's memory; they are read again when they are touched.
+
+    What was written to them stays, in the system's page cache and then in the file. Arrays in memory are left alone.
+    """
+    for array in arrays:
+        base: Any = array
+        while isinstance(base, np.ndarray):
+            base = base.base
+        if isinstance(base, mmap.mmap):
+            base.madvise(mmap.MADV_DONTNEED)

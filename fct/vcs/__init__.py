@@ -1,0 +1,1 @@
+"""What git and dvc.lock say: the commit, what has changed, the checksum of every out."""

@@ -1,0 +1,85 @@
+"""A value is changed in place: every other byte of the file stays."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from fct.core.edit import edited
+from fct.core.errors import FctError
+
+TEXT = """# head
+train:
+  epochs: 3   # how long
+  name: "a # b"
+  layers: [one, two] # names
+
+  block: # nested
+    width: 1.0
+    layers:
+      - one # first
+      - two
+gate:
+  - { slice: raw, at_least: 0.82 }
+  - { metric: parity, at_most: 1.0e-3 } # of the file
+last: null
+"""
+
+
+@pytest.mark.parametrize(
+    ("values", "old", "new"),
+    [
+        ({"train.epochs": 5}, "epochs: 3 ", "epochs: 5 "),
+        ({"train": {"epochs": 5}}, "epochs: 3 ", "epochs: 5 "),
+        ({"train.name": "c"}, '"a # b"', "c"),
+        ({"train.layers": ["three"]}, "[one, two]", "[three]"),
+        ({"train": {"block": {"width": 0.5}}}, "width: 1.0", "width: 0.5"),
+        ({"gate.1.at_most": 0.5}, "1.0e-3", "0.5"),
+        ({"last": "now"}, "last: null", "last: now"),
+        ({"train.name": None}, '"a # b"', "null"),
+    ],
+)
+def test_one_value_changes(values, old, new):
+    """The value's own characters are replaced and no others."""
+    assert edited(TEXT, values, name="a.yaml") == TEXT.replace(old, new)
+
+
+def test_a_block_is_replaced_as_a_whole():
+    """A list that is written over several lines can be replaced; what follows it stays."""
+    text = edited(TEXT, {"train.block.layers": ["three"]}, name="a.yaml")
+    assert YAML(typ="safe").load(text)["train"]["block"] == {"width": 1.0, "layers": ["three"]}
+    assert text.endswith(TEXT[TEXT.index("gate:") :])
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("train.epoch", r"train\.epoch: there is no such key in a\.yaml\. Known: train\.epochs, train\.name"),
+        ("trian.epochs", r"trian\.epochs: .* Known: train, gate, last"),
+        ("gate.7.at_least", r"gate\.7\.at_least: .* Known: gate\.0, gate\.1"),
+    ],
+)
+def test_an_unknown_key_is_named_with_its_neighbours(key, said):
+    """Nothing is added: a key that is not there is a mistake."""
+    with pytest.raises(FctError, match=said):
+        edited(TEXT, {key: 1}, name="a.yaml")
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**6), 10**6),
+    st.floats(-1e6, 1e6),
+    st.text(st.characters(codec="ascii"), max_size=12),
+    st.lists(st.integers(0, 9), max_size=3),
+)
+
+
+@given(VALUES)
+def test_any_value_is_read_back(value):
+    """Whatever JSON-like value goes in comes out, and the rest is as it was."""
+    before = YAML(typ="safe").load(TEXT)
+    after = YAML(typ="safe").load(edited(TEXT, {"train.epochs": value}, name="a.yaml"))
+    assert after["train"].pop("epochs") == value
+    before["train"].pop("epochs")
+    assert after == before

@@ -1,0 +1,259 @@
+"""Each check of the gate, and the verdict they make."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from fct.core.errors import FctError
+from fct.evaluate.answers import Answers
+from fct.evaluate.intervals import Estimate, exactly
+from fct.evaluate.params import EvaluateParams
+from fct.gate import checks as gate
+from fct.gate.checks import Check
+from fct.gate.measures import measure, parts
+from fct.gate.params import CheckParams
+
+HOW = EvaluateParams(qualities=(10,), unseen=(), batch_size=1, resamples=200, confidence=0.95, seed=0)
+
+
+def check(value=0.9, margin=0.0, threshold=0.8, direction="at least", images=1000, name="raw_accuracy"):
+    return Check(name, Estimate(value, value - margin, value + margin), threshold, direction, images)
+
+
+@pytest.mark.parametrize(
+    ("direction", "at", "better", "worse"), [("at least", 0.8, 0.8001, 0.7999), ("at most", 0.8, 0.7999, 0.8001)]
+)
+def test_a_check_passes_at_its_threshold_and_on_its_better_side(direction, at, better, worse):
+    """At the threshold and beyond it a check passes, just short of it it fails."""
+    assert check(at, direction=direction).passed
+    assert check(better, direction=direction).passed
+    assert not check(worse, direction=direction).passed
+
+
+@pytest.mark.parametrize(("direction", "value"), [("at least", 0.82), ("at most", 0.78)])
+def test_the_bound_decides(direction, value):
+    """A point on the good side fails where its interval reaches over the threshold, and passes where it does not."""
+    assert not check(value, 0.03, direction=direction).passed
+    assert check(value, 0.01, direction=direction).passed
+
+
+@pytest.mark.parametrize(
+    ("value", "margin", "needed"),
+    [
+        (0.81, 0.02, 4000),  # twice as wide as it may be: four times the images
+        (0.79, 0.02, 4000),  # that it fails is as open
+        (0.85, 0.02, None),  # it passes
+        (0.70, 0.02, None),  # it fails
+        (0.80, 0.02, None),  # on the threshold itself no number of images tells
+    ],
+)
+def test_a_close_call_says_how_many_images_would_settle_it(value, margin, needed):
+    """Intervals narrow with the root of the number of images."""
+    found = check(value, margin).images_to_settle
+    assert found == (needed if needed is None else pytest.approx(needed, abs=1))
+
+
+def test_what_is_exact_is_never_close():
+    """A file's size is what it is, however many images there are."""
+    assert check(0.79, images=0).images_to_settle is None
+
+
+def answers(right, count=100):
+    classes = np.stack([(np.arange(count) < right).astype(int)] * 2)
+    return Answers(("raw", "q10"), classes, np.full(classes.shape, 0.9), np.ones(count, int))
+
+
+LINES = [
+    CheckParams(slice="raw", metric="accuracy", at_least=0.5),
+    CheckParams(metric="file_mib", at_most=2.0),
+    CheckParams(slice="mean", metric="accuracy", champion=0.05),
+]
+
+
+def test_every_line_but_the_champions_is_judged():
+    """The order is the file's; what is of the file is handed in."""
+    found = gate.judge(LINES, answers(80), {"file_mib": exactly(3.0)}, HOW)
+    assert [(each.name, each.estimate.value, each.passed) for each in found] == [
+        ("raw_accuracy", 0.8, True),
+        ("file_mib", 3.0, False),
+    ]
+
+
+@pytest.mark.parametrize(("right", "passed"), [(80, True), (60, False)])
+def test_the_champions_lines_are_judged_against_it(right, passed):
+    """A model as good as the champion passes, one far worse does not."""
+    (found,) = gate.judge_against(LINES, answers(right), answers(80), HOW)
+    assert (found.name, found.passed) == ("mean_accuracy_vs_champion", passed)
+
+
+CHECKS = [
+    check(margin=0.01),
+    check(0.79, 0.02, name="worst_accuracy"),
+    check(0.5, images=0, threshold=2.0, direction="at most", name="file_mib"),
+]
+
+
+def made(checks=CHECKS):
+    return gate.verdict(checks, model_sha256="ab" * 32, images=4800, digest="0123456789abcdef", how=HOW)
+
+
+def test_the_verdict_is_the_contract():
+    """The verdict has exactly the agreed keys, and survives JSON unchanged."""
+    found = made()
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert {key: found[key] for key in found if key != "checks"} == {
+        "verdict": "FAIL",
+        "model_sha256": "ab" * 32,
+        "split": {"name": "gate", "images": 4800, "digest": "0123456789abcdef"},
+        "confidence": 0.95,
+        "qualities": [10],
+        "unseen": [],
+    }
+    assert found["checks"][0] == {
+        "name": "raw_accuracy",
+        "value": 0.9,
+        "low": pytest.approx(0.89),
+        "high": pytest.approx(0.91),
+        "threshold": 0.8,
+        "direction": "at least",
+        "passed": True,
+        "images_to_settle": None,
+    }
+
+
+def test_all_checks_must_pass():
+    """One failed check fails the verdict."""
+    assert made(CHECKS[:1])["verdict"] == "PASS"
+    assert made(CHECKS[:2])["verdict"] == "FAIL"
+
+
+def test_the_metrics_are_numbers():
+    """A tracking server gets each check's value, and 1 or 0 for what passed."""
+    found = gate.metrics(made())
+    assert (found["gate_passed"], found["gate_worst_accuracy_passed"], found["gate_raw_accuracy_passed"]) == (0, 0, 1)
+    assert (found["gate_raw_accuracy"], found["gate_file_mib"]) == (0.9, 0.5)
+
+
+def test_the_table_says_every_check_in_words():
+    """Without colour the table has plain words only: a line a check, what would settle a close one, the verdict."""
+    lines = gate.table(made(), colour=False).splitlines()
+    assert len(lines) == 5
+    assert lines[1].split() == ["raw_accuracy", "0.9", "0.8900", "to", "0.9100", "at", "least", "0.8", "PASS"]
+    assert "FAIL  too close to call: about 4,000 images would settle it" in lines[2].replace("4,001", "4,000")
+    assert lines[3].split() == ["file_mib", "0.5", "at", "most", "2", "PASS"]
+    assert lines[-1] == "gate: FAIL on 4,800 images, model abababababab"
+
+
+def test_the_table_colours_pass_and_fail():
+    """With colour PASS is green and FAIL is red."""
+    text = gate.table(made(), colour=True)
+    assert text.count("\033[32mPASS\033[0m") == 2
+    assert text.count("\033[31mFAIL\033[0m") == 2  # the check and the verdict
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_colour_is_for_terminals_that_allow_it(monkeypatch):
+    """A terminal gets colour unless NO_COLOR is set; a file or pipe never does."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert gate.wants_colour(Terminal())
+    assert not gate.wants_colour(io.StringIO())
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not gate.wants_colour(Terminal())
+
+
+def test_only_what_is_of_images_can_be_settled_by_more_of_them():
+    """Lines about views count the images of the split, those against a champion too; a file's size counts none."""
+    judged = gate.judge(LINES, answers(80), {"file_mib": exactly(3.0)}, HOW)
+    assert [each.images for each in [*judged, *gate.judge_against(LINES, answers(80), answers(80), HOW)]] == [
+        100,
+        0,
+        100,
+    ]
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_line_about_views_that_are_not_measured_is_refused(index):
+    """Whichever line it is, the error names its place in params.yaml."""
+    unmeasured = CheckParams(slice="q30", metric="accuracy", at_least=0.5)
+    lines = [*LINES[:index], unmeasured, *LINES[index:]]
+    with pytest.raises(FctError, match=rf"gate.*{index}.*'q30' is not measured"):
+        gate.refuse_unmeasured(lines, HOW)
+    gate.refuse_unmeasured(LINES, HOW)
+
+
+def of_rights(right, labels):
+    """Return answers to raw, q10, q90 and two levels of webp, right where `right` [5, N] says so."""
+    classes = np.where(right, labels, labels + 1)
+    return Answers(("raw", "q10", "q90", "webp/1", "webp/2"), classes, np.full(classes.shape, 0.9), labels)
+
+
+def varies(lines, answers):
+    """Return whether resampling the images moves each part of each line."""
+    each = [part for line in lines for part in parts(line.slice, answers)]
+    return all(np.ptp(answers.correct[part.where].mean(0)) for part in each)
+
+
+@st.composite
+def improved(draw, least=1):
+    """Draw answers to 5 views of some images, and the same with one wrong answer made right."""
+    count = draw(st.integers(least, 24))
+    right = draw(arrays(np.bool_, (5, count)).filter(lambda each: not each.all()))
+    better = right.copy()
+    better.flat[draw(st.sampled_from(np.flatnonzero(~right.ravel()).tolist()))] = True
+    labels = np.arange(count) % 2
+    return of_rights(right, labels), of_rights(better, labels)
+
+
+def bar(line, estimate):
+    """Return the line whose threshold is the bound of the estimate: it just passes."""
+    return line.model_copy(update={"at_least": estimate.low - 1e-12})  # rounding of sums in another order
+
+
+@settings(max_examples=100, deadline=None)
+@given(improved())
+def test_a_wrong_answer_made_right_never_fails_a_line_over_single_views(both):
+    """Raw images, one quality, or the worst of the qualities: what just passed passes with one more right answer."""
+    before, after = both
+    lines = [CheckParams(slice=name, metric="accuracy", at_least=0.5) for name in ("raw", "q10", "q90", "worst")]
+    just = [bar(line, measure(line, before, HOW)) for line in lines]
+    assert all(check.passed for check in gate.judge(just, before, {}, HOW))
+    assert all(check.passed for check in gate.judge(just, after, {}, HOW))
+
+
+@settings(max_examples=50, deadline=None)
+@given(improved(least=4))
+def test_a_wrong_answer_made_right_never_fails_a_line_over_several_views(both):
+    """Means over views and their worst class: what just passed passes with one more right answer."""
+    before, after = both
+    lines = [CheckParams(slice=each, metric="accuracy", at_least=0.5) for each in ("mean", "worst-class", "webp")]
+    # issue 26: where resampling moves nothing (all images alike, above all: all right), Wilson's interval takes the
+    # bootstrap's place and is wider, so that all right may fail where all but one passed. Left out of this property.
+    lines = [line for line in lines if varies([line], before) and varies([line], after)]
+    just = [bar(line, measure(line, before, HOW)) for line in lines]
+    assert all(check.passed for check in gate.judge(just, after, {}, HOW))
+
+
+@settings(max_examples=50, deadline=None)
+@given(improved(least=2), st.data())
+def test_a_wrong_answer_made_right_never_fails_a_line_against_a_champion(both, data):
+    """Against the same champion, the difference that just passed passes with one more right answer."""
+    before, after = both
+    champion = of_rights(data.draw(arrays(np.bool_, before.classes.shape)), before.labels)
+    for name in ("raw", "mean", "webp"):
+        line = CheckParams(slice=name, metric="accuracy", champion=0.05)
+        rows = parts(name, before)[0].rows
+        gaps = [(each.correct[rows].mean(0) - champion.correct[rows].mean(0)) for each in (before, after)]
+        if not all(np.ptp(gap) for gap in gaps):
+            continue  # issue 26: a difference that no image varies is widened, and may fail where a smaller one passed
+        # No margin is below 0, so that not every bound can be a threshold: the bounds themselves are compared.
+        low, high = (gate.judge_against([line], each, champion, HOW)[0].estimate.low for each in (before, after))
+        assert high >= low - 1e-12

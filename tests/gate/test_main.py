@@ -1,0 +1,151 @@
+"""The gate stage: a verdict on the file that was evaluated, and no other."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fct.core.errors import FctError
+from fct.core.params import load
+from fct.evaluate import __main__ as evaluate
+from fct.gate import __main__ as gate
+
+pytestmark = pytest.mark.usefixtures("evaluated")
+
+
+@pytest.fixture
+def evaluated(workplace):
+    evaluate.measure(load(evaluate.Params))
+    return workplace
+
+
+def judge():
+    return gate.judge(load(gate.Params))
+
+
+def checks():
+    return {check["name"]: check for check in judge()["checks"]}
+
+
+def set_params(before, after):
+    path = Path("params.yaml")
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after))
+
+
+def test_a_good_model_passes():
+    """The verdict is PASS, of this file and these images, and stands in metrics/gate.json."""
+    found = judge()
+    meta = json.loads(Path("evaluation/meta.json").read_text())
+    assert found["verdict"] == "PASS"
+    assert found["model_sha256"] == meta["model_sha256"]
+    assert found["split"] == {"name": "gate", **meta["splits"]["gate"]}
+    assert json.loads(Path("metrics/gate.json").read_text()) == found
+
+
+def test_the_accuracies_are_those_of_the_evaluation():
+    """The gate's values and intervals are the ones that the evaluation reports for the gate split."""
+    found = checks()
+    metrics = json.loads(Path("metrics/evaluate.json").read_text())["gate"]
+    for check, metric in (("raw_accuracy", "raw"), ("mean_accuracy", "mean"), ("worst_accuracy", "worst")):
+        for part in ("value", "low", "high"):
+            assert found[check][part] == metrics[metric][part]
+
+
+def test_the_confidence_moves_the_bound_not_the_value():
+    """With more confidence asked for, the same predictions have lower bounds, and the verdict says which it was."""
+    before = checks()
+    set_params("confidence: 0.95", "confidence: 0.99")
+    found = judge()
+    assert found["confidence"] == 0.99
+    for check in found["checks"][:3]:
+        assert check["low"] < before[check["name"]]["low"]
+        assert check["value"] == before[check["name"]]["value"]
+
+
+def test_a_failed_gate_is_a_result():
+    """A floor that the point reaches but the bound does not gives FAIL and a verdict file like any other."""
+    set_params("slice: raw, metric: accuracy, at_least: 0.7", "slice: raw, metric: accuracy, at_least: 0.85")
+    found = judge()
+    clean = found["checks"][0]
+    assert clean["low"] < 0.85 < clean["value"]
+    assert [check["name"] for check in found["checks"] if not check["passed"]] == ["raw_accuracy"]
+    assert found["verdict"] == "FAIL"
+    assert json.loads(Path("metrics/gate.json").read_text()) == found
+
+
+def test_a_line_about_a_champion_is_left_to_the_promotion():
+    """The stage knows no registry: of six lines it judges five."""
+    assert len(checks()) == 5
+
+
+@pytest.mark.parametrize("name", ["q10", "webp", "wrost"])
+def test_a_slice_that_was_not_measured_is_refused(name):
+    """The line, the slice, and what there is instead."""
+    set_params("slice: worst", f"slice: {name}")
+    with pytest.raises(FctError, match=rf"params\.yaml, line 7: gate\.2\.slice: '{name}' is not measured\. Add it to"):
+        judge()
+
+
+def test_latency_is_measured_where_it_is_asked_for():
+    """Milliseconds of one image, on this machine, with an interval."""
+    set_params("  - {metric: parity", "  - {metric: latency_ms, at_most: 1000}\n  - {metric: parity")
+    found = checks()["latency_ms"]
+    assert 0 < found["low"] <= found["value"] <= found["high"] < 1000
+
+
+def test_the_same_inputs_give_the_same_bytes():
+    """A second run writes the same verdict."""
+    judge()
+    first = Path("metrics/gate.json").read_bytes()
+    judge()
+    assert Path("metrics/gate.json").read_bytes() == first
+
+
+def test_the_test_split_has_no_say():
+    """Test only reports: without its images and predictions the verdict is the same."""
+    first = judge()
+    Path("evaluation/test.npy").unlink()
+    Path("data/splits/test/images.npy").unlink()
+    assert judge() == first
+
+
+def test_an_evaluation_of_another_file_is_refused(bright):
+    """A model exported after the evaluation is not judged by it."""
+    bright(metadata={"fct.classes": '["dark", "bright"]', "fct.params_digest": '"new"'})
+    with pytest.raises(FctError, match="evaluation is of the model"):
+        judge()
+    assert not Path("metrics/gate.json").exists()
+
+
+def test_an_export_of_another_file_is_refused():
+    """Export metrics that tell another size than the file has are of another export."""
+    Path("metrics/export.json").write_text('{"parity": 0.0, "file_bytes": 7}')
+    with pytest.raises(FctError, match=r"file_bytes is 7, but model/model\.onnx has"):
+        judge()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, r"metrics/export\.json is not here\. Make it with `dvc repro export`\."),
+        ("{}", r"metrics/export\.json is damaged \(KeyError: 'parity'\)"),
+        ("[1]", r"metrics/export\.json is damaged"),
+        ('{"parity": NaN, "file_bytes": 7}', "parity is nan, not a finite number"),
+    ],
+)
+def test_bad_export_metrics_are_refused(content, said):
+    """Missing or unreadable export metrics are an error that says what to do."""
+    path = Path("metrics/export.json")
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(FctError, match=said):
+        judge()
+
+
+def test_without_a_model_there_is_no_verdict():
+    """A missing model is an error, even if its evaluation is there."""
+    Path("model/model.onnx").unlink()
+    with pytest.raises(FctError, match=r"model/model\.onnx is not here"):
+        judge()

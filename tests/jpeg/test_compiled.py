@@ -1,0 +1,50 @@
+"""Compiled functions work wherever they are, and are compiled once."""
+
+import subprocess
+import sys
+import textwrap
+
+import numba
+import pytest
+
+from fct.jpeg.compiled import compiled
+
+
+def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(monkeypatch):
+    """Without a folder to write to, numba refuses to cache; the function then works without."""
+    real = numba.njit
+
+    def refusing(*arguments, cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function 'add': no locator available")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(numba, "njit", refusing)
+
+    @compiled
+    def add(a, b):
+        return a + b
+
+    assert add(2, 3) == 5
+
+
+@pytest.mark.timeout(120)
+def test_another_process_need_not_compile_again(tmp_path):
+    """What one process compiled the next one loads."""
+    (tmp_path / "work.py").write_text(
+        textwrap.dedent("""
+            from fct.jpeg.compiled import compiled
+
+            @compiled
+            def double(x):
+                return 2 * x
+
+            double(4)
+            print(sum(double.stats.cache_hits.values()))
+        """)
+    )
+    ran = [
+        subprocess.run([sys.executable, "work.py"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert ran == ["0\n", "1\n"]

@@ -1,0 +1,837 @@
+"""The mutants of `python tests/mutants`, by the module that they change.
+
+A group names its module once, and the tests that should notice; a mutant may name fewer or others. The old text of a
+mutant stands once in the module: short, and without what a renaming elsewhere would touch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One replacement, and what it comes to."""
+
+    what: str
+    old: str
+    new: str
+    tests: tuple[str, ...] = ()  # pytest's; those of the group if empty
+
+
+@dataclass(frozen=True)
+class Group:
+    """Mutants of one module."""
+
+    module: str
+    tests: tuple[str, ...]
+    mutants: tuple[Mutant, ...]
+
+
+def _of(file: str, *names: str) -> tuple[str, ...]:
+    """Return tests of a file by their names."""
+    return tuple(f"{file}::{name}" for name in names)
+
+
+# The gate.
+
+GATE = Group(
+    "fct.gate.checks",
+    ("tests/gate/test_checks.py",),
+    (
+        Mutant("at least: the point decides", "self.estimate.low >= self", "self.estimate.value >= self"),
+        Mutant("at most: the point decides", "self.estimate.high <= self", "self.estimate.value <= self"),
+        Mutant("at least: the lucky bound decides", "self.estimate.low >= self", "self.estimate.high >= self"),
+        Mutant("the threshold itself fails", "self.estimate.low >= self", "self.estimate.low > self"),
+        Mutant("one passed check is enough", '"PASS" if all(', '"PASS" if any('),
+        Mutant("lines against a champion need none", "if line.champion is None:", "if True:"),
+        Mutant("other lines are judged against a champion", "if line.champion is not None", "if True"),
+        Mutant("the champion is judged in the model's place", "answers, champion, how)", "champion, answers, how)"),
+        Mutant("intervals narrow with the images", "distance) ** 2)", "distance))"),
+        Mutant("views count as measured on no image", "0 if line.slice is None", "0 if line.slice is not None"),
+        Mutant("the verdict hides its yardstick", "        **how.yardstick,\n", ""),
+        Mutant("every check is told as passed", '_passed"] = check["passed"]', '_passed"] = True'),
+        Mutant("the first line may be unmeasured", "if wrong := fits(", "if index and fits("),
+    ),
+)
+
+INTERVALS = Group(
+    "fct.evaluate.intervals",
+    ("tests/evaluate/test_intervals.py",),
+    (
+        Mutant("one-sided intervals", "alpha=1 - confidence", "alpha=2 * (1 - confidence)"),
+        Mutant(
+            "an interval of half the confidence",
+            "confidence_level=how.confidence",
+            "confidence_level=how.confidence / 2",
+        ),
+        Mutant("all right is certain", "return _wilson(found.value, right.shape[1], how.confidence)", "return found"),
+        Mutant("all right by the number of answers", "right.shape[1], how", "right.size, how"),
+        Mutant("the lowest value is the worst", "(each.low, each.value)", "(each.value, each.low)"),
+        Mutant("the highest value is the worst", "(each.high, each.value)", "(each.value, each.high)"),
+        Mutant("at most: the best counts as the worst", "return max(estimates", "return min(estimates"),
+        Mutant(
+            "no difference is certain",
+            "found.value - reach, found.value + reach",
+            "found.value, found.value",
+            ("tests/gate/test_measures.py",),
+        ),
+        Mutant("every bootstrap draws anew", "default_rng(how.seed)", "default_rng()"),
+        Mutant("an interval beside its value", "min(value, float(found.low))", "float(found.low)"),
+        Mutant("the raw view counts among the qualities", "average(correct[1:], how)", "average(correct, how)"),
+        Mutant("the best quality is called the worst", "worst_quality = min(", "worst_quality = max("),
+        Mutant("the worst of the summary is the best", 'worst(rows, "at least")', 'worst(rows, "at most")'),
+        Mutant("only the first view counts", "right.mean(0)[:, None]", "right[0][:, None].astype(float)"),
+    ),
+)
+
+MEASURES = Group(
+    "fct.gate.measures",
+    ("tests/gate/test_measures.py",),
+    (
+        Mutant(
+            "the difference from a champion has the other sign",
+            "means[..., :width]) - theirs.of(means[..., width:])",
+            "means[..., width:]) - theirs.of(means[..., :width])",
+        ),
+        Mutant(
+            "another image's answer is compared",
+            "np.hstack([ours.columns, theirs.columns])",
+            "np.hstack([ours.columns, theirs.columns[::-1]])",
+        ),
+        Mutant(
+            "other views are compared", "answers.views != champion.views", "len(answers.views) != len(champion.views)"
+        ),
+        Mutant("the raw view is of the sweep", "if view[1:].isdecimal()]  #", 'if "/" not in view]  #'),
+        Mutant("every class has all images", "Part(sweep, images) for", "Part(sweep, everywhere) for"),
+        Mutant(
+            "of unseen distortions the first counts",
+            "Part(rows, everywhere) for rows in unseen.values()",
+            "Part(rows, everywhere) for rows in [*unseen.values()][:1]",
+        ),
+        Mutant(
+            "agreement is with the label", "answers.classes == answers.classes[0]", "answers.classes == answers.labels"
+        ),
+        Mutant("a drop is a gain", "right[0] - right[part.rows].mean(0)", "right[part.rows].mean(0) - right[0]"),
+        Mutant("bins of the calibration error cancel", "np.abs(means).sum(-1)", "np.abs(means.sum(-1))"),
+        Mutant("one bin of confidence", "BINS = 15", "BINS = 1"),
+        Mutant(
+            "the surest answers are in no bin",
+            "np.minimum((confidence * BINS).astype(np.int64), BINS - 1)",
+            "(confidence * BINS).astype(np.int64)",
+        ),
+        Mutant(
+            "what no image shows is certain",
+            "return unmoved(resampled(self.columns, self.of, how), len(self.columns), how)",
+            "return resampled(self.columns, self.of, how)",
+        ),
+        Mutant(
+            "no difference from a champion is certain",
+            "found.append(unmoved(resampled(columns, difference, how), len(columns), how))",
+            "found.append(resampled(columns, difference, how))",
+        ),
+        Mutant("the worst error is the smallest", "answers)), check.direction)", 'answers)), "at least")'),
+        Mutant(
+            "the worst difference in errors is the smallest",
+            "return worst(found, check.direction)",
+            'return worst(found, "at least")',
+        ),
+    ),
+)
+
+PARAMS = Group(
+    "fct.evaluate.params",
+    ("tests/evaluate/test_params.py",),
+    (
+        Mutant(
+            "worse than the champion is asked to be better",
+            "return -self.champion if self",
+            "return self.champion if self",
+        ),
+        Mutant("a calibration error is to be large", '"ece": "at most"', '"ece": "at least"'),
+        Mutant("a file is to be large", 'self.metric, "at most")', 'self.metric, "at least")'),
+        Mutant("a quality may stand there twice", "each.count(one) > 1", "each.count(one) > 2"),
+        Mutant("a line may stand there twice", "names.count(name) > 1", "names.count(name) > 2"),
+        Mutant(
+            "a gate needs no line without a champion", "if all(check.champion is not None for", "if not all(True for"
+        ),
+        Mutant(
+            "a gate may have no line against a champion",
+            "if all(check.champion is not None for",
+            "if any(check.champion is not None for",
+        ),
+        Mutant("agreement of raw images with themselves", 'in ("agreement", "drop")', 'in ("drop",)'),
+        Mutant("8 bits are held to parity alone", 'line.metric != "parity"', 'line.metric == "parity"'),
+        Mutant("8 bits are held against nothing", "champion=worse", "champion=1.0"),
+        Mutant("unseen distortions are no part of the yardstick", '"unseen": list(self.unseen)', '"unseen": []'),
+        Mutant("the yardstick forgets the confidence", '"confidence": self.confidence, ', ""),
+        Mutant(
+            "a quality that is not measured is fine",
+            'f"q{quality}" for quality in evaluate.qualities',
+            'f"q{quality}" for quality in range(101)',
+        ),
+    ),
+)
+
+# Losses.
+
+FCT_TESTS = ("tests/methods/test_fct.py",)
+
+DISTANCE = Group(
+    "fct.losses.distance",
+    FCT_TESTS,
+    (
+        Mutant("features are pushed apart", "return 1 - cosine", "return 1 + cosine"),
+        Mutant(
+            "an angle at each position",
+            "compressed.flatten(1), raw.flatten(1)",
+            "compressed.flatten(2), raw.flatten(2)",
+        ),
+        Mutant("the variance is around zero", "(raw - channel_mean).square()", "raw.square()"),
+        Mutant("one mean over channels", "if axis != 1]", "if axis != 0]"),
+        Mutant("a dead feature is infinitely far", "TINY = 1e-6", "TINY = 0.0"),
+        Mutant("features are compared in bf16", "compressed.float(), raw.float()", "compressed, raw"),
+    ),
+)
+
+FCT = Group(
+    "fct.methods.fct",
+    FCT_TESTS,
+    (
+        Mutant("layers add up", "torch.stack(distances).mean()", "torch.stack(distances).sum()"),
+        Mutant("the raw branch learns where it should not", "raw.detach() if detached else raw", "raw"),
+        Mutant("the raw branch never learns", "raw.detach() if detached else raw", "raw.detach()"),
+        Mutant(
+            "the schedule runs backwards",
+            '"rising": progress, "falling": 1 - progress',
+            '"rising": 1 - progress, "falling": progress',
+        ),
+        Mutant("the weight is forgotten", "weight = params.weight * strength", "weight = strength"),
+        Mutant("the raw view is pulled to the teacher", "else features[layer][1],", "else features[layer][0],"),
+        Mutant(
+            "the target is projected",
+            "pulled = context.projections[layer_key(layer)](pulled)",
+            "target = context.projections[layer_key(layer)](target)",
+        ),
+        Mutant("pulled: both pulls one", 'both = params.pulled == "both"', "both = False"),
+    ),
+)
+
+BATCH = Group(
+    "fct.methods.batch",
+    (
+        "tests/methods/test_batch.py",
+        "tests/methods/test_pair.py",
+        "tests/methods/test_fct.py",
+        "tests/methods/test_distill.py",
+    ),
+    (
+        Mutant("labels are never smoothed", "label_smoothing=context.label_smoothing", "label_smoothing=0.0"),
+        Mutant(
+            "views are told each other's quality",
+            "torch.cat([batch.raw_quality, batch.quality])",
+            "torch.cat([batch.quality, batch.raw_quality])",
+        ),
+        Mutant(
+            "per view: both are told the raw quality",
+            "network(batch.compressed, batch.quality)",
+            "network(batch.compressed, batch.raw_quality)",
+        ),
+        Mutant(
+            "the teacher sees the compressed image",
+            "teacher(batch.reference, batch.raw_quality)",
+            "teacher(batch.compressed, batch.raw_quality)",
+        ),
+        Mutant(
+            "the teacher sees another crop",
+            "teacher(batch.reference, batch.raw_quality)",
+            "teacher(batch.raw, batch.raw_quality)",
+        ),
+        Mutant("the teacher learns", "@torch.no_grad()\n", ""),
+        Mutant(
+            "the teacher's two views change places",
+            "batch.raw_quality), of_compressed]",
+            "batch.raw_quality), of_compressed][::-1]",
+        ),
+    ),
+)
+
+DISTILL = Group(
+    "fct.methods.distill",
+    ("tests/methods/test_distill.py",),
+    (
+        Mutant("the gradient shrinks with the temperature", "TEMPERATURE**2", "TEMPERATURE"),
+        Mutant(
+            "the divergence has the other direction",
+            "log_softmax(student / TEMPERATURE, 1), log_softmax(teacher / TEMPERATURE, 1)",
+            "log_softmax(teacher / TEMPERATURE, 1), log_softmax(student / TEMPERATURE, 1)",
+        ),
+        Mutant("the first layer is pulled", "params.layers[-1]", "params.layers[0]"),
+        Mutant("a mean over classes", '"batchmean"', '"mean"'),
+        Mutant("the raw view's feature is pulled", "features[last][1]", "features[last][0]"),
+    ),
+)
+
+JSD = Group(
+    "fct.methods.jsd",
+    ("tests/methods/test_jsd.py",),
+    (
+        Mutant("the mean is a sum", " - math.log(2)", ""),
+        Mutant("the divergence is twice as large", "/ (2 * len(", "/ (len("),
+        Mutant("labels of compressed images are used", "entropy(raw, ", "entropy(logits, "),
+    ),
+)
+
+STABILITY = Group(
+    "fct.methods.stability",
+    ("tests/methods/test_stability.py",),
+    (
+        Mutant(
+            "the divergence has the other direction",
+            "log_softmax(compressed, 1), log_softmax(raw, 1)",
+            "log_softmax(raw, 1), log_softmax(compressed, 1)",
+        ),
+        Mutant(
+            "noise is told as a JPEG's quality",
+            "params.noise), quality=batch.raw_quality",
+            "params.noise), quality=batch.quality",
+        ),
+        Mutant("noise is cut off", ".round().clamp", ".clamp"),
+        Mutant("noise beyond white turns black", ".clamp(0, 255)", ""),
+        Mutant("noise is of half the deviation", "(255 * deviation)", "(127 * deviation)"),
+        Mutant("labels of compressed images are used", "entropy(raw, ", "entropy(torch.cat([raw, compressed]), "),
+    ),
+)
+
+AUGMENT = Group(
+    "fct.methods.augment",
+    ("tests/methods/test_augment.py",),
+    (
+        Mutant("the rest is compressed", "< params.probability", "> params.probability"),
+        Mutant("one draw for the whole batch", "torch.rand(len(batch.labels),", "torch.rand(1,"),
+        Mutant(
+            "compressed images are told the raw quality",
+            "torch.where(chosen, batch.quality, batch.raw_quality)",
+            "batch.raw_quality",
+        ),
+    ),
+)
+
+OTHERS = (
+    Group(
+        "fct.methods.finetune",
+        ("tests/methods/test_finetune.py",),
+        (Mutant("the second half never begins", "TURN = 0.5", "TURN = 1.0"),),
+    ),
+    Group(
+        "fct.methods.standard",
+        ("tests/methods/test_standard.py",),
+        (Mutant("compressed images are seen", "network(batch.raw, ", "network(batch.compressed, "),),
+    ),
+    Group(
+        "fct.losses.projection",
+        FCT_TESTS,
+        (Mutant("channels are mapped by the transposed weight", '"oc,bc...->bo..."', '"co,bc...->bo..."'),),
+    ),
+    Group(
+        "fct.methods.params",
+        ("tests/methods/test_params.py",),
+        (
+            Mutant(
+                "features take no part in distillation", 'self.name == "distill" and self.match == "features"', "False"
+            ),
+            Mutant("distillation needs no teacher", 'return self.name == "distill" or (', "return ("),
+            Mutant("no average is kept", 'self.gradient == "average-teacher"\n', 'self.gradient == "both"\n'),
+            Mutant("no projection is made", 'self.projection == "linear"', 'self.projection == "mean"'),
+            Mutant(
+                "raw features are pulled to themselves", 'self.pulled == "both" and', 'self.pulled == "neither" and'
+            ),
+        ),
+    ),
+)
+
+# JPEG.
+
+ARRAYS = "tests/jpeg/test_arrays.py"
+PILLOW = _of(ARRAYS, "test_every_quality_is_pillows")
+
+KERNEL = Group(
+    "fct.jpeg.kernel",
+    _of(ARRAYS, "test_every_quality_is_pillows[noise-3-4:2:2]"),
+    (
+        Mutant("halves of pairs are rounded alike", "(x & 1) * (2 - first)", "(x & 1) * (1 - first)"),
+        Mutant(
+            "quantisation rounds halves down", "float32(4 * step) + float32(0.5)", "float32(4 * step) - float32(0.5)"
+        ),
+        Mutant("one bit less before the rows", "= 11, 15, 11, 18", "= 11, 15, 10, 19"),
+    ),
+)
+
+JPEG = (
+    Group(
+        "fct.jpeg.arrays",
+        (ARRAYS,),
+        (
+            Mutant(
+                "each thread begins with the first quality",
+                "qualities[part] - 1",
+                "qualities[: part.stop - part.start] - 1",
+                _of(ARRAYS, "test_threads_give_each_image_its_own_quality"),
+            ),
+            Mutant(
+                "images of another type are taken",
+                "images.dtype != np.uint8:",
+                "False:",
+                _of(ARRAYS, "test_images_of_another_type_are_refused"),
+            ),
+            Mutant(
+                "a result with gaps is written beside them",
+                " and out.flags.c_contiguous",
+                "",
+                _of(ARRAYS, "test_an_out_that_does_not_fit_is_refused"),
+            ),
+            Mutant(
+                "images stay locked",
+                "source.flags.writeable = False",
+                "images.flags.writeable = False",
+                _of(ARRAYS, "test_images_stay_as_they_are"),
+            ),
+        ),
+    ),
+    Group(
+        "fct.splits.params",
+        _of(ARRAYS, "test_every_quality_is_pillows[noise-3-4:2:2]"),
+        (Mutant("4:2:2 halves rows", '"4:2:2": (1, 2)', '"4:2:2": (2, 2)'),),
+    ),
+)
+
+TENSORS = Group(
+    "fct.jpeg.tensors",
+    ("tests/jpeg/test_tensors.py::test_torchs_own_operations_are_pillows",),
+    (
+        Mutant(
+            "the DCT is libjpeg's but for one",
+            "2260, -6436, 9633, -11363, 11363, -9633, 6436, -2260",
+            "2260, -6437, 9633, -11363, 11363, -9633, 6437, -2260",
+        ),
+        Mutant("coefficients are cut off", "value + (1 << (bits - 1))", "value"),
+        Mutant("quantisation is cut off", "coefficients.abs() + 4 * tables", "coefficients.abs()"),
+        Mutant("columns interpolate with one rounding", "else (8, 7)", "else (8, 8)"),
+        Mutant("pairs are rounded down", "(pairs + odd) >> 1", "pairs >> 1"),
+        Mutant("squares are rounded alike", "+ 1 + odd) >> 2", "+ 2) >> 2"),
+        Mutant("chroma is quantised as luma", "across), tables[:, 1:])", "across), tables[:, :1])"),
+        Mutant("narrow planes are interpolated", "small.shape[-1] <= 2", "small.shape[-1] <= 1"),
+        Mutant("neighbours lie beyond the image", "small = small[..., : -(-width // across)]", "small = small + 0"),
+        Mutant("colours run over", "dim=1).clamp(0, 255)", "dim=1)"),
+    ),
+)
+
+TABLES = Group(
+    "fct.images.tables",
+    ("tests/images/test_tables.py",),
+    (
+        Mutant("tables are cut off", "example * percent + 50", "example * percent"),
+        Mutant("steps of zero", "// 100, 1, 255)", "// 100, 0, 255)"),
+        Mutant("the quality is one too low", "distances.argmin()) + 1", "distances.argmin())"),
+        Mutant("wide tables are taken as they are", "for slot in slots], 255)", "for slot in slots], 65535)"),
+        Mutant("the luminance alone tells", "image.layer[:2]", "image.layer[:1]"),
+        Mutant("unknown is called 99", "LOSSLESS = 100", "LOSSLESS = 99"),
+        Mutant("low qualities scale as high ones", "if quality < 50", "if quality < 25"),
+    ),
+)
+
+# The registry's evidence.
+
+REGISTRY = "tests/test_registry.py"
+WEAKER = ("tests/registry/test_evidence.py",)
+
+EVIDENCE = Group(
+    "fct.registry.evidence",
+    WEAKER,
+    (
+        Mutant("the gate forgets the confidence", 'if then and here["confidence"] < then["confidence"]:', "if False:"),
+        Mutant("more confidence is called weaker", 'here["confidence"] < then', 'here["confidence"] > then'),
+        Mutant(
+            "the gate forgets the unseen distortions", 'for key in ("qualities", "unseen")', 'for key in ("qualities",)'
+        ),
+        Mutant("the gate forgets the qualities", 'for key in ("qualities", "unseen")', 'for key in ("unseen",)'),
+        Mutant("a missing line is no weaker", "if now is None or (", "if now is not None and ("),
+        Mutant("a looser limit is no weaker", "else now[1] > threshold", "else now[1] < threshold"),
+        Mutant("8 bits are asked for less", 'name != "parity" and not', 'name != "raw_ece" and not'),
+        Mutant("another precision is asked for nothing", 'if name != "parity" and not', 'if name == "parity" and not'),
+        Mutant(
+            "a new proof is not told", '"fct.gate", "fct.yardstick", "fct.checks", "fct.gate_digest")', '"fct.gate",)'
+        ),
+        Mutant(
+            "a verdict of another file",
+            'if verdict["model_sha256"] != found:',
+            "if False:",
+            _of(REGISTRY, "test_a_verdict_of_another_file_is_refused"),
+        ),
+        Mutant(
+            "a failed check under a PASS",
+            'verdict["verdict"] != "PASS" or failed',
+            'verdict["verdict"] != "PASS"',
+            _of(REGISTRY, "test_a_verdict_that_contradicts_itself_is_refused"),
+        ),
+        Mutant(
+            "a FAIL without a failed check",
+            'verdict["verdict"] != "PASS" or failed',
+            "failed",
+            _of(REGISTRY, "test_a_verdict_that_contradicts_itself_is_refused"),
+        ),
+        Mutant(
+            "a line that was not judged",
+            "if name not in judged and",
+            "if False and",
+            _of(REGISTRY, "test_a_line_that_was_not_judged_is_seen"),
+        ),
+        Mutant(
+            "a threshold that was changed",
+            "for name in judged if list",
+            "for name in judged if False and list",
+            _of(REGISTRY, "test_thresholds_changed_after_the_verdict_are_seen"),
+        ),
+        Mutant(
+            "a yardstick that was changed",
+            "if verdict.get(key) != value:",
+            "if False:",
+            _of(REGISTRY, "test_another_yardstick_after_the_verdict_is_seen"),
+        ),
+        Mutant(
+            "params that are not committed",
+            "if unsaid and not dirty:",
+            "if False:",
+            _of(REGISTRY, "test_what_is_not_committed_is_not_promoted"),
+        ),
+        Mutant(
+            "an edited verdict", "!= md5(path):", "== '':", _of(REGISTRY, "test_a_verdict_that_was_edited_is_refused")
+        ),
+        Mutant(
+            "a lock that is not committed",
+            "    if unnamed:\n",
+            "    if False:\n",
+            _of(REGISTRY, "test_a_file_that_the_commit_does_not_name_is_refused"),
+        ),
+    ),
+)
+
+PROMOTION = Group(
+    "fct.registry.promotion",
+    (REGISTRY,),
+    (
+        Mutant(
+            "another gate split",
+            'if record.digest(split) != evidence.verdict["split"]["digest"]:',
+            "if False:",
+            _of(REGISTRY, "test_another_gate_split_is_refused"),
+        ),
+        Mutant(
+            "a weaker gate is never refused",
+            "if rival and not weaker:",
+            "if False:",
+            _of(REGISTRY, "test_a_gate_that_asks_for_less_than_of_the_champion_is_refused"),
+        ),
+        Mutant(
+            "a champion by hand is the rival",
+            "rival = state.champion if state.is_proven else state.proven or state.champion",
+            "rival = state.champion",
+            _of(REGISTRY, "test_the_next_promotion_is_held_against_the_proven_champion"),
+        ),
+        Mutant(
+            "a worse model takes over",
+            "elif all(check.passed for check in checks):",
+            "elif True:",
+            _of(REGISTRY, "test_a_worse_model_stays_challenger"),
+        ),
+        Mutant(
+            "what was rolled back comes back",
+            '"fct.rolled_back" in version.tags and not again',
+            "False",
+            _of(REGISTRY, "test_what_was_rolled_back_comes_back_only_when_told"),
+        ),
+        Mutant(
+            "a rollback to what never passed",
+            'back.tags.get("fct.verdict") != "PASS"',
+            "False",
+            _of(REGISTRY, "test_a_rollback_to_what_never_passed_is_refused"),
+        ),
+        Mutant("another task", "if theirs != ours:", "if False:", _of(REGISTRY, "test_another_task_is_refused")),
+        Mutant(
+            "the champion is judged in the model's place",
+            "measured, theirs_said, how",
+            "theirs_said, measured, how",
+            _of(REGISTRY, "test_a_worse_model_stays_challenger"),
+        ),
+    ),
+)
+
+# Training: the loop, what it keeps beside the network, crops, splits, blocks.
+
+LOOP_TESTS = "tests/train/test_loop.py"
+
+LOOP = Group(
+    "fct.train.loop",
+    (LOOP_TESTS,),
+    (
+        Mutant(
+            "the average never moves",
+            "self.companions.follow(self.network)",
+            "pass",
+            _of(LOOP_TESTS, "test_the_moving_average_teacher_moves_with_each_step"),
+        ),
+        Mutant(
+            "the average moves before the step",
+            "self.optimiser.step()",
+            "self.companions.follow(self.network); self.optimiser.step()",
+            _of(LOOP_TESTS, "test_the_moving_average_teacher_moves_with_each_step"),
+        ),
+        Mutant(
+            "the progress stands still",
+            "self.taken += 1",
+            "self.taken += 0",
+            _of(LOOP_TESTS, "test_methods_see_how_much_of_the_training_is_over"),
+        ),
+        Mutant(
+            "a resumed training begins its progress anew",
+            'len(saved["history"]) * self.steps',
+            "0",
+            _of(LOOP_TESTS, "test_methods_see_how_much_of_the_training_is_over"),
+        ),
+        Mutant(
+            "the learning rate stands still",
+            "self.schedule.step()",
+            "pass",
+            _of(LOOP_TESTS, "test_the_learning_rate_rises_and_falls_once"),
+        ),
+        Mutant(
+            "gradients pile up",
+            "self.optimiser.zero_grad(set_to_none=True)",
+            "pass",
+            _of(LOOP_TESTS, "test_steps_are_plain_gradient_descent"),
+        ),
+        Mutant(
+            "methods draw as they like",
+            "torch.manual_seed(int(rng.integers(2**62)))",
+            "rng.integers(2**62)",
+            _of(LOOP_TESTS, "test_steps_are_plain_gradient_descent"),
+        ),
+        Mutant(
+            "every epoch has the same order",
+            "default_rng([self.params.seed, number])",
+            "default_rng([self.params.seed])",
+            _of(LOOP_TESTS, "test_each_epoch_has_an_order_of_its_own"),
+        ),
+        Mutant(
+            "later epochs train in evaluation mode",
+            "        self.network.train()\n",
+            "",
+            _of(LOOP_TESTS, "test_every_epoch_trains_in_training_mode"),
+        ),
+        Mutant(
+            "a later epoch that is as good is kept",
+            "score(metrics) > score(",
+            "score(metrics) >= score(",
+            _of(LOOP_TESTS, "test_patience_ends_a_training_that_gets_no_better"),
+        ),
+        Mutant(
+            "patience is one longer",
+            "stale >= self.params.patience",
+            "stale > self.params.patience",
+            _of(LOOP_TESTS, "test_patience_ends_a_training_that_gets_no_better"),
+        ),
+        Mutant(
+            "the raw accuracy alone is best",
+            '(metrics["val_raw"] + metrics["val_compressed"]) / 2',
+            'metrics["val_raw"]',
+            _of(LOOP_TESTS, "test_raw_and_compressed_accuracy_count_alike_for_the_best_epoch"),
+        ),
+        Mutant(
+            "what is left is in training mode",
+            "    network.eval()\n",
+            "",
+            _of(LOOP_TESTS, "test_a_training_leaves_its_network_in_evaluation_mode"),
+        ),
+        Mutant(
+            "a loss that is no number goes on",
+            "math.isfinite(total) and cross_entropy",
+            "cross_entropy",
+            _of(LOOP_TESTS, "test_a_total_that_is_no_number_stops_though_its_cross_entropy_is_one"),
+        ),
+    ),
+)
+
+COMPANIONS = Group(
+    "fct.train.companions",
+    ("tests/train/test_companions.py",),
+    (
+        Mutant("the average keeps its first statistics", "use_buffers=True", "use_buffers=False"),
+        Mutant(
+            "the average is a copy of the first step",
+            "            self.average.update_parameters(network)  # the first is a copy\n",
+            "",
+        ),
+        Mutant(
+            "the average teaches in training mode",
+            "self.average.requires_grad_(requires_grad=False).eval()",
+            "self.average.requires_grad_(requires_grad=False)",
+        ),
+        Mutant("the average is not taken up", 'self.average.load_state_dict(state["average"])', "pass"),
+        Mutant(
+            "projections do not learn",
+            "return list(self.projections.parameters()) if self.projections else []",
+            "return []",
+        ),
+    ),
+)
+
+CROPS = Group(
+    "fct.train.crop",
+    ("tests/train/test_crop.py",),
+    (
+        Mutant("squares lie off centre", " - augmentation.cutout // 2", ""),
+        Mutant("even squares lie off centre", "- augmentation.cutout // 2", "- (augmentation.cutout - 1) // 2"),
+        Mutant("squares are one too small", "< first + augmentation.cutout)", "< first + augmentation.cutout - 1)"),
+        Mutant("no shift to the right end", "rng.integers(-reach, reach + 1,", "rng.integers(-reach, reach,"),
+        Mutant("one flip in four", "rng.random(count) < 0.5", "rng.random(count) < 0.25"),
+        Mutant(
+            "flipped images have another crop",
+            "source[row, from_y, (x + left[place]) * channels + channel]",
+            "source[row, from_y, x * channels + channel]",
+        ),
+        Mutant(
+            "the border is on the other side", "begin, end = max(0, -left[place])", "begin, end = max(0, left[place])"
+        ),
+    ),
+)
+
+BATCHES = Group(
+    "fct.train.batches",
+    ("tests/train/test_batches.py",),
+    (
+        Mutant("the border repeats the image", "(rows < height)", "(rows <= height)"),
+        Mutant("flips are of the others", "torch.where(flipped, x.flip(1), x)", "torch.where(flipped, x, x.flip(1))"),
+        Mutant(
+            "own crops are shared ones",
+            "own = draw._replace(crops=Crops.draw(augmentation, batch_size, rng))",
+            "own = draw",
+        ),
+        Mutant(
+            "only one view loses its square",
+            "return [view * kept for view in views]",
+            "return [views[0] * kept, *views[1:]]",
+        ),
+        Mutant(
+            "labels are of other images",
+            "labels=put(split.labels[rows], device)",
+            "labels=put(split.labels[order[start : start + batch_size]], device)",
+        ),
+    ),
+)
+
+SPLITS = Group(
+    "fct.data.division",
+    ("tests/data/test_division.py",),
+    (
+        Mutant("shares are rounded down", "max(1, round(images * fraction))", "max(1, int(images * fraction))"),
+        Mutant("shares are rounded up", "max(1, round(images * fraction))", "max(1, -int(-images * fraction // 1))"),
+        Mutant("a split may be empty", "max(1, round(images * fraction))", "round(images * fraction)"),
+        Mutant("the smallest split gives way", "counts[max(counts,", "counts[min(counts,"),
+        Mutant("the seed does not matter", ", digest_size=8, key=key)", ", digest_size=8)"),
+        Mutant(
+            "the order of files decides",
+            "members = members[np.argsort(order[members]",
+            "members = members[np.argsort(members",
+        ),
+        Mutant("copies of known images are kept", "seen = set(known)", "seen = set()"),
+        Mutant("the shape is no part of an image", "digest_size=FINGERPRINT, key=shape", "digest_size=FINGERPRINT"),
+        Mutant("splits overlap", "            start += count\n", "            start += count - 1\n"),
+    ),
+)
+
+MODELS = (
+    Group(
+        "fct.models.network",
+        ("tests/models/test_network.py",),
+        (
+            Mutant("high qualities are estimated", "quality == LOSSLESS", "quality >= 95"),
+            Mutant(
+                "every quality is estimated",
+                "torch.where(quality == LOSSLESS, self.estimator(pixels), quality)",
+                "self.estimator(pixels)",
+            ),
+            Mutant(
+                "qualities are estimated in training",
+                "if self.estimator is not None and not self.training:",
+                "if self.estimator is not None:",
+            ),
+            Mutant("mirrored logits add up", "quality)[0]) / 2", "quality)[0])"),
+            Mutant("pixels are not centred", "/ 255 - self.mean)", "/ 255)"),
+        ),
+    ),
+    Group(
+        "fct.nn.residual",
+        ("tests/nn/test_residual.py",),
+        (
+            Mutant("estimates are cut off", "(quality + 0.5).long()", "quality.long()"),
+            Mutant(
+                "tables are of the next quality",
+                "torch.cat([entries[:1], entries])",
+                "torch.cat([entries, entries[-1:]])",
+            ),
+            Mutant(
+                "raw images are corrected", "strength = ((100 - quality) / 100)", "strength = ((101 - quality) / 100)"
+            ),
+            Mutant("untrained blocks do something", "        nn.init.zeros_(self.expand.weight)\n", ""),
+        ),
+    ),
+)
+
+FILES = Group(
+    "fct.core.files",
+    ("tests/core/test_files.py",),
+    (
+        Mutant(
+            "files are written in place",
+            "        Path(temporary).replace(path)\n",
+            "        path.write_bytes(content); Path(temporary).unlink()\n",
+        ),
+        Mutant("half a file stays", "        Path(temporary).unlink(missing_ok=True)\n        raise", "        raise"),
+        Mutant(
+            "half a folder takes the old one's place",
+            "        shutil.rmtree(temporary, ignore_errors=True)\n        raise",
+            "        temporary.rename(path.with_name('half'))\n        raise",
+        ),
+        Mutant("files are private", "chmod(0o644)", "chmod(0o600)"),
+        Mutant("what a killed run left stays", "        shutil.rmtree(left_over)\n", "        pass\n"),
+        Mutant("digests follow the order of keys", "sort_keys=True", "sort_keys=False"),
+    ),
+)
+
+GROUPS = (
+    KERNEL,
+    TENSORS,
+    LOOP,
+    *JPEG,
+    PROMOTION,
+    EVIDENCE,
+    CROPS,  # the longest first
+    GATE,
+    INTERVALS,
+    MEASURES,
+    PARAMS,
+    DISTANCE,
+    FCT,
+    BATCH,
+    DISTILL,
+    JSD,
+    STABILITY,
+    AUGMENT,
+    *OTHERS,
+    TABLES,
+    COMPANIONS,
+    BATCHES,
+    SPLITS,
+    *MODELS,
+    FILES,
+)

@@ -1,0 +1,91 @@
+"""The residual mapping block: off at quality 100, off when untrained, else led by the quality."""
+
+import pytest
+import torch
+
+from fct.images.tables import ijg_tables
+from fct.nn.layout import Layout
+from fct.nn.residual import Film, ResidualMappingBlock
+
+
+@pytest.fixture
+def phi():
+    return torch.randn(5, 8, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(params=["film", "plane", "table"])
+def block(request):
+    torch.manual_seed(0)
+    return ResidualMappingBlock(8, Layout(1, is_map=True), width=0.5, quality=request.param)
+
+
+def step(block, phi, quality):
+    """Take one step of gradient descent towards zero features."""
+    optimiser = torch.optim.SGD(block.parameters(), lr=0.5)
+    block(phi, quality).square().mean().backward()
+    optimiser.step()
+
+
+def test_an_untrained_block_does_nothing(block, phi):
+    """The last convolution starts at zero: at any quality the feature passes to the bit."""
+    for quality in (1, 10, 50, 100):
+        assert torch.equal(block(phi, torch.full((5,), quality)), phi)
+
+
+def test_raw_images_pass_unchanged_after_training(block, phi):
+    """s(100) = 0: a trained block leaves quality 100 alone, to the bit, and only that."""
+    step(block, phi, torch.full((5,), 10))
+    out = block(phi, torch.tensor([100, 99, 50, 100, 1]))
+    assert [torch.equal(a, b) for a, b in zip(out, phi, strict=True)] == [True, False, False, True, False]
+
+
+def test_the_quality_matters_beyond_its_strength(block, phi):
+    """The same feature at two qualities is corrected by other amounts, also once s(q) is divided out: FiLM."""
+    step(block, phi, torch.tensor([10, 20, 30, 40, 50]))
+    half, full = ((block(phi, torch.full((5,), quality)) - phi) / ((100 - quality) / 100) for quality in (80, 10))
+    assert not torch.allclose(half, full, rtol=1e-2)
+
+
+def test_an_estimated_quality_counts_as_a_whole_one_does(block, phi):
+    """30.0 is 30; what lies between two qualities corrects by an amount between theirs."""
+    step(block, phi, torch.tensor([10, 20, 30, 40, 50]))
+    whole, real = (block(phi, torch.full((5,), quality)) for quality in (30, 30.0))
+    torch.testing.assert_close(real, whole)
+    far, near, between = ((block(phi, torch.full((5,), quality)) - phi).norm() for quality in (10.0, 90.0, 55.5))
+    assert near < between < far
+
+
+def test_every_weight_learns(block, phi):
+    """One step opens the last convolution; then every weight of the block has a gradient."""
+    quality = torch.tensor([10, 20, 30, 40, 50])
+    step(block, phi, quality)
+    block.zero_grad()
+    block(phi, quality).square().mean().backward()
+    assert [name for name, weight in block.named_parameters() if not weight.grad.abs().sum() > 0] == []
+    if block.film is not None:
+        scale, shift = block.film.net[-1].bias.grad.chunk(2)
+        assert min(scale.abs().sum(), shift.abs().sum()) > 0
+
+
+def test_a_narrow_layer_keeps_a_bottleneck():
+    """Between its 1x1 convolutions a block never has fewer than four channels."""
+    shapes = [ResidualMappingBlock(size, Layout(1, is_map=True), width=0.25).mix.weight.shape for size in (4, 64)]
+    assert shapes == [(4, 4, 3, 3), (16, 16, 3, 3)]
+
+
+def test_a_table_is_that_of_the_quality():
+    """What the block is told of a quality follows from the quantisation tables: more is divided away at lower ones."""
+    known = Film(4, table=True).known
+    assert known.shape == (101, 128)
+    assert (known[10] > known[50]).all()
+    assert torch.equal(known[10] == known[1], torch.from_numpy(ijg_tables(10) == ijg_tables(1)).flatten())
+
+
+def test_an_estimated_quality_has_the_table_of_the_nearest_whole_one():
+    """The row of 30.6 is that of 31, and the row of 30.4 that of 30; at the ends they are those of 1 and 100."""
+    torch.manual_seed(0)
+    film = Film(4, table=True)
+    feature = torch.randn(1, 4, 2, 2).expand(6, -1, -1, -1)
+    estimated = film(feature, torch.tensor([30.6, 30.4, 94.5, 0.2, 0.7, 99.9]), 1)
+    assert torch.equal(estimated, film(feature, torch.tensor([31, 30, 95, 0, 1, 100]), 1))
+    assert not torch.equal(estimated[0], estimated[1])

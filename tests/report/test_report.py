@@ -1,0 +1,105 @@
+"""The report shows what was measured, on one page that needs nothing from outside."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fct.core.errors import FctError
+from fct.core.params import load
+from fct.evaluate import __main__ as evaluate
+from fct.gate import __main__ as gate
+from fct.report import build, others
+
+pytestmark = pytest.mark.usefixtures("judged")
+
+
+@pytest.fixture
+def judged(workplace):
+    with (workplace / "params.yaml").open("a") as file:
+        file.write("registry: {name: lamps}\n")
+    evaluate.measure(load(evaluate.Params))
+    gate.judge(load(gate.Params))
+    (workplace / "metrics/features.json").write_text('{"stage1": {"q5": 0.5, "q90": 0.01}}')
+    return workplace
+
+
+def test_the_page_says_verdict_numbers_and_origin():
+    """Verdict, every check, accuracies with intervals, classes, layers, and which file it is about."""
+    page = build({}).read_text()
+    for said in ("PASS", "lamps", "raw accuracy", "85.0 (", "dark", "bright", "stage1", "60 images", "sha256"):
+        assert said in page
+
+
+def test_it_needs_nothing_from_outside():
+    """No script, no link, no source but data of its own; names of XML's vocabularies are no addresses."""
+    page = build({}).read_text()
+    assert not re.search(r"<(script|link|iframe)|@import|url\((?!#)", page)
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert all(source.startswith(("data:image/png;base64,", "#")) for source in sources)
+
+
+def test_the_same_outs_give_the_same_page():
+    """But for the latency, which is measured anew, the page follows from what is on disk."""
+    first, second = (re.sub(r"[\d.]+ ms.*?\)", "", build({}).read_text(), flags=re.DOTALL) for _ in range(2))
+    assert first == second
+
+
+def test_another_model_is_shown_beside(tmp_path, bright):
+    """A champion is asked about the same images; the candidate's own file is recognised, and not asked twice."""
+    own = tmp_path / "own.onnx"
+    own.write_bytes(Path("model/model.onnx").read_bytes())
+    mine = Path("model/model.onnx").read_bytes()
+    bright(metadata={"fct.classes": '["dark", "bright"]', "fct.params_digest": '"other"'}).rename(tmp_path / "a.onnx")
+    Path("model/model.onnx").write_bytes(mine)
+    assert build({"champion": tmp_path / "a.onnx"}).read_text().count(">champion</") > 0
+    assert "champion, judged" in build({"champion": own}).read_text()
+
+
+def test_the_baseline_and_named_files_are_shown_beside(tmp_path):
+    """What the stage `baseline` made is `standard`; who names a file of their own is told how, where it is none."""
+    assert others(["mine=a.onnx"], tmp_path, champion=False) == {"mine": Path("a.onnx")}
+    Path("model/standard.onnx").write_bytes(Path("model/model.onnx").read_bytes())
+    assert list(others(["mine=a.onnx"], tmp_path, champion=False)) == ["standard", "mine"]
+    with pytest.raises(FctError, match="--beside 'mine': give a name and a file"):
+        others(["mine"], tmp_path, champion=False)
+
+
+@pytest.mark.parametrize("taken", ["candidate", "standard"])
+def test_no_model_takes_the_name_of_another(tmp_path, taken):
+    """Else the page would show one's numbers under the other's verdict."""
+    Path("model/standard.onnx").write_bytes(Path("model/model.onnx").read_bytes())
+    with pytest.raises(FctError, match=f"{taken} is the name of another model"):
+        others([f"{taken}=a.onnx"], tmp_path, champion=False)
+
+
+def test_a_baseline_of_other_classes_is_left_out(tmp_path, bright, capsys):
+    """One that was made before a class was added is said, and costs no page."""
+    mine = Path("model/model.onnx").read_bytes()
+    bright(metadata={"fct.classes": '["dark", "light"]'}).rename("model/standard.onnx")
+    Path("model/model.onnx").write_bytes(mine)
+    assert others([], tmp_path, champion=False) == {}
+    assert "without model/standard.onnx: its classes are ['dark', 'light']" in capsys.readouterr().out
+
+
+def test_the_page_says_what_the_baseline_is(tmp_path, bright):
+    """Who reads it learns what `standard` was trained on."""
+    mine = Path("model/model.onnx").read_bytes()
+    bright(metadata={"fct.classes": '["dark", "bright"]', "fct.params_digest": '"raw"'}).rename(tmp_path / "a.onnx")
+    Path("model/model.onnx").write_bytes(mine)
+    assert "trained on raw images alone" in build({"standard": tmp_path / "a.onnx"}).read_text()
+    assert "trained on raw images alone" not in build({}).read_text()
+
+
+def test_a_verdict_of_another_file_is_refused():
+    """What the page says must be of the file that it names."""
+    Path("model/model.onnx").write_bytes(Path("model/model.onnx").read_bytes() + b"\0")
+    with pytest.raises(FctError, match="the verdict is of another file"):
+        build({})
+
+
+def test_without_a_verdict_the_error_says_what_makes_it():
+    """A missing verdict is an error for people."""
+    Path("metrics/gate.json").unlink()
+    with pytest.raises(FctError, match=r"metrics/gate\.json is not here\. Make it with `dvc repro gate`"):
+        build({})

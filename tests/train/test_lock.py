@@ -1,0 +1,19 @@
+"""Two trainings of a working copy never run at once."""
+
+import subprocess
+import sys
+
+from fct.train.lock import training_lock
+
+SECOND = "from fct.train.lock import training_lock\nwith training_lock():\n    print('trains', flush=True)"
+
+
+def test_the_second_waits_says_so_and_goes_on(tmp_path, monkeypatch):
+    """A process that wants to train while another does says that it waits, and is let in after it."""
+    monkeypatch.chdir(tmp_path)
+    with training_lock():
+        second = subprocess.Popen([sys.executable, "-u", "-c", SECOND], stdout=subprocess.PIPE, text=True)
+        assert second.stdout.readline() == "waiting for another training of this project to end\n"
+        assert second.poll() is None
+    assert second.communicate(timeout=60)[0] == "trains\n"
+    assert second.returncode == 0
