@@ -11,7 +11,7 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?= $(shell for python in python3.11 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 
-# Stages run as `python -m fct.stages...`: theirs is the environment's python, and nothing they use phones home.
+# Stages run as `python -m fct.<room>`: theirs is the environment's python, and nothing they use phones home.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
@@ -19,7 +19,8 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 WORKERS ?= 2# processes that share the tests; each takes up to 1.5 GB
-FAST := TODO
+# What the inner loop leaves out: it starts processes or servers, or waits for MLflow, Prefect, torchvision or timm.
+SLOWER := e2e system mutants benchmarks pipelines registry test_registry.py test_tracking.py
 INSTALLED := .venv/.installed# newer than what it was installed from, or there is something to install
 
 .PHONY: help setup repro promote-if-passed ui promote test test-fast test-all mutants lint format lock clean
@@ -62,7 +63,8 @@ test: $(INSTALLED) ## run the tests; ARGS="tests/core -x" are pytest's, WORKERS=
 	pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: $(INSTALLED) ## run most unit tests of the library, in a minute: the inner loop
-	pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(FAST) $(ARGS)
+	pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not e2e and not slow and not system" \
+		$(addprefix --ignore=tests/,$(SLOWER)) $(ARGS)
 
 test-all: $(INSTALLED) ## run the slow and the system tests too (as root: they build a chroot, and open a browser)
 	@command -v chromium >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends chromium; }

@@ -1,6 +1,7 @@
 """What tests of several packages stand on: a real tracking database, and a tiny data set with its caches."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -26,38 +27,42 @@ from fct.tracking.server import connect
 
 pytest_plugins = ["tests.onnx_models"]
 
-TESTS = Path(__file__).parent
-# What takes longest, in the order in which workers begin it, so that short files are left for the end. What stands in
-# one line is for one worker: it shares a server.
-LONGEST = (
-    ("e2e/test_flows.py", "e2e/test_serve.py"),
-    ("test_registry.py", "test_tracking.py"),
-    ("e2e/test_night.py",),
-    ("e2e/test_staleness.py",),
-    ("e2e/test_promotion.py",),
-)
-assert all((TESTS / name).exists() for names in LONGEST for name in names), f"{__file__}: LONGEST names no test file"
+ROOT = Path(__file__).parents[1]
+# Networks and images of tests are so small that more threads only wait for one another, in the processes that tests
+# start too. Set before a test imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+FIRST = ("prefect", "mlflow")  # groups that take longest: workers begin with them, so that short files fill the end
 
 with suppress(ImportError):  # else tests run in one process
     from xdist.scheduler import LoadFileScheduling
 
     class FileScheduling(LoadFileScheduling):
-        """Give a worker a whole file, so that one alone imports and sets up what it needs."""
+        """Give a worker a whole file, so that one alone imports and sets up what it needs, or a group of files.
+
+        The group is looked for in the text: with pytest 9, xdist's own `--dist loadgroup` does not see the mark.
+        """
 
         def _split_scope(self, nodeid):
-            path = super()._split_scope(nodeid).removeprefix(f"{TESTS.name}/")
-            return next((names[0] for names in LONGEST if path in names), path)
+            path = super()._split_scope(nodeid)
+            found = re.search(r'^pytestmark = .*xdist_group\("(\w+)"\)', (ROOT / path).read_text(), re.MULTILINE)
+            return found[1] if found else path
 
+    @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(config, log):
         return FileScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items):
-    """Let workers begin with what takes longest, then with real stages; all else stays in random order."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        return
-    places = {TESTS / name: place for place, names in enumerate(LONGEST) for name in names}
-    items.sort(key=lambda item: places.get(item.path, len(LONGEST) + (item.path.parent.name != "e2e")))
+    """Let workers begin with the groups that take longest, then with real stages; all else stays in random order."""
+
+    def place(item):
+        group = item.get_closest_marker("xdist_group")
+        if group and group.args[0] in FIRST:
+            return FIRST.index(group.args[0])
+        return len(FIRST) + (item.path.parent.name != "e2e")
+
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
@@ -97,10 +102,16 @@ def place(schema, tmp_path, monkeypatch):
     """Stand in an empty folder with a tracking database and no pipeline above."""
     shutil.copy(schema, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("FCT_PIPELINE_RUN", "here")
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-    return tmp_path
+    yield tmp_path
+    for kind in ("tracking", "model_registry"):  # MLflow keeps the engine of each database for ever: 5 MB a test
+        module = sys.modules.get(f"mlflow.store.{kind}.sqlalchemy_store")
+        if module and (engine := module.SqlAlchemyStore._engine_map.pop(uri, None)):
+            engine.dispose()
+            engine.clear_compiled_cache()
 
 
 @pytest.fixture(scope="session")

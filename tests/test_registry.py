@@ -34,6 +34,7 @@ from fct.report import others
 from fct.splits.store import open_split
 from fct.tracking.server import connect
 
+pytestmark = pytest.mark.xdist_group("mlflow")  # one server for all
 NAME = "toy"
 MODEL = FP32.model
 QUALITIES = [30, 90]

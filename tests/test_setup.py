@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 REPOSITORY = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 LOCK = (REPOSITORY / "requirements.lock").read_text()
-TARGETS = {"setup", "repro", "test", "test-all", "lint", "format", "clean", "help"}
+TARGETS = {"setup", "repro", "test", "test-fast", "test-all", "lint", "format", "clean", "help"}
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_help_is_the_default_and_lists_every_target(make):
 
 def test_a_second_run_installs_nothing(make):
     """An environment newer than pyproject.toml and the lock is left alone, by every target."""
-    for target in ("setup", "test", "test-all", "lint", "format"):
+    for target in ("setup", "test", "test-fast", "test-all", "lint", "format"):
         assert "pip install" not in make("--dry-run", target).stdout
 
 

@@ -20,15 +20,16 @@ from fct.tracking.runs import flatten
 from fct.tracking.server import connect
 from fct.vcs import git
 
+pytestmark = pytest.mark.xdist_group("mlflow")  # one server for all
 DIGEST = "d41d8cd98f00b204e9800998ecf8427e"
 STAGE = """
 import os, sys, time
 from pathlib import Path
 from fct import tracking
-from fct.core.errors import readable_errors
+from fct.core.errors import exit_on_error
 name, path, then = sys.argv[1:4]
 inputs = {key: Path(value) for key, value in (pair.split("=") for pair in sys.argv[4:])}
-with readable_errors(), tracking.stage(name, outputs=[Path(path)], inputs=inputs):
+with exit_on_error(), tracking.stage(name, outputs=[Path(path)], inputs=inputs):
     Path(path).write_text(name)
     print("open", flush=True)
     if then == "wait":

@@ -14,7 +14,7 @@ from prefect.concurrency.sync import concurrency
 
 from pipelines.flows import promote, reproduce, rollback, search
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.xdist_group("prefect")]  # one server for both
 
 
 @pytest.fixture(scope="session")

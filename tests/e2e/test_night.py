@@ -12,7 +12,7 @@ from PIL import Image
 from prefect.client.orchestration import get_client
 from prefect.states import Cancelling
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]  # the first test waits for the pipeline
 
 
 def at_work(folder):
@@ -20,7 +20,7 @@ def at_work(folder):
     found = []
     for process in psutil.process_iter():
         try:
-            if process.cwd().startswith(str(folder)) and "fct.stages" in " ".join(process.cmdline()):
+            if process.cwd().startswith(str(folder)) and "fct." in " ".join(process.cmdline()):
                 found.append(process)
         except psutil.Error:
             continue
