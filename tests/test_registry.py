@@ -30,7 +30,7 @@ from fct.evaluate import record
 from fct.evaluate.sweep import predict
 from fct.images.decode import decode
 from fct.registry import promotion
-from fct.report import others
+from fct.report import models_beside
 from fct.splits.store import open_split
 from fct.tracking.server import connect
 
@@ -623,9 +623,9 @@ def test_the_report_says_whether_the_champion_is_proven(tmp_path):
     registry.promote()
     make(BAD)
     registry.promote()
-    assert list(others([], tmp_path, champion=True)) == ["champion"]
+    assert list(models_beside([], tmp_path, champion=True)) == ["champion"]
     connect().client.set_registered_model_alias(NAME, "champion", "2")
-    assert list(others([], tmp_path, champion=True)) == ["champion (unproven)"]
+    assert list(models_beside([], tmp_path, champion=True)) == ["champion (unproven)"]
 
 
 def test_the_registered_file_is_the_judged_one():

@@ -41,7 +41,7 @@ class Evidence:
             "fct.verdict": self.verdict["verdict"],
             "fct.checks": json.dumps(checks),
             "fct.gate": json.dumps(self.lines),
-            "fct.conditions": json.dumps(self.conditions),
+            "fct.yardstick": json.dumps(self.conditions),
             "fct.commit": self.commit,
             "fct.gate_digest": str(split["digest"]),
             "fct.data": json.dumps(self.data, sort_keys=True),
@@ -50,7 +50,7 @@ class Evidence:
     def changed_tags(self, version: Version) -> dict[str, str]:
         """Return what `version`, of the same file, is to say of itself from now on: nothing where its proof is this."""
         said = self.tags()
-        told = ("fct.gate", "fct.conditions", "fct.checks", "fct.gate_digest")
+        told = ("fct.gate", "fct.yardstick", "fct.checks", "fct.gate_digest")
         return said if any(version.tags.get(key) != said[key] for key in told) else {}
 
 
@@ -141,7 +141,7 @@ def refuse_weaker(champion: Version, evidence: Evidence) -> None:
         now = lines.get(name)
         if now is None or (now[1] < threshold if direction == "at least" else now[1] > threshold):
             weaker.append(f"  {name}: {_bound([direction, threshold])} then, {_bound(now)} now")
-    then, here = json.loads(champion.tags.get("fct.conditions", "{}")), evidence.conditions
+    then, here = json.loads(champion.tags.get("fct.yardstick", "{}")), evidence.conditions
     if then and here["confidence"] < then["confidence"]:
         weaker.append(f"  evaluate.confidence: {then['confidence']} then, {here['confidence']} now")
     weaker += [

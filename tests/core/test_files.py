@@ -41,8 +41,8 @@ def test_a_folder_is_replaced_only_when_complete(tmp_path):
 def test_a_killed_build_leaves_nothing_that_the_next_one_does_not_clear(tmp_path):
     """After kill -9 in the middle, the target is absent and the next build removes what was left."""
     code = (
-        "import os, signal, sys; from pathlib import Path; from fct.core.files import new_folder\n"
-        "with new_folder(Path(sys.argv[1])) as folder:\n"
+        "import os, signal, sys; from pathlib import Path; from fct.core.files import atomic_folder\n"
+        "with atomic_folder(Path(sys.argv[1])) as folder:\n"
         "    (folder / 'half').write_text('x'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     target = tmp_path / "out"

@@ -34,7 +34,12 @@ def test_raw_features_are_pulled_to_nothing_but_a_teachers(toy):
         toy.method(matched_views="both", target="raw")
 
 
-WANTED = {"features": "wants_features", "file": "wants_file", "average": "wants_average", "linear": "wants_projections"}
+WANTED = {
+    "features": "uses_features",
+    "file": "needs_teacher_file",
+    "average": "needs_ema_teacher",
+    "linear": "needs_projections",
+}
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,12 @@ TODAY = Evidence("fp32", "ab" * 32, {}, "c0ffee", {}, LINES, YARDSTICK)
 
 
 def champion(lines=LINES, conditions=YARDSTICK, precision="fp32"):
-    tags = {"fct.gate": json.dumps(lines), "fct.conditions": json.dumps(conditions), "fct.precision": precision}
+    tags = {"fct.gate": json.dumps(lines), "fct.yardstick": json.dumps(conditions), "fct.precision": precision}
     return Version("7", tags)
 
 
 @pytest.mark.parametrize(
-    ("lines", "yardstick", "said"),
+    ("lines", "conditions", "said"),
     [
         ({"raw_accuracy": ["at least", 0.69]}, {}, "raw_accuracy: at least 0.7 then, at least 0.69 now"),
         ({"raw_ece": ["at most", 0.11]}, {}, "raw_ece: at most 0.1 then, at most 0.11 now"),
@@ -49,7 +49,7 @@ def test_each_way_of_asking_for_less_is_refused_by_name(lines, conditions, said)
 
 
 @pytest.mark.parametrize(
-    ("lines", "yardstick"),
+    ("lines", "conditions"),
     [
         ({}, {}),
         ({"raw_accuracy": ["at least", 0.71], "raw_ece": ["at most", 0.09]}, {}),
@@ -99,7 +99,7 @@ def test_a_champion_that_says_nothing_of_its_gate_asks_for_nothing():
     "changed",
     [
         {"lines": LINES | {"raw_accuracy": ["at least", 0.8]}},
-        {"yardstick": YARDSTICK | {"confidence": 0.99}},
+        {"conditions": YARDSTICK | {"confidence": 0.99}},
         {"verdict": {"value": 0.91}},
         {"verdict": {"digest": "other"}},
     ],
