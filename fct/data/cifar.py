@@ -95,7 +95,7 @@ def _read_folder(distribution: Distribution, folder: Path) -> dict[str, bytes]:
             if name in distribution.test:
                 continue
             raise FctError(
-                f"{path} is missing. Unpack {distribution.archive.name} again, or put the archive next to the folder."
+                f"{path} is not here. Unpack {distribution.archive.name} again, or put the archive next to the folder."
             )
         expected = {**distribution.train, **distribution.test}.get(name)
         actual = files.md5(path)

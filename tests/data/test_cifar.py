@@ -98,7 +98,7 @@ def test_an_absent_training_file_is_named(tmp_path):
     """A mirror's unpacked folder without a training file is an error with its path."""
     distribution = write_folder(tmp_path, cifar.CIFAR_10, TEN)
     (tmp_path / "cifar-10-batches-bin/data_batch_3.bin").unlink()
-    with pytest.raises(FctError, match=r"data_batch_3\.bin is missing"):
+    with pytest.raises(FctError, match=r"data_batch_3\.bin is not here"):
         cifar.load(distribution, tmp_path)
 
 
