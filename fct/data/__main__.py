@@ -1,4 +1,4 @@
-"""Get the labelled images and divide them into splits: data/splits and data/originals.
+"""Get labelled images and divide them into splits: write data/splits and data/originals.
 
 python -m fct.data
 """
@@ -32,7 +32,7 @@ class Params(Section):
 
 
 def main() -> None:
-    """Write data/splits and data/originals as `params.yaml: data` says, whole or not at all."""
+    """Write data/splits and data/originals, as `params.yaml: data` says. Both folders appear whole or not at all."""
     with exit_on_error():
         params = load(Params).data
         with atomic_folder(SPLITS) as splits, atomic_folder(ORIGINALS) as originals:

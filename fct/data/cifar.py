@@ -1,7 +1,7 @@
-"""CIFAR-10 and CIFAR-100: 60,000 colour images, 32 x 32 pixels (Krizhevsky 2009), in their binary distributions.
+"""CIFAR-10 and CIFAR-100: 60,000 colour images of 32 x 32 pixels (Krizhevsky 2009), in their binary distributions.
 
-A mirror may hold the archive, or the folder that it unpacks to. There the official test file may be absent: then the
-test split is held out of the training images, and `meta.json` says so.
+A mirror may hold the archive, or the folder that it unpacks to. The folder may lack the official test file. In that
+case the test split is held out of the training images, and `meta.json` says so.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ PIXELS = 3 * 32 * 32  # bytes of one image: its red, green and blue planes
 
 @dataclass(frozen=True)
 class Distribution:
-    """A binary distribution: records of label bytes and pixels, in files of an archive."""
+    """A binary distribution: an archive of files, each a row of records of label bytes and pixels."""
 
     archive: PublishedFile
-    inside: str  # the folder that the archive unpacks to
+    inside: str  # folder in the archive
     train: Mapping[str, str]  # file name: published MD5
     test: Mapping[str, str]
-    label_bytes: int  # the last of them is the class
-    classes: tuple[str, ...] | str  # their names, or the file that holds them
+    label_bytes: int  # per record; the last one is the class
+    classes: tuple[str, ...] | str  # names of the classes, or the file that holds them
 
 
 CIFAR_10 = Distribution(
@@ -69,10 +69,10 @@ CIFAR_100 = Distribution(
 
 
 def load(distribution: Distribution, mirror: Path | None) -> Dataset:
-    """Return the data set, from `mirror`, the cache or the publisher's server.
+    """Return the data set from `mirror`, the cache or the publisher's server.
 
     Raises:
-        FctError: it is not to be had, or a file is not the published one.
+        FctError: the data set cannot be found or downloaded, or a file is not the published one.
     """
     unpacked = mirror / distribution.inside if mirror else None
     if unpacked and unpacked.is_dir():
@@ -81,32 +81,33 @@ def load(distribution: Distribution, mirror: Path | None) -> Dataset:
     return _parse(distribution, _read_archive(distribution, archive), archive)
 
 
-def _wanted(distribution: Distribution) -> list[str]:
+def _file_names(distribution: Distribution) -> list[str]:
+    """Return the names of all files of the distribution that are needed."""
     names = [distribution.classes] if isinstance(distribution.classes, str) else []
     return [*distribution.train, *distribution.test, *names]
 
 
 def _read_folder(distribution: Distribution, folder: Path) -> dict[str, bytes]:
     contents = {}
-    for name in _wanted(distribution):
+    for name in _file_names(distribution):
         path = folder / name
         if not path.is_file():
             if name in distribution.test:
                 continue
             raise FctError(
-                f"{path} is not here. Unpack {distribution.archive.name} anew, or put the archive beside it."
+                f"{path} is not here. Unpack {distribution.archive.name} again, or put the archive next to the folder."
             )
         expected = {**distribution.train, **distribution.test}.get(name)
         actual = files.md5(path)
         if expected and actual != expected:
-            raise FctError(f"{path}: its MD5 is {actual}, the published one is {expected}. Copy or unpack it anew.")
+            raise FctError(f"{path}: its MD5 is {actual}, the published one is {expected}. Copy or unpack it again.")
         contents[name] = path.read_bytes()
     return contents
 
 
 def _read_archive(distribution: Distribution, archive: Path) -> dict[str, bytes]:
-    """Return the contents of the files that are wanted; nothing is written, so no member's name can lead astray."""
-    paths = {f"{distribution.inside}/{name}": name for name in _wanted(distribution)}
+    """Return the contents of the needed files. Nothing is unpacked, so a member's name cannot overwrite a file."""
+    paths = {f"{distribution.inside}/{name}": name for name in _file_names(distribution)}
     contents = {}
     try:
         with tarfile.open(archive, "r:gz") as members:
@@ -116,14 +117,14 @@ def _read_archive(distribution: Distribution, archive: Path) -> dict[str, bytes]
                 if name and content:
                     contents[name] = content.read()
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise FctError(f"{archive}: not a readable archive: {error}. Delete it to have it fetched anew.") from None
+        raise FctError(f"{archive}: not a readable archive: {error}. Delete it, and it is downloaded again.") from None
     missing = sorted(path for path, name in paths.items() if name not in contents)
     if missing:
-        raise FctError(f"{archive}: {', '.join(missing)} is not in it.")
+        raise FctError(f"{archive} does not contain {', '.join(missing)}. Delete it, and it is downloaded again.")
     return contents
 
 
-def _parse(distribution: Distribution, contents: Mapping[str, bytes], place: Path) -> Dataset:
+def _parse(distribution: Distribution, contents: Mapping[str, bytes], source: Path) -> Dataset:
     classes = distribution.classes
     if isinstance(classes, str):
         classes = tuple(contents[classes].decode("ascii", "replace").split())
@@ -131,19 +132,21 @@ def _parse(distribution: Distribution, contents: Mapping[str, bytes], place: Pat
     train = {name: contents[name] for name in distribution.train}
     return Dataset(
         classes,
-        pool=_records(distribution, train, len(classes), place),
-        test=_records(distribution, test, len(classes), place) if test else None,
+        pool=_records(distribution, train, len(classes), source),
+        test=_records(distribution, test, len(classes), source) if test else None,
     )
 
 
-def _records(distribution: Distribution, blobs: Mapping[str, bytes], classes: int, place: Path) -> LabelledImages:
+def _records(distribution: Distribution, blobs: Mapping[str, bytes], classes: int, source: Path) -> LabelledImages:
     size = distribution.label_bytes + PIXELS
     for name, blob in blobs.items():
         if not blob or len(blob) % size:
-            raise FctError(f"{place}: {name} has {len(blob)} bytes, which are not records of {size}.")
+            raise FctError(
+                f"{source}: {name} has {len(blob)} bytes, which is not a multiple of {size}, the size of a record."
+            )
     rows = np.concatenate([np.frombuffer(blob, np.uint8).reshape(-1, size) for blob in blobs.values()])
     labels = rows[:, distribution.label_bytes - 1].astype(np.int64)
     if labels.max() >= classes:
-        raise FctError(f"{place}: a label is {labels.max()}, but there are {classes} classes.")
+        raise FctError(f"{source}: a label is {labels.max()}, but there are only {classes} classes.")
     planes = rows[:, distribution.label_bytes :].reshape(-1, 3, 32, 32)
     return LabelledImages(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels)

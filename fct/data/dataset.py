@@ -1,4 +1,4 @@
-"""Published data sets: arrays of images of one size, divide_dataset into splits."""
+"""Published data sets: arrays of images of one size, divided into splits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fct.splits.store import write_split
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images of one size and their classes."""
+    """Images of one size, and their labels."""
 
     images: NDArray[np.uint8]  # [N, H, W, C]
     labels: NDArray[np.int64]  # [N], index into the classes
@@ -30,7 +30,7 @@ class LabelledImages:
         return len(self.labels)
 
     def __getitem__(self, indices: NDArray[np.int64]) -> LabelledImages:
-        """Return those images."""
+        """Return the images at `indices`."""
         return LabelledImages(self.images[indices], self.labels[indices])
 
 
@@ -39,25 +39,25 @@ class Dataset:
     """A published data set."""
 
     classes: tuple[str, ...]
-    pool: LabelledImages  # what is divide_dataset into splits
-    test: LabelledImages | None  # the official test set, where it is here
+    pool: LabelledImages  # divided into splits
+    test: LabelledImages | None  # the official test set; None if it is missing
 
 
-def build(stock: Dataset, params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
-    """Write the splits of `stock` into two empty folders and return what `<splits>/meta.json` holds.
+def build(dataset: Dataset, params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
+    """Write the splits of `dataset` into two empty folders. Return the content of `<splits>/meta.json`.
 
-    Of images with the same pixels the first is kept, the official test set's before any other: what is tested was
-    never trained on, and the others are counted as skipped.
+    Only the first of several images with the same pixels is used; the others count as skipped. An image of the official
+    test set goes before all others, so that no test image is trained on.
     """
-    parts, skipped = divide_dataset(stock, params.fractions.model_dump(), params.seed)
+    parts, skipped = divide_dataset(dataset, params.fractions.model_dump(), params.seed)
     for name, part in parts.items():
         write_split(splits / name, part.images, part.labels, np.full(len(part), NO_TABLES, np.int64))
     files.write_json(originals / "meta.json", {"native": False})
     division = Division(
-        stock.classes,
-        stock.pool.images.shape,
+        dataset.classes,
+        dataset.pool.images.shape,
         {name: part.labels for name, part in parts.items()},
-        test=OFFICIAL if stock.test else HELD_OUT,
+        test=OFFICIAL if dataset.test else HELD_OUT,
         skipped=skipped,
     )
     meta = describe(division, [splits, originals], source=params.source, seed=params.seed)
@@ -66,33 +66,34 @@ def build(stock: Dataset, params: DataParams, splits: Path, originals: Path) -> 
 
 
 def divide_dataset(
-    stock: Dataset, fractions: Mapping[str, float], seed: int
+    dataset: Dataset, fractions: Mapping[str, float], seed: int
 ) -> tuple[dict[str, LabelledImages], list[tuple[str, str]]]:
-    """Divide `stock` into train and one split for each of `fractions`.
+    """Divide `dataset` into train and one split for each of `fractions`.
 
-    Where there is an official test set it is the split test, and the fraction of that name is not taken.
+    An official test set becomes the split test. The fraction of that name is then not used.
 
     Returns:
-        The splits, and what was left out, each with the reason.
+        The splits, and the skipped images: the name of each, and the reason.
     """
-    test_marks: list[bytes] = []
+    test_fingerprints: list[bytes] = []
     parts: dict[str, LabelledImages] = {}
     skipped: list[tuple[str, str]] = []
-    if stock.test is not None:
+    if dataset.test is not None:
         fractions = {name: fraction for name, fraction in fractions.items() if name != "test"}
-        test_marks = [fingerprint(image) for image in stock.test.images]
-        kept = first_copies(test_marks)
-        parts["test"] = stock.test[kept]
-        skipped += _left_out("test", len(stock.test), kept)
-    marks = [fingerprint(image) for image in stock.pool.images]
-    kept = first_copies(marks, frozenset(test_marks))
-    skipped += _left_out("train", len(stock.pool), kept)
-    pool = stock.pool[kept]
-    marks = [marks[index] for index in kept]
-    places = divide_indices(marks, pool.labels, stock.classes, fractions=fractions, seed=seed)
-    return {**{name: pool[indices] for name, indices in places.items()}, **parts}, skipped
+        test_fingerprints = [fingerprint(image) for image in dataset.test.images]
+        unique = first_copies(test_fingerprints)
+        parts["test"] = dataset.test[unique]
+        skipped += _duplicates("test", len(dataset.test), unique)
+    fingerprints = [fingerprint(image) for image in dataset.pool.images]
+    unique = first_copies(fingerprints, frozenset(test_fingerprints))
+    skipped += _duplicates("train", len(dataset.pool), unique)
+    pool = dataset.pool[unique]
+    indices = divide_indices(
+        [fingerprints[index] for index in unique], pool.labels, dataset.classes, fractions=fractions, seed=seed
+    )
+    return {**{name: pool[members] for name, members in indices.items()}, **parts}, skipped
 
 
-def _left_out(part: str, images: int, kept: NDArray[np.int64]) -> Sequence[tuple[str, str]]:
-    gone = np.setdiff1d(np.arange(images), kept)
-    return [(f"{part} image {index}", "same pixels as another image") for index in gone]
+def _duplicates(part: str, images: int, unique: NDArray[np.int64]) -> Sequence[tuple[str, str]]:
+    duplicates = np.setdiff1d(np.arange(images), unique)
+    return [(f"{part} image {index}", "same pixels as another image") for index in duplicates]

@@ -1,4 +1,4 @@
-"""Files out of a Debian or Ubuntu package, without installing it and without root."""
+"""Take files from a Debian or Ubuntu package without installing it and without root."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ TIMEOUT = 300  # seconds for one apt or dpkg command
 def unpack(package: str, inside: str, folder: Path) -> Path:
     """Download `package` into `folder` with apt, unpack it there and return its folder `inside`.
 
-    Where apt's package lists do not know the package (a bare container has none), fresh lists are read into `folder`:
-    the system's own stay as they are, and no rights are needed.
+    An installed package is used where it is. If apt's package lists do not have the package (a bare container has no
+    lists), new lists are downloaded into `folder`. This needs no rights and does not change the system's lists.
 
     Raises:
-        FctError: no apt here, no network, or no such package; it says which command failed and what it printed.
+        FctError: apt, the network or the package is missing. The message has the failed command and its output.
     """
     installed = Path("/") / inside
     if installed.is_dir():
@@ -26,7 +26,7 @@ def unpack(package: str, inside: str, folder: Path) -> Path:
     try:
         _run("apt-get", "download", package, folder=folder)
     except FctError:
-        print("reading fresh package lists with apt", file=sys.stderr)
+        print("downloading new package lists with apt", file=sys.stderr)
         state = [f"-oDir::State={folder}/state", f"-oDir::State::lists={folder}/lists", f"-oDir::Cache={folder}/cache"]
         (folder / "state").mkdir()
         (folder / "lists/partial").mkdir(parents=True)
@@ -35,7 +35,7 @@ def unpack(package: str, inside: str, folder: Path) -> Path:
         _run("apt-get", *state, "download", package, folder=folder)
     archives = list(folder.glob("*.deb"))
     if len(archives) != 1:
-        raise FctError(f"apt-get download {package} gave {len(archives)} packages instead of one.")
+        raise FctError(f"apt-get download {package} downloaded {len(archives)} packages instead of one.")
     _run("dpkg-deb", "-x", archives[0].name, "unpacked", folder=folder)
     return folder / "unpacked" / inside
 
@@ -44,9 +44,9 @@ def _run(*command: str, folder: Path) -> None:
     try:
         result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     except FileNotFoundError:
-        raise FctError(f"{command[0]} is not on this machine.") from None
+        raise FctError(f"{command[0]} is not installed on this machine.") from None
     except subprocess.TimeoutExpired:
-        raise FctError(f"{' '.join(command)}: no end after {TIMEOUT} s.") from None
+        raise FctError(f"{' '.join(command)} did not end within {TIMEOUT} s.") from None
     if result.returncode:
-        said = " ".join((result.stderr or result.stdout).split())
-        raise FctError(f"{' '.join(command)}: {said or f'exit status {result.returncode}'}")
+        message = " ".join((result.stderr or result.stdout).split())
+        raise FctError(f"{' '.join(command)}: {message or f'exit status {result.returncode}'}")

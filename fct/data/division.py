@@ -1,8 +1,8 @@
-"""The division into train, val, gate and test: stratified, seeded, disjoint, and steady as data sets grow.
+"""The division into train, val, gate and test: stratified, seeded, disjoint, and stable as a data set grows.
 
-An image's place follows from its pixels and the seed alone. So a renamed file stays where it is, and an image that is
-added moves at most one image across each border of its own class and none of the others: what the champion has learnt
-from does not wander into the gate split that judges its challenger.
+The pixels of an image and the seed alone decide its split. A renamed file therefore stays in its split. A new image
+moves at most one image of its class across each border between splits, and no image of another class. So the images
+that trained the champion stay out of the gate split that judges its challenger.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ FINGERPRINT = 16  # bytes
 
 
 def fingerprint(image: NDArray[np.uint8]) -> bytes:
-    """Return 16 bytes that are equal for images, uint8 [H, W, C], of equal shape and pixels, and for no others."""
+    """Return 16 bytes: equal for images, uint8 [H, W, C], of the same shape and pixels; different for all others."""
     shape = np.array(image.shape, np.int64).tobytes()
     return blake2b(np.ascontiguousarray(image).data, digest_size=FINGERPRINT, key=shape).digest()
 
 
 def first_copies(fingerprints: Sequence[bytes], known: frozenset[bytes] = frozenset()) -> NDArray[np.int64]:
-    """Return the indices of the fingerprints that are neither in `known` nor seen earlier in the sequence."""
+    """Return the indices of the fingerprints that are neither in `known` nor earlier in the sequence, ascending."""
     seen = set(known)
-    kept = []
-    for index, mark in enumerate(fingerprints):
-        if mark not in seen:
-            seen.add(mark)
-            kept.append(index)
-    return np.array(kept, np.int64)
+    unique = []
+    for index, digest in enumerate(fingerprints):
+        if digest not in seen:
+            seen.add(digest)
+            unique.append(index)
+    return np.array(unique, np.int64)
 
 
 def divide_indices(
@@ -47,10 +47,10 @@ def divide_indices(
 
     Args:
         fingerprints: of N different images.
-        labels: index of each one's class, [N].
-        classes: their names.
-        fractions: of each class, by the split's name; train gets the rest. Each split gets at least one image of each
-            class.
+        labels: index of each image's class, [N].
+        classes: names of the classes.
+        fractions: share of each class that a split gets, by the split's name. Train gets the rest. Each split gets at
+            least one image of each class.
         seed: another seed gives another division.
 
     Returns:
@@ -60,12 +60,12 @@ def divide_indices(
         FctError: a class has fewer images than there are splits.
     """
     key = seed.to_bytes(8, "little")
-    order = np.array([_number(blake2b(mark, digest_size=8, key=key).digest()) for mark in fingerprints], np.uint64)
+    order = np.array([_number(blake2b(pixels, digest_size=8, key=key).digest()) for pixels in fingerprints], np.uint64)
     parts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in ("train", *fractions)}
     for label, name in enumerate(classes):
         members = np.flatnonzero(labels == label)
         if len(members) < len(parts):
-            raise FctError(f"class {name!r} has {len(members)} images, and each of {len(parts)} splits needs one.")
+            raise FctError(f"class {name!r} has {len(members)} images, but each of the {len(parts)} splits needs one.")
         members = members[np.argsort(order[members], kind="stable")]
         start = 0
         for split, count in split_sizes(len(members), fractions).items():
@@ -75,12 +75,12 @@ def divide_indices(
 
 
 def split_sizes(images: int, fractions: Mapping[str, float]) -> dict[str, int]:
-    """Return how many of a class's `images` each split gets: near its fraction, at least one, and train the rest.
+    """Return how many of a class's `images` each split gets: about its fraction, and at least one. Train gets the rest.
 
     There must be at least as many images as splits.
     """
     counts = {name: max(1, round(images * fraction)) for name, fraction in fractions.items()}
-    while sum(counts.values()) >= images:  # small classes, where rounding up took all
+    while sum(counts.values()) >= images:  # a small class, of which rounding up left no image for train
         counts[max(counts, key=lambda name: counts[name])] -= 1
     return {**counts, "train": images - sum(counts.values())}
 

@@ -27,10 +27,10 @@ CLASSES = (
     "Bag",
     "Ankle boot",
 )
-SERVER = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"  # has no https; the checksums prove the files
+SERVER = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"  # has no https; checksums verify the files
 PACKAGE = "dataset-fashion-mnist"
 INSIDE = "usr/share/datasets/fashion-mnist"
-# name: (published MD5, MD5 of what it decompresses to: Debian's package holds the same content, compressed anew)
+# name: (published MD5, MD5 of the decompressed content). Debian compresses the same content again.
 FILES = {
     "train-images-idx3-ubyte": ("8d4fb7e6c68d591d4c3dfef9ec88bf0d", "f4a8712d7a061bf5bd6d2ca38dc4d50a"),
     "train-labels-idx1-ubyte": ("25c81989df183df01b3e8a0aad5dffbe", "9018921c3c673c538a1fc5bad174d6f9"),
@@ -40,13 +40,13 @@ FILES = {
 
 
 def load(mirror: Path | None, server: str = SERVER) -> Dataset:
-    """Return the data set, from `mirror`, the cache, `server` or Debian's package.
+    """Return the data set from `mirror`, the cache, `server` or Debian's package.
 
     Raises:
-        FctError: no way gave the files.
+        FctError: none of them has the files.
     """
-    way = Fallback(f"Debian's package {PACKAGE}", partial(unpack, PACKAGE, INSIDE))
-    train_images, train_labels, test_images, test_labels = map(read_idx, fetch(published(server), mirror, way))
+    fallback = Fallback(f"Debian's package {PACKAGE}", partial(unpack, PACKAGE, INSIDE))
+    train_images, train_labels, test_images, test_labels = map(read_idx, fetch(published(server), mirror, fallback))
     return Dataset(
         CLASSES,
         pool=LabelledImages(train_images[..., None], train_labels.astype(np.int64)),
@@ -55,7 +55,7 @@ def load(mirror: Path | None, server: str = SERVER) -> Dataset:
 
 
 def published(server: str = SERVER) -> list[PublishedFile]:
-    """Return the four files as the publisher offers them."""
+    """Return the four published files."""
     return [
         PublishedFile(f"{name}.gz", "fashion-mnist", f"{server}/{name}.gz", md5, content_md5)
         for name, (md5, content_md5) in FILES.items()
@@ -72,4 +72,4 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             raise FctError(f"{path}: not an IDX file of bytes.")
         return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
     except (OSError, EOFError, struct.error, ValueError) as error:
-        raise FctError(f"{path}: not a gzipped IDX file: {error}. Delete it to have it fetched anew.") from None
+        raise FctError(f"{path}: not a gzipped IDX file: {error}. Delete it, and it is downloaded again.") from None

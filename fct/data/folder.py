@@ -1,7 +1,7 @@
-"""A user's folder of images: each one examined, divided into splits, and packed with its native-size original.
+"""A user's folder of images: check each image, divide them into splits, and pack the original files.
 
-Two passes, so that memory stays bounded whatever the folder's size: the first decodes each file on all cores and keeps
-its pixels at the model's size in a scratch file, the second writes the splits from there and packs the files.
+Two passes keep the use of memory bounded. The first pass decodes all files on all cores and writes their pixels, at the
+model's size, into a scratch file. The second pass writes the splits from the scratch file and packs the files.
 """
 
 from __future__ import annotations
@@ -29,64 +29,64 @@ from fct.images.tables import jpeg_quality
 from fct.splits.meta import HELD_OUT, Division, describe
 from fct.splits.store import NAMES, drop_pages
 
-CHUNK = 32  # files handed to a process at a time
+CHUNK = 32  # files per task of a worker process
 
 
 @dataclass(frozen=True)
-class Usable:
+class UsableImage:
     """An image that can be used."""
 
     name: str  # path inside the folder
     label: int
-    pixels: bytes  # fingerprint of what it shows
-    content: bytes  # digest of the file
-    quality: int  # its own, as a JPEG
-    row: int  # of its pixels in the scratch file
+    fingerprint: bytes  # of the pixels
+    content_digest: bytes  # of the file
+    quality: int  # of the JPEG file, from its tables
+    row: int  # in the scratch file
 
 
 def build(params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
-    """Write the splits of `params.folder` into two empty folders and return what `<splits>/meta.json` holds.
+    """Write the splits of `params.folder` into two empty folders. Return the content of `<splits>/meta.json`.
 
     Raises:
-        FctError: an image cannot be used and `on_error` is fail, it names up to ten; or too little is left.
+        FctError: `on_error` is fail and images cannot be used (the message names up to ten), or too few images remain.
     """
     root = Path(params.folder.path)
-    found = scan(root)
-    problems = list(found.problems)
-    _stop_at(problems, params, root)
+    listing = scan(root)
+    problems = list(listing.problems)
+    _check_problems(problems, params, root)
     scratch = splits / ".scratch.npy"
-    shape = (len(found.files), params.folder.size, params.folder.size, params.folder.channels)
-    pixels = open_memmap(scratch, "w+", np.uint8, shape) if len(found.files) else np.empty(shape, np.uint8)
-    images: list[Usable] = []
-    enough = SHOWN if params.folder.on_error == "fail" else len(found.files)  # problems before it is given up
-    for image in _examine(root, found.files, found.labels, pixels, lambda: len(problems) >= enough):
+    shape = (len(listing.files), params.folder.size, params.folder.size, params.folder.channels)
+    pixels = open_memmap(scratch, "w+", np.uint8, shape) if len(listing.files) else np.empty(shape, np.uint8)
+    images: list[UsableImage] = []
+    limit = SHOWN if params.folder.on_error == "fail" else len(listing.files)  # problems after which to stop
+    for image in _examine(root, listing.files, listing.labels, pixels, lambda: len(problems) >= limit):
         if isinstance(image, Problem):
             problems.append(image)
         else:
             images.append(image)
-    if len(problems) >= enough:
-        _stop_at(problems, params, root)
-    images = _different(images, problems)
-    images, classes = _enough(images, found.classes, len(NAMES), problems)
-    _stop_at(problems, params, root)
+    if len(problems) >= limit:
+        _check_problems(problems, params, root)
+    images = _drop_duplicates(images, problems)
+    images, classes = _drop_small_classes(images, listing.classes, len(NAMES), problems)
+    _check_problems(problems, params, root)
     if len(classes) < 2:
-        left = f" after {len(problems)} were skipped, such as {problems[0]}" if problems else ""
-        raise FctError(f"{root}: fewer than two classes have images that can be used{left}.")
+        reason = f"; {len(problems)} were skipped, for example {problems[0]}" if problems else ""
+        raise FctError(f"{root}: fewer than two classes have enough usable images{reason}.")
 
     labels = np.array([image.label for image in images], np.int64)
-    marks = [image.pixels for image in images]
-    places = divide_indices(marks, labels, classes, fractions=params.fractions.model_dump(), seed=params.seed)
-    parts = {name: [images[index] for index in places[name]] for name in NAMES}
+    fingerprints = [image.fingerprint for image in images]
+    indices = divide_indices(fingerprints, labels, classes, fractions=params.fractions.model_dump(), seed=params.seed)
+    parts = {name: [images[index] for index in indices[name]] for name in NAMES}
     for name, part in parts.items():
-        _write(part, pixels, splits / name)
+        _write_arrays(part, pixels, splits / name)
     scratch.unlink()
     for name, part in parts.items():
-        _pack(root, part, originals, name)
+        _pack_originals(root, part, originals, name)
     files.write_json(originals / "meta.json", {"native": True})
     division = Division(
         classes,
         shape,
-        {name: labels[places[name]] for name in NAMES},
+        {name: labels[indices[name]] for name in NAMES},
         test=HELD_OUT,
         skipped=[(problem.name, problem.what) for problem in problems],
     )
@@ -95,13 +95,14 @@ def build(params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
     return meta
 
 
-def _stop_at(problems: Sequence[Problem], params: DataParams, root: Path) -> None:
+def _check_problems(problems: Sequence[Problem], params: DataParams, root: Path) -> None:
+    """Raise FctError if there are problems and `on_error` is fail."""
     if not problems or params.folder.on_error == "skip":
         return
-    more = f"\n         and maybe more: the search stopped at {SHOWN}" if len(problems) >= SHOWN else ""
+    more = f"\n         There may be more: the check stopped after {SHOWN}." if len(problems) >= SHOWN else ""
     raise FctError(
         f"{root}: cannot use{format_problems(problems)}{more}\n"
-        "       Put them right, or set params.yaml: data.folder.on_error: skip to go on without them and count them."
+        "       Repair or remove them. Or set params.yaml: data.folder.on_error: skip to train without them."
     )
 
 
@@ -110,16 +111,19 @@ def _examine(
     paths: Sequence[str],
     labels: Sequence[int],
     pixels: NDArray[np.uint8],
-    given_up: Callable[[], bool],
-) -> Iterator[Usable | Problem]:
-    """Decode each file on all cores, put its pixels at the model's size into its row of `pixels`, and yield it.
+    stop: Callable[[], bool],
+) -> Iterator[UsableImage | Problem]:
+    """Decode the files on all cores. Write the pixels of each, at the model's size, into its row of `pixels`.
 
-    No further files are begun once `given_up` is true.
+    No further chunk of files is started once `stop()` is true.
+
+    Yields:
+        Each image that can be used, or the problem with it.
     """
     starts = range(0, len(paths), CHUNK)
     workers = max(1, min(joblib.cpu_count(), len(starts)))
-    pending = itertools.takewhile(lambda _: not given_up(), starts)
-    jobs = (joblib.delayed(_chunk)(root, paths[start : start + CHUNK], pixels.shape[1:]) for start in pending)
+    pending = itertools.takewhile(lambda _: not stop(), starts)
+    jobs = (joblib.delayed(_read_chunk)(root, paths[start : start + CHUNK], pixels.shape[1:]) for start in pending)
     chunks = joblib.Parallel(workers, return_as="generator")(jobs)
     with tqdm(total=len(paths), desc="images", unit="image", disable=None) as bar:
         for start, results in zip(starts, chunks, strict=False):
@@ -127,20 +131,22 @@ def _examine(
                 if isinstance(result, Problem):
                     yield result
                 else:
-                    small, mark, content, quality = result
+                    small, pixels_digest, content_digest, quality = result
                     pixels[row] = small
-                    yield Usable(paths[row], labels[row], mark, content, quality, row)
+                    yield UsableImage(paths[row], labels[row], pixels_digest, content_digest, quality, row)
             drop_pages(pixels)
             bar.update(len(results))
 
 
-def _chunk(
+def _read_chunk(
     root: Path, paths: Sequence[str], shape: tuple[int, int, int]
 ) -> list[Problem | tuple[NDArray[np.uint8], bytes, bytes, int]]:
-    return [_one(root, path, shape) for path in paths]
+    return [_read_image(root, path, shape) for path in paths]
 
 
-def _one(root: Path, path: str, shape: tuple[int, int, int]) -> Problem | tuple[NDArray[np.uint8], bytes, bytes, int]:
+def _read_image(
+    root: Path, path: str, shape: tuple[int, int, int]
+) -> Problem | tuple[NDArray[np.uint8], bytes, bytes, int]:
     size, _, channels = shape
     try:
         content = (root / path).read_bytes()
@@ -153,36 +159,40 @@ def _one(root: Path, path: str, shape: tuple[int, int, int]) -> Problem | tuple[
     return resize(native, size), fingerprint(native), _digest(content), jpeg_quality(content)
 
 
-def _different(images: Sequence[Usable], problems: list[Problem]) -> list[Usable]:
-    """Return the first of each set of images with the same pixels; the others become problems."""
-    first: dict[bytes, Usable] = {}
+def _drop_duplicates(images: Sequence[UsableImage], problems: list[Problem]) -> list[UsableImage]:
+    """Return the first image of each set with the same pixels. Append the others to `problems`."""
+    first: dict[bytes, UsableImage] = {}
     for image in images:
-        other = first.setdefault(image.pixels, image)
-        if other is not image:
-            problems.append(Problem(image.name, "the same pixels as another image", f"{other.name}; remove one"))
+        original = first.setdefault(image.fingerprint, image)
+        if original is not image:
+            problems.append(Problem(image.name, "the same pixels as another image", f"{original.name}; remove one"))
     return list(first.values())
 
 
-def _enough(
-    images: Sequence[Usable], classes: Sequence[str], splits: int, problems: list[Problem]
-) -> tuple[list[Usable], list[str]]:
-    """Return the images of classes that have one for each split, labelled anew, and the names of those classes."""
-    kept: list[Usable] = []
+def _drop_small_classes(
+    images: Sequence[UsableImage], classes: Sequence[str], splits: int, problems: list[Problem]
+) -> tuple[list[UsableImage], list[str]]:
+    """Drop classes with fewer images than `splits`, and append their images to `problems`.
+
+    Returns:
+        The remaining images, their labels counted anew, and the names of the remaining classes.
+    """
+    remaining: list[UsableImage] = []
     names: list[str] = []
     for label, name in enumerate(classes):
         members = [image for image in images if image.label == label]
         if len(members) >= splits:
-            kept += [replace(image, label=len(names)) for image in members]
+            remaining += [replace(image, label=len(names)) for image in members]
             names.append(name)
             continue
-        why = f"{name} has {len(members)}, and each of the {splits} splits needs one"
-        problems += [Problem(image.name, "its class has too few images", why) for image in members]
+        reason = f"{name} has {len(members)}, but each of the {splits} splits needs one"
+        problems += [Problem(image.name, "its class has too few images", reason) for image in members]
         if not members:
             problems.append(Problem(f"{name}/", "a class without images", "none of its files can be used"))
-    return kept, names
+    return remaining, names
 
 
-def _write(part: Sequence[Usable], pixels: NDArray[np.uint8], folder: Path) -> None:
+def _write_arrays(part: Sequence[UsableImage], pixels: NDArray[np.uint8], folder: Path) -> None:
     folder.mkdir()
     images = open_memmap(folder / "images.npy", "w+", np.uint8, (len(part), *pixels.shape[1:]))
     for start in range(0, len(part), CHUNK):
@@ -193,13 +203,13 @@ def _write(part: Sequence[Usable], pixels: NDArray[np.uint8], folder: Path) -> N
     np.save(folder / "quality.npy", np.array([image.quality for image in part], np.int64))
 
 
-def _pack(root: Path, part: Sequence[Usable], originals: Path, name: str) -> None:
+def _pack_originals(root: Path, part: Sequence[UsableImage], originals: Path, name: str) -> None:
     starts = [0]
     with (originals / f"{name}.bin").open("wb") as packed:
         for image in part:
             content = (root / image.name).read_bytes()
-            if _digest(content) != image.content:
-                raise FctError(f"{root / image.name} changed while it was being read. Run it again when it is at rest.")
+            if _digest(content) != image.content_digest:
+                raise FctError(f"{root / image.name} changed while it was read. Run again when no program changes it.")
             packed.write(content)
             starts.append(packed.tell())
     np.save(originals / f"{name}.npy", np.array(starts, np.int64))

@@ -12,17 +12,17 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Fractions(Section):
-    """What part of the images that are not an official test set goes to each split; the rest is train."""
+    """Share of the images that each split gets, an official test set apart. The rest is train."""
 
     val: Fraction
     gate: Fraction
     test: Fraction
 
     @model_validator(mode="after")
-    def _train_gets_something(self) -> Self:
+    def _check_rest_for_train(self) -> Self:
         total = self.val + self.gate + self.test
         if total >= 1:
-            raise ValueError(f"val + gate + test must be below 1, or nothing is left to train on; they are {total:g}")
+            raise ValueError(f"val + gate + test is {total:g}. It must be below 1, so that images are left to train on")
         return self
 
 
@@ -36,7 +36,7 @@ class FolderParams(Section):
 
 
 class DataParams(Section):
-    """Where labelled images come from and how they are divided."""
+    """Where labelled images come from, and how they are divided."""
 
     source: Literal["fashion-mnist", "cifar-10", "cifar-100", "folder"]
     mirror: str | None

@@ -1,4 +1,4 @@
-"""What lies in a user's folder of images: one sub-folder a class, and what is wrong with that."""
+"""List a user's folder of images, which has one sub-folder for each class, and find what is wrong with it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 from fct.core.errors import FctError
 
-LARGEST_FILE = 512 << 20  # bytes; above an uncompressed image of the most pixels that are decoded
-DVC_CACHE = Path(".dvc/cache")  # where files of a folder tracked by DVC may link to
+LARGEST_FILE = 512 << 20  # bytes; more than an uncompressed image of the most pixels that are decoded
+DVC_CACHE = Path(".dvc/cache")  # links of a folder that DVC tracks may lead here
 
-SHOWN = 10  # problems in an error
+SHOWN = 10  # problems named in an error
 LINK = "a link out of the folder"
 
 
@@ -22,42 +22,42 @@ class Problem:
     """One file or class that cannot be used."""
 
     name: str  # path inside the folder
-    what: str  # the kind of problem, the same words for each of its kind
+    what: str  # kind of problem; the same words for all problems of a kind
     detail: str = ""  # what to do, or where
 
     def __str__(self) -> str:
-        """Return it as a person reads it."""
+        """Return the problem as one line of text."""
         return f"{self.name}: {self.what}" + (f": {self.detail}" if self.detail else "")
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What a folder holds, in the order of names."""
+    """The content of a folder of images, in the order of names."""
 
-    classes: tuple[str, ...]  # those that have files
+    classes: tuple[str, ...]  # that have files
     files: tuple[str, ...]  # paths inside the folder
-    labels: tuple[int, ...]  # their classes
+    labels: tuple[int, ...]  # class of each file, as index into `classes`
     problems: tuple[Problem, ...]
 
 
 def scan(root: Path) -> Scan:
-    """List the images of `root` by class, without opening any.
+    """List the images of `root` by class. No image is opened.
 
-    Hidden files are passed over anywhere, and so are a README and DVC's notes (`dvc add images/*/`) in `root` itself.
+    Hidden files are ignored everywhere. A README and DVC's `.dvc` files (`dvc add images/*/`) are ignored in `root`.
 
     Raises:
-        FctError: `root` is not a folder, has fewer than two classes, or two whose names differ in case alone.
+        FctError: `root` is not a folder, has fewer than two classes, or has two whose names differ only in case.
     """
     if not root.is_dir():
         raise FctError(
-            f"params.yaml: data.folder.path: {str(root)!r} is not a folder. Make it, with one sub-folder of images a "
-            "class, or choose another data.source."
+            f"params.yaml: data.folder.path: {str(root)!r} is not a folder. Create it, with one sub-folder of "
+            "images for each class, or choose another data.source."
         )
     problems: list[Problem] = []
     members: dict[str, list[str]] = {}
     for entry in _entries(root):
-        if entry.is_dir() and (out := _leads_out(entry, root)):
-            problems.append(Problem(f"{entry.name}/", LINK, f"it leads to {out}; copy the folder here"))
+        if entry.is_dir() and (target := _target_outside(entry, root)):
+            problems.append(Problem(f"{entry.name}/", LINK, f"it leads to {target}; copy the folder here"))
         elif entry.is_dir():
             members[entry.name] = list(_images(root, entry.name, problems))
         elif not entry.name.upper().startswith("README") and entry.suffix != ".dvc":
@@ -67,7 +67,9 @@ def scan(root: Path) -> Scan:
         problems.append(Problem(f"{name}/", "a class without images", "add some, or remove the sub-folder"))
         del members[name]
     if len(members) < 2 and not problems:
-        raise FctError(f"{root}: {len(members)} classes. At least two are needed, each a sub-folder of its images.")
+        raise FctError(
+            f"{root}: found {len(members)} classes, needs at least two. Make a sub-folder of images for each class."
+        )
     return Scan(
         tuple(members),
         tuple(path for paths in members.values() for path in paths),
@@ -77,7 +79,7 @@ def scan(root: Path) -> Scan:
 
 
 def format_problems(problems: Sequence[Problem]) -> str:
-    """Return the first problems as the lines of an error."""
+    """Return the first problems as lines for an error message."""
     return "".join(f"\n         - {problem}" for problem in problems[:SHOWN])
 
 
@@ -91,8 +93,8 @@ def _entries(folder: Path) -> list[Path]:
 def _images(root: Path, name: str, problems: list[Problem]) -> Iterator[str]:
     for entry in _entries(root / name):
         path = f"{name}/{entry.name}"
-        if entry.is_symlink() and (out := _leads_out(entry, root)):
-            problems.append(Problem(path, LINK, f"it leads to {out}; copy the file here"))
+        if entry.is_symlink() and (target := _target_outside(entry, root)):
+            problems.append(Problem(path, LINK, f"it leads to {target}; copy the file here"))
         elif entry.is_dir():
             problems.append(Problem(path, "a folder inside a class", "put its images into the class folder itself"))
         elif not entry.is_file():
@@ -103,18 +105,18 @@ def _images(root: Path, name: str, problems: list[Problem]) -> Iterator[str]:
             yield path
 
 
-def _leads_out(path: Path, root: Path) -> Path | None:
-    target = Path(os.path.realpath(path))  # unlike Path.resolve, it bears links in a circle
-    inside = any(target.is_relative_to(os.path.realpath(home)) for home in (root, DVC_CACHE))
+def _target_outside(path: Path, root: Path) -> Path | None:
+    target = Path(os.path.realpath(path))  # unlike Path.resolve, it accepts links in a circle
+    inside = any(target.is_relative_to(os.path.realpath(folder)) for folder in (root, DVC_CACHE))
     return None if inside else target
 
 
 def _check_names(root: Path, classes: list[str]) -> None:
-    known: dict[str, str] = {}
+    names: dict[str, str] = {}
     for name in classes:
-        other = known.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        other = names.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
         if other != name:
             raise FctError(
-                f"{root / other} and {root / name} differ in case alone: one class or two? Some file systems keep them "
-                "apart and some do not. Merge them, or rename one."
+                f"{root / other} and {root / name} differ only in case. Some file systems treat them as one folder. "
+                "Merge them, or rename one."
             )

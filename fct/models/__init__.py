@@ -1,1 +1,1 @@
-"""Backbones, taps on their inner layers, and the residual mapping block."""
+"""Backbones, the network that is trained, and the files of both."""

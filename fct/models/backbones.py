@@ -1,4 +1,4 @@
-"""Backbones by name: the project's own small networks, or any classification model of torchvision or timm."""
+"""Backbones by name: the project's small networks, or any classification model of torchvision or timm."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fct.models.resnet import DEPTHS, ResNet
 from fct.models.speednet import SMALLEST, SpeedNet
 
 OWN = (*DEPTHS, "speednet")
-TIMM = "timm/"  # before the name of a model of timm
+TIMM = "timm/"  # prefix of the name of a timm model
 
 
 def build_backbone(  # noqa: PLR0913  # what decides the architecture
@@ -24,22 +24,22 @@ def build_backbone(  # noqa: PLR0913  # what decides the architecture
 
     Args:
         name: of the model.
-        width: of the own networks; others have their own.
-        classes: of the images.
+        width: channels of the first stage of the project's networks; other models ignore it.
+        classes: number of classes.
         channels: of the images, 1 or 3.
         size: of the images, pixels, height and width.
-        stem: whether to swap a stem that is made for large images.
+        stem: "small" replaces a stem that is made for large images.
 
     Raises:
-        FctError: no model has this name (it lists the nearest), timm is not installed, or the model does not fit the
-            size of the images.
+        FctError: no model has this name (the message lists the nearest), timm is not installed, or the model does not
+            fit the size of the images.
     """
     if name in OWN:
         if stem != "own":
-            raise FctError(f"params.yaml: model.stem: {name} is for small images as it is. Set it to own.")
+            raise FctError(f"params.yaml: model.stem: {name} is made for small images already. Set it to own.")
         if name == "speednet" and size < SMALLEST:
             raise FctError(
-                f"params.yaml: model.name: speednet needs images of {SMALLEST} pixels or more (these have {size}). "
+                f"params.yaml: model.name: speednet needs images of {SMALLEST} pixels or more; these have {size}. "
                 "Choose resnet8, or larger images (data.folder.size)."
             )
         if name == "speednet":
@@ -47,27 +47,27 @@ def build_backbone(  # noqa: PLR0913  # what decides the architecture
         return ResNet(DEPTHS[name], width=width, classes=classes, channels=channels)
     if name.startswith(TIMM):
         model = _timm(name, classes=classes, channels=channels, size=size)
-        grey = False
+        needs_wrapper = False
     else:
-        model, grey = _torchvision(name, classes=classes, size=size), channels == 1
+        model, needs_wrapper = _torchvision(name, classes=classes, size=size), channels == 1
     if stem == "small":
         stems.use_small_stem(model, name)
-    return _FromGrey(model) if grey else model
+    return _FromGrey(model) if needs_wrapper else model
 
 
 def unwrap_grey(backbone: nn.Module) -> nn.Module:
-    """Return the model that published weights are of: a grey image's wrapper is none of it."""
+    """Return the model without the wrapper for grey images. Published weights fit this model."""
     return backbone.model if isinstance(backbone, _FromGrey) else backbone
 
 
 def _torchvision(name: str, *, classes: int, size: int) -> nn.Module:
     from torchvision import models  # seconds to import, and only needed here
 
-    known = models.list_models(module=models)
-    if name not in known:
-        near = difflib.get_close_matches(name, [*OWN, *known], n=3) or OWN
+    names = models.list_models(module=models)
+    if name not in names:
+        near = difflib.get_close_matches(name, [*OWN, *names], n=3) or OWN
         raise FctError(f"params.yaml: model.name: no model is called {name!r}. Nearest: {', '.join(near)}.")
-    # GoogLeNet and Inception build auxiliary heads that return tuples; without them they are plain classifiers.
+    # The auxiliary heads of GoogLeNet and Inception return tuples. Without these heads they are plain classifiers.
     extra: dict[str, Any] = {}
     if name in ("googlenet", "inception_v3"):
         extra = {"aux_logits": False, "init_weights": True}
@@ -84,15 +84,17 @@ def _timm(name: str, *, classes: int, channels: int, size: int) -> nn.Module:
         from timm.layers.patch_embed import PatchEmbed
     except ImportError:
         raise FctError(f"params.yaml: model.name: {name} needs timm. Install it: pip install 'fct[timm]'") from None
-    own = name.removeprefix(TIMM)
-    if not timm.is_model(own):
-        near = difflib.get_close_matches(own, timm.list_models(), n=3)
-        said = f" Nearest: {', '.join(TIMM + each for each in near)}." if near else ""
-        raise FctError(f"params.yaml: model.name: timm has no model {own!r}.{said}")
-    told = timm.get_pretrained_cfg(own, allow_unregistered=True)
-    extra: dict[str, Any] = {"img_size": size} if told is not None and told.fixed_input_size else {}
+    timm_name = name.removeprefix(TIMM)
+    if not timm.is_model(timm_name):
+        near = difflib.get_close_matches(timm_name, timm.list_models(), n=3)
+        hint = f" Nearest: {', '.join(TIMM + model_name for model_name in near)}." if near else ""
+        raise FctError(f"params.yaml: model.name: timm has no model {timm_name!r}.{hint}")
+    config = timm.get_pretrained_cfg(timm_name, allow_unregistered=True)
+    extra: dict[str, Any] = {"img_size": size} if config is not None and config.fixed_input_size else {}
     try:
-        model: nn.Module = timm.create_model(own, pretrained=False, num_classes=classes, in_chans=channels, **extra)
+        model: nn.Module = timm.create_model(
+            timm_name, pretrained=False, num_classes=classes, in_chans=channels, **extra
+        )
     except (AssertionError, TypeError, ValueError) as error:
         raise FctError(f"params.yaml: model.name: {name} cannot be made for {size} pixels: {error}") from None
     embed = getattr(model, "patch_embed", None)
@@ -102,16 +104,16 @@ def _timm(name: str, *, classes: int, channels: int, size: int) -> nn.Module:
 
 
 def _check_patches(name: str, patch: int, size: int) -> None:
-    """Refuse a size that patches do not divide: what is left over would not be seen."""
+    """Check that patches cover the image. Pixels beyond the last whole patch would be ignored."""
     if size % patch:
         raise FctError(
-            f"params.yaml: model.name: {name} divides images into patches of {patch} pixels; {size} pixels are no "
-            "multiple of it. Choose another model, or another size (data.folder.size)."
+            f"params.yaml: model.name: {name} divides images into patches of {patch} pixels, but {size} is not a "
+            f"multiple of {patch}. Choose another model, or another size (data.folder.size)."
         )
 
 
 class _FromGrey(nn.Module):
-    """Shows a greyscale image to a model that expects three channels."""
+    """Repeats a greyscale image three times, for a model that expects three channels."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Where tensors live, and how images get there."""
+"""The device of tensors, and how images are copied there."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import Tensor
 
 
 def pick_device() -> torch.device:
-    """Return the first GPU where CUDA is available, else the CPU."""
+    """Return the first GPU if CUDA is available, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def to_device(images: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Return uint8 [B, H, W, C] pixels as a tensor [B, C, H, W] in channels-last memory: no byte moves on a CPU."""
+    """Return uint8 [B, H, W, C] pixels as a tensor [B, C, H, W] in channels-last memory, on a CPU without a copy."""
     return move_to(np.ascontiguousarray(images), device).permute(0, 3, 1, 2)
 
 
 def move_to(array: NDArray[Any], device: torch.device) -> Tensor:
-    """Return an array as a tensor on `device`: to a GPU from pinned memory, so that the host does not wait for it."""
+    """Return an array as a tensor on `device`. A copy to a GPU uses pinned memory, so that the host does not wait."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -1,4 +1,4 @@
-"""The network that is trained and exported: normalisation, backbone, taps on inner layers, residual mapping blocks."""
+"""The network that is trained and exported: normalisation, backbone, features of layers, residual mapping blocks."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from fct.nn.residual import ResidualMappingBlock
 
 
 class Network(nn.Module):
-    """A classifier of uint8 images that shows the features of chosen inner layers.
+    """A classifier of uint8 images that also returns the features of chosen layers.
 
     Args:
         backbone: float [B, C, H, W] -> logits [B, classes].
-        mean: of the training images' channels, on the scale 0..1.
-        std: likewise.
+        mean: of each channel of the training images, on the scale 0..1.
+        std: of each channel, on the same scale.
         layers: names of the backbone's modules whose outputs are the features phi_l.
-        block: where and what residual mapping blocks are; None for a network without.
-        size: pixels, height and width, of the images that the network is made for.
-        flip_tta: whether a prediction is the mean of the logits of the image and of its mirror image; not in training.
+        block: layers and kind of the residual mapping blocks; None for a network without blocks.
+        size: of the images, pixels, height and width.
+        flip_tta: at inference, the logits are the mean over the image and its mirror image.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(  # noqa: PLR0913  # what a network is made of, by name
+    def __init__(  # noqa: PLR0913  # all keyword-only
         self,
         backbone: nn.Module,
         *,
@@ -53,17 +53,19 @@ class Network(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
         self.layouts: dict[str, Layout] = {}
-        self._see(layers, "method.layers")
+        self._add_layouts(layers, "method.layers")
         self.blocks: nn.ModuleDict | None = None
-        self.shows_before = block is not None and block.consistency == "before"
+        self.returns_before = block is not None and block.consistency == "before"
         if block is not None:
-            seen = self._see(block.layers, "method.block.layers")
-            self.blocks = nn.ModuleDict({layer_key(layer): _block(layer, seen[layer], block) for layer in block.layers})
-        self.estimator: QualityEstimator | None = None  # fct.train.estimator gives a trained network one
+            features = self._add_layouts(block.layers, "method.block.layers")
+            self.blocks = nn.ModuleDict(
+                {layer_key(layer): _make_block(layer, features[layer], block) for layer in block.layers}
+            )
+        self.estimator: QualityEstimator | None = None  # set by fct.train.estimator
 
     def watch(self, layers: Sequence[str], *, key: str) -> None:
-        """Show the features of `layers`, read from `key`, too from the next call on; the prediction stays the same."""
-        self._see(layers, key)
+        """Also return the features of `layers`, named by `key` of params.yaml. The predictions do not change."""
+        self._add_layouts(layers, key)
         self.layers = tuple(dict.fromkeys([*self.layers, *layers]))
 
     @property
@@ -72,17 +74,18 @@ class Network(nn.Module):
         return self.blocks is not None
 
     def forward(self, image: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Classify images and show their features.
+        """Classify images and return their features.
 
         Args:
             image: uint8 [B, C, H, W].
-            quality: int64 [B], each image's JPEG quality, 1..100, used by blocks only; `NO_TABLES` (0) where no table
-                tells it. Then a network with an estimator takes what that makes of the pixels, but not in training;
-                blocks pass all others unchanged, as at quality 100.
+            quality: int64 [B], JPEG quality of each image, 1..100, or `NO_TABLES` (0) if it is unknown. Only blocks use
+                it. At inference, an estimator replaces an unknown quality by its estimate. In training, or without an
+                estimator, an unknown quality counts as 100, at which blocks change nothing.
 
         Returns:
-            Logits [B, classes], and for each layer its feature [B, channels, ...]: after its block, as later layers see
-            it, or before it where the blocks' `consistency` says so; those of the image, not of its mirror image.
+            Logits [B, classes], and the feature of each layer, [B, channels, ...], after the layer's block, as later
+            layers get it. With the blocks' `consistency: before` it is the feature before the block. Features are those
+            of the image, never of its mirror image.
         """
         pixels = self.normalised(image)
         unknown = quality == NO_TABLES
@@ -101,9 +104,9 @@ class Network(nn.Module):
 
     def _pass(self, pixels: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         features: dict[str, Tensor] = {}
-        tapped = dict.fromkeys([*self.layers, *(layer_of(key) for key in self.blocks or ())])
-        # Hooks live for one call: a copied, compiled or exported network carries none, and a failed call leaves none.
-        handles = [self._tap(layer, quality, features) for layer in tapped]
+        hooked = dict.fromkeys([*self.layers, *(layer_of(key) for key in self.blocks or ())])
+        # Hooks exist only during a call: copied, compiled and exported networks have none, not even after an error.
+        handles = [self._add_hook(layer, quality, features) for layer in hooked]
         try:
             logits = self.backbone(pixels)
         finally:
@@ -111,38 +114,38 @@ class Network(nn.Module):
                 handle.remove()
         return logits, {layer: feature for layer, feature in features.items() if layer in self.layers}
 
-    def _tap(self, layer: str, quality: Tensor, features: dict[str, Tensor]) -> RemovableHandle:
+    def _add_hook(self, layer: str, quality: Tensor, features: dict[str, Tensor]) -> RemovableHandle:
         has_block = self.blocks is not None and layer_key(layer) in self.blocks
 
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-            handed_on: Tensor = self.blocks[layer_key(layer)](output, quality) if self.blocks and has_block else output
-            shown = output if self.shows_before else handed_on
-            # What comes next may work in place, as many ReLUs and sums do.
-            features[layer] = channels_second(shown, self.layouts[layer]).clone()
-            return handed_on
+            corrected: Tensor = self.blocks[layer_key(layer)](output, quality) if self.blocks and has_block else output
+            feature = output if self.returns_before else corrected
+            # The next layer may work in place, as many ReLUs and sums do.
+            features[layer] = channels_second(feature, self.layouts[layer]).clone()
+            return corrected
 
         return self.backbone.get_submodule(layer).register_forward_hook(hook)
 
-    def _see(self, layers: Sequence[str], key: str) -> dict[str, Feature]:
-        """Note how `layers`, read from `key` of params.yaml, lay out their features; return what they give."""
-        known = [name for name, _ in self.backbone.named_modules() if name]
+    def _add_layouts(self, layers: Sequence[str], key: str) -> dict[str, Feature]:
+        """Store the layouts of the features of `layers`, named by `key` of params.yaml; return the features."""
+        names = [name for name, _ in self.backbone.named_modules() if name]
         for layer in layers:
-            if layer not in known:
-                near = difflib.get_close_matches(layer, known, n=3) or known[:8]
+            if layer not in names:
+                near = difflib.get_close_matches(layer, names, n=3) or names[:8]
                 raise FctError(
                     f"params.yaml: {key}: no layer is called {layer!r}. Nearest: {', '.join(near)}. "
-                    "`fct layers` lists them."
+                    "`fct layers` lists all layers."
                 )
-        seen = features_of(self.backbone, layers, key=key, channels=self.mean.shape[1], size=self.size)
-        self.layouts |= {layer: feature.layout for layer, feature in seen.items()}
-        return seen
+        features = features_of(self.backbone, layers, key=key, channels=self.mean.shape[1], size=self.size)
+        self.layouts |= {layer: feature.layout for layer, feature in features.items()}
+        return features
 
 
-def _block(layer: str, feature: Feature, params: BlockParams) -> ResidualMappingBlock:
+def _make_block(layer: str, feature: Feature, params: BlockParams) -> ResidualMappingBlock:
     if len(feature.shape) == 2:
         raise FctError(
-            f"params.yaml: method.block.layers: {layer!r} gives a feature of shape {list(feature.shape)}; "
-            "a residual mapping block needs [B, C, H, W], or tokens [B, N, C]."
+            f"params.yaml: method.block.layers: {layer!r} returns a feature of shape {list(feature.shape)}. "
+            "A residual mapping block needs a map [B, C, H, W] or tokens [B, N, C]. Choose another layer."
         )
     return ResidualMappingBlock(
         feature.shape[feature.layout.axis], feature.layout, width=params.width, quality=params.quality

@@ -10,39 +10,39 @@ from fct.core.params import Section
 from fct.splits.params import Quality
 
 
-def _each_once(layers: list[str]) -> list[str]:
+def _check_unique(layers: list[str]) -> list[str]:
     if len(set(layers)) != len(layers):
-        raise ValueError("name each layer once")
+        raise ValueError("a layer is listed twice; list each layer once")
     return layers
 
 
 Stem = Literal["own", "small"]
-LayerNames = Annotated[list[str], Field(min_length=1), AfterValidator(_each_once)]
+LayerNames = Annotated[list[str], Field(min_length=1), AfterValidator(_check_unique)]
 
 
 class ModelParams(Section):
-    """Which backbone is trained, and from what."""
+    """The backbone that is trained, and the weights that it starts from."""
 
     name: str  # resnet8 | resnet20 | resnet56 | speednet | torchvision's | timm/...
-    width: int = Field(ge=4, le=512)  # channels of the first stage of the own networks; others ignore it
-    stem: Stem  # small: one that keeps the resolution of small images, where the model's own is for large ones
+    width: int = Field(ge=4, le=512)  # channels of the first stage of the project's networks; other models ignore it
+    stem: Stem  # own: the model's stem | small: a stem for small images, which keeps the resolution
     weights: str | None  # a file in weights/ to start from
     flip_tta: bool  # at inference: the mean of the logits of the image and of its mirror image
 
 
 class BlockParams(Section):
-    """Residual mapping blocks: where, how large, and how they know the quality (fct.nn.residual)."""
+    """Residual mapping blocks: their layers, their width, and how they get the quality (fct.nn.residual)."""
 
     layers: LayerNames
     width: float = Field(gt=0, le=4)  # of the bottleneck, relative to the layer's channels
     quality: Literal["film", "plane", "table"]
-    consistency: Literal["after", "before"]  # which feature the consistency term sees
-    unknown_quality: Literal["bypass", "estimate"]  # what is made of an image without JPEG tables
+    consistency: Literal["after", "before"]  # whether the consistency term compares features after or before the block
+    unknown_quality: Literal["bypass", "estimate"]  # without JPEG tables: change nothing, or estimate
 
 
 class FeaturesParams(Section):
-    """Where it is measured how far compression moves features (fct.features.distortion)."""
+    """Where and how the change of features by compression is measured (fct.features.distortion)."""
 
-    layers: LayerNames  # whether the method pulls at them or not
-    images: int = Field(ge=2)  # of the test split, evenly spread
+    layers: LayerNames  # need not be those of the method
+    images: int = Field(ge=2)  # of the test split, evenly spaced
     qualities: Annotated[tuple[Quality, ...], Field(min_length=1)]

@@ -30,14 +30,15 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output."""
         hidden = functional.relu(self.norm1(self.conv1(x)), inplace=True)
-        # The stride is taken here, not in the 1x1 convolution: with few input channels, oneDNN's gradient of a strided
-        # one writes past its memory, and hangs or crashes (github.com/uxlfoundation/oneDNN/issues/6035).
+        # The stride is applied here, not in the 1x1 convolution. With few input channels, oneDNN's gradient of a
+        # strided 1x1 convolution writes beyond its memory, and hangs or crashes
+        # (github.com/uxlfoundation/oneDNN/issues/6035).
         shortcut = self.shortcut(x[:, :, :: self.stride, :: self.stride])
         return functional.relu(self.norm2(self.conv2(hidden)) + shortcut, inplace=True)
 
 
 class ResNet(nn.Module):
-    """A CIFAR-size residual network: [B, channels, H, W] -> logits [B, classes].
+    """A residual network for images of CIFAR's size: [B, channels, H, W] -> logits [B, classes].
 
     Its inner layers are `stem`, `stage1`, `stage2` and `stage3`, with width, width, 2 width and 4 width channels.
     """

@@ -1,4 +1,4 @@
-"""A trained network on disk, with all that is needed to build it again: model.pt."""
+"""model.pt: a trained network in a file, with everything that is needed to build it again."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from fct.models.params import BlockParams, Stem
 from fct.models.state import load_state, serialise
 from fct.nn.estimator import QualityEstimator
 
-TRAINED_BY = {MODEL_PT: "train", STANDARD_PT: "baseline"}  # stages
+STAGES = {MODEL_PT: "train", STANDARD_PT: "baseline"}  # stage that writes the file
 
 
 class Description(BaseModel):
-    """What a network is, apart from its weights: content only, so that the same training gives the same file."""
+    """Everything about a network except its weights. No time or path, so that the same training gives the same file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,8 +38,8 @@ class Description(BaseModel):
     qualities: list[int]  # trained
     data_digest: str
     params_digest: str
-    flip_tta: bool = False  # older files have none
-    precision: str | None = None  # that it was trained in, fp32 | bf16; files of versions before do not say
+    flip_tta: bool = False  # not in older files
+    precision: str | None = None  # of the training, fp32 | bf16; None in older files
 
     def build(self) -> Network:
         """Return the network, untrained."""
@@ -73,29 +73,29 @@ def load(path: Path = MODEL_PT, *, remedy: str | None = None) -> tuple[Network, 
 
     Args:
         path: of the file.
-        remedy: what to do about a file that is damaged; for those of the pipeline, to run their stage.
+        remedy: last sentence of the errors: what to do about a damaged file. By default, run the stage that writes it.
 
     Raises:
-        FctError: it is not there, damaged, or something else; the error ends with `remedy`.
+        FctError: the file is missing, damaged, or not a model.pt.
     """
-    stage = TRAINED_BY.get(path, "train")
+    stage = STAGES.get(path, "train")
     if not path.exists():
         raise FctError(f"{path} is not here. Make it with `dvc repro {stage}`.")
     remedy = remedy or f"Make it again with `dvc repro --force --single-item {stage}`."
-    saved = load_state(path, remedy)
+    content = load_state(path, remedy)
     try:
-        description = Description.model_validate(_with_new_names(json.loads(saved["description"])))
+        description = Description.model_validate(_rename_old_keys(json.loads(content["description"])))
         network = description.build()
-        if any(name.startswith("estimator.") for name in saved["state"]):
+        if any(name.startswith("estimator.") for name in content["state"]):
             network.estimator = QualityEstimator(description.channels)
-        network.load_state_dict(saved["state"])
+        network.load_state_dict(content["state"])
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, RuntimeError):
-        raise FctError(f"{path} is no model.pt of this version of the project. {remedy}") from None
+        raise FctError(f"{path} is not a model.pt of this version of the project. {remedy}") from None
     return network.eval(), description
 
 
-def _with_new_names(description: dict[str, Any]) -> dict[str, Any]:
-    """Return a description with the keys of this version, given one of any version."""
+def _rename_old_keys(description: dict[str, Any]) -> dict[str, Any]:
+    """Rename the keys of a description that an older version wrote to those of this version."""
     if "mirror" in description:
         description["flip_tta"] = description.pop("mirror")
     block = description.get("block") or {}

@@ -1,8 +1,8 @@
-"""A small, fast convolutional network for small images, of the kind that speed records on CIFAR-10 are set with.
+"""A small, fast convolutional network for small images, like those of speed records on CIFAR-10.
 
-Facts from Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024, and Page, "How to Train Your ResNet", 2018:
-a stem of 2x2 patches whose filters decorrelate pixels, three stages of two convolutions with a pooling between, which
-begin as the identity, and no shortcuts. Pooling comes before the norm, where it costs least.
+Sources: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024, and Page, "How to Train Your ResNet", 2018.
+From them are a stem of 2x2 patches whose filters decorrelate pixels, and three stages of two convolutions with pooling
+between them. Stages start as the identity and have no shortcuts. Pooling before the norm makes the norm cheaper.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 PATCH = 2  # pixels, height and width of the stem's filters
-SMALLEST = 16  # pixels that an image needs
-SCALE = 1 / 9  # of the logits: the pooled features are large, as norms have no scale
+SMALLEST = 16  # pixels, smallest height and width of an image
+SCALE = 1 / 9  # of the logits, since the pooled features are large
 
 
 class SpeedNet(nn.Module):
     """[B, channels, H, W], H and W at least SMALLEST -> logits [B, classes].
 
-    Its inner layers are `stem`, `stage1`, `stage2` and `stage3`, with 8 times the image's channels, then width, 4 width
-    and 4 width.
+    Its inner layers are `stem`, `stage1`, `stage2` and `stage3`. The stem has 8 times the image's channels, the stages
+    have width, 4 width and 4 width.
     """
 
     def __init__(self, *, width: int, classes: int, channels: int) -> None:
@@ -41,8 +41,8 @@ class SpeedNet(nn.Module):
 class Stem(nn.Module):
     """Decorrelated 2x2 patches, and their negatives: [B, C, H, W] -> [B, 8 C, H - 1, W - 1].
 
-    The filters are Haar's over the patch, times sum and differences over the channels: close to the principal
-    components of patches of natural images, so that the norm behind them whitens. They are not trained.
+    A filter is the product of a Haar wavelet over the patch and a cosine over the channels. These products are close to
+    the principal components of patches of natural images, so the norm after them whitens. The filters are not trained.
     """
 
     def __init__(self, channels: int) -> None:
@@ -52,7 +52,9 @@ class Stem(nn.Module):
         step = torch.tensor([[1.0, 1.0], [1.0, -1.0]]) / 2**0.5
         haar = torch.einsum("ai,bj->abij", step, step).flatten(0, 1)  # [4, 2, 2]
         filters = torch.einsum("kc,pij->kpcij", _opponent(channels), haar).flatten(0, 1)
-        self.conv.weight = nn.Parameter(filters, requires_grad=False)  # fixed: a third less time in the backward pass
+        self.conv.weight = nn.Parameter(
+            filters, requires_grad=False
+        )  # not trained, which saves a third of the backward pass
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the stem's feature."""
@@ -79,7 +81,7 @@ class Stage(nn.Module):
 
 
 def _opponent(channels: int) -> Tensor:
-    """Return an orthonormal basis [channels, channels] whose first vector is the mean: the cosine transform's."""
+    """Return an orthonormal basis [channels, channels] of the cosine transform. Its first vector is the mean."""
     k, n = torch.arange(channels)[:, None], torch.arange(channels)[None]
     basis: Tensor = torch.cos(torch.pi * k * (2 * n + 1) / (2 * channels)) * (2 / channels) ** 0.5
     basis[0] /= 2**0.5

@@ -1,4 +1,4 @@
-"""What torch saved, read without running any of it."""
+"""Read files that torch saved, without running code in them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from fct.core.errors import FctError
 
 
 def load_weights_only(path: Path) -> Any:
-    """Return what torch saved in a file, on the CPU: weights and plain values alone, so that nothing in it can run.
+    """Return the content of a file that torch saved, on the CPU. Only weights and plain values load, never code.
 
     Raises:
-        ValueError: it is no such file, or holds more than that; it says why.
+        ValueError: torch did not write the file, or it holds other objects. The message has the reason.
     """
     try:
         return torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:  # torch's own words advise to let it run code
-        raise ValueError("it is none of torch's, or holds more than weights") from None
+    except pickle.UnpicklingError:  # torch's message advises to run the code
+        raise ValueError("not a file of torch, or it holds more than weights") from None
     except (
         RuntimeError,
         EOFError,
@@ -29,14 +29,15 @@ def load_weights_only(path: Path) -> Any:
         LookupError,
         AttributeError,
         TypeError,
-    ) as error:  # whatever the bytes are
+    ) as error:  # the bytes can be anything
         raise ValueError(str(error).partition("\n")[0] or type(error).__name__) from None
 
 
 def load_state(path: Path, remedy: str) -> dict[str, Any]:
-    """Return what `serialise` made, on the CPU, or say that the file at `path` is damaged, and the remedy.
+    """Return the state that `serialise` made, on the CPU. Only weights and plain values load, never code.
 
-    Only weights and plain values are read: no file can make this run code.
+    Raises:
+        FctError: the file is damaged. The message ends with `remedy`.
     """
     try:
         state: dict[str, Any] = load_weights_only(path)
@@ -46,7 +47,7 @@ def load_state(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def serialise(state: dict[str, Any]) -> bytes:
-    """Return `state` as torch saves it; the same bytes for the same state, whatever the file will be called."""
+    """Return `state` in torch's format. The same state gives the same bytes; the name of the file does not matter."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()

@@ -1,7 +1,7 @@
-"""Stems for small images, in the place of those that were made for photographs of 224 pixels.
+"""Stems for small images, which replace stems for photographs of 224 pixels.
 
-A stem for ImageNet divides height and width by two or four before the first block has seen anything: of 32 pixels too
-little is left. What takes its place keeps the resolution, as the networks of He et al. for CIFAR-10 do.
+A stem for ImageNet divides height and width by two or four before the first block. This leaves too little of 32 pixels.
+The stems here keep the resolution (ConvNeXts halve it), as the networks of He et al. for CIFAR-10 do.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from fct.core.errors import FctError
 
 
 def use_small_stem(model: nn.Module, name: str) -> None:
-    """Swap the stem of `model`, of torchvision or timm, in place.
+    """Replace the stem of `model`, of torchvision or timm, in place.
 
-    - ResNets: the 7x7 convolution with stride 2 becomes 3x3 without, and the pooling behind it goes. Of smaller ones in
-      a row, as in timm's resnet26d and in ShuffleNets, the first loses its stride; its weights stay.
-    - MobileNets and EfficientNets: the first convolution loses its stride; its weights stay.
-    - ConvNeXts: patches of 4x4 pixels become patches of 2x2.
+    - ResNets: a 3x3 convolution without stride replaces the 7x7 convolution with stride 2, and the pooling is removed.
+      In a stem of several convolutions (timm's resnet26d, ShuffleNets) the first gets stride 1 and keeps its weights.
+    - MobileNets and EfficientNets: the first convolution gets stride 1 and keeps its weights.
+    - ConvNeXts: patches of 2x2 pixels replace patches of 4x4.
 
     Raises:
-        FctError: the stem is none of these.
+        FctError: the stem is of another kind.
     """
     first = getattr(model, "conv1", None)
     if isinstance(first, nn.Conv2d) and hasattr(model, "maxpool"):
-        model.conv1 = _like(first, kernel=3, stride=1, padding=1)
+        model.conv1 = _copy_with(first, kernel=3, stride=1, padding=1)
         model.maxpool = nn.Identity()
         return
     if isinstance(first, nn.Sequential) and isinstance(first[0], nn.Conv2d) and hasattr(model, "maxpool"):
@@ -39,18 +39,18 @@ def use_small_stem(model: nn.Module, name: str) -> None:
         if not isinstance(conv, nn.Conv2d):
             continue
         if conv.kernel_size == (4, 4) and conv.stride == (4, 4):
-            parent, _, own = path.rpartition(".")
-            setattr(model.get_submodule(parent), own, _like(conv, kernel=2, stride=2, padding=0))
+            parent, _, name_in_parent = path.rpartition(".")
+            setattr(model.get_submodule(parent), name_in_parent, _copy_with(conv, kernel=2, stride=2, padding=0))
             return
         if conv.stride == (2, 2):
             conv.stride = (1, 1)
             return
     raise FctError(
-        f"params.yaml: model.stem: {name!r} has no stem that is known how to make small. Set it to own, or choose a "
+        f"params.yaml: model.stem: the stem of {name!r} cannot be made small. Set it to own, or choose a "
         "ResNet, MobileNet, EfficientNet or ConvNeXt."
     )
 
 
-def _like(conv: nn.Conv2d, *, kernel: int, stride: int, padding: int) -> nn.Conv2d:
+def _copy_with(conv: nn.Conv2d, *, kernel: int, stride: int, padding: int) -> nn.Conv2d:
     bias = conv.bias is not None
     return nn.Conv2d(conv.in_channels, conv.out_channels, kernel, stride, padding, bias=bias)

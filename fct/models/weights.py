@@ -1,4 +1,4 @@
-"""Files of weights: what a training starts from, and what teaches it. They lie in `weights/`, which DVC watches."""
+"""Files of weights, for the start of a training and for teachers. They are in `weights/`, which DVC watches."""
 
 from __future__ import annotations
 
@@ -14,71 +14,75 @@ from fct.models.params import Stem
 from fct.models.state import load_weights_only
 
 WRAPPERS = ("state_dict", "model")  # keys under which published files hold the weights
-AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # heads of GoogLeNet and Inception, which backbones are made without
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # heads of GoogLeNet and Inception, which the backbones here do not have
 
 
 def find_weights(name: str, key: str) -> Path:
-    """Return the file `name`, which `key` of params.yaml names.
+    """Return the path `name`, the value of `key` in params.yaml.
 
     Raises:
-        FctError: it is not there, or lies outside `weights/`.
+        FctError: the file is missing, or is not in `weights/`.
     """
     path = Path(name)
-    # By its name alone: what lies there may be DVC's link into its cache.
+    # Compare names, not targets: the file may be DVC's link into its cache.
     if os.path.relpath(path, WEIGHTS).startswith(os.pardir):
         raise FctError(
-            f"params.yaml: {key}: {path} is not in {WEIGHTS}/. Put it there: DVC watches that folder, so that a "
-            "changed file is trained from anew."
+            f"params.yaml: {key}: {path} is not in {WEIGHTS}/. Put it there: DVC watches that folder, and "
+            "trains again after a change."
         )
     if not path.is_file():
-        raise FctError(f"params.yaml: {key}: {path} is not here.")
+        raise FctError(f"params.yaml: {key}: {path} is not here. Put the file there, or name another.")
     return path
 
 
 def load_pretrained(backbone: nn.Module, path: Path, stem: Stem) -> list[str]:
-    """Give `backbone`, which has the stem `stem`, the weights of the file at `path`; return what stays untrained.
+    """Load the weights of the file at `path` into `backbone`, which has the stem `stem`.
 
-    The file is a state dict that torch or safetensors saved, of this architecture, or a model.pt of this project. The
-    classifier's last layer stays untrained where the file has other classes or none, and so does the convolution of a
-    stem that was swapped for small images; all else must fit, but for auxiliary heads that the file has besides.
+    The file is a state dict of torch or safetensors, or a model.pt of this project. All weights must fit, with three
+    exceptions. The last layer of the classifier stays untrained if the file has other classes or no such layer. The
+    convolution of a stem for small images stays untrained. Auxiliary heads in the file are ignored.
+
+    Returns:
+        The names of the weights that stay untrained.
 
     Raises:
-        FctError: the file cannot be read, or is of another architecture; it names the first tensors that do not fit.
+        FctError: the file cannot be read, or is of another architecture. The message has the first wrong tensors.
     """
-    model, found = unwrap_grey(backbone), _read(path)
-    own = model.state_dict()
+    model, weights = unwrap_grey(backbone), _read_weights(path)
+    state = model.state_dict()
     convolutions = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
     heads = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
-    of_stem, of_head = (tuple(f"{name}." for name in names) for names in (convolutions[:1], heads[-1:]))
-    untrained, wrong = [], [f"{name} is not a part of it" for name in found if not _known(name, own)]
-    for name, value in own.items():
-        if name not in found:
-            if name.startswith(of_head):
+    stem_prefix, head_prefix = (tuple(f"{name}." for name in names) for names in (convolutions[:1], heads[-1:]))
+    untrained, wrong = [], [f"{name} is not in the model" for name in weights if not _is_expected(name, state)]
+    for name, value in state.items():
+        if name not in weights:
+            if name.startswith(head_prefix):
                 untrained.append(name)
-            elif not name.endswith("num_batches_tracked"):  # which files of old lack, and nothing here uses
+            elif not name.endswith("num_batches_tracked"):  # missing in old files, and not used here
                 wrong.append(f"{name} is missing")
-        elif found[name].shape != value.shape:
-            other_classes = name.startswith(of_head) and found[name].shape[1:] == value.shape[1:]
-            if other_classes or (stem == "small" and name.startswith(of_stem)):
+        elif weights[name].shape != value.shape:
+            other_classes = name.startswith(head_prefix) and weights[name].shape[1:] == value.shape[1:]
+            if other_classes or (stem == "small" and name.startswith(stem_prefix)):
                 untrained.append(name)
             else:
-                wrong.append(f"{name} is {list(found[name].shape)}, not {list(value.shape)}")
+                wrong.append(f"{name} is {list(weights[name].shape)}, not {list(value.shape)}")
     if wrong:
         more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise FctError(
             f"params.yaml: model.weights: {path} is of another architecture than model.name: "
             f"{'; '.join(wrong[:3])}{more}."
         )
-    model.load_state_dict({**own, **{name: found[name] for name in own if name in found and name not in untrained}})
+    loaded = {name: weights[name] for name in state if name in weights and name not in untrained}
+    model.load_state_dict({**state, **loaded})
     return untrained
 
 
-def _known(name: str, own: dict[str, Tensor]) -> bool:
-    return name in own or name.startswith(AUXILIARY)
+def _is_expected(name: str, state: dict[str, Tensor]) -> bool:
+    return name in state or name.startswith(AUXILIARY)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file by name. Nothing in it can make this run code."""
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file by name. Code in the file never runs."""
     if path.suffix == ".safetensors":
         try:
             from safetensors import SafetensorError
@@ -96,20 +100,24 @@ def _read(path: Path) -> dict[str, Tensor]:
         content = load_weights_only(path)
     except ValueError as error:
         raise FctError(f"params.yaml: model.weights: {path} is not a file of weights ({error}).") from None
-    ours = isinstance(content, dict) and "description" in content and "state" in content  # a model.pt of this project
-    for wrapper in ("state",) if ours else WRAPPERS:
+    is_model_pt = isinstance(content, dict) and "description" in content and "state" in content
+    for wrapper in ("state",) if is_model_pt else WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
     if not (isinstance(content, dict) and content and all(map(_is_weight, content.items()))):
         raise FctError(f"params.yaml: model.weights: {path} holds no state dict.")
-    return _unwrapped(content) if ours else {name.removeprefix("module."): value for name, value in content.items()}
+    return (
+        _backbone_weights(content)
+        if is_model_pt
+        else {name.removeprefix("module."): value for name, value in content.items()}
+    )
 
 
 def _is_weight(item: tuple[object, object]) -> bool:
     return isinstance(item[0], str) and isinstance(item[1], Tensor)
 
 
-def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights of a network's backbone; of the model inside where that shows grey images to another."""
+def _backbone_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of a network's backbone, without the wrapper for grey images."""
     prefix = "backbone.model." if any(name.startswith("backbone.model.") for name in state) else "backbone."
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

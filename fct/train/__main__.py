@@ -2,7 +2,7 @@
 
     python -m fct.train
 
-A training that was killed and is run again goes on from its last epoch, to the same weights.
+Run the command again after a crash or a kill: the training resumes from its last epoch and ends with the same weights.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from fct.train.validation import validate
 
 
 class Params(Section):
-    """What this stage reads of params.yaml."""
+    """The sections of params.yaml that this stage reads."""
 
     jpeg: JpegParams
     cache: CacheParams
@@ -40,26 +40,26 @@ class Params(Section):
     train: TrainParams
 
 
-class Chosen(Section):
-    """What this stage reads of search/best.yaml."""
+class Best(Section):
+    """The content of search/best.yaml."""
 
     trial: int
     method: MethodParams
 
 
 def main() -> None:
-    """Train with `method` as the search left it."""
+    """Train with the method that the search chose."""
     with exit_on_error(), training_lock():
         environment.check()
-        read = params.load(Params)
-        method = params.read(Chosen, BEST_METHOD).method
-        setup = Setup.of(read.cache, read.jpeg, read.model, read.train)
+        sections = params.load(Params)
+        method = params.read(Best, BEST_METHOD).method
+        setup = Setup.of(sections.cache, sections.jpeg, sections.model, sections.train)
         data, meta = open_data(setup)
         network, description = make_network(setup, method, data.train, meta)
-        told = read.model_dump() | {"train": setup.train.model_dump(), "method": method.model_dump()}
+        logged = sections.model_dump() | {"train": setup.train.model_dump(), "method": method.model_dump()}
         with tracking.stage(
             "train",
-            params=told,
+            params=logged,
             inputs={"search": BEST_METHOD},
             outputs=[MODEL_PT],
             datasets=tracking.datasets(SPLITS, *map(cache_folder, setup.qualities)),
@@ -73,9 +73,9 @@ def main() -> None:
                 on_epoch=lambda number, metrics: run.metrics(metrics, step=number),
             )
             fit_estimator(network, data, method, setup.train)
-            # Once more: an estimator tells blocks of raw images, too, what the epochs have not seen.
-            found = validate(network, data.val, data.val_views, precision=setup.train.precision)
-            headline = {"val_raw": found.raw, "val_compressed": found.compressed}
+            # Validate again: now an estimator gives the blocks the quality of raw images, which no epoch measured.
+            accuracy = validate(network, data.val, data.val_views, precision=setup.train.precision)
+            headline = {"val_raw": accuracy.raw, "val_compressed": accuracy.compressed}
             run.headline(headline)
             saved.save(network, description)
             best = max(history, key=score)
@@ -84,7 +84,7 @@ def main() -> None:
             )
             write_text(TRAINING_CSV, _csv(history))
             run.plot(TRAINING_CSV)
-        print(f"validation accuracy: raw {found.raw:.2%}, compressed {found.compressed:.2%}")
+        print(f"validation accuracy: raw {accuracy.raw:.2%}, compressed {accuracy.compressed:.2%}")
 
 
 def _csv(history: list[Metrics]) -> str:

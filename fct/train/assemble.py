@@ -1,4 +1,4 @@
-"""From params and the files on disk to a network and its data: shared by training, search and benchmarks."""
+"""Make a network and its data from params and files. Used by training, search and benchmarks."""
 
 from __future__ import annotations
 
@@ -22,43 +22,44 @@ from fct.models.saved import Description
 from fct.models.weights import find_weights, load_pretrained
 from fct.splits.params import JpegParams
 from fct.splits.store import Split, drop_pages, open_split, read_meta
-from fct.train.aids import OF_PIPELINE, check_teacher, teacher_file
+from fct.train.aids import BASELINE, check_teacher, teacher_file
 from fct.train.loop import Data
 from fct.train.params import TrainParams
 from fct.train.precision import resolve_precision
 from fct.train.sources import choose_source
 
-STATISTICS_FROM = 5_000  # images, evenly spread, that the channels' mean and deviation are taken from
-STATISTICS_AT_ONCE = 64  # images in memory
+STATISTICS_IMAGES = 5_000  # evenly spaced images, from which the channels' mean and deviation are computed
+STATISTICS_CHUNK = 64  # images in memory at a time
 
 
 class Setup(NamedTuple):
-    """What decides a training, but for the method."""
+    """Everything that decides a training, except the method."""
 
     qualities: tuple[int, ...]  # trained
     subsampling: str
     model: ModelParams
-    train: TrainParams  # its precision is fp32 or bf16
+    train: TrainParams  # precision resolved to fp32 or bf16
 
     @classmethod
     def of(cls, cache: CacheParams, jpeg: JpegParams, model: ModelParams, train: TrainParams) -> Setup:
-        """Return the setup that sections of params.yaml describe, with the precision that "auto" means here."""
+        """Return the setup of these sections of params.yaml. The precision "auto" is resolved for this machine."""
         precision = resolve_precision(train.precision, pick_device())
-        known = train.model_copy(update={"precision": precision})
-        return cls(tuple(cache.qualities), jpeg.subsampling, model, known)
+        resolved = train.model_copy(update={"precision": precision})
+        return cls(tuple(cache.qualities), jpeg.subsampling, model, resolved)
 
 
 class Statistics(NamedTuple):
-    """Of each channel of the training images, on the scale 0..1."""
+    """Mean and standard deviation of each channel of the training images, on the scale 0..1."""
 
     mean: list[float]
     std: list[float]
 
 
 def open_data(setup: Setup) -> tuple[Data, dict[str, Any]]:
-    """Open splits and caches, checking every manifest; return them and the splits' meta.
+    """Open splits and caches, and check every manifest.
 
-    To the meta are added the caches' codec and the order of cropping and compressing.
+    Returns:
+        The data, and the splits' meta with two more keys: the caches' `codec`, and the `order` of crop and compression.
     """
     meta = read_meta()
     train, val = open_split("train"), open_split("val")
@@ -73,7 +74,7 @@ def open_data(setup: Setup) -> tuple[Data, dict[str, Any]]:
 
 
 def identity(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> dict[str, Any]:
-    """Return all that decides the weights of a training, but for code: what its checkpoint is known by."""
+    """Return everything that decides the weights of a training, except code. It identifies the checkpoint."""
     return {
         "data": meta["digest"],
         "qualities": list(setup.qualities),
@@ -91,7 +92,7 @@ def identity(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> dict[s
 
 
 def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[str, Any]) -> tuple[Network, Description]:
-    """Return an untrained network, seeded, on the device to train on, and the description it is saved with."""
+    """Return a seeded, untrained network on the device to train on, and the description to save with it."""
     _check(setup, method, meta, with_teacher=True)
     description = _description(setup, method, meta, statistics(train), digest(identity(setup, method, meta)))
     torch.manual_seed(setup.train.seed)
@@ -100,27 +101,29 @@ def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[st
         untrained = load_pretrained(
             network.backbone, find_weights(setup.model.weights, "model.weights"), setup.model.stem
         )
-        print(f"starts from {setup.model.weights}; untrained: {', '.join(untrained) or 'nothing'}")
+        print(f"loaded {setup.model.weights}; layers without pretrained weights: {', '.join(untrained) or 'none'}")
     network.to(device=pick_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     return network, description
 
 
 def check_network(setup: Setup, method: MethodParams, meta: dict[str, Any], *, measured: Sequence[str] = ()) -> None:
-    """Refuse what `make_network` would, but for a teacher that is not there yet: before another training, not after.
+    """Make the checks of `make_network` early, before another training that takes long.
+
+    A teacher that the stage `baseline` has yet to train is not checked.
 
     Args:
-        setup: what `method` is trained with.
-        method: of the training to come.
+        setup: of the later training.
+        method: of the later training.
         meta: of the data.
-        measured: `features.layers`, which are looked at when all is trained.
+        measured: layers of `features.layers`, which are measured after the training.
 
     Raises:
-        FctError: the method does not fit the network, its teacher does not fit network or data, or no layer has one of
-            the names of `measured`.
+        FctError: the method does not fit the network, its teacher does not fit network or data, or a name in `measured`
+            is not a layer.
     """
-    _check(setup, method, meta, with_teacher=method.teacher != OF_PIPELINE)
-    plain = [1.0] * meta["channels"]
-    network = _description(setup, method, meta, Statistics(plain, plain), known="").build()
+    _check(setup, method, meta, with_teacher=method.teacher != BASELINE)
+    ones = [1.0] * meta["channels"]
+    network = _description(setup, method, meta, Statistics(ones, ones), params_digest="").build()
     network.watch(measured, key="features.layers")
 
 
@@ -132,7 +135,7 @@ def _check(setup: Setup, method: MethodParams, meta: dict[str, Any], *, with_tea
 
 
 def _description(
-    setup: Setup, method: MethodParams, meta: dict[str, Any], channels: Statistics, known: str
+    setup: Setup, method: MethodParams, meta: dict[str, Any], channels: Statistics, params_digest: str
 ) -> Description:
     return Description(
         backbone=setup.model.name,
@@ -148,44 +151,46 @@ def _description(
         block=method.block if method.name in WITH_BLOCKS else None,
         qualities=list(setup.qualities),
         data_digest=meta["digest"],
-        params_digest=known,
+        params_digest=params_digest,
         precision=setup.train.precision,
     )
 
 
 def check_crops(train: TrainParams, method: MethodParams, key: str = "method.target") -> None:
-    """Refuse to compare, position by position, features of views that were cropped apart.
+    """Check that features that are compared position by position come from the same crop.
 
     Raises:
-        FctError: `train.crops` is own, and `method.target`, read from `key`, sees none of the compressed view's crop.
+        FctError: `train.crops` is own, and `method.target`, read from `key`, does not see the compressed view's crop.
     """
     by_position = method.name in WITH_CONSISTENCY and method.projection != "mean"
     if train.crops == "own" and by_position and not (method.needs_teacher_file or method.needs_ema_teacher):
         raise FctError(
-            f"params.yaml: {key}: {method.target} pulls features to those of the raw view, which train.crops: own "
-            "crops elsewhere. Take teacher or ema-teacher, which see the compressed view's crop, "
-            "or method.projection: mean, or train.crops: shared."
+            f"params.yaml: {key}: {method.target} compares features with those of the raw view, but train.crops: own "
+            "gives that view another crop. Set method.target to teacher or ema-teacher, method.projection to mean, or "
+            "train.crops to shared."
         )
 
 
 def check_size(train: TrainParams, size: int) -> None:
-    """Refuse what leaves nothing of images of `size` pixels.
+    """Check that padding and cutout are smaller than the images, of `size` pixels.
 
     Raises:
-        FctError: the border, or the blackened square, is as large as the image.
+        FctError: one of them is as large as the image.
     """
     for key, pixels in (("crop_padding", train.crop_padding), ("cutout", train.cutout)):
         if pixels >= size:
-            raise FctError(f"params.yaml: train.{key}: {pixels} pixels leave nothing of images of {size}.")
+            raise FctError(
+                f"params.yaml: train.{key}: {pixels} pixels is too much for images of {size}. Set it below {size}."
+            )
 
 
 def statistics(train: Split) -> Statistics:
-    """Return mean and standard deviation of each channel."""
-    images = train.every(train.step(STATISTICS_FROM)).images
+    """Return mean and standard deviation of each channel, from a sample of the training images."""
+    images = train.every(train.step(STATISTICS_IMAGES)).images
     channels = images.shape[-1]
     sums, squares = np.zeros((2, channels))
-    for start in range(0, len(images), STATISTICS_AT_ONCE):
-        pixels = images[start : start + STATISTICS_AT_ONCE].reshape(-1, channels).astype(np.float64) / 255
+    for start in range(0, len(images), STATISTICS_CHUNK):
+        pixels = images[start : start + STATISTICS_CHUNK].reshape(-1, channels).astype(np.float64) / 255
         sums += pixels.sum(0)
         squares += np.square(pixels).sum(0)
         drop_pages(images)

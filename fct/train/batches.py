@@ -1,10 +1,9 @@
-"""Paired batches: each image raw, and compressed at a random quality, under one crop and flip or each its own.
+"""Paired batches: each image raw and compressed at a random quality, with one crop and flip, or one for each view.
 
-Compressed views have two sources, and with them cropping and compressing have two orders. From the cache, images were
-compressed whole, so that the crop shifts JPEG's 8x8 grid; online, the crop comes first, and the grid is aligned with
-the image, as it is at test time.
+Compressed views have two sources. The cache compresses whole images, and the crop comes after: it shifts JPEG's 8x8
+grid. Online, the crop comes first: the grid is aligned with the image, as at test time.
 
-Whole arrays go in and come out; nothing is done image by image in Python.
+All operations take and return whole arrays. No Python loop runs over images.
 """
 
 from __future__ import annotations
@@ -25,23 +24,23 @@ from fct.splits.store import Split, drop_pages
 from fct.train.crop import Augmentation, Crops, cutout_mask
 
 Images = NDArray[np.uint8]  # [N, H, W, C]
-KEPT = 1 << 30  # bytes of images and views that may stay mapped; the pages of more are let go of after each batch
-UPLOADED = 512  # images copied to a GPU at a time
+MAPPED_LIMIT = 1 << 30  # bytes of images and views; above it, memory-mapped pages are dropped after each batch
+UPLOAD_CHUNK = 512  # images copied to a GPU at a time
 
 
 class Draw(NamedTuple):
-    """What was drawn for a batch."""
+    """The random choices of a batch."""
 
-    rows: NDArray[np.int64]  # [B], images of the split
+    rows: NDArray[np.int64]  # [B], of the images in the split
     quality: NDArray[np.int64]  # [B], of the compressed views
     crops: Crops
 
 
 class Source(Protocol):
-    """Where compressed views come from."""
+    """A source of compressed views."""
 
-    name: ClassVar[str]  # for people
-    order: ClassVar[str]  # of cropping and compressing: what decides the pixels
+    name: ClassVar[str]  # for messages
+    order: ClassVar[str]  # of crop and compression; it decides the pixels
 
     @property
     def qualities(self) -> tuple[int, ...]:
@@ -54,7 +53,7 @@ class Source(Protocol):
         """Return the raw views alone."""
 
     def every(self, step: int) -> Source:
-        """Return the source of every `step`-th image of the split. Nothing is read."""
+        """Return the source of every `step`-th image of the split, without reading any."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,8 @@ class Cached:
         return tuple(self.cache)
 
     def views(self, split: Split, draw: Draw, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Read both views of each image: one pass for each quality, not one for each image."""
-        raw = _cropped(split, draw)
+        """Read both views of each image, in one pass for each quality."""
+        raw = _crop_raw(split, draw)
         compressed = np.empty_like(raw)
         for quality in np.unique(draw.quality):
             places = np.flatnonzero(draw.quality == quality)
@@ -82,7 +81,7 @@ class Cached:
 
     def raw_views(self, split: Split, draw: Draw, device: torch.device) -> Tensor:
         """Read the raw view of each image."""
-        return to_device(_cropped(split, draw), device)
+        return to_device(_crop_raw(split, draw), device)
 
     def every(self, step: int) -> Cached:
         """Return the source of every `step`-th image of the split."""
@@ -91,7 +90,7 @@ class Cached:
 
 @dataclass(frozen=True)
 class Online:
-    """Compressed views made from the raw ones, after the crop."""
+    """Compressed views, made from the raw views after the crop."""
 
     name: ClassVar[str] = "online"
     order: ClassVar[str] = "crop, compress"
@@ -106,16 +105,16 @@ class Online:
 
     def raw_views(self, split: Split, draw: Draw, device: torch.device) -> Tensor:
         """Read the raw view of each image."""
-        return to_device(_cropped(split, draw), device)
+        return to_device(_crop_raw(split, draw), device)
 
-    def every(self, step: int) -> Online:  # noqa: ARG002  # of the protocol
+    def every(self, step: int) -> Online:  # noqa: ARG002  # required by Source
         """Return the source of every `step`-th image of the split."""
         return self
 
 
 @dataclass(frozen=True)
 class Resident:
-    """The cache in the device's own memory, where a batch is gathered without the host."""
+    """The cache in the device's memory. The device gathers batches without the host."""
 
     name: ClassVar[str] = "the cache, in the GPU's memory"
     order: ClassVar[str] = Cached.order
@@ -128,17 +127,18 @@ class Resident:
     def upload(cls, split: Split, cached: Cached, device: torch.device) -> Resident:
         """Copy raw images and views to `device`."""
         sources = [split.images, *cached.cache.values()]
-        both = torch.empty((len(sources), *split.images.shape), dtype=torch.uint8, device=device)
-        for target, images in zip(both, sources, strict=True):
-            for start in range(0, len(images), UPLOADED):
-                target[start : start + UPLOADED] = torch.from_numpy(np.array(images[start : start + UPLOADED]))
+        uploaded = torch.empty((len(sources), *split.images.shape), dtype=torch.uint8, device=device)
+        for target, images in zip(uploaded, sources, strict=True):
+            for start in range(0, len(images), UPLOAD_CHUNK):
+                target[start : start + UPLOAD_CHUNK] = torch.from_numpy(np.array(images[start : start + UPLOAD_CHUNK]))
                 drop_pages(images)
-        return cls(both[0], both[1:], cached.qualities)
+        return cls(uploaded[0], uploaded[1:], cached.qualities)
 
     def views(self, split: Split, draw: Draw, device: torch.device) -> tuple[Tensor, Tensor]:
         """Gather both views of each image."""
-        rows, which = move_to(draw.rows, device), move_to(np.searchsorted(self.qualities, draw.quality), device)
-        return self.raw_views(split, draw, device), _crop_on(self.cache[which, rows], draw.crops)
+        rows = move_to(draw.rows, device)
+        quality_index = move_to(np.searchsorted(self.qualities, draw.quality), device)
+        return self.raw_views(split, draw, device), _crop_on(self.cache[quality_index, rows], draw.crops)
 
     def raw_views(self, split: Split, draw: Draw, device: torch.device) -> Tensor:  # noqa: ARG002
         """Gather the raw view of each image."""
@@ -149,7 +149,7 @@ class Resident:
         return Resident(self.raw[::step], self.cache[:, ::step], self.qualities)
 
 
-def epoch(  # noqa: PLR0913  # each is a choice of its own
+def epoch(  # noqa: PLR0913  # independent choices
     split: Split,
     source: Source,
     augmentation: Augmentation,
@@ -159,24 +159,24 @@ def epoch(  # noqa: PLR0913  # each is a choice of its own
     device: torch.device,
     probabilities: NDArray[np.float64] | None = None,
 ) -> Iterator[Batch]:
-    """Yield images of `split`, none twice, in random order, beside a view compressed at a random quality.
+    """Yield batches of the images of `split` in random order, each image once, raw and compressed at a random quality.
 
-    Qualities are drawn with `probabilities`, or all alike. Batches are full, but for one that holds a whole split
-    smaller than `batch_size`; what remains, fewer images than a batch, has its turn in another epoch.
+    Qualities are drawn with `probabilities`, or uniformly without them. All batches are full; the remaining images are
+    left out of this epoch. A split smaller than `batch_size` is one batch.
     """
     batch_size = min(batch_size, len(split))
     order = rng.permutation(len(split))
-    maps = [split.images, *(source.cache.values() if isinstance(source, Cached) else ())]
-    large = sum(images.nbytes for images in maps) > KEPT
+    arrays = [split.images, *(source.cache.values() if isinstance(source, Cached) else ())]
+    is_large = sum(images.nbytes for images in arrays) > MAPPED_LIMIT
     for start in range(0, len(split) - batch_size + 1, batch_size):
         rows = np.sort(order[start : start + batch_size])  # ascending: memory-mapped pages are read in order
         crops = Crops.draw(augmentation, batch_size, rng)
         draw = Draw(rows, rng.choice(np.array(source.qualities, np.int64), batch_size, p=probabilities), crops)
-        reference, compressed = _cut(augmentation, source.views(split, draw, device), rng)
+        reference, compressed = _cut_out(augmentation, source.views(split, draw, device), rng)
         raw = reference
         if not augmentation.shared:
             own = draw._replace(crops=Crops.draw(augmentation, batch_size, rng))
-            (raw,) = _cut(augmentation, [source.raw_views(split, own, device)], rng)
+            (raw,) = _cut_out(augmentation, [source.raw_views(split, own, device)], rng)
         yield Batch(
             raw=raw,
             raw_quality=move_to(split.quality[rows], device),
@@ -185,34 +185,34 @@ def epoch(  # noqa: PLR0913  # each is a choice of its own
             labels=move_to(split.labels[rows], device),
             reference=reference,
         )
-        if large:
-            drop_pages(*maps)  # a page may be one of 2 MiB: where the system caches files so, one image counts as that
+        if is_large:
+            drop_pages(*arrays)  # some systems map files in pages of 2 MiB, so that one image keeps 2 MiB
 
 
-def _cropped(split: Split, draw: Draw) -> Images:
+def _crop_raw(split: Split, draw: Draw) -> Images:
     """Return the raw images of a batch, [B, H, W, C], cropped and flipped."""
     raw = np.empty((len(draw.rows), *split.images.shape[1:]), np.uint8)
     draw.crops.take(split.images, draw.rows, out=raw)
     return raw
 
 
-def _cut(augmentation: Augmentation, views: Sequence[Tensor], rng: np.random.Generator) -> Sequence[Tensor]:
-    """Return views of the same images, uint8 [B, C, H, W], with the same square of each cut out."""
+def _cut_out(augmentation: Augmentation, views: Sequence[Tensor], rng: np.random.Generator) -> Sequence[Tensor]:
+    """Black out the same random square in all views, uint8 [B, C, H, W], of each image."""
     if not augmentation.cutout:
         return views
     count, _, height, width = views[0].shape
-    kept = move_to(cutout_mask(augmentation, (count, height, width), rng), views[0].device)[:, None]
-    return [view * kept for view in views]
+    mask = move_to(cutout_mask(augmentation, (count, height, width), rng), views[0].device)[:, None]
+    return [view * mask for view in views]
 
 
 def _crop_on(images: Tensor, crops: Crops) -> Tensor:
-    """Return [B, H, W, C], cropped and flipped where they are, as [B, C, H, W] in channels-last memory."""
+    """Crop and flip images [B, H, W, C] on their device; return [B, C, H, W] in channels-last memory."""
     count, height, width, _ = images.shape
-    top, left, flipped = (move_to(each, images.device)[:, None] for each in (crops.top, crops.left, crops.flipped))
+    top, left, flipped = (move_to(values, images.device)[:, None] for values in (crops.top, crops.left, crops.flipped))
     x = torch.arange(width, device=images.device).expand(count, width)
-    rows = top + torch.arange(height, device=images.device)  # [B, H], of the image; outside it is border
+    rows = top + torch.arange(height, device=images.device)  # [B, H], in the image; values outside the image are border
     columns = left + torch.where(flipped, x.flip(1), x)
-    which = torch.arange(count, device=images.device)[:, None, None]
-    taken = images[which, rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None, :]]
+    image_index = torch.arange(count, device=images.device)[:, None, None]
+    pixels = images[image_index, rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None, :]]
     inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
-    return (taken * inside[..., None]).permute(0, 3, 1, 2)
+    return (pixels * inside[..., None]).permute(0, 3, 1, 2)

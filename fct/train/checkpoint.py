@@ -1,7 +1,7 @@
-"""Checkpoints that survive kill -9 and never feed another training.
+"""Checkpoints that survive kill -9 and are only used by the training that wrote them.
 
-A training's folder is named after a digest of everything that decides its weights (data, params, code, torch), so a
-changed parameter looks elsewhere. The folder lies outside DVC's outs, which DVC deletes before each run.
+The folder of a checkpoint is named after a digest of everything that decides the weights: data, params, code, torch. A
+changed parameter therefore gives another folder. The folders are outside DVC's outs, which DVC deletes before each run.
 """
 
 from __future__ import annotations
@@ -17,51 +17,51 @@ from fct.core.files import digest, sha256, write_bytes
 from fct.core.paths import CHECKPOINTS
 from fct.models.state import load_state, serialise
 
-# Whose code decides the weights; the tables are what blocks may know a quality by.
+# Code that decides the weights. It includes images/tables.py: blocks may get the quality as its tables.
 CODE = ("images/tables.py", "jpeg", "nn", "losses", "splits", "cache", "models", "methods", "train")
-KEPT = 3  # trainings whose checkpoint stays
+KEEP = 3  # newest trainings whose checkpoint is kept
 
 
 class Checkpoint:
     """The last checkpoint of one training."""
 
     def __init__(self, identity: dict[str, Any], root: Path = CHECKPOINTS) -> None:
-        """Name the training by `identity`: JSON of the data's and caches' digests and of all params that it reads."""
+        """Identify the training by `identity`: JSON with the digests of data and caches, and all params it reads."""
         self.root = root
         self.path = root / digest({**identity, "code": code_digest(), "torch": torch.__version__}) / "last.pt"
 
     def load(self) -> dict[str, Any] | None:
-        """Return what was last saved, on the CPU, or None.
+        """Return the last saved state, on the CPU, or None.
 
         Raises:
             FctError: the file is damaged.
         """
         if not self.path.exists():
             return None
-        return load_state(self.path, "Remove it to train from the start.")
+        return load_state(self.path, "Delete it to train from the start.")
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the checkpoint, whole or not at all, and forget all but the newest trainings."""
+        """Replace the checkpoint atomically, and delete the checkpoints of all but the newest trainings."""
         write_bytes(self.path, serialise(state))
-        for old in sorted(self.root.iterdir(), key=_newest_first)[KEPT:]:
-            shutil.rmtree(old, ignore_errors=True)
+        for folder in sorted(self.root.iterdir(), key=_newest_first)[KEEP:]:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def forget(self) -> None:
-        """Remove the checkpoint of a training that has ended."""
+        """Delete the checkpoint of a training that has ended."""
         shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
 def _newest_first(folder: Path) -> float:
-    """Return what sorts folders so; one that another process has just removed comes last."""
+    """Return a sort key for folders, newest first. A folder that another process has just deleted comes last."""
     try:
         return -folder.stat().st_mtime
     except FileNotFoundError:
         return 0.0
 
 
-def code_digest(*besides: str) -> str:
-    """Return a digest of the code that decides what a training comes to, and of the packages `besides`."""
+def code_digest(*packages: str) -> str:
+    """Return a digest of the code that decides the weights of a training, and of further `packages` of fct."""
     package = Path(fct.__file__).parent
-    places = [package / name for name in (*CODE, *besides)]
-    files = (path for place in places for path in ([place] if place.is_file() else sorted(place.rglob("*.py"))))
-    return digest([[str(path.relative_to(package)), sha256(path)] for path in files])
+    paths = [package / name for name in (*CODE, *packages)]
+    files = (file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*.py"))))
+    return digest([[str(file.relative_to(package)), sha256(file)] for file in files])

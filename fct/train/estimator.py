@@ -1,6 +1,6 @@
-"""Teach a trained network to estimate the quality of images that no JPEG table tells it of.
+"""Train the quality estimator of a trained network, for images without JPEG tables.
 
-The network's own weights stay as they are: the estimator learns from the same images and views, after it.
+The estimator is trained after the network, on the same images and views. The network's own weights do not change.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from fct.models.network import Network
 from fct.nn.estimator import QualityEstimator
 from fct.train.batches import epoch
 from fct.train.crop import Augmentation
-from fct.train.loop import AHEAD, Data
+from fct.train.loop import PREFETCH, Data
 from fct.train.params import TrainParams
 from fct.train.precision import autocast
 from fct.train.prefetch import prefetch
 
 STEPS = 500
 LEARNING_RATE = 4e-3  # of Adam, at the peak of the one-cycle schedule
-ROUNDED = 10  # quality points within which an error counts with its square, beyond by its size
+HUBER_DELTA = 10  # quality points; smaller errors count squared, larger ones linearly
 
 
 def fit_estimator(network: Network, data: Data, method: MethodParams, params: TrainParams) -> None:
-    """Give `network`, trained and in evaluation mode, an estimator, if it has blocks and `method` wants one."""
+    """Train an estimator for `network`, trained and in evaluation mode, if it has blocks and `method` asks for one."""
     if not network.uses_quality or method.block.unknown_quality != "estimate":
         return
     torch.manual_seed(params.seed)
@@ -40,14 +40,15 @@ def fit_estimator(network: Network, data: Data, method: MethodParams, params: Tr
     estimator.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     optimiser = torch.optim.Adam(estimator.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=STEPS + 1)
-    batches = prefetch(itertools.islice(_batches(data, params, device), STEPS), AHEAD)
+    batches = prefetch(itertools.islice(_batches(data, params, device), STEPS), PREFETCH)
     for batch in tqdm(batches, total=STEPS, desc="quality estimator", unit="step", disable=None):
         image = network.normalised(torch.cat([batch.raw, batch.compressed]))
-        raw_quality = batch.raw_quality.masked_fill(batch.raw_quality == NO_TABLES, 100)  # nothing is lost
+        # A raw image without tables counts as uncompressed.
+        raw_quality = batch.raw_quality.masked_fill(batch.raw_quality == NO_TABLES, 100)
         quality = torch.cat([raw_quality, batch.quality]).float()
         with autocast(params.precision, device):
             estimate = estimator(image)
-        loss = functional.huber_loss(estimate, quality, delta=ROUNDED)
+        loss = functional.huber_loss(estimate, quality, delta=HUBER_DELTA)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         optimiser.step()
@@ -56,7 +57,7 @@ def fit_estimator(network: Network, data: Data, method: MethodParams, params: Tr
 
 
 def _batches(data: Data, params: TrainParams, device: torch.device) -> Iterator[Batch]:
-    """Yield batches without end, all trained qualities alike, under one crop and flip for both views."""
+    """Yield batches without end. Qualities are drawn uniformly; both views share crop and flip."""
     for number in itertools.count():
         yield from epoch(
             data.train,

@@ -1,4 +1,4 @@
-"""One training at a time in a working copy: two would share a GPU's memory, or a CPU's cores, badly."""
+"""Allow one training at a time in a working copy. Two would compete for a GPU's memory or a CPU's cores."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from fct.core.paths import TRAINING_LOCK
 
 
 def training_lock() -> AbstractContextManager[None]:
-    """Wait, and say so, until no other stage of this working copy trains."""
+    """Hold the lock of trainings in this working copy. Print a message if it has to wait."""
     return locked(TRAINING_LOCK, on_wait=lambda: print("waiting for another training of this project to end"))

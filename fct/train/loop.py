@@ -1,7 +1,7 @@
-"""The training loop: one-cycle SGD on paired batches, a checkpoint an epoch, the best epoch kept.
+"""The training loop: one-cycle SGD on paired batches, a checkpoint after each epoch, and the best epoch's weights.
 
-Everything random in an epoch is drawn from (seed, epoch), so that a training that was killed and resumed takes the same
-steps as one that was not.
+All random choices of an epoch follow from (seed, epoch). A training that was killed and resumed therefore takes the
+same steps as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ from fct.train.sampler import probabilities
 from fct.train.validation import validate
 
 Metrics = dict[str, float]
-DIVERGED = 10.0  # times the cross entropy of guessing
-AHEAD = 2  # batches that are made before they are asked for
-LOOK = 16  # steps between two looks at the loss: a look makes the host wait for the GPU
+DIVERGED = 10.0  # multiple of the cross entropy of guessing
+PREFETCH = 2  # batches that are made in advance
+CHECK_EVERY = 16  # steps between two checks of the loss; each check makes the host wait for the GPU
 
 
 class DivergenceError(FctError):
-    """A loss that is not a number, or far above guessing."""
+    """The loss is not a number, or far above that of guessing."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a training sees."""
+    """The data of a training."""
 
     train: Split
-    source: Source  # of the views of `train`
+    source: Source  # of compressed views of `train`
     val: Split
     val_views: Mapping[int, Images]
 
 
-def train(  # noqa: PLR0913  # each is a part of its own
+def train(  # noqa: PLR0913  # independent parts
     network: Network,
     data: Data,
     method: MethodParams,
@@ -64,21 +64,23 @@ def train(  # noqa: PLR0913  # each is a part of its own
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[int, Metrics], None] = lambda _epoch, _metrics: None,
 ) -> list[Metrics]:
-    """Train `network` in place and leave it with the weights of its best epoch, in evaluation mode.
+    """Train `network` in place. It ends with the weights of its best epoch, in evaluation mode.
 
     Args:
         network: on the device to train on.
         data: raw images and compressed views.
-        method: what turns both views into a loss.
+        method: computes the loss from both views.
         params: the schedule.
-        checkpoint: where to resume from and to save after each epoch; nowhere if absent.
-        on_epoch: told each epoch's metrics as it ends, and those of a resumed training's earlier epochs at the start.
+        checkpoint: to resume from, and to save after each epoch. Without it the training starts at epoch 0.
+        on_epoch: called with the number and the metrics of each epoch at its end. A resumed training first calls it for
+            the earlier epochs.
 
     Returns:
-        One dict of metrics an epoch: loss and its parts, validation accuracies, learning rate.
+        A dict of metrics for each epoch: loss and its parts, validation accuracies, learning rate.
 
     Raises:
-        DivergenceError: the loss is not a number or far above guessing; it names the step and the last good checkpoint.
+        DivergenceError: the loss is not a number or far above that of guessing. The message has the step and the last
+            checkpoint.
         FctError: the teacher does not fit, or the checkpoint is damaged.
     """
     training = Training(network, data, method, params, checkpoint)
@@ -95,7 +97,7 @@ def train(  # noqa: PLR0913  # each is a part of its own
 
 
 class Training:
-    """The state of one training between steps and epochs; arguments as for `train`."""
+    """The state of one training between steps and epochs. The arguments are those of `train`."""
 
     def __init__(
         self,
@@ -107,43 +109,41 @@ class Training:
     ) -> None:
         self.network, self.data, self.method, self.params, self.checkpoint = network, data, method, params, checkpoint
         self.batch_size = min(params.batch_size, len(data.train))
-        self.steps = len(data.train) // self.batch_size  # an epoch
+        self.steps = len(data.train) // self.batch_size  # per epoch
         self.device = network.mean.device
-        few = to_device(np.array(data.train.images[:2]), self.device)
-        self.companions = TrainingAids(network, method, few, label_smoothing=params.label_smoothing)
-        self.optimiser, self.schedule = make_optimiser(
-            [*network.parameters(), *self.companions.weights], params, self.steps
-        )
-        self.taken = 0  # steps
-        self.ceiling = DIVERGED * math.log(max(2, int(data.train.labels.max()) + 1))
+        sample = to_device(np.array(data.train.images[:2]), self.device)
+        self.aids = TrainingAids(network, method, sample, label_smoothing=params.label_smoothing)
+        self.optimiser, self.schedule = make_optimiser([*network.parameters(), *self.aids.weights], params, self.steps)
+        self.steps_taken = 0
+        self.max_cross_entropy = DIVERGED * math.log(max(2, int(data.train.labels.max()) + 1))
         self.history: list[Metrics] = []
         self.best_epoch = -1
         self.best_state: dict[str, Tensor] = {}
 
     @property
     def finished(self) -> bool:
-        """Whether there is no further epoch to take."""
-        stale = len(self.history) - 1 - self.best_epoch
+        """Whether the training has ended, by the number of epochs or by patience."""
+        stale = len(self.history) - 1 - self.best_epoch  # epochs since the best one
         return len(self.history) >= self.params.epochs or (bool(self.history) and stale >= self.params.patience)
 
     def resume(self) -> None:
-        """Take up the last checkpoint, if there is one."""
+        """Load the last checkpoint, if there is one."""
         saved = self.checkpoint.load() if self.checkpoint else None
         if saved is None:
             return
         self.network.load_state_dict(saved["network"])
         self.optimiser.load_state_dict(saved["optimiser"])
         self.schedule.load_state_dict(saved["schedule"])
-        self.companions.restore(saved["companions"])
-        self.taken = len(saved["history"]) * self.steps
+        self.aids.restore(saved["aids"])
+        self.steps_taken = len(saved["history"]) * self.steps
         self.history, self.best_epoch, self.best_state = saved["history"], saved["best_epoch"], saved["best_state"]
 
     def run_epoch(self, number: int) -> None:
-        """Train for one epoch, validate, keep the weights if they are the best so far, and save a checkpoint."""
-        metrics = self._run(number)
+        """Train for one epoch, validate, store the weights if they are the best so far, and save a checkpoint."""
+        metrics = self._train_epoch(number)
         accuracy = validate(self.network, self.data.val, self.data.val_views, precision=self.params.precision)
-        if not accuracy.finite:  # the last step's doing: no loss has shown it yet
-            raise self._diverged("logits of validation images are not numbers", number, self.steps - 1)
+        if not accuracy.finite:  # caused by the last step, after the last check of the loss
+            raise self._divergence("the logits of validation images are not numbers", number, self.steps - 1)
         metrics |= {"val_raw": accuracy.raw, "val_compressed": accuracy.compressed}
         self.history.append(metrics)
         if self.best_epoch < 0 or score(metrics) > score(self.history[self.best_epoch]):
@@ -155,7 +155,7 @@ class Training:
                     "network": self.network.state_dict(),
                     "optimiser": self.optimiser.state_dict(),
                     "schedule": self.schedule.state_dict(),
-                    "companions": self.companions.state(),
+                    "aids": self.aids.state(),
                     "history": self.history,
                     "best_epoch": self.best_epoch,
                     "best_state": self.best_state,
@@ -163,7 +163,7 @@ class Training:
             )
 
     def batches(self, number: int) -> Generator[Batch]:
-        """Return the batches of an epoch, and seed what its steps draw."""
+        """Return the batches of an epoch, and seed the random choices of its steps."""
         rng = np.random.default_rng([self.params.seed, number])
         torch.manual_seed(int(rng.integers(2**62)))
         batches = epoch(
@@ -179,67 +179,67 @@ class Training:
                 self.params.quality_sampler, self.data.source.qualities, progress=number / self.params.epochs
             ),
         )
-        return prefetch(batches, AHEAD)
+        return prefetch(batches, PREFETCH)
 
     def step(self, batch: Batch) -> Loss:
-        """Take one step, of a network in training mode; return the loss before it."""
+        """Take one training step; return the loss before it. The network must be in training mode."""
         with autocast(self.params.precision, batch.raw.device):
-            context = self.companions.at(self.taken / (self.params.epochs * self.steps))
+            context = self.aids.at(self.steps_taken / (self.params.epochs * self.steps))
             loss = METHODS[self.method.name].loss(self.network, batch, self.method, context)
         self.optimiser.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]  # torch's own
         self.optimiser.step()
         self.schedule.step()
-        self.companions.update(self.network)
-        self.taken += 1
+        self.aids.update(self.network)
+        self.steps_taken += 1
         return loss
 
-    def _run(self, number: int) -> Metrics:
-        """Take one pass over the training images; return the mean of each part of the loss."""
+    def _train_epoch(self, number: int) -> Metrics:
+        """Train on all batches of an epoch; return the mean of each part of the loss, and the learning rate."""
         sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=self.device))
         batches = self.batches(number)
         self.network.train()
         title = f"epoch {number + 1}/{self.params.epochs}"
-        unseen: list[Tensor] = []  # total loss and cross entropy of steps that were not looked at yet
+        unchecked: list[Tensor] = []  # total loss and cross entropy of each step since the last check
         with closing(batches), tqdm(batches, total=self.steps, desc=title, unit="step", disable=None) as bar:
             for step, batch in enumerate(bar, start=1):
                 loss = self.step(batch)
                 for name, value in {"loss": loss.total, **loss.parts}.items():
                     sums[name] += value.detach()
-                unseen.append(torch.stack([loss.total.detach(), loss.parts["cross_entropy"].detach()]))
-                if len(unseen) == LOOK or step == self.steps:
-                    losses = torch.stack(unseen).tolist()
-                    unseen.clear()
-                    self._check(losses, number, step - len(losses))
+                unchecked.append(torch.stack([loss.total.detach(), loss.parts["cross_entropy"].detach()]))
+                if len(unchecked) == CHECK_EVERY or step == self.steps:
+                    losses = torch.stack(unchecked).tolist()
+                    unchecked.clear()
+                    self._check_losses(losses, number, step - len(losses))
                     bar.set_postfix(loss=f"{losses[-1][0]:.3f}", refresh=False)
         means = {name: float(value) / self.steps for name, value in sums.items()}
         return means | {"learning_rate": float(self.schedule.get_last_lr()[0])}
 
-    def _check(self, losses: list[list[float]], number: int, first: int) -> None:
-        """Stop a training whose loss is not a number, or whose cross entropy is far above guessing."""
+    def _check_losses(self, losses: list[list[float]], number: int, first: int) -> None:
+        """Raise DivergenceError if a loss is not a number, or a cross entropy is far above that of guessing."""
         for step, (total, cross_entropy) in enumerate(losses, start=first):
-            if not (math.isfinite(total) and cross_entropy < self.ceiling):
-                raise self._diverged(f"the loss is {total:.3g}", number, step)
+            if not (math.isfinite(total) and cross_entropy < self.max_cross_entropy):
+                raise self._divergence(f"the loss is {total:.3g}", number, step)
 
-    def _diverged(self, what: str, number: int, step: int) -> DivergenceError:
-        kept = (
+    def _divergence(self, what: str, number: int, step: int) -> DivergenceError:
+        checkpoint = (
             f"The last good checkpoint is {self.checkpoint.path}."
             if self.checkpoint and self.checkpoint.path.exists()
             else "There is no checkpoint yet."
         )
-        by_variance = (
+        divides_by_variance = (
             self.method.uses_features and self.method.needs_teacher_file and self.method.distance == "centred-mse"
         )
-        little = (
-            " Or the teacher has learnt so little that its features hardly vary: raise train.epochs, or set "
+        hint = (
+            " If the teacher has learnt so little that its features hardly vary, raise train.epochs or set "
             "method.distance to cosine."
         )
         return DivergenceError(
-            f"Training diverged: {what} at step {step + 1} of epoch {number + 1}. {kept} "
-            f"Lower train.learning_rate or method.weight in params.yaml.{little if by_variance else ''}"
+            f"Training diverged: {what} at step {step + 1} of epoch {number + 1}. {checkpoint} "
+            f"Lower train.learning_rate or method.weight in params.yaml.{hint if divides_by_variance else ''}"
         )
 
 
 def score(metrics: Metrics) -> float:
-    """Return what the best epoch is best at: the mean of raw and compressed validation accuracy."""
+    """Return the score that decides the best epoch: the mean of raw and compressed validation accuracy."""
     return (metrics["val_raw"] + metrics["val_compressed"]) / 2

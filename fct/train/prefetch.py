@@ -1,4 +1,4 @@
-"""Making things before they are asked for."""
+"""Make items in advance, in a thread."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-Thing = TypeVar("Thing")
+Item = TypeVar("Item")
 
 
-def prefetch(things: Iterator[Thing], count: int) -> Generator[Thing]:
-    """Yield `things`, made in order by a thread of their own that is up to `count` of them ahead.
+def prefetch(iterator: Iterator[Item], depth: int) -> Generator[Item]:
+    """Yield the items of `iterator` in order. A thread makes up to `depth` of them in advance.
 
-    An error of theirs is raised here, after the things before it.
+    An error of the iterator is raised here, after the items before it.
     """
     end: Any = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
-        coming = deque(thread.submit(next, things, end) for _ in range(count))
-        while (thing := coming.popleft().result()) is not end:
-            coming.append(thread.submit(next, things, end))
-            yield thing
+    with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as thread:
+        pending = deque(thread.submit(next, iterator, end) for _ in range(depth))
+        while (item := pending.popleft().result()) is not end:
+            pending.append(thread.submit(next, iterator, end))
+            yield item

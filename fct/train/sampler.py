@@ -1,4 +1,4 @@
-"""How often each trained quality is drawn."""
+"""The probability with which each trained quality is drawn."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from numpy.typing import NDArray
 
 from fct.train.params import Sampler
 
-OPEN_AT = 0.5  # progress at which a curriculum has reached the lowest quality
+CURRICULUM_END = 0.5  # progress at which a curriculum has reached the lowest quality
 
 
 def probabilities(sampler: Sampler, qualities: Sequence[int], progress: float) -> NDArray[np.float64] | None:
-    """Return the probability of each quality, [Q], or None where all are alike.
+    """Return the probability of each quality, [Q], or None if all are equal.
 
-    - "uniform": all alike.
-    - "low": in inverse proportion to the quality: where compression does most.
-    - "curriculum": the highest alone at first, each lower one joining in turn, all alike from the middle on.
+    - "uniform": all are equal.
+    - "low": inversely proportional to the quality, since compression changes most at low qualities.
+    - "curriculum": at first only the highest quality, then one lower quality after another. From the middle of the
+      training on, all are equal.
 
     Args:
-        sampler: which of these.
-        qualities: trained, in any order.
-        progress: share of the epochs that lie behind, 0..1.
+        sampler: one of these names.
+        qualities: the trained qualities, in any order.
+        progress: share of the epochs that are done, 0..1.
     """
     if sampler == "uniform":
         return None
@@ -31,7 +32,7 @@ def probabilities(sampler: Sampler, qualities: Sequence[int], progress: float) -
     if sampler == "low":
         weights = 1 / values
     else:
-        admitted = 1 + int(min(1.0, progress / OPEN_AT) * (len(values) - 1))
+        admitted = 1 + int(min(1.0, progress / CURRICULUM_END) * (len(values) - 1))
         weights = (values >= np.sort(values)[-admitted]).astype(np.float64)
-    shares: NDArray[np.float64] = weights / weights.sum()
-    return shares
+    normalised: NDArray[np.float64] = weights / weights.sum()
+    return normalised

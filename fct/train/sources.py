@@ -1,4 +1,4 @@
-"""Which source of compressed views a training has, by sizes and device."""
+"""Choose the source of compressed views by sizes and device."""
 
 from __future__ import annotations
 
@@ -12,51 +12,53 @@ from fct.splits.store import Split
 from fct.train.batches import Cached, Images, Online, Resident, Source
 from fct.train.params import Views
 
-SHARE = 0.5  # of a memory, that images and views may take
+SHARE = 0.5  # of the memory, host or GPU, that images and views may use
 
 
 def choose_source(  # noqa: PLR0913, PLR0917  # all that decides
-    wanted: Views,
+    views: Views,
     split: Split,
     cache: Callable[[], Mapping[int, Images]],
     qualities: tuple[int, ...],
     subsampling: str,
     device: torch.device,
 ) -> Source:
-    """Return the source of compressed views for `split`; where the choice was left open, say what was chosen.
+    """Return the source of compressed views for `split`. Print the choice if `views` is "auto".
 
-    "auto" is the cache where it fits into memory, or where images were compressed at a size of their own, which after
-    the resize cannot be done again; else online. On a GPU the cache goes to the GPU's own memory if it fits there.
+    "auto" is the cache if it fits into memory, else online. It is also the cache for images that were compressed at
+    their own size, before the resize: that cannot be done online. The cache is copied to the GPU if it fits there.
 
     Args:
-        wanted: by the user.
-        split: to train on.
-        cache: opens its views by quality, memory-mapped.
-        qualities: trained.
+        views: the choice in params.yaml.
+        split: the training images.
+        cache: opens the cached views by quality, memory-mapped.
+        qualities: the trained qualities.
         subsampling: of the chroma planes.
-        device: to train on.
+        device: of the training.
 
     Raises:
-        FctError: "online" is wanted of images that have a size of their own.
+        FctError: `views` is "online", and the images were compressed at their own size.
     """
     native = split.originals is not None
-    if wanted == "online" and native:
+    if views == "online" and native:
         raise FctError(
-            "params.yaml: train.views: images of a folder are compressed at their own size, before the resize; their "
-            "views cannot be made online. Set it to cache."
+            "params.yaml: train.views: images of a folder are compressed at their own size, before the resize. This "
+            "cannot be done online. Set it to cache."
         )
     size = split.images.nbytes * (1 + len(qualities))
-    memory = psutil.virtual_memory().total * SHARE
-    spare = torch.cuda.mem_get_info(device)[1] * SHARE if device.type == "cuda" else 0
+    host_limit = psutil.virtual_memory().total * SHARE
+    gpu_limit = torch.cuda.mem_get_info(device)[1] * SHARE if device.type == "cuda" else 0
     source: Source
-    if wanted == "online" or (wanted == "auto" and not native and size > max(memory, spare)):
+    if views == "online" or (views == "auto" and not native and size > max(host_limit, gpu_limit)):
         source = Online(qualities, subsampling)
     else:
         source = Cached(cache())
-        if size <= spare:
+        if size <= gpu_limit:
             source = Resident.upload(split, source, device)
-    if wanted == "auto":
-        limits = [f"{memory / 2**30:.1f} GiB of memory"] + [f"{spare / 2**30:.1f} GiB of the GPU's"] * (spare > 0)
-        needed = f"{size / 2**30:.2f} GiB of images and views; they may take {' or '.join(limits)}"
-        print(f"train.views: auto is {source.name} ({needed})")
+    if views == "auto":
+        limits = [f"{host_limit / 2**30:.1f} GiB of memory"]
+        if gpu_limit:
+            limits.append(f"{gpu_limit / 2**30:.1f} GiB of the GPU's memory")
+        reason = f"{size / 2**30:.2f} GiB of images and views; the limit is {' or '.join(limits)}"
+        print(f"train.views: auto chose {source.name} ({reason})")
     return source

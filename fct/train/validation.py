@@ -1,4 +1,4 @@
-"""Validation accuracy during training: raw, and compressed at the trained qualities."""
+"""Validation accuracy during training, on raw images and on images compressed at the trained qualities."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fct.splits.store import Split, drop_pages
 from fct.train.batches import Images
 from fct.train.precision import autocast
 
-BATCH = 512 * 32 * 32  # pixels forwarded at a time
+BATCH = 512 * 32 * 32  # pixels in one forward pass
 
 
 class Validation(NamedTuple):
@@ -22,19 +22,19 @@ class Validation(NamedTuple):
 
     raw: float
     compressed: float  # mean over the trained qualities
-    finite: bool  # whether every logit is a number
+    finite: bool  # whether all logits are finite
 
 
 @torch.inference_mode()
 def validate(network: Network, split: Split, views: Mapping[int, Images], *, precision: str) -> Validation:
-    """Measure `network` on `split`.
+    """Measure the accuracy of `network` on `split`.
 
-    Image k is seen raw and at one quality, the k-th in turn: as good an estimate of the mean over qualities as one can
-    have for two forward passes an image, and the same images and qualities at each call.
+    Each image is seen raw and at one quality; the qualities take turns over the images. This estimates the mean over
+    qualities with two forward passes per image. All calls use the same pairs of image and quality.
     """
     device = network.mean.device
     qualities = list(views)
-    right = np.zeros((2, len(split)), bool)
+    correct = np.zeros((2, len(split)), bool)
     finite = torch.ones((), dtype=torch.bool, device=device)
     training = network.training
     network.eval()
@@ -43,12 +43,14 @@ def validate(network: Network, split: Split, views: Mapping[int, Images], *, pre
         rows = np.arange(start, min(start + batch, len(split)))
         quality = np.array(qualities, np.int64)[rows % len(qualities)]
         compressed = np.stack([views[int(q)][row] for q, row in zip(quality, rows, strict=True)])
-        for view, (images, known) in enumerate([(split.images[rows], split.quality[rows]), (compressed, quality)]):
+        for view, (images, view_quality) in enumerate(
+            [(split.images[rows], split.quality[rows]), (compressed, quality)]
+        ):
             with autocast(precision, device):
-                logits, _ = network(to_device(images, device), torch.from_numpy(known).to(device))
+                logits, _ = network(to_device(images, device), torch.from_numpy(view_quality).to(device))
             finite &= logits.isfinite().all()
-            right[view, rows] = logits.argmax(1).cpu().numpy() == split.labels[rows]
+            correct[view, rows] = logits.argmax(1).cpu().numpy() == split.labels[rows]
         drop_pages(split.images, *views.values())
     network.train(training)
-    raw, compressed_accuracy = right.mean(1)
-    return Validation(float(raw), float(compressed_accuracy), bool(finite))
+    raw_accuracy, compressed_accuracy = correct.mean(1)
+    return Validation(float(raw_accuracy), float(compressed_accuracy), bool(finite))

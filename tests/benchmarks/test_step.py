@@ -9,4 +9,4 @@ def test_a_step_is_taken_where_no_teacher_is(tmp_path, monkeypatch):
     split, source = step.data(tmp_path)
     training = step._training("resnet8", 8, split, source, "fp32")
     next(step._steps(training))
-    assert training.taken == 1
+    assert training.steps_taken == 1

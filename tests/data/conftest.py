@@ -1,4 +1,4 @@
-"""Folders of small images of every kind."""
+"""Folders of small images in all file formats."""
 
 import zlib
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from fct.splits import store
 
 @dataclass
 class Own:
-    """A user's folder, and the stage's answer to it."""
+    """A user's folder of images, and the folder that the stage writes to."""
 
     root: Path
     here: Path
 
     def add(self, name, seed=None, size=(30, 20), mode="RGB", **options):
-        """Save an image of its own pixels under `name`, of the kind that the name's ending says."""
+        """Save an image of random pixels as `name`, in the format of the suffix."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         seed = zlib.crc32(name.encode()) if seed is None else seed
@@ -51,7 +51,7 @@ def own(tmp_path):
 
 @pytest.fixture
 def good(own):
-    """Two classes of ten images each, of all kinds and many sizes."""
+    """Two classes of ten images, in all formats and many sizes."""
     kinds = ("jpg", "png", "webp", "bmp", "tif")
     for label in ("cat", "dog"):
         for i in range(10):

@@ -1,4 +1,4 @@
-"""The division: stratified, seeded, disjoint and steady."""
+"""The division is stratified, seeded, disjoint and stable."""
 
 import numpy as np
 import pytest
@@ -11,14 +11,18 @@ from fct.data.division import divide_indices, fingerprint, first_copies, split_s
 FRACTIONS = {"val": 0.08, "gate": 0.08, "test": 0.1}
 
 
-def marks(count):
+def fingerprints(count):
     return [b"image %d" % index for index in range(count)]
 
 
 def division(labels, seed=0, names=None):
     labels = np.array(labels)
     return divide_indices(
-        names or marks(len(labels)), labels, [f"c{i}" for i in range(labels.max() + 1)], fractions=FRACTIONS, seed=seed
+        names or fingerprints(len(labels)),
+        labels,
+        [f"c{i}" for i in range(labels.max() + 1)],
+        fractions=FRACTIONS,
+        seed=seed,
     )
 
 
@@ -34,7 +38,7 @@ def test_each_split_gets_at_least_one_and_all_are_used(images, fractions):
 
 
 def test_a_large_class_is_divided_by_the_fractions():
-    """A thousand images give 80, 80 and 100, and train the rest."""
+    """A thousand images give 80, 80 and 100, and train gets the rest."""
     assert split_sizes(1000, FRACTIONS) == {"val": 80, "gate": 80, "test": 100, "train": 740}
 
 
@@ -47,28 +51,28 @@ def test_the_division_is_disjoint_complete_and_stratified():
 
 
 def test_the_seed_decides():
-    """The same seed gives the same division, another one another."""
+    """The same seed gives the same division, and another seed another division."""
     labels = np.repeat([0, 1], 50)
     assert all((division(labels)[name] == part).all() for name, part in division(labels).items())
     assert division(labels)["test"].tolist() != division(labels, seed=1)["test"].tolist()
 
 
 def test_the_order_of_files_does_not_matter():
-    """Renamed files, which come in another order, stay in their splits."""
-    names, labels = marks(60), np.repeat([0, 1], 30)
+    """Files in another order, as after a renaming, stay in their splits."""
+    names, labels = fingerprints(60), np.repeat([0, 1], 30)
     order = np.random.default_rng(0).permutation(60)
     before = division(labels, names=names)
     after = division(labels[order], names=[names[i] for i in order])
     assert all(sorted(order[after[name]]) == before[name].tolist() for name in before)
 
 
-def test_an_added_image_moves_hardly_any_other():
-    """One image more moves at most one across each border of its class, and none of another class."""
-    names, labels = marks(200), np.repeat([0, 1], 100)
+def test_an_added_image_moves_at_most_one_image_across_each_border():
+    """One more image moves at most one image of its class across each border, and no image of another class."""
+    names, labels = fingerprints(200), np.repeat([0, 1], 100)
     before = division(labels, names=names)
     after = division([*labels, 0], names=[*names, b"new"])
-    place = {int(i): name for name, part in before.items() for i in part}
-    moved = [i for name, part in after.items() for i in part if i < 200 and place[int(i)] != name]
+    split_of = {int(i): name for name, part in before.items() for i in part}
+    moved = [i for name, part in after.items() for i in part if i < 200 and split_of[int(i)] != name]
     assert len(moved) <= 3
     assert all(labels[i] == 0 for i in moved)
 
@@ -80,20 +84,20 @@ def test_a_class_that_is_too_small_is_named():
 
 
 def test_equal_pixels_of_another_shape_are_another_image():
-    """The fingerprint sees pixels and shape, and not how an array lies in memory."""
+    """The fingerprint depends on pixels and shape, but not on the memory layout of the array."""
     image = np.arange(24, dtype=np.uint8).reshape(4, 6, 1)
     assert fingerprint(image) != fingerprint(image.reshape(6, 4, 1))
     assert fingerprint(image[:, ::2]) == fingerprint(image[:, ::2].copy())
 
 
 def test_only_first_copies_are_kept():
-    """A repeated image is kept once, and one that is known from elsewhere not at all."""
+    """A repeated image is kept once. An image that is known already is dropped."""
     assert first_copies([b"a", b"b", b"a", b"c"], frozenset([b"c"])).tolist() == [0, 1]
 
 
 @given(st.integers(4, 5000), st.tuples(*[st.floats(0.001, 0.3)] * 3))
 def test_a_share_is_the_nearest_whole_number_of_images(images, fractions):
-    """Each split gets its fraction, rounded, and at least one image; less only where train would get none."""
+    """Each split gets its rounded fraction and at least one image. It gets less only if train would be empty."""
     counts = split_sizes(images, dict(zip(("val", "gate", "test"), fractions, strict=True)))
     rounded = {
         name: max(1, round(images * part)) for name, part in zip(("val", "gate", "test"), fractions, strict=True)
@@ -108,12 +112,12 @@ def test_a_share_is_the_nearest_whole_number_of_images(images, fractions):
 
 @pytest.mark.parametrize(("images", "count"), [(25, 2), (26, 3), (34, 3), (35, 4), (36, 4), (44, 4), (46, 5)])
 def test_fractions_of_an_image_are_rounded_and_not_cut_off(images, count):
-    """A tenth of 26 images is 3, of 34 it is 3, of 36 it is 4."""
+    """A tenth of 26 and of 34 images is 3; a tenth of 36 is 4."""
     assert split_sizes(images, {"test": 0.1})["test"] == count
 
 
 def test_the_largest_split_gives_way_where_rounding_took_all():
-    """Of four images three splits leave train one; no split falls below one image."""
+    """Three splits of four images leave one for train, and no split has less than one image."""
     assert split_sizes(4, {"val": 0.4, "gate": 0.2, "test": 0.3}) == {"val": 1, "gate": 1, "test": 1, "train": 1}
     assert split_sizes(6, {"val": 0.6, "gate": 0.2, "test": 0.19}) == {"val": 3, "gate": 1, "test": 1, "train": 1}
 
@@ -125,15 +129,19 @@ def test_the_largest_split_gives_way_where_rounding_took_all():
     st.integers(0, 2**63 - 1),
     st.randoms(use_true_random=False),
 )
-def test_any_division_is_disjoint_stratified_and_the_same_again(sizes, fractions, seed, order):
-    """Whatever classes, fractions and seed: each image in one split, each class by its share, each run alike."""
+def test_any_division_is_disjoint_stratified_and_repeatable(sizes, fractions, seed, order):
+    """For any classes, fractions and seed, each image is in one split, each class has its share, and runs are equal."""
     labels = [label for label, size in enumerate(sizes) for _ in range(size)]
     order.shuffle(labels)
     labels, classes = np.array(labels), [f"c{label}" for label in range(len(sizes))]
-    one, again = (divide_indices(marks(len(labels)), labels, classes, fractions=fractions, seed=seed) for _ in range(2))
-    assert sorted(np.concatenate(list(one.values())).tolist()) == list(range(len(labels)))
+    first, second = (
+        divide_indices(fingerprints(len(labels)), labels, classes, fractions=fractions, seed=seed) for _ in range(2)
+    )
+    assert sorted(np.concatenate(list(first.values())).tolist()) == list(range(len(labels)))
     for label, size in enumerate(sizes):
-        assert {name: int((labels[part] == label).sum()) for name, part in one.items()} == split_sizes(size, fractions)
-    for name, part in one.items():
-        np.testing.assert_array_equal(part, again[name])
+        assert {name: int((labels[part] == label).sum()) for name, part in first.items()} == split_sizes(
+            size, fractions
+        )
+    for name, part in first.items():
+        np.testing.assert_array_equal(part, second[name])
         assert (np.diff(part) > 0).all()

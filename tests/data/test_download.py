@@ -1,4 +1,4 @@
-"""Published files: found, proven, kept, or an error that says all."""
+"""Published files are found, verified and cached, or the error lists every attempt."""
 
 import gzip
 import hashlib
@@ -17,7 +17,7 @@ CONTENT = bytes(range(256)) * 4096
 DEAD = "http://127.0.0.1:9"  # the discard port, where nothing listens
 
 
-class Quiet(SimpleHTTPRequestHandler):
+class QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, *_):
         """Print nothing."""
 
@@ -26,7 +26,7 @@ class Quiet(SimpleHTTPRequestHandler):
 def server(tmp_path):
     folder = tmp_path / "server"
     folder.mkdir()
-    running = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
+    running = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder))
     thread = threading.Thread(target=running.serve_forever, args=(0.01,))
     thread.start()
     yield folder, f"http://127.0.0.1:{running.server_port}"
@@ -54,39 +54,39 @@ def published(url=DEAD, name="one.bin", content=CONTENT, **more):
 
 
 @pytest.mark.parametrize("place", ["one.bin", "set/one.bin"])
-def test_a_mirror_is_used_where_it_lies(mirror, cache, place):
-    """A good file of a mirror is used in place, and the network is left alone."""
+def test_a_mirrors_file_is_used_in_place(mirror, cache, place):
+    """A correct file of a mirror is used in place, without the network."""
     (mirror / place).parent.mkdir(exist_ok=True)
     (mirror / place).write_bytes(CONTENT)
     assert fetch([published()], mirror) == [mirror / place]
     assert not cache.exists()
 
 
-def test_a_download_is_kept(server, cache):
-    """What the server gives is verified and kept: the next time needs no server."""
+def test_a_download_is_cached(server, cache):
+    """A downloaded file is verified and cached. The next time needs no server."""
     folder, url = server
     (folder / "one.bin").write_bytes(CONTENT)
     assert fetch([published(url)], None) == [cache / "one.bin"]
     (folder / "one.bin").unlink()
     (path,) = fetch([published(url)], None)
     assert path.read_bytes() == CONTENT
-    assert [left.name for left in cache.parent.iterdir()] == ["set"]
+    assert [path.name for path in cache.parent.iterdir()] == ["set"]
 
 
-@pytest.mark.parametrize("spoilt", ["mirror", "cache"])
-def test_a_spoilt_copy_is_passed_over(server, cache, mirror, spoilt):
-    """A mirror's or the cache's file with another checksum is not used: the server's is."""
+@pytest.mark.parametrize("damaged", ["mirror", "cache"])
+def test_a_damaged_copy_is_not_used(server, cache, mirror, damaged):
+    """If the file of the mirror or the cache has another checksum, the server's file is used."""
     folder, url = server
     (folder / "one.bin").write_bytes(CONTENT)
-    place = {"mirror": mirror, "cache": cache}[spoilt]
+    place = {"mirror": mirror, "cache": cache}[damaged]
     place.mkdir(parents=True, exist_ok=True)
     (place / "one.bin").write_bytes(CONTENT[:-1])
     (path,) = fetch([published(url)], mirror)
     assert path.read_bytes() == CONTENT
 
 
-def test_wrong_bytes_from_the_server_are_never_kept(server, cache):
-    """A server's file with another checksum is an error with both sums, and does not enter the cache."""
+def test_wrong_bytes_from_the_server_are_never_cached(server, cache):
+    """A downloaded file with another checksum is an error with both checksums, and is not cached."""
     folder, url = server
     (folder / "one.bin").write_bytes(b"a portal's log-in page")
     other = hashlib.md5(b"a portal's log-in page").hexdigest()
@@ -95,8 +95,8 @@ def test_wrong_bytes_from_the_server_are_never_kept(server, cache):
     assert list(cache.iterdir()) == []
 
 
-def test_all_that_was_tried_is_listed(mirror, cache, server):
-    """When nothing works, one error lists each place, why it failed, and what to do."""
+def test_the_error_lists_every_attempt(mirror, cache, server):
+    """If nothing works, one error lists each attempt, why it failed, and what to do."""
 
     def fail(_):
         raise FctError("apt is not here")
@@ -104,17 +104,17 @@ def test_all_that_was_tried_is_listed(mirror, cache, server):
     (mirror / "one.bin").write_bytes(b"broken")
     with pytest.raises(FctError) as caught:
         fetch([published(server[1])], mirror, Fallback("a package", fail))
-    said = str(caught.value)
-    assert f"{mirror / 'one.bin'}: its MD5" in said
-    assert f"{mirror / 'set/one.bin'}: no such file" in said
-    assert f"{cache / 'one.bin'}: no such file" in said
-    assert "/one.bin: 404 " in said
-    assert "a package: apt is not here" in said
-    assert "FCT_DATA_MIRROR" in said
+    message = str(caught.value)
+    assert f"{mirror / 'one.bin'}: its MD5" in message
+    assert f"{mirror / 'set/one.bin'}: no such file" in message
+    assert f"{cache / 'one.bin'}: no such file" in message
+    assert "/one.bin: 404 " in message
+    assert "a package: apt is not here" in message
+    assert "FCT_DATA_MIRROR" in message
 
 
-def test_the_last_way_gives_what_the_server_does_not(server, cache):
-    """A further way is asked only for the files that are still missing, and its files are verified and kept."""
+def test_the_fallback_provides_what_the_server_does_not(server, cache):
+    """The fallback is used only for files that are still missing. Its files are verified and cached."""
     folder, url = server
     (folder / "one.bin").write_bytes(CONTENT)
 
@@ -138,8 +138,8 @@ def test_the_last_way_gives_what_the_server_does_not(server, cache):
     ],
     ids=["same-content", "other-content", "cut", "not-gzip"],
 )
-def test_a_file_compressed_anew_is_verified_by_its_content(mirror, stored, is_used):
-    """Where the decompressed content has a checksum, other gzip bytes of the same content will do, and no others."""
+def test_a_file_compressed_again_is_verified_by_its_content(mirror, stored, is_used):
+    """If the content has a checksum, other gzip bytes pass only if they decompress to the same content."""
     (mirror / "one.bin").write_bytes(stored)
     wanted = published(content=gzip.compress(CONTENT), content_md5=hashlib.md5(CONTENT).hexdigest())
     if is_used:
@@ -150,14 +150,14 @@ def test_a_file_compressed_anew_is_verified_by_its_content(mirror, stored, is_us
 
 
 def test_an_installed_package_is_left_as_it_is(tmp_path, cache):
-    """Files that a further way finds on this machine are copied into the cache, not moved there."""
+    """Files that the fallback finds on this machine are copied into the cache, not moved."""
     (tmp_path / "one.bin").write_bytes(CONTENT)
     assert fetch([published()], None, Fallback("a package", lambda _: tmp_path)) == [cache / "one.bin"]
     assert (tmp_path / "one.bin").read_bytes() == CONTENT
 
 
-def test_a_silent_server_does_not_hold_up(monkeypatch):
-    """A server that accepts and never answers is given up after the time-out."""
+def test_a_silent_server_times_out(monkeypatch):
+    """A server that accepts a connection but never replies is abandoned after the time-out."""
     monkeypatch.setattr(download, "TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -166,17 +166,19 @@ def test_a_silent_server_does_not_hold_up(monkeypatch):
 
 
 def test_a_dead_server_is_asked_once(monkeypatch):
-    """Files of a server that does not answer are not waited for one by one."""
-    asked = []
+    """If the server does not reply for one file, the other files are not tried."""
+    requested = []
     real = download._download
-    monkeypatch.setattr(download, "_download", lambda file, tried: asked.append(file.name) or real(file, tried))
+    monkeypatch.setattr(
+        download, "_download", lambda file, failures: requested.append(file.name) or real(file, failures)
+    )
     with pytest.raises(FctError, match=r"Could not get one\.bin, two\.bin"):
         fetch([published(), published(name="two.bin")], None)
-    assert asked == ["one.bin"]
+    assert requested == ["one.bin"]
 
 
-def test_the_environment_goes_before_params(tmp_path, monkeypatch):
-    """FCT_DATA_MIRROR is looked at first, then data.mirror."""
+def test_the_environment_overrides_params(tmp_path, monkeypatch):
+    """FCT_DATA_MIRROR overrides data.mirror."""
     assert mirror_folder(None) is None
     assert mirror_folder(str(tmp_path)) == tmp_path
     monkeypatch.setenv("FCT_DATA_MIRROR", str(tmp_path.parent))
@@ -184,7 +186,7 @@ def test_the_environment_goes_before_params(tmp_path, monkeypatch):
 
 
 def test_a_misspelt_mirror_is_an_error(tmp_path, monkeypatch):
-    """A mirror that is no folder is named with the key that gives it."""
+    """The error for a mirror that is not a folder names the key or variable that sets it."""
     with pytest.raises(FctError, match=r"data\.mirror: .*nowhere"):
         mirror_folder(str(tmp_path / "nowhere"))
     monkeypatch.setenv("FCT_DATA_MIRROR", "/nowhere")

@@ -34,7 +34,7 @@ def test_idx_files_are_read_with_their_shape(tmp_path):
     ids=["not-gzip", "empty", "cut-gzip", "cut-array", "floats"],
 )
 def test_a_broken_file_is_named(tmp_path, content):
-    """What is not a gzipped IDX file of bytes is an error with the file's name."""
+    """A file that is not a gzipped IDX file of bytes is an error that names the file."""
     path = tmp_path / "train.gz"
     path.write_bytes(content)
     with pytest.raises(FctError, match=r"train\.gz"):
@@ -42,6 +42,6 @@ def test_a_broken_file_is_named(tmp_path, content):
 
 
 def test_each_file_has_a_checksum_and_an_address():
-    """The four files are asked for at the publisher's server under their names; each has checksums of its own."""
+    """The four files have addresses on the publisher's server, and different checksums."""
     assert [file.url for file in published("http://server")] == [f"http://server/{name}.gz" for name in FILES]
     assert len({file.md5 for file in published()} | {file.content_md5 for file in published()}) == 8

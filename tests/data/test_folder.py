@@ -1,4 +1,4 @@
-"""A user's folder of images: what is kept, what is refused, what is skipped and counted."""
+"""A user's folder of images: which files are used, which are errors, and which are skipped and counted."""
 
 import os
 import shutil
@@ -33,19 +33,19 @@ def test_each_image_is_in_one_split_with_its_class(good):
 
 
 def test_each_images_own_quality_is_recorded(own):
-    """JPEGs carry the quality they were saved with, everything else `NO_TABLES`."""
+    """JPEGs have the quality they were saved with. All other files have `NO_TABLES`."""
     for label in ("cat", "dog"):
         for i in range(5):
             own.add(f"{label}/{i}.jpg", quality=20 + i)
             own.add(f"{label}/{i}.png")
     _, splits = own.build()
-    told = sorted(int(q) for split in splits.values() for q in split.quality)
-    assert told == sorted([*range(20, 25)] * 2 + [NO_TABLES] * 10)
+    qualities = sorted(int(quality) for split in splits.values() for quality in split.quality)
+    assert qualities == sorted([*range(20, 25)] * 2 + [NO_TABLES] * 10)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_grey_and_colour_may_be_mixed(good, channels):
-    """Grey files in a colour data set, and colour ones in a grey one, take the channels asked for."""
+    """Grey files in a colour data set, and colour files in a grey one, get the configured channels."""
     good.add("cat/grey.png", mode="L")
     meta, splits = good.build(channels=channels)
     assert meta["channels"] == channels
@@ -71,15 +71,15 @@ def test_the_same_folder_gives_the_same_bytes(good, tmp_path):
     assert not any(str(tmp_path).encode() in content for content in first.values())
 
 
-def test_one_core_and_many_give_the_same(good, monkeypatch):
-    """With several chunks on several processes the result is that of one."""
-    alone, _ = good.build()
+def test_many_processes_give_the_same_result_as_one(good, monkeypatch):
+    """Several chunks on several processes give the same result as one chunk."""
+    single, _ = good.build()
     monkeypatch.setattr(folder, "CHUNK", 3)
-    assert good.build()[0] == alone
+    assert good.build()[0] == single
 
 
-def test_hidden_files_and_a_readme_are_passed_over(good):
-    """A README, DVC's notes and hidden files beside the classes, and hidden files in them, are no problem."""
+def test_hidden_files_and_a_readme_are_ignored(good):
+    """A README and `.dvc` files next to the classes are ignored, and hidden files everywhere."""
     (good.root / "cat.dvc").write_text("outs: []")
     (good.root / "README.md").write_text("about")
     (good.root / ".gitignore").write_text("*")
@@ -88,7 +88,7 @@ def test_hidden_files_and_a_readme_are_passed_over(good):
     assert good.build()[0]["skipped"]["count"] == 0
 
 
-# Each of these spoils a good folder: (what is done, the name in the error, its words, how many are skipped)
+# Each function damages a good folder. BAD lists: (function, name in the error, its text, number of skipped files).
 def truncated(own):
     path = own.add("cat/bad.jpg")
     path.write_bytes(path.read_bytes()[:-300])
@@ -145,7 +145,7 @@ def duplicate_in_another_class_and_kind(own):
     Image.open(own.root / "cat/1.png").save(own.root / "dog/same.bmp")
 
 
-def few(own):
+def small_class(own):
     for i in range(3):
         own.add(f"ant/{i}.png")
 
@@ -181,19 +181,19 @@ BAD = [
     (device, "cat/pipe.png", "not a file", 1),
     (duplicate, "cat/copy.jpg", "the same pixels as another image", 1),
     (duplicate_in_another_class_and_kind, "dog/same.bmp", "the same pixels as another image", 1),
-    (few, "ant/2.png", "its class has too few images", 3),
+    (small_class, "ant/2.png", "its class has too few images", 3),
     (animated, "cat/moving.webp", "several frames or pages", 1),
     (cmyk, "cat/print.jpg", "neither grey nor RGB", 1),
     (sixteen_bit, "cat/deep.png", "more than 8 bits a channel", 1),
     (oversized, "cat/bomb.png", "too large", 1),
 ]
-cases = pytest.mark.parametrize(("spoil", "name", "what", "count"), BAD, ids=[case[0].__name__ for case in BAD])
+cases = pytest.mark.parametrize(("damage", "name", "what", "count"), BAD, ids=[case[0].__name__ for case in BAD])
 
 
 @cases
-def test_what_cannot_be_used_stops_with_its_name(good, spoil, name, what, count):
-    """By default one bad file or class stops the stage, naming it, and nothing is written."""
-    spoil(good)
+def test_a_file_that_cannot_be_used_is_an_error(good, damage, name, what, count):
+    """By default one bad file or class is an error that names it, and nothing is written."""
+    damage(good)
     with pytest.raises(FctError) as caught:
         good.build()
     assert str(caught.value).count(what) == count
@@ -204,32 +204,32 @@ def test_what_cannot_be_used_stops_with_its_name(good, spoil, name, what, count)
 
 
 @cases
-def test_what_cannot_be_used_is_skipped_and_counted(good, spoil, name, what, count):
-    """With on_error: skip it is left out and counted by kind, and the rest is as if it had never been there."""
+def test_a_file_that_cannot_be_used_is_skipped_and_counted(good, damage, name, what, count):
+    """With on_error: skip a bad file is skipped and counted by reason. The result is the same as without the file."""
     without, _ = good.build()
-    spoil(good)
+    damage(good)
     meta, _ = good.build(on_error="skip")
     assert meta["skipped"]["reasons"] == {what: count}
     assert meta["skipped"]["items"][name] == what
     assert {**meta, "skipped": None} == {**without, "skipped": None}
 
 
-def test_the_other_of_two_equal_images_is_named(good):
-    """Of two files with the same pixels both are named."""
+def test_both_files_with_the_same_pixels_are_named(good):
+    """The error names both files with the same pixels."""
     duplicate_in_another_class_and_kind(good)
     with pytest.raises(FctError, match=r"dog/same\.bmp: the same pixels as another image: cat/1\.png"):
         good.build()
 
 
-def test_a_small_classs_count_is_named(good):
-    """A class with fewer images than splits is named with its count."""
-    few(good)
-    with pytest.raises(FctError, match="ant has 3, and each of the 4 splits needs one"):
+def test_the_size_of_a_small_class_is_named(good):
+    """The error for a class with fewer images than splits has its name and size."""
+    small_class(good)
+    with pytest.raises(FctError, match="ant has 3, but each of the 4 splits needs one"):
         good.build()
 
 
 def test_a_class_whose_images_are_all_bad_is_no_class(good):
-    """Under skip, a class of which nothing is left is counted and gives no label."""
+    """With on_error: skip a class without usable images is counted and has no label."""
     (good.root / "ant").mkdir()
     (good.root / "ant/one.png").write_text("no")
     meta, splits = good.build(on_error="skip")
@@ -240,31 +240,31 @@ def test_a_class_whose_images_are_all_bad_is_no_class(good):
 
 @pytest.mark.parametrize("on_error", ["fail", "skip"])
 @pytest.mark.parametrize(("one", "other"), [("Cat", "cat"), ("Caf\u00e9", "cafe\u0301")])
-def test_classes_that_differ_in_case_are_never_guessed_about(good, on_error, one, other):
-    """Two classes whose names are the same to some file systems stop the stage, naming both."""
+def test_classes_that_differ_only_in_case_are_an_error(good, on_error, one, other):
+    """Two classes whose names are equal on some file systems are an error that names both."""
     for name in (one, other):
         (good.root / name).mkdir(exist_ok=True)
-    with pytest.raises(FctError, match=f"{one} and .*{other} differ in case"):
+    with pytest.raises(FctError, match=f"{one} and .*{other} differ only in case"):
         good.build(on_error=on_error)
 
 
-def test_a_missing_folder_says_what_to_do(own):
-    """A folder that is not there is named with its key."""
+def test_a_missing_folder_is_an_error(own):
+    """The error for a missing folder has its path and its key."""
     with pytest.raises(FctError, match=r"data\.folder\.path: '.*images' is not a folder"):
         own.build()
 
 
 @pytest.mark.parametrize("on_error", ["fail", "skip"])
 def test_one_class_is_not_enough(own, on_error):
-    """A folder with a single class is refused: there is nothing to tell apart."""
+    """A folder with a single class is an error."""
     for i in range(5):
         own.add(f"cat/{i}.png")
     with pytest.raises(FctError, match="two"):
         own.build(on_error=on_error)
 
 
-def test_nothing_left_says_what_was_skipped(own):
-    """Where skipping leaves no two classes, the error gives an example of what was skipped."""
+def test_too_few_classes_after_skipping_is_an_error_with_an_example(own):
+    """If fewer than two classes remain after skipping, the error has an example of a skipped file."""
     for label in ("cat", "dog"):
         (own.root / label).mkdir(parents=True)
         (own.root / label / "one.png").write_text("no")
@@ -273,18 +273,18 @@ def test_nothing_left_says_what_was_skipped(own):
 
 
 def test_the_error_shows_ten_problems_and_stops(good, monkeypatch):
-    """A folder full of bad files is given up after ten, all of them named."""
+    """The check of a folder full of bad files stops after ten, and the error names all ten."""
     monkeypatch.setattr(folder, "CHUNK", 4)
     for i in range(60):
         (good.root / f"cat/bad{i:02}.png").write_text("no")
     with pytest.raises(FctError) as caught:
         good.build()
     assert str(caught.value).count("not a JPEG") == 10
-    assert "maybe more" in str(caught.value)
+    assert "There may be more" in str(caught.value)
 
 
 def test_files_in_dvcs_cache_may_be_linked_to(good, tmp_path, monkeypatch):
-    """A folder that DVC checked out as links into its cache is read like any other."""
+    """A folder that DVC checked out as links into its cache is read like any other folder."""
     monkeypatch.chdir(tmp_path)
     before, _ = good.build()
     cached = tmp_path / ".dvc/cache/files/md5/ab"
@@ -294,21 +294,21 @@ def test_files_in_dvcs_cache_may_be_linked_to(good, tmp_path, monkeypatch):
     assert good.build()[0] == before
 
 
-def test_a_file_that_changes_meanwhile_is_noticed(good, monkeypatch):
-    """A file that is not what was examined when it is packed stops the stage."""
-    real = folder._write
+def test_a_file_that_changes_during_the_stage_is_an_error(good, monkeypatch):
+    """A file that changes between its check and its packing is an error."""
+    real = folder._write_arrays
 
-    def write(part, pixels, place):
-        real(part, pixels, place)
+    def write(part, pixels, destination):
+        real(part, pixels, destination)
         good.add("cat/0.jpg", seed=123)
 
-    monkeypatch.setattr(folder, "_write", write)
+    monkeypatch.setattr(folder, "_write_arrays", write)
     with pytest.raises(FctError, match=r"cat/0\.jpg changed while"):
         good.build()
 
 
 def test_an_added_image_leaves_the_others_in_their_splits(good):
-    """One more image moves at most one across each border of its class."""
+    """One more image moves at most one image across each border of its class."""
     _, before = good.build()
     good.add("cat/new.png")
     _, after = good.build()
@@ -321,8 +321,8 @@ def test_an_added_image_leaves_the_others_in_their_splits(good):
     assert len(moved) <= 3
 
 
-def test_pixels_are_read_when_touched(good):
-    """Images and originals are maps of their files, not copies in memory."""
+def test_pixels_are_memory_mapped(good):
+    """Images and originals are memory maps of their files, not copies."""
     good.build()
     split = store.open_split("train", good.here / "splits", good.here / "originals")
     assert split.images.filename.name == "images.npy"

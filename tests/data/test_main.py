@@ -26,28 +26,28 @@ def run(folder, on_error="fail"):
 
 @pytest.mark.e2e
 def test_the_command_writes_both_outs_and_a_summary(good):
-    """The stage leaves splits and originals, and prints how many images each split has."""
-    done = run(good.here)
-    assert done.returncode == 0, done.stderr
+    """The stage writes splits and originals, and prints how many images each split has."""
+    result = run(good.here)
+    assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in (good.here / "data").iterdir()) == ["originals", "splits"]
-    assert "train       12 images" in done.stdout
+    assert "train       12 images" in result.stdout
 
 
 @pytest.mark.e2e
 def test_a_bad_image_is_an_error_without_a_traceback(good):
-    """A bad image ends the command with status 1, its name and no traceback, and leaves the last good outs."""
+    """With a bad image the command exits with 1, names it without a traceback, and keeps the last good outs."""
     run(good.here)
     (good.root / "cat/bad.png").write_text("no")
-    failed = run(good.here)
-    assert failed.returncode == 1
-    assert "cat/bad.png: not a JPEG" in failed.stderr
-    assert "Traceback" not in failed.stderr
+    result = run(good.here)
+    assert result.returncode == 1
+    assert "cat/bad.png: not a JPEG" in result.stderr
+    assert "Traceback" not in result.stderr
     assert (good.here / "data/splits/meta.json").exists()
     assert "skipped 1: not a JPEG" in run(good.here, "skip").stdout
 
 
-def test_moving_pixels_needs_no_torch():
-    """The stage imports no torch, which would cost seconds."""
+def test_the_stage_does_not_import_torch():
+    """The stage does not import torch, which takes seconds."""
     code = "import sys, fct.data.__main__; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -1,4 +1,4 @@
-"""The data section refuses what cannot be."""
+"""Impossible values of the data section are errors."""
 
 import pytest
 
@@ -20,12 +20,12 @@ class Sections(params.Section):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("source: folder", "source: mnist", "data.source"),
         ("val: 0.08", "val: 0", "data.fractions.val"),
         ("test: 0.1", "test: 1.0", "data.fractions.test"),
-        ("test: 0.1", "test: 0.9", "data.fractions: .*below 1.*1.06"),
+        ("test: 0.1", "test: 0.9", "data.fractions: .*1.06.* below 1"),
         ("seed: 0", "seed: -1", "data.seed"),
         ("size: 32", "size: 7", "data.folder.size"),
         ("channels: 3", "channels: 4", "data.folder.channels"),
@@ -33,11 +33,11 @@ class Sections(params.Section):
         ("path: images", "path: ''", "data.folder.path"),
     ],
 )
-def test_an_impossible_value_is_named(tmp_path, old, new, said):
-    """A value out of its range stops with the key's name."""
+def test_an_impossible_value_is_named(tmp_path, old, new, message):
+    """A value out of its range is an error that names the key."""
     path = tmp_path / "params.yaml"
     path.write_text(GOOD)
     assert params.load(Sections, path).data.folder.size == 32
     path.write_text(GOOD.replace(old, new))
-    with pytest.raises(FctError, match=said):
+    with pytest.raises(FctError, match=message):
         params.load(Sections, path)

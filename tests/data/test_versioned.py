@@ -1,4 +1,4 @@
-"""A folder that DVC tracks drives the stage."""
+"""A change of a folder that DVC tracks runs the stage again."""
 
 import os
 import subprocess
@@ -26,13 +26,13 @@ PARAMS = """data:
 
 @pytest.mark.e2e
 def test_an_added_image_reruns_the_stage(good):
-    """After `dvc add images/*/`, plain `dvc repro` reruns the stage for a new image, and not without one."""
+    """After `dvc add images/*/`, `dvc repro` runs the stage again only if there is a new image."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
 
     def run(*command):
-        done = subprocess.run(command, cwd=good.here, capture_output=True, text=True, check=False, env=environment)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        result = subprocess.run(command, cwd=good.here, capture_output=True, text=True, check=False, env=environment)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
 
     def images():
         return sum(store.read_meta(good.here / "data/splits")["counts"].values())

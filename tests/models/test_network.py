@@ -1,4 +1,4 @@
-"""The network shows inner features by name, corrects them with blocks, and leaves no trace on its backbone."""
+"""The network returns features of layers, corrects them with blocks, and leaves its backbone unchanged."""
 
 import copy
 
@@ -15,14 +15,14 @@ QUALITY = torch.tensor([30, 100])
 
 
 def blocks(layers, **changed):
-    told = {
+    params = {
         "layers": list(layers),
         "width": 0.5,
         "quality": "film",
         "consistency": "after",
         "unknown_quality": "bypass",
     }
-    return BlockParams.model_validate(told | changed)
+    return BlockParams.model_validate(params | changed)
 
 
 def make(name="resnet8", layers=("stage1", "stage3"), block=None, channels=3, size=32):
@@ -33,8 +33,8 @@ def make(name="resnet8", layers=("stage1", "stage3"), block=None, channels=3, si
 
 
 def image(channels=3, size=16):
-    random = torch.Generator().manual_seed(1)
-    return torch.randint(0, 256, (2, channels, size, size), dtype=torch.uint8, generator=random)
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (2, channels, size, size), dtype=torch.uint8, generator=generator)
 
 
 def hooks(network):
@@ -51,7 +51,7 @@ def test_pixels_are_normalised_by_channel():
     torch.testing.assert_close(network.normalised(pixel).flatten(), torch.tensor([0.2, 1.0, -4.0]))
 
 
-def test_features_are_what_the_layers_give():
+def test_features_are_the_outputs_of_the_layers():
     """Without blocks the logits are the backbone's own, and each feature is its layer's output."""
     network = make()
     logits, features = network(image(), QUALITY)
@@ -68,40 +68,40 @@ def test_features_are_what_the_layers_give():
     ("name", "layer"),
     [("resnet8", "stage1.0.norm1"), ("resnet8", "stem.1"), ("resnet18", "bn1"), ("resnet18", "layer1.0.bn2")],
 )
-def test_features_survive_what_follows_in_place(name, layer):
-    """A later layer that works in place, as ReLUs and sums of ResNets do, does not change what is shown."""
+def test_a_later_layer_that_works_in_place_does_not_change_a_feature(name, layer):
+    """ReLUs and sums of ResNets work in place, but the returned feature is the output of its layer."""
     network = make(name, layers=[layer])
-    seen = []
+    outputs = []
     module = network.backbone.get_submodule(layer)
-    handle = module.register_forward_hook(lambda _module, _inputs, output: seen.append(output.clone()))
+    handle = module.register_forward_hook(lambda _module, _inputs, output: outputs.append(output.clone()))
     _, features = network(image(size=32), QUALITY)
     handle.remove()
-    assert torch.equal(features[layer], seen[0])
+    assert torch.equal(features[layer], outputs[0])
 
 
-def test_blocks_correct_what_later_layers_see():
-    """With a trained block the shown feature is the corrected one, and the prediction changes with the quality."""
+def test_blocks_correct_the_input_of_later_layers():
+    """With a trained block, the feature is corrected, and the prediction depends on the quality."""
     network = make(block=blocks(["stage1", "stage3"]))
     plain = make()(image(), QUALITY)
     torch.testing.assert_close(network(image(), QUALITY), plain)  # untrained blocks do nothing
     torch.nn.init.normal_(network.blocks["stage1"].expand.weight)
     logits, features = network(image(), QUALITY)
-    moved = [not torch.allclose(a, b) for a, b in zip(logits, plain[0], strict=True)]
-    assert moved == [True, False]  # quality 30, quality 100
+    changed = [not torch.allclose(a, b) for a, b in zip(logits, plain[0], strict=True)]
+    assert changed == [True, False]  # quality 30, quality 100
     assert not torch.allclose(features["stage3"][0], plain[1]["stage3"][0])
     assert torch.equal(features["stage1"], network.blocks["stage1"](plain[1]["stage1"], QUALITY))
 
 
-def test_a_mirrored_prediction_is_the_mean_with_the_mirror_images():
-    """In evaluation logits are those of both, blocks and all, while features are the image's own; training sees one."""
+def test_flip_tta_averages_the_logits_of_image_and_mirror_image():
+    """At inference, logits are the mean of both, and features are the image's. Training has one pass."""
     network = make(block=blocks(["stage1", "stage3"]))
     torch.nn.init.normal_(network.blocks["stage1"].expand.weight)
     logits, features = network(image(), QUALITY)
-    others, _ = network(image().flip(3), QUALITY)
+    mirrored_logits, _ = network(image().flip(3), QUALITY)
     network.flip_tta = True
-    both, shown = network(image(), QUALITY)
-    torch.testing.assert_close(both, (logits + others) / 2)
-    assert torch.equal(shown["stage3"], features["stage3"])
+    mean_logits, tta_features = network(image(), QUALITY)
+    torch.testing.assert_close(mean_logits, (logits + mirrored_logits) / 2)
+    assert torch.equal(tta_features["stage3"], features["stage3"])
     statistics = network.train().backbone.stem[1].num_batches_tracked
     before = int(statistics)
     network(image(), QUALITY)
@@ -109,7 +109,7 @@ def test_a_mirrored_prediction_is_the_mean_with_the_mirror_images():
 
 
 def test_an_unknown_quality_is_estimated():
-    """Told of no tables, blocks take what the estimator sees; told another quality, or in training, they take that."""
+    """The estimator replaces `NO_TABLES`, but no other quality, and not in training."""
     network = make(block=blocks(["stage1"]))
     torch.nn.init.normal_(network.blocks["stage1"].expand.weight)
     bypassed = network(image(), torch.tensor([100, NO_TABLES]))[0]
@@ -117,20 +117,20 @@ def test_an_unknown_quality_is_estimated():
     network.estimator = lambda pixels: torch.full((len(pixels),), 40.0)
     torch.testing.assert_close(network(image(), torch.tensor([NO_TABLES, 40]))[0], at_forty)
     network.train()
-    network.backbone.eval()  # whose statistics are not in question
+    network.backbone.eval()  # keeps the batch statistics out of the comparison
     torch.testing.assert_close(network(image(), torch.tensor([NO_TABLES, 100]))[0], bypassed)
 
 
 def test_only_blocks_use_the_quality():
-    """`uses_quality` says whether the prediction can depend on it."""
+    """`uses_quality` says whether the prediction can depend on the quality."""
     assert make(block=blocks(["stage1", "stage3"])).uses_quality
     assert not make().uses_quality
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "resnet18"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_torchvisions_inner_layers_have_blocks_too(name, channels):
-    """Layers with dots in their names, at 32 pixels, in grey and colour."""
+def test_torchvision_models_can_have_blocks(name, channels):
+    """Blocks work at layers with dots in their names, for grey and colour images of 32 pixels."""
     prefix = "" if channels == 3 else "model."
     layer = prefix + {"mobilenet_v3_small": "features.3", "resnet18": "layer2.0"}[name]
     network = make(name, layers=[layer], block=blocks([layer]), channels=channels)
@@ -141,7 +141,7 @@ def test_torchvisions_inner_layers_have_blocks_too(name, channels):
 
 
 def test_an_unknown_layer_names_the_nearest():
-    """A slip of the finger is answered with layers that exist, under the key of params.yaml."""
+    """The error for a misspelt layer has the key of params.yaml and the nearest layers."""
     with pytest.raises(FctError, match=r"params\.yaml: method\.layers: no layer is called 'stag3'\. Nearest: stage3"):
         make(layers=["stage1", "stag3"])
     with pytest.raises(FctError, match=r"params\.yaml: features\.layers: no layer is called 'stag3'"):
@@ -149,14 +149,14 @@ def test_an_unknown_layer_names_the_nearest():
 
 
 def test_blocks_need_maps_or_tokens():
-    """A layer whose feature is a vector can be pulled at, but has no place for a block."""
+    """A layer whose feature is a vector can be used by the method, but cannot have a block."""
     assert make(layers=["head"])(image(), QUALITY)[1]["head"].shape == (2, 3)
-    with pytest.raises(FctError, match=r"'head' gives a feature of shape \[1, 3\]; .* needs \[B, C, H, W\]"):
+    with pytest.raises(FctError, match=r"'head' returns a feature of shape \[1, 3\]. .* needs a map \[B, C, H, W\]"):
         make(block=blocks(["head"]))
 
 
-def test_finding_the_channels_leaves_the_backbone_as_it_was():
-    """Making blocks passes an image through the backbone: its statistics, mode and hooks stay."""
+def test_making_blocks_does_not_change_the_backbone():
+    """Making blocks passes an image through the backbone, whose statistics, mode and hooks do not change."""
     torch.manual_seed(0)
     backbone = backbones.build_backbone("resnet8", width=8, classes=3, channels=3, size=32).train()
     before = copy.deepcopy(backbone.state_dict())
@@ -167,19 +167,19 @@ def test_finding_the_channels_leaves_the_backbone_as_it_was():
 
 
 def test_no_hook_stays_after_a_call():
-    """After a call, and after one that failed, the network has no hooks."""
+    """The network has no hooks after a call, even after a failed one."""
     network = make(block=blocks(["stage1", "stage3"]))
     network(image(), QUALITY)
     assert hooks(network) == []
     with pytest.raises(RuntimeError):
         network(image(channels=2), QUALITY)
     with pytest.raises(RuntimeError):
-        network(image(), torch.tensor([30, 30, 30]))  # a block fails, in the middle of the call
+        network(image(), torch.tensor([30, 30, 30]))  # fails in a block
     assert hooks(network) == []
 
 
-def test_watching_shows_more_and_predicts_the_same():
-    """Watched layers are shown beside the method's, once each; the prediction stays, blocks and all."""
+def test_watch_adds_features_and_keeps_predictions():
+    """Watched layers are added to the method's, each once, and the predictions do not change."""
     network = make(block=blocks(["stage1", "stage3"]))
     torch.nn.init.normal_(network.blocks["stage1"].expand.weight)
     before, _ = network(image(), QUALITY)
@@ -189,19 +189,19 @@ def test_watching_shows_more_and_predicts_the_same():
     assert list(features) == ["stage1", "stage2", "stage3"]
 
 
-def test_the_consistency_term_may_see_features_before_their_block():
-    """With `before`, the shown feature is the layer's own; what later layers see stays the corrected one."""
-    after, before = (make(block=blocks(["stage1"], consistency=which)) for which in ("after", "before"))
+def test_features_can_be_those_before_their_block():
+    """With `consistency: before` the feature is the layer's output. Later layers still get the corrected one."""
+    after, before = (make(block=blocks(["stage1"], consistency=consistency)) for consistency in ("after", "before"))
     for network in (after, before):
         torch.nn.init.constant_(network.blocks["stage1"].expand.bias, 0.3)
-    (logits, corrected), (same, own) = after(image(), QUALITY), before(image(), QUALITY)
-    assert torch.equal(logits, same)
-    assert torch.equal(own["stage1"], make()(image(), QUALITY)[1]["stage1"])
-    assert not torch.allclose(own["stage1"][0], corrected["stage1"][0])
+    (logits, corrected), (before_logits, uncorrected) = after(image(), QUALITY), before(image(), QUALITY)
+    assert torch.equal(logits, before_logits)
+    assert torch.equal(uncorrected["stage1"], make()(image(), QUALITY)[1]["stage1"])
+    assert not torch.allclose(uncorrected["stage1"][0], corrected["stage1"][0])
 
 
-def test_blocks_sit_where_they_are_told():
-    """Their layers need not be those whose features are shown."""
+def test_blocks_are_at_their_own_layers():
+    """The layers of blocks can be other layers than those of the features."""
     network = make(layers=["stage3"], block=blocks(["stem", "stage2"]))
     assert set(network.blocks) == {"stem", "stage2"}
     assert list(network(image(), QUALITY)[1]) == ["stage3"]
@@ -227,8 +227,8 @@ LAYOUTS = {
         *((name, quality) for name in LAYOUTS if "timm" in name for quality in ("plane", "table")),
     ],
 )
-def test_blocks_go_to_tokens_and_to_maps_of_either_layout(name, quality):
-    """Features show channels second; an opened block changes what is below quality 100, and all of it learns."""
+def test_blocks_work_on_tokens_and_maps_of_both_layouts(name, quality):
+    """A block with weights changes features below quality 100, and all its weights get a gradient."""
     layer, channels = LAYOUTS[name]
     network = make(name, layers=[layer], block=blocks([layer], quality=quality))
     block = network.blocks[layer.replace(".", "/")]
@@ -236,25 +236,25 @@ def test_blocks_go_to_tokens_and_to_maps_of_either_layout(name, quality):
     torch.nn.init.normal_(block.expand.weight)
     _, after = network(image(size=32), QUALITY)
     assert before[layer].shape[1] == channels
-    assert [torch.equal(*both) for both in zip(before[layer], after[layer], strict=True)] == [False, True]
+    assert [torch.equal(*pair) for pair in zip(before[layer], after[layer], strict=True)] == [False, True]
     after[layer].square().sum().backward()
     assert [name for name, weight in block.named_parameters() if not weight.grad.any()] == []
 
 
-def test_watched_layers_must_give_features_too():
-    """A layer that cannot be measured is refused before anything is, under the key that names it."""
+def test_watched_layers_must_have_features():
+    """The error for a watched layer without a feature names its key, and the network does not change."""
     network = make("vit_b_32", layers=["encoder.layers.encoder_layer_3"])
-    with pytest.raises(FctError, match=r"features\.layers: '.*self_attention' gives no tensor"):
+    with pytest.raises(FctError, match=r"features\.layers: '.*self_attention' returns no tensor"):
         network.watch(["encoder.layers.encoder_layer_0.self_attention"], key="features.layers")
     assert network.layers == ("encoder.layers.encoder_layer_3",)
 
 
-def test_a_quality_that_a_table_told_is_never_estimated():
-    """Only `NO_TABLES` stands for an unknown quality: from 1 to 100 the blocks take what they are told."""
+def test_a_known_quality_is_never_estimated():
+    """The estimator does not replace any quality from 1 to 100."""
     network = make(block=blocks(["stage1"]))
     torch.nn.init.normal_(network.blocks["stage1"].expand.weight)
-    told = torch.arange(1, 101)
-    images = image()[:1].expand(len(told), -1, -1, -1)
-    before = network(images, told)[0]
+    qualities = torch.arange(1, 101)
+    images = image()[:1].expand(len(qualities), -1, -1, -1)
+    before = network(images, qualities)[0]
     network.estimator = lambda pixels: torch.full((len(pixels),), 10.0)
-    assert torch.equal(network(images, told)[0], before)
+    assert torch.equal(network(images, qualities)[0], before)

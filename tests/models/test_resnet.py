@@ -1,4 +1,4 @@
-"""The own ResNets are those of the paper, at any width and number of channels."""
+"""The project's ResNets are those of the paper, with any width and number of channels."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def test_at_width_16_they_have_the_papers_size(name, parameters):
 
 @pytest.mark.parametrize("name", DEPTHS)
 def test_depth_counts_the_weighted_layers(name):
-    """3x3 convolutions and the head are as many as the name says; projections do not count."""
+    """The name counts 3x3 convolutions and the head, but not projections."""
     network = ResNet(DEPTHS[name], width=4, classes=3, channels=1)
     convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size == (3, 3)]
     assert len(convolutions) + 1 == int(name.removeprefix("resnet"))
@@ -24,7 +24,7 @@ def test_depth_counts_the_weighted_layers(name):
 
 @pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32), (4, 17)])
 def test_any_channels_and_size_give_logits(channels, size):
-    """Grey, colour or more channels, even sizes or odd."""
+    """Any number of channels, and even or odd sizes, give logits."""
     network = ResNet(8, width=4, classes=5, channels=channels)
     assert network(torch.zeros(2, channels, size, size)).shape == (2, 5)
 

@@ -1,4 +1,4 @@
-"""Trainings start from a file's weights: all that fits is taken, another architecture is refused."""
+"""Weights are loaded from files, and weights of another architecture are an error."""
 
 from pathlib import Path
 
@@ -18,14 +18,14 @@ def make(name="resnet18", classes=3, channels=3, seed=0, **changed):
 
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
-    """Stand in an empty project."""
+    """Work in an empty project."""
     monkeypatch.chdir(tmp_path)
     Path("weights").mkdir()
 
 
 @pytest.fixture
 def file():
-    """Save tensors as a file of weights."""
+    """Return a function that saves tensors as a file of weights."""
 
     def save(content, name="weights/some.pth"):
         torch.save(content, name)
@@ -37,32 +37,32 @@ def file():
 @pytest.mark.parametrize(
     "name", ["resnet18", "mobilenet_v3_small", "timm/convnext_atto", "timm/vit_tiny_patch16_224", "speednet"]
 )
-def test_the_weights_of_the_same_architecture_are_taken(file, name):
-    """Every tensor of the file is in the network then, and nothing stays untrained."""
-    taught, network = make(name), make(name, seed=1)
-    assert load_pretrained(network, file(taught.state_dict()), "own") == []
-    assert all(torch.equal(value, network.state_dict()[key]) for key, value in taught.state_dict().items())
+def test_weights_of_the_same_architecture_are_loaded(file, name):
+    """All tensors of the file are in the network, and nothing stays untrained."""
+    source, network = make(name), make(name, seed=1)
+    assert load_pretrained(network, file(source.state_dict()), "own") == []
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in source.state_dict().items())
 
 
 def test_other_classes_leave_the_last_layer_untrained(file):
-    """The rest is taken; the names of what stays are given back."""
-    taught, network = make(classes=1000), make(seed=1)
+    """All other weights are loaded, and the names of the untrained ones are returned."""
+    source, network = make(classes=1000), make(seed=1)
     before = network.fc.weight.clone()
-    assert load_pretrained(network, file(taught.state_dict()), "own") == ["fc.weight", "fc.bias"]
+    assert load_pretrained(network, file(source.state_dict()), "own") == ["fc.weight", "fc.bias"]
     assert torch.equal(network.fc.weight, before)
-    assert torch.equal(network.layer4[1].conv2.weight, taught.layer4[1].conv2.weight)
+    assert torch.equal(network.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
 
 
 def test_a_stem_for_small_images_stays_untrained(file):
-    """The convolution that was swapped has another shape than the file's."""
+    """The convolution of the small stem has another shape than that of the file."""
     assert load_pretrained(make(stem="small", seed=1), file(make().state_dict()), "small") == ["conv1.weight"]
 
 
 def test_a_grey_image_network_takes_published_weights(file):
-    """They are of the model inside, which sees three channels."""
-    network, taught = make(channels=1, seed=1), make()
-    assert load_pretrained(network, file(taught.state_dict()), "own") == []
-    assert torch.equal(network.model.conv1.weight, taught.conv1.weight)
+    """Published weights are loaded into the wrapped model, which has three channels."""
+    network, source = make(channels=1, seed=1), make()
+    assert load_pretrained(network, file(source.state_dict()), "own") == []
+    assert torch.equal(network.model.conv1.weight, source.conv1.weight)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_grey_image_network_takes_published_weights(file):
     ],
 )  # fmt: skip
 def test_the_last_layer_is_found_in_any_architecture(file, name, last):
-    """Wherever it lies, linear or a convolution."""
+    """The last layer is found under any name, linear or a convolution."""
     assert load_pretrained(make(name), file(make(name, classes=9).state_dict()), "own") == [
         f"{last}.weight",
         f"{last}.bias",
@@ -82,15 +82,15 @@ def test_the_last_layer_is_found_in_any_architecture(file, name, last):
 
 @pytest.mark.parametrize(("name", "tensor"), [("resnet18", "conv1.weight"), ("resnet18", "fc.weight")])
 @pytest.mark.parametrize("shape", [(64, 1, 7, 7), (3, 77)])
-def test_first_and_last_layer_must_fit_otherwise(file, name, tensor, shape):
-    """A stem that was not swapped, or a last layer of other inputs, is of another architecture."""
+def test_a_first_or_last_layer_of_another_shape_is_an_error(file, name, tensor, shape):
+    """A wrong shape of an unchanged stem, or other inputs of the last layer, mean another architecture."""
     state = make(name).state_dict() | {tensor: torch.zeros(shape)}
     with pytest.raises(FctError, match=rf"another architecture than model\.name: {tensor} is \["):
         load_pretrained(make(name), file(state), "own")
 
 
-def test_auxiliary_heads_are_left_out(file):
-    """The published GoogLeNet has two, which backbones are made without."""
+def test_auxiliary_heads_are_ignored(file):
+    """The published GoogLeNet has two auxiliary heads, and the backbone has none."""
     from torchvision import models
 
     published = models.googlenet(weights=None, init_weights=False)
@@ -99,52 +99,52 @@ def test_auxiliary_heads_are_left_out(file):
 
 @pytest.mark.parametrize(("name", "channels"), [("resnet8", 3), ("mobilenet_v3_small", 1), ("mobilenet_v3_small", 3)])
 def test_a_model_of_this_project_gives_its_backbones_weights(file, name, channels):
-    """Blocks and normalisation stay behind, and the wrapper that shows grey images to torchvision's models."""
-    taught, network = make(name, channels=channels), make(name, channels=channels, seed=1)
-    whole = Network(taught, mean=[0.5] * channels, std=[0.25] * channels, layers=[])
+    """Blocks, normalisation and the wrapper for grey images are not loaded."""
+    source, network = make(name, channels=channels), make(name, channels=channels, seed=1)
+    whole = Network(source, mean=[0.5] * channels, std=[0.25] * channels, layers=[])
     assert load_pretrained(network, file({"description": "{}", "state": whole.state_dict()}), "own") == []
-    assert all(torch.equal(value, network.state_dict()[key]) for key, value in taught.state_dict().items())
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in source.state_dict().items())
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model"])
 def test_wrapped_weights_are_found(file, key):
-    """Published files hold the weights under a key, and DataParallel's names have a prefix."""
-    taught = {f"module.{name}": value for name, value in make().state_dict().items()}
-    assert load_pretrained(make(seed=1), file({key: taught, "epoch": 3}), "own") == []
+    """Weights are found under a key of the file, and with the prefix of DataParallel."""
+    source = {f"module.{name}": value for name, value in make().state_dict().items()}
+    assert load_pretrained(make(seed=1), file({key: source, "epoch": 3}), "own") == []
 
 
-def test_safetensors_are_read():
-    """Where the suffix says so."""
+def test_safetensors_are_loaded():
+    """A file with the suffix .safetensors is read as safetensors."""
     from safetensors.torch import save_file
 
-    taught = make()
-    save_file(taught.state_dict(), "weights/some.safetensors")
+    source = make()
+    save_file(source.state_dict(), "weights/some.safetensors")
     assert load_pretrained(make(seed=1), Path("weights/some.safetensors"), "own") == []
 
 
-def test_damaged_safetensors_are_refused():
-    """Whatever the bytes: a sentence, no traceback."""
+def test_damaged_safetensors_are_an_error():
+    """Arbitrary bytes are an FctError that names key and file."""
     Path("weights/some.safetensors").write_bytes(b"no weights")
     with pytest.raises(FctError, match=r"model\.weights: weights/some\.safetensors cannot be read"):
         load_pretrained(make(), Path("weights/some.safetensors"), "own")
 
 
-def test_another_architecture_is_refused(file):
+def test_another_architecture_is_an_error(file):
     """The error names the file and the first tensors that do not fit."""
     with pytest.raises(FctError, match=r"model\.weights: weights/some\.pth is of another architecture .* and \d+ more"):
         load_pretrained(make("resnet34"), file(make().state_dict()), "own")
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights", b"hello world", b"PK\x03\x04 half a file"])
-def test_a_file_of_something_else_is_refused(content):
-    """Whatever the bytes: a sentence, no traceback."""
+def test_a_file_of_another_kind_is_an_error(content):
+    """Arbitrary bytes are an FctError that names key and file."""
     Path("weights/some.pth").write_bytes(content)
     with pytest.raises(FctError, match=r"model\.weights: weights/some\.pth is not a file of weights"):
         load_pretrained(make(), Path("weights/some.pth"), "own")
 
 
-def test_a_file_that_would_run_code_is_refused(file):
-    """A pickled object is not built, whatever it is."""
+def test_a_file_that_would_run_code_is_an_error(file):
+    """A pickled object is an error, and is not created."""
     path = file({"conv1.weight": Path("x")})
     with pytest.raises(FctError, match="is not a file of weights"):
         load_pretrained(make(), path, "own")
@@ -153,14 +153,14 @@ def test_a_file_that_would_run_code_is_refused(file):
 @pytest.mark.parametrize(
     "content", [{"epoch": 3}, {1: torch.ones(2)}, {"description": "{}", "state": [1]}], ids=["values", "keys", "state"]
 )
-def test_a_file_without_weights_is_refused(file, content):
-    """Plain values, tensors without names and a network of this project without any are no state dict."""
+def test_a_file_without_weights_is_an_error(file, content):
+    """Plain values, tensors without names, and a model.pt without weights are not a state dict."""
     with pytest.raises(FctError, match="holds no state dict"):
         load_pretrained(make(), file(content), "own")
 
 
-def test_a_file_is_looked_for_in_weights_alone(file):
-    """DVC watches that folder; another is refused with that reason, and so is a name with nothing behind it."""
+def test_a_file_must_be_in_weights(file):
+    """A file outside of weights/ is an error with the reason, and so is a missing file."""
     assert find_weights(str(file({})), "model.weights") == Path("weights/some.pth")
     file({}, "outside.pth")
     with pytest.raises(FctError, match=r"model\.weights: outside\.pth is not in weights/\. Put it there"):
@@ -169,8 +169,8 @@ def test_a_file_is_looked_for_in_weights_alone(file):
         find_weights("weights/none.pth", "model.weights")
 
 
-def test_a_link_into_dvcs_cache_is_taken(file):
-    """DVC may be set to check files out as links: what counts is where the link lies."""
+def test_a_link_into_dvcs_cache_is_accepted(file):
+    """DVC can check files out as links. The path of the link decides, not its target."""
     Path("cache").mkdir()
     file({}, "cache/0123")
     Path("weights/linked.pth").symlink_to("../cache/0123")

@@ -561,27 +561,27 @@ LOOP = Group(
     (
         Mutant(
             "the average never moves",
-            "self.companions.update(self.network)",
+            "self.aids.update(self.network)",
             "pass",
             _of(LOOP_TESTS, "test_the_moving_average_teacher_moves_with_each_step"),
         ),
         Mutant(
             "the average moves before the step",
             "self.optimiser.step()",
-            "self.companions.update(self.network); self.optimiser.step()",
+            "self.aids.update(self.network); self.optimiser.step()",
             _of(LOOP_TESTS, "test_the_moving_average_teacher_moves_with_each_step"),
         ),
         Mutant(
             "the progress stands still",
-            "self.taken += 1",
-            "self.taken += 0",
-            _of(LOOP_TESTS, "test_methods_see_how_much_of_the_training_is_over"),
+            "self.steps_taken += 1",
+            "self.steps_taken += 0",
+            _of(LOOP_TESTS, "test_methods_get_the_progress_of_the_training"),
         ),
         Mutant(
             "a resumed training begins its progress anew",
             'len(saved["history"]) * self.steps',
             "0",
-            _of(LOOP_TESTS, "test_methods_see_how_much_of_the_training_is_over"),
+            _of(LOOP_TESTS, "test_methods_get_the_progress_of_the_training"),
         ),
         Mutant(
             "the learning rate stands still",
@@ -605,7 +605,7 @@ LOOP = Group(
             "every epoch has the same order",
             "default_rng([self.params.seed, number])",
             "default_rng([self.params.seed])",
-            _of(LOOP_TESTS, "test_each_epoch_has_an_order_of_its_own"),
+            _of(LOOP_TESTS, "test_each_epoch_has_another_order"),
         ),
         Mutant(
             "later epochs train in evaluation mode",
@@ -617,19 +617,19 @@ LOOP = Group(
             "a later epoch that is as good is kept",
             "score(metrics) > score(",
             "score(metrics) >= score(",
-            _of(LOOP_TESTS, "test_patience_ends_a_training_that_gets_no_better"),
+            _of(LOOP_TESTS, "test_patience_ends_a_training_that_does_not_improve"),
         ),
         Mutant(
             "patience is one longer",
             "stale >= self.params.patience",
             "stale > self.params.patience",
-            _of(LOOP_TESTS, "test_patience_ends_a_training_that_gets_no_better"),
+            _of(LOOP_TESTS, "test_patience_ends_a_training_that_does_not_improve"),
         ),
         Mutant(
             "the raw accuracy alone is best",
             '(metrics["val_raw"] + metrics["val_compressed"]) / 2',
             'metrics["val_raw"]',
-            _of(LOOP_TESTS, "test_raw_and_compressed_accuracy_count_alike_for_the_best_epoch"),
+            _of(LOOP_TESTS, "test_raw_and_compressed_accuracy_count_equally_for_the_best_epoch"),
         ),
         Mutant(
             "what is left is in training mode",
@@ -641,19 +641,19 @@ LOOP = Group(
             "a loss that is no number goes on",
             "math.isfinite(total) and cross_entropy",
             "cross_entropy",
-            _of(LOOP_TESTS, "test_a_total_that_is_no_number_stops_though_its_cross_entropy_is_one"),
+            _of(LOOP_TESTS, "test_an_infinite_total_loss_stops_although_the_cross_entropy_is_finite"),
         ),
     ),
 )
 
-COMPANIONS = Group(
+AIDS = Group(
     "fct.train.aids",
     ("tests/train/test_aids.py",),
     (
         Mutant("the average keeps its first statistics", "use_buffers=True", "use_buffers=False"),
         Mutant(
             "the average is a copy of the first step",
-            "            self.average.update_parameters(network)  # the first is a copy\n",
+            "            self.average.update_parameters(network)  # the first update copies\n",
             "",
         ),
         Mutant(
@@ -703,8 +703,8 @@ BATCHES = Group(
         ),
         Mutant(
             "only one view loses its square",
-            "return [view * kept for view in views]",
-            "return [views[0] * kept, *views[1:]]",
+            "return [view * mask for view in views]",
+            "return [views[0] * mask, *views[1:]]",
         ),
         Mutant(
             "labels are of other images",
@@ -832,7 +832,7 @@ GROUPS = (
     AUGMENT,
     *OTHERS,
     TABLES,
-    COMPANIONS,
+    AIDS,
     BATCHES,
     SPLITS,
     *MODELS,

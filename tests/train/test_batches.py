@@ -1,4 +1,4 @@
-"""Batches pair each image with its compressed view under one crop and flip, whole epochs at a time."""
+"""Batches pair each image with its compressed view, with the same crop and flip."""
 
 import numpy as np
 import pytest
@@ -11,18 +11,18 @@ from fct.train.batches import Cached, Online, Resident, epoch
 from fct.train.crop import Augmentation
 
 CPU = torch.device("cpu")
-STILL = Augmentation(0, flip=False)
-MOVED = Augmentation(2, flip=True)
+UNCHANGED = Augmentation(0, flip=False)
+SHIFTED = Augmentation(2, flip=True)
 
 
 def numbered(count=50, size=8):
-    """Noise whose middle pixel is the image's number, so that it is known in any batch that does not crop."""
+    """Return images of noise. The middle pixel is the image's number, which identifies it in an uncropped batch."""
     images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
     images[:, size // 2, size // 2] = np.arange(count)[:, None]
     return Split("train", images, np.arange(count) % 3, np.where(np.arange(count) % 4, 100, 75), None)
 
 
-def take(split, source, augmentation=STILL, *, batch_size=10, seed=0):
+def make_batches(split, source, augmentation=UNCHANGED, *, batch_size=10, seed=0):
     rng = np.random.default_rng(seed)
     return list(epoch(split, source, augmentation, batch_size=batch_size, rng=rng, device=CPU))
 
@@ -35,10 +35,10 @@ def numbers(batch):
     return batch.raw[:, 0, 4, 4].numpy()
 
 
-def test_every_image_comes_once_with_its_label_and_own_quality():
-    """An epoch is a permutation; labels and the qualities that images came with stay theirs."""
+def test_an_epoch_has_each_image_once_with_its_label_and_quality():
+    """An epoch is a permutation of the images, with their labels and the qualities of their files."""
     split = numbered()
-    batches = take(split, Cached({50: split.images}))
+    batches = make_batches(split, Cached({50: split.images}))
     assert [len(batch.labels) for batch in batches] == [10] * 5
     order = np.concatenate([numbers(batch) for batch in batches])
     assert sorted(order) == list(range(50))
@@ -49,54 +49,54 @@ def test_every_image_comes_once_with_its_label_and_own_quality():
 
 
 def test_batches_are_full():
-    """What does not fill a batch waits for the next epoch; a split smaller than a batch is one batch."""
+    """Images that do not fill a batch are left out. A split smaller than a batch is one batch."""
     split = numbered()
-    assert [len(batch.labels) for batch in take(split, Cached({50: split.images}), batch_size=20)] == [20, 20]
-    assert [len(batch.labels) for batch in take(split, Cached({50: split.images}), batch_size=64)] == [50]
+    assert [len(batch.labels) for batch in make_batches(split, Cached({50: split.images}), batch_size=20)] == [20, 20]
+    assert [len(batch.labels) for batch in make_batches(split, Cached({50: split.images}), batch_size=64)] == [50]
 
 
 def test_both_views_are_cropped_and_flipped_alike():
     """Where the views are the raw images themselves, both halves of every batch are equal, and moved."""
     split = numbered()
-    batches = take(split, Cached({50: split.images}), MOVED)
+    batches = make_batches(split, Cached({50: split.images}), SHIFTED)
     assert all(torch.equal(batch.raw, batch.compressed) for batch in batches)
-    still = take(split, Cached({50: split.images}))
+    still = make_batches(split, Cached({50: split.images}))
     assert not all(torch.equal(a.raw, b.raw) for a, b in zip(batches, still, strict=True))
 
 
-def test_with_own_crops_the_reference_lies_under_the_compressed_view():
-    """The raw view is cropped apart; the reference is the raw image where the compressed view is."""
+def test_with_own_crops_the_reference_has_the_compressed_views_crop():
+    """The raw view has another crop. The reference is the raw image in the crop of the compressed view."""
     split = numbered(size=16)
     own = Augmentation(2, flip=True, shared=False)
-    for batch in take(split, Online((20, 60), "4:4:4"), own):
+    for batch in make_batches(split, Online((20, 60), "4:4:4"), own):
         expected = roundtrip(rows(batch.reference), batch.quality.numpy(), "4:4:4")
         np.testing.assert_array_equal(rows(batch.compressed), expected)
         assert not torch.equal(batch.raw, batch.reference)
 
 
 def test_with_shared_crops_the_reference_is_the_raw_view():
-    """There is one raw view, and a teacher's pass over it can be shared."""
+    """The reference is the same tensor, so that a teacher can share the pass over it."""
     split = numbered()
-    assert all(batch.reference is batch.raw for batch in take(split, Cached({50: split.images}), MOVED))
+    assert all(batch.reference is batch.raw for batch in make_batches(split, Cached({50: split.images}), SHIFTED))
 
 
-def test_views_lose_the_same_square():
-    """Cut out is the same place of both views of an image, and nothing else changes."""
+def test_cutout_is_the_same_in_both_views():
+    """The same square of both views of an image is black, and no other pixel changes."""
     split = numbered()
     source = Cached({50: 255 - split.images})
-    cut = take(split, source, Augmentation(0, flip=False, cutout=3))
+    cut = make_batches(split, source, Augmentation(0, flip=False, cutout=3))
     for batch in cut:
-        lost = ((batch.raw == 0) & (batch.compressed == 0)).all(1)  # of white and black, one is never 0
-        assert (lost.sum((1, 2)) > 0).all()
-        assert (batch.raw.permute(0, 2, 3, 1)[~lost] + batch.compressed.permute(0, 2, 3, 1)[~lost] == 255).all()
+        black = ((batch.raw == 0) & (batch.compressed == 0)).all(1)  # in inverse views, only the square is 0 in both
+        assert (black.sum((1, 2)) > 0).all()
+        assert (batch.raw.permute(0, 2, 3, 1)[~black] + batch.compressed.permute(0, 2, 3, 1)[~black] == 255).all()
 
 
-def test_each_view_is_of_the_quality_it_is_said_to_be():
-    """Of several qualities each image gets one, its own row of that quality's views, and all are drawn."""
+def test_each_compressed_view_has_the_quality_of_the_batch():
+    """Each image gets its own view at one of the qualities, and all qualities are drawn."""
     split = numbered()
     views = {q: (split.images // 8 + q).astype(np.uint8) for q in (20, 60, 90)}
     drawn = set()
-    for batch in take(split, Cached(views)):
+    for batch in make_batches(split, Cached(views)):
         for image, number, quality in zip(rows(batch.compressed), numbers(batch), batch.quality.tolist(), strict=True):
             np.testing.assert_array_equal(image, views[quality][number])
             drawn.add(quality)
@@ -104,65 +104,65 @@ def test_each_view_is_of_the_quality_it_is_said_to_be():
 
 
 def test_online_crops_first_and_then_compresses():
-    """The online view is the codec's own result on the cropped and flipped raw image, at the quality said."""
+    """The online view is the codec's result for the cropped and flipped raw image, at the quality of the batch."""
     split = numbered(size=16)
-    for batch in take(split, Online((20, 60), "4:4:4"), MOVED):
+    for batch in make_batches(split, Online((20, 60), "4:4:4"), SHIFTED):
         expected = roundtrip(rows(batch.raw), batch.quality.numpy(), "4:4:4")
         np.testing.assert_array_equal(rows(batch.compressed), expected)
 
 
 @pytest.mark.parametrize("online", [False, True])
 def test_an_epoch_follows_from_its_generator(online):
-    """The same seed gives the same batches, another seed others."""
+    """The same seed gives the same batches, and another seed gives others."""
     split = numbered()
     source = Online((20, 60), "4:2:0") if online else Cached({20: split.images, 60: 255 - split.images})
-    one, same, other = (take(split, source, MOVED, seed=seed) for seed in (1, 1, 2))
-    for a, b in zip(one, same, strict=True):
+    first, same, other = (make_batches(split, source, SHIFTED, seed=seed) for seed in (1, 1, 2))
+    for a, b in zip(first, same, strict=True):
         assert all(torch.equal(getattr(a, name), getattr(b, name)) for name in vars(a))
-    assert not all(torch.equal(a.compressed, b.compressed) for a, b in zip(one, other, strict=True))
+    assert not all(torch.equal(a.compressed, b.compressed) for a, b in zip(first, other, strict=True))
 
 
-@pytest.mark.parametrize("augmentation", [STILL, MOVED, Augmentation(2, flip=True, cutout=3, shared=False)])
-def test_a_resident_cache_gives_the_batches_of_the_mapped_one(augmentation):
-    """Gathered and cropped on the device, batches are the same, to the bit, of a part of the images too."""
+@pytest.mark.parametrize("augmentation", [UNCHANGED, SHIFTED, Augmentation(2, flip=True, cutout=3, shared=False)])
+def test_a_resident_cache_gives_the_same_batches_as_a_mapped_one(augmentation):
+    """Batches that the device gathers and crops are equal to the bit, for every third image, too."""
     split = numbered()
     cached = Cached({20: split.images, 60: 255 - split.images})
     resident = Resident.upload(split, cached, CPU)
     for step in (1, 3):
         part = split.every(step)
-        one, other = (take(part, source.every(step), augmentation) for source in (cached, resident))
-        assert len(one) == len(other) > 0
-        for a, b in zip(one, other, strict=True):
+        expected, batches = (make_batches(part, source.every(step), augmentation) for source in (cached, resident))
+        assert len(expected) == len(batches) > 0
+        for a, b in zip(expected, batches, strict=True):
             assert all(torch.equal(getattr(a, name), getattr(b, name)) for name in vars(a))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @pytest.mark.parametrize("kind", ["cache", "resident", "online"])
 def test_a_gpu_gets_the_batches_of_the_cpu(kind):
-    """Pinned and copied, gathered there, or compressed there: the same pixels."""
+    """The pixels are equal for batches that are copied to, gathered on, or compressed on the GPU."""
     split, gpu = numbered(size=16), torch.device("cuda")
     cached = Cached({20: split.images, 60: 255 - split.images})
     source = Online((20, 60), "4:2:0") if kind == "online" else cached
-    there = Resident.upload(split, cached, gpu) if kind == "resident" else source
-    expected = take(split, source, MOVED)
+    gpu_source = Resident.upload(split, cached, gpu) if kind == "resident" else source
+    expected = make_batches(split, source, SHIFTED)
     rng = np.random.default_rng(0)
-    found = list(epoch(split, there, MOVED, batch_size=10, rng=rng, device=gpu))
-    for a, b in zip(expected, found, strict=True):
+    batches = list(epoch(split, gpu_source, SHIFTED, batch_size=10, rng=rng, device=gpu))
+    for a, b in zip(expected, batches, strict=True):
         assert all(torch.equal(getattr(a, name), getattr(b, name).cpu()) for name in vars(a))
 
 
-def test_pages_are_let_go_of_between_batches(tmp_path, monkeypatch):
-    """However much of a mapped file an epoch reads, little of it stays in this process's memory."""
+def test_mapped_pages_are_dropped_between_batches(tmp_path, monkeypatch):
+    """An epoch reads a whole memory-mapped file, but little of it stays in the memory of the process."""
     import psutil
 
     count, side = 400, 128
     np.save(tmp_path / "images.npy", np.zeros((count, side, side, 3), np.uint8))
-    monkeypatch.setattr("fct.train.batches.KEPT", 0)
-    take(numbered(), Cached({50: numbered().images}), batch_size=8)  # what is loaded once is loaded now
+    monkeypatch.setattr("fct.train.batches.MAPPED_LIMIT", 0)
+    make_batches(numbered(), Cached({50: numbered().images}), batch_size=8)  # load modules before the measurement
     images = np.load(tmp_path / "images.npy", mmap_mode="r")
     split = Split("train", images, np.zeros(count, np.int64), np.full(count, 100), None)
     before = psutil.Process().memory_info().rss
-    for _ in epoch(split, Cached({50: images}), STILL, batch_size=8, rng=np.random.default_rng(0), device=CPU):
+    for _ in epoch(split, Cached({50: images}), UNCHANGED, batch_size=8, rng=np.random.default_rng(0), device=CPU):
         pass
     assert psutil.Process().memory_info().rss - before < images.nbytes / 2
 

@@ -1,4 +1,4 @@
-"""A checkpoint belongs to one training, is whole, and loads without running code."""
+"""A checkpoint belongs to one training, is complete, and loads without running code."""
 
 import os
 import pickle
@@ -21,7 +21,7 @@ def checkpoint(tmp_path):
 
 
 def test_what_was_saved_is_loaded(checkpoint, tmp_path):
-    """Tensors and numbers come back, for whoever names the training by the same identity."""
+    """A checkpoint of the same identity loads the saved tensors and numbers."""
     loaded = Checkpoint({"seed": 0}, tmp_path).load()
     assert torch.equal(loaded["network"]["weight"], STATE["network"]["weight"])
     assert (loaded["history"], loaded["best_epoch"]) == (STATE["history"], 0)
@@ -30,12 +30,12 @@ def test_what_was_saved_is_loaded(checkpoint, tmp_path):
 
 @pytest.mark.usefixtures("checkpoint")
 def test_another_identity_finds_nothing(tmp_path):
-    """A changed parameter looks elsewhere."""
+    """With a changed parameter there is no checkpoint to load."""
     assert Checkpoint({"seed": 1}, tmp_path).load() is None
 
 
 def test_other_code_or_torch_finds_nothing(checkpoint, tmp_path, monkeypatch):
-    """A change in the code that decides the weights, or another torch, starts anew."""
+    """After a change of the code that decides the weights, or of torch, there is no checkpoint to load."""
     monkeypatch.setattr("fct.train.checkpoint.code_digest", lambda: "other")
     assert Checkpoint({"seed": 0}, tmp_path).load() is None
     monkeypatch.undo()
@@ -43,8 +43,8 @@ def test_other_code_or_torch_finds_nothing(checkpoint, tmp_path, monkeypatch):
     assert Checkpoint({"seed": 0}, tmp_path).path != checkpoint.path
 
 
-def test_the_code_digest_covers_training_and_not_judging(tmp_path, monkeypatch):
-    """A changed line in a method changes the digest; one in the evaluation does not."""
+def test_the_code_digest_covers_training_but_not_evaluation(tmp_path, monkeypatch):
+    """A changed line in a method changes the digest. A changed line in the evaluation does not."""
     import fct
 
     for name in ("methods", "evaluate"):
@@ -59,16 +59,16 @@ def test_the_code_digest_covers_training_and_not_judging(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda _: b"", lambda _: b"not a file of torch's"])
-def test_a_damaged_checkpoint_says_what_to_do(checkpoint, damage):
-    """Half a file, an empty one or another kind of file is refused with its name and the way out."""
+def test_a_damaged_checkpoint_is_an_error(checkpoint, damage):
+    """The error for half a file, an empty file or another kind of file names it and says what to do."""
     checkpoint.path.write_bytes(damage(checkpoint.path.read_bytes()))
-    with pytest.raises(FctError, match=r"last\.pt is damaged \(.*\)\. Remove it to train from the start\.") as caught:
+    with pytest.raises(FctError, match=r"last\.pt is damaged \(.*\)\. Delete it to train from the start\.") as caught:
         checkpoint.load()
     assert str(checkpoint.path) in str(caught.value)
 
 
-def test_a_checkpoint_with_code_in_it_is_refused(checkpoint, tmp_path):
-    """Loading is weights-only: what a pickle would run is not run."""
+def test_a_checkpoint_with_code_in_it_is_an_error(checkpoint, tmp_path):
+    """Only weights are loaded. Code in a pickle does not run."""
 
     class Bomb:
         def __reduce__(self):
@@ -80,32 +80,32 @@ def test_a_checkpoint_with_code_in_it_is_refused(checkpoint, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_old_trainings_are_forgotten(tmp_path):
+def test_old_checkpoints_are_deleted(tmp_path):
     """Only the three newest trainings keep their checkpoint."""
     for seed in range(5):
         saved = Checkpoint({"seed": seed}, tmp_path)
         saved.save(STATE)
         os.utime(saved.path.parent, (seed, seed))
     Checkpoint({"seed": 4}, tmp_path).save(STATE)
-    kept = [seed for seed in range(5) if Checkpoint({"seed": seed}, tmp_path).load()]
-    assert kept == [2, 3, 4]
+    remaining = [seed for seed in range(5) if Checkpoint({"seed": seed}, tmp_path).load()]
+    assert remaining == [2, 3, 4]
 
 
-def test_a_training_that_has_ended_may_be_forgotten(checkpoint):
-    """Its folder is gone, and others' stay."""
+def test_forget_deletes_the_checkpoint(checkpoint):
+    """The folder of the training is deleted, and the folders of others stay."""
     checkpoint.forget()
     assert checkpoint.load() is None
     assert checkpoint.root.exists()
 
 
 def test_a_folder_that_another_process_removes_is_no_error(tmp_path):
-    """A link to nothing is what the list of folders shows for one that has just gone."""
+    """A broken link behaves like a folder that was just deleted. Saving works all the same."""
     (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
     saved = Checkpoint({"seed": 0}, tmp_path)
     saved.save(STATE)
     assert saved.load()
 
 
-def test_the_same_state_is_the_same_bytes():
-    """What is saved follows from content only."""
+def test_the_same_state_gives_the_same_bytes():
+    """The bytes of a saved state depend only on its content."""
     assert serialise(STATE) == serialise(STATE)

@@ -1,4 +1,4 @@
-"""Crops and flips move whole images, over a black border; squares are cut out."""
+"""Crops and flips move whole images over a black border; cutout blackens squares."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from fct.train.batches import _crop_on
 from fct.train.crop import Augmentation, Crops, cutout_mask
 
-STILL = Augmentation(0, flip=False)
-MOVED = Augmentation(2, flip=True)
+UNCHANGED = Augmentation(0, flip=False)
+SHIFTED = Augmentation(2, flip=True)
 
 
 def noise(count, size=8, channels=3):
@@ -24,11 +24,11 @@ def cropped(images, augmentation, seed=0):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_crop_is_a_piece_of_the_bordered_image_maybe_flipped(channels):
-    """Each image is one of the 2 x 25 crops of itself with two black pixels around; shifts and flips are drawn."""
+def test_a_crop_is_a_part_of_the_padded_image_possibly_flipped(channels):
+    """Each result is one of the 2 x 25 crops of the padded image, and all shifts and flips occur."""
     images = noise(200, channels=channels)
-    found = set()
-    for before, after in zip(images, cropped(images, MOVED), strict=True):
+    choices = set()
+    for before, after in zip(images, cropped(images, SHIFTED), strict=True):
         padded = np.pad(before, ((2, 2), (2, 2), (0, 0)))
         crops = {
             (top, left, flip): padded[top : top + 8, left : left + 8][:, :: -1 if flip else 1]
@@ -37,48 +37,48 @@ def test_a_crop_is_a_piece_of_the_bordered_image_maybe_flipped(channels):
             for flip in (0, 1)
         }
         (match,) = [key for key, crop in crops.items() if (crop == after).all()]
-        found.add(match)
-    assert {top for top, _, _ in found} == {left for _, left, _ in found} == set(range(5))
-    assert {flip for _, _, flip in found} == {0, 1}
+        choices.add(match)
+    assert {top for top, _, _ in choices} == {left for _, left, _ in choices} == set(range(5))
+    assert {flip for _, _, flip in choices} == {0, 1}
 
 
 def test_without_padding_and_flip_nothing_moves():
-    """No border and no flip: images pass as they are."""
+    """Without padding and flip, images stay as they are."""
     images = noise(20)
-    np.testing.assert_array_equal(cropped(images, STILL), images)
+    np.testing.assert_array_equal(cropped(images, UNCHANGED), images)
 
 
 def test_a_border_wider_than_the_image_is_black():
-    """A crop may lie outside the image altogether."""
+    """A crop that is outside the image is black."""
     images = noise(100, size=4)
-    found = cropped(images, Augmentation(9, flip=True))
-    assert (found == 0).all((1, 2, 3)).any()
-    assert not (found == 7).any()
+    crops = cropped(images, Augmentation(9, flip=True))
+    assert (crops == 0).all((1, 2, 3)).any()
+    assert not (crops == 7).any()
 
 
 def test_images_go_to_their_places():
-    """Rows of the source come in any order, and go where they are told, with the crop of that place."""
+    """Images are written to the given places of the batch, with the crop of that place."""
     images, rows, places = noise(10), np.array([7, 2, 5]), np.array([3, 0, 1])
-    crops = Crops.draw(MOVED, 4, np.random.default_rng(3))
+    crops = Crops.draw(SHIFTED, 4, np.random.default_rng(3))
     out = np.zeros((4, 8, 8, 3), np.uint8)
     crops.take(images, rows, out=out, places=places)
     for row, place in zip(rows, places, strict=True):
-        alone = np.zeros_like(out)
-        crops.take(images, np.array([row] * 4), out=alone)
-        np.testing.assert_array_equal(out[place], alone[place])
+        expected = np.zeros_like(out)
+        crops.take(images, np.array([row] * 4), out=expected)
+        np.testing.assert_array_equal(out[place], expected[place])
     assert not out[2].any()
 
 
-def test_every_third_image_of_a_mapped_file_is_read_as_it_is(tmp_path):
-    """Mapped files and strided parts of them give the same as arrays in memory."""
+def test_strided_and_mapped_arrays_give_the_same_crops(tmp_path):
+    """Every third image of a memory-mapped file gives the same crops as an array in memory."""
     np.save(tmp_path / "images.npy", noise(30))
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
-    np.testing.assert_array_equal(cropped(mapped[::3], MOVED), cropped(noise(30)[::3].copy(), MOVED))
+    np.testing.assert_array_equal(cropped(mapped[::3], SHIFTED), cropped(noise(30)[::3].copy(), SHIFTED))
 
 
 @pytest.mark.parametrize("cutout", [3, 4])
-def test_a_square_of_its_size_is_cut_out_anywhere(cutout):
-    """Each mask lacks a square, whole where it lies inside, less at an edge; every pixel is lost in some mask."""
+def test_cutout_takes_a_square_anywhere(cutout):
+    """Each mask has one black square, cut off at the edges. Every pixel is black in some mask."""
     kept = cutout_mask(Augmentation(0, flip=False, cutout=cutout), (500, 8, 10), np.random.default_rng(0))
     lost = (~kept).sum((1, 2))
     assert kept.shape == (500, 8, 10)
@@ -91,7 +91,7 @@ def test_a_square_of_its_size_is_cut_out_anywhere(cutout):
 
 
 def squares(cutout, height, width):
-    """Return, pixel by pixel, which pixels a square around each pixel of an image takes."""
+    """Return, pixel by pixel, the pixels of the square around each pixel of an image."""
     before, after = cutout // 2, (cutout - 1) // 2  # an even square reaches one pixel further up and left
     return {
         frozenset(
@@ -106,14 +106,14 @@ def squares(cutout, height, width):
 
 
 @pytest.mark.parametrize("cutout", [1, 3, 4])
-def test_a_square_lies_around_its_centre(cutout):
-    """The squares that are drawn are exactly those around the pixels of the image, each cut off at its edges."""
+def test_a_cutout_square_is_centred_on_a_pixel(cutout):
+    """The drawn squares are exactly the squares around the pixels of the image, cut off at the edges."""
     kept = cutout_mask(Augmentation(0, flip=False, cutout=cutout), (1500, 5, 6), np.random.default_rng(0))
     assert {frozenset(zip(*np.nonzero(lost), strict=True)) for lost in ~kept} == squares(cutout, 5, 6)
 
 
-def by_hand(image, top, left, flipped):
-    """Return a crop of one image [H, W, C], pixel by pixel: black outside, then mirrored."""
+def crop_by_hand(image, top, left, flipped):
+    """Crop one image [H, W, C] pixel by pixel: black outside, then flipped."""
     height, width, _ = image.shape
     out = np.zeros_like(image)
     for y in range(height):
@@ -126,7 +126,7 @@ def by_hand(image, top, left, flipped):
 
 @st.composite
 def drawn_crops(draw):
-    """Draw images [N, H, W, C], which of them make a batch, and a crop and flip for each place of the batch."""
+    """Draw images [N, H, W, C], the rows of a batch, and a crop and flip for each place of the batch."""
     count, batch = draw(st.integers(1, 5)), draw(st.integers(1, 6))
     height, width, channels = draw(st.integers(1, 7)), draw(st.integers(1, 7)), draw(st.sampled_from([1, 3]))
     images = draw(st.integers(0, 2**32 - 1).map(np.random.default_rng)).integers(
@@ -138,7 +138,7 @@ def drawn_crops(draw):
     return images, draw(rows), Crops(draw(shifts), draw(shifts), draw(flips))
 
 
-def taken(images, rows, crops):
+def take_crops(images, rows, crops):
     out = np.full((len(rows), *images.shape[1:]), 7, np.uint8)
     crops.take(images, rows, out=out)
     return out
@@ -146,12 +146,12 @@ def taken(images, rows, crops):
 
 @settings(max_examples=100, deadline=None)
 @given(drawn_crops())
-def test_crops_are_those_that_one_would_make_by_hand(batch):
-    """Any shift, flip and size: from mapped pixels and on the device alike, each pixel is the one by hand."""
+def test_crops_are_equal_to_those_by_hand(batch):
+    """For any shift, flip and size, both implementations give the pixels of the crop by hand."""
     images, rows, crops = batch
-    each = zip(rows, crops.top, crops.left, crops.flipped, strict=True)
-    expected = np.stack([by_hand(images[row], top, left, flipped) for row, top, left, flipped in each])
-    np.testing.assert_array_equal(taken(images, rows, crops), expected)
+    parameters = zip(rows, crops.top, crops.left, crops.flipped, strict=True)
+    expected = np.stack([crop_by_hand(images[row], top, left, flipped) for row, top, left, flipped in parameters])
+    np.testing.assert_array_equal(take_crops(images, rows, crops), expected)
     on_device = _crop_on(torch.from_numpy(images[rows]), crops).permute(0, 2, 3, 1)
     np.testing.assert_array_equal(on_device.numpy(), expected)
 
@@ -159,25 +159,25 @@ def test_crops_are_those_that_one_would_make_by_hand(batch):
 @settings(max_examples=50, deadline=None)
 @given(drawn_crops())
 def test_flipping_twice_and_shifting_back_give_the_image_again(batch):
-    """Two flips are none; a shift and its opposite leave what was not lost at the border, and black."""
+    """Two flips cancel. A shift and its opposite cancel, except for pixels lost at the border, which are black."""
     images, rows, crops = batch
-    images, every, still = images[rows], np.arange(len(rows)), np.zeros(len(rows), np.int64)
-    mirror = Crops(still, still, np.ones(len(rows), np.bool_))
-    np.testing.assert_array_equal(taken(taken(images, every, mirror), every, mirror), images)
-    there, back = (Crops(sign * crops.top, sign * crops.left, still.astype(np.bool_)) for sign in (1, -1))
-    again = taken(taken(images, every, there), every, back)
+    images, every, zeros = images[rows], np.arange(len(rows)), np.zeros(len(rows), np.int64)
+    mirror = Crops(zeros, zeros, np.ones(len(rows), np.bool_))
+    np.testing.assert_array_equal(take_crops(take_crops(images, every, mirror), every, mirror), images)
+    shift, back = (Crops(sign * crops.top, sign * crops.left, zeros.astype(np.bool_)) for sign in (1, -1))
+    restored = take_crops(take_crops(images, every, shift), every, back)
     height, width = images.shape[1:3]
-    for before, after, top, left in zip(images, again, crops.top, crops.left, strict=True):
-        kept = np.zeros((height, width, 1), np.bool_)
-        kept[max(0, top) : max(0, height + min(0, top)), max(0, left) : max(0, width + min(0, left))] = True
-        np.testing.assert_array_equal(after, before * kept)
+    for before, after, top, left in zip(images, restored, crops.top, crops.left, strict=True):
+        visible = np.zeros((height, width, 1), np.bool_)
+        visible[max(0, top) : max(0, height + min(0, top)), max(0, left) : max(0, width + min(0, left))] = True
+        np.testing.assert_array_equal(after, before * visible)
 
 
 def test_half_of_the_images_are_flipped_and_shifts_are_even():
-    """Of many draws half are mirrored, and each shift from -2 to 2 comes as often as the others."""
-    crops = Crops.draw(MOVED, 20_000, np.random.default_rng(0))
+    """About half of many images are flipped, and all shifts from -2 to 2 are about equally frequent."""
+    crops = Crops.draw(SHIFTED, 20_000, np.random.default_rng(0))
     assert crops.flipped.mean() == pytest.approx(0.5, abs=0.02)
     for shift in (crops.top, crops.left):
-        found, counts = np.unique(shift, return_counts=True)
-        assert found.tolist() == [-2, -1, 0, 1, 2]
+        values, counts = np.unique(shift, return_counts=True)
+        assert values.tolist() == [-2, -1, 0, 1, 2]
         assert counts / 20_000 == pytest.approx(0.2, abs=0.02)

@@ -1,4 +1,4 @@
-"""The estimator is taught after the network, by the same images and views, and leaves it as it is."""
+"""The estimator is trained after the network, on the same images and views, and does not change it."""
 
 import pytest
 import torch
@@ -8,8 +8,8 @@ from fct.train.assemble import make_network, open_data
 from fct.train.estimator import fit_estimator
 
 
-def fitted(toy, unknown_quality="estimate", **changed):
-    """Return an untrained network that went through `fit_estimator`, its weights before, and what it saw."""
+def fit(toy, unknown_quality="estimate", **changed):
+    """Call `fit_estimator` for an untrained network. Return the network, its weights before, and the data."""
     setup, plain = toy.setup(), toy.method()
     method = toy.method(block=plain.block.model_dump() | {"unknown_quality": unknown_quality}, **changed)
     data, meta = open_data(setup)
@@ -19,33 +19,34 @@ def fitted(toy, unknown_quality="estimate", **changed):
     return network, before, data
 
 
-def test_what_jpeg_did_is_seen_in_pixels(toy):
-    """On images of another split, what was compressed at 20 is told from 60, and 60 from raw."""
-    network, _, data = fitted(toy)
+def test_the_estimate_rises_with_the_quality(toy):
+    """On images of another split, estimates are lowest at quality 20, higher at 60, and highest on raw images."""
+    network, _, data = fit(toy)
     views = [data.val_views[20], data.val_views[60], data.val.images]
     with torch.inference_mode():
-        told = [network.estimator(network.normalised(to_device(view.copy(), torch.device("cpu")))) for view in views]
-    assert told[0].mean() + 10 < told[1].mean()
-    assert told[1].mean() + 10 < told[2].mean()
+        batches = [to_device(view.copy(), torch.device("cpu")) for view in views]
+        estimates = [network.estimator(network.normalised(batch)) for batch in batches]
+    assert estimates[0].mean() + 10 < estimates[1].mean()
+    assert estimates[1].mean() + 10 < estimates[2].mean()
 
 
-def test_the_networks_own_weights_stay(toy):
-    """Not a bit of them moves, running statistics included."""
-    network, before, _ = fitted(toy)
+def test_the_networks_own_weights_do_not_change(toy):
+    """Weights and running statistics are equal to the bit."""
+    network, before, _ = fit(toy)
     assert not network.training
     assert all(torch.equal(network.state_dict()[name], value) for name, value in before.items())
 
 
 def test_the_same_training_gives_the_same_estimator(toy):
-    """The seed decides it, whatever was drawn before."""
-    one, _, _ = fitted(toy)
+    """The seed alone decides the estimator, not earlier random numbers."""
+    first, _, _ = fit(toy)
     torch.rand(7)
-    other, _, _ = fitted(toy)
-    same = zip(one.estimator.parameters(), other.estimator.parameters(), strict=True)
-    assert all(torch.equal(*pair) for pair in same)
+    second, _, _ = fit(toy)
+    pairs = zip(first.estimator.parameters(), second.estimator.parameters(), strict=True)
+    assert all(torch.equal(*pair) for pair in pairs)
 
 
 @pytest.mark.parametrize("changed", [{"unknown_quality": "bypass"}, {"name": "fct"}])
-def test_there_is_none_where_none_is_wanted(toy, changed):
-    """Where unknown qualities bypass the blocks, or there are no blocks, nothing is fitted."""
-    assert fitted(toy, **changed)[0].estimator is None
+def test_without_need_there_is_no_estimator(toy, changed):
+    """If unknown qualities bypass the blocks, or there are no blocks, no estimator is trained."""
+    assert fit(toy, **changed)[0].estimator is None

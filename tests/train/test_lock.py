@@ -1,4 +1,4 @@
-"""Two trainings of a working copy never run at once."""
+"""Two trainings of a working copy never run at the same time."""
 
 import subprocess
 import sys
@@ -8,8 +8,8 @@ from fct.train.lock import training_lock
 SECOND = "from fct.train.lock import training_lock\nwith training_lock():\n    print('trains', flush=True)"
 
 
-def test_the_second_waits_says_so_and_goes_on(tmp_path, monkeypatch):
-    """A process that wants to train while another does says that it waits, and is let in after it."""
+def test_a_second_training_waits_with_a_message(tmp_path, monkeypatch):
+    """A process that wants to train prints that it waits, and starts when the other training has ended."""
     monkeypatch.chdir(tmp_path)
     with training_lock():
         second = subprocess.Popen([sys.executable, "-u", "-c", SECOND], stdout=subprocess.PIPE, text=True)

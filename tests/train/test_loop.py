@@ -1,4 +1,4 @@
-"""A training is decided by its data and params alone: killed and resumed, or undisturbed."""
+"""Data and params alone decide a training, whether it is interrupted or not."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ from fct.core.errors import FctError
 from fct.core.paths import STANDARD_PT
 from fct.methods.batch import Context
 from fct.methods.registry import METHODS
-from fct.models import saved as candidate
+from fct.models import saved
 from fct.train.aids import TrainingAids
 from fct.train.assemble import identity, make_network, open_data
 from fct.train.batches import Cached
@@ -22,21 +22,21 @@ from fct.train.loop import score, train
 
 
 class Training:
-    """A training in the folder that the test stands in, as the train stage makes it."""
+    """A training in the current folder, set up as in the train stage."""
 
     def __init__(self, toy, method=None, model="resnet8", **changed):
         self.setup, self.method = toy.setup(model=model, **changed), method or toy.method()
         self.data, self.meta = open_data(self.setup)
         self.network, _ = make_network(self.setup, self.method, self.data.train, self.meta)
         self.checkpoint = Checkpoint(identity(self.setup, self.method, self.meta))
-        self.told = []
+        self.reported = []
 
-    def run(self, *, saved=False):
-        checkpoint = self.checkpoint if saved else None
-        told = lambda number, metrics: self.told.append((number, metrics))  # noqa: E731 one line is plainer
+    def run(self, *, use_checkpoint=False):
+        checkpoint = self.checkpoint if use_checkpoint else None
         self.history = train(
-            self.network, self.data, self.method, self.setup.train, checkpoint=checkpoint, on_epoch=told
-        )
+            self.network, self.data, self.method, self.setup.train,
+            checkpoint=checkpoint, on_epoch=lambda number, metrics: self.reported.append((number, metrics)),
+        )  # fmt: skip
         return self
 
     @property
@@ -44,34 +44,34 @@ class Training:
         return {name: value.clone() for name, value in self.network.state_dict().items()}
 
 
-def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+def are_equal(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_learns_the_colours(toy, name):
-    """A few epochs of any method tell three colours apart, raw and compressed, and say how at each epoch."""
+    """Each method learns three colours in a few epochs, raw and compressed, and reports metrics of each epoch."""
     setup = toy.setup()
     data, meta = open_data(setup)
-    candidate.save(*make_network(setup, toy.method(name="standard"), data.train, meta), STANDARD_PT)  # teaches
-    done = Training(toy, toy.method(name=name), epochs=6).run()
-    assert done.history[-1]["loss"] < done.history[0]["loss"]
-    assert max(metrics["val_compressed"] for metrics in done.history) > 0.6
+    saved.save(*make_network(setup, toy.method(name="standard"), data.train, meta), STANDARD_PT)  # the teacher
+    training = Training(toy, toy.method(name=name), epochs=6).run()
+    assert training.history[-1]["loss"] < training.history[0]["loss"]
+    assert max(metrics["val_compressed"] for metrics in training.history) > 0.6
     parts = {"loss", "cross_entropy", "val_raw", "val_compressed", "learning_rate"}
     own = {"fct": {"consistency"}, "fct-r": {"consistency"}, "stability": {"stability"}, "jsd": {"divergence"}}
     own["distill"] = {"distillation"}
-    assert set(done.history[0]) == parts | own.get(name, set())
-    assert done.told == list(enumerate(done.history))
-    assert not done.network.training
+    assert set(training.history[0]) == parts | own.get(name, set())
+    assert training.reported == list(enumerate(training.history))
+    assert not training.network.training
 
 
 @pytest.mark.parametrize("views", ["cache", "online"])
 def test_two_trainings_give_the_same_weights(toy, views):
-    """On a CPU the seed decides everything, to the bit; another seed ends elsewhere."""
-    one, two, other = (Training(toy, views=views, seed=seed, epochs=2).run() for seed in (0, 0, 1))
-    assert same(one.weights, two.weights)
-    assert one.history == two.history
-    assert not same(one.weights, other.weights)
+    """On a CPU the same seed gives the same weights to the bit, and another seed gives others."""
+    first, second, other = (Training(toy, views=views, seed=seed, epochs=2).run() for seed in (0, 0, 1))
+    assert are_equal(first.weights, second.weights)
+    assert first.history == second.history
+    assert not are_equal(first.weights, other.weights)
 
 
 @pytest.mark.parametrize(
@@ -82,18 +82,18 @@ def test_two_trainings_give_the_same_weights(toy, views):
         ("timm/convnext_atto", ["stages.0", "stages.1"], "small"),
     ],
 )  # fmt: skip
-def test_bf16_trains_blocks_and_all(toy, name, layers, stem):
-    """Mixed precision goes through every part of a step, and weights stay float32."""
+def test_bf16_trains_all_parts_of_a_network(toy, name, layers, stem):
+    """A step in mixed precision works for backbones, blocks and losses, and weights stay float32."""
     method = toy.method(layers=layers)
     method = method.model_copy(update={"block": method.block.model_copy(update={"layers": layers})})
-    done = Training(
+    training = Training(
         toy, method, model=name, of_model={"stem": stem}, epochs=1, precision="bf16", learning_rate=0.01
     ).run()
-    assert np.isfinite(done.history[0]["loss"])
-    assert {value.dtype for value in done.network.parameters()} == {torch.float32}
+    assert np.isfinite(training.history[0]["loss"])
+    assert {value.dtype for value in training.network.parameters()} == {torch.float32}
 
 
-KILLED = """
+KILLED_SCRIPT = """
 import os, signal
 from fct.core import params
 from fct.splits.store import open_split
@@ -109,47 +109,48 @@ from fct.train.loop import train
 from fct.train.params import TrainParams
 import dataclasses, json
 
-told = json.loads('''{told}''')
-setup = Setup((20, 60), "4:2:0", ModelParams.model_validate(told["model"]), TrainParams.model_validate(told["train"]))
-method = MethodParams.model_validate(told["method"])
+config = json.loads('''{config}''')
+model, schedule = ModelParams.model_validate(config["model"]), TrainParams.model_validate(config["train"])
+setup = Setup((20, 60), "4:2:0", model, schedule)
+method = MethodParams.model_validate(config["method"])
 assemble.pick_device = lambda: torch.device("cpu")
 data, meta = open_data(setup)
 network, _ = make_network(setup, method, data.train, meta)
 
-class Deadly(dict):
+class KillAfterReads(dict):
     reads = 0
     def __getitem__(self, quality):
-        Deadly.reads += 1
-        if Deadly.reads > {reads}:
+        KillAfterReads.reads += 1
+        if KillAfterReads.reads > {reads}:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__getitem__(quality)
 
-data = dataclasses.replace(data, source=Cached(Deadly(data.source.cache)))
+data = dataclasses.replace(data, source=Cached(KillAfterReads(data.source.cache)))
 train(network, data, method, setup.train, checkpoint=Checkpoint(identity(setup, method, meta)))
 """
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(toy, killed):
-    """SIGKILL in the second of three epochs, then the same command again: the weights of an undisturbed training."""
-    undisturbed = Training(toy).run()
+def test_a_killed_training_resumes_to_the_same_weights(toy, killed):
+    """A training that was killed in its second epoch, and run again, ends with the weights of an uninterrupted one."""
+    uninterrupted = Training(toy).run()
     setup = toy.setup()
-    told = {"model": setup.model.model_dump(), "train": setup.train.model_dump(), "method": toy.method().model_dump()}
-    killed(KILLED.format(told=json.dumps(told), reads=12))  # four steps an epoch, two qualities each
-    again = Training(toy)
-    assert len(again.checkpoint.load()["history"]) == 1
-    again.run(saved=True)
-    assert same(again.weights, undisturbed.weights)
-    assert again.history == undisturbed.history
-    assert [number for number, _ in again.told] == [0, 1, 2]
+    config = {"model": setup.model.model_dump(), "train": setup.train.model_dump(), "method": toy.method().model_dump()}
+    killed(KILLED_SCRIPT.format(config=json.dumps(config), reads=12))  # four steps per epoch, two qualities per step
+    resumed = Training(toy)
+    assert len(resumed.checkpoint.load()["history"]) == 1
+    resumed.run(use_checkpoint=True)
+    assert are_equal(resumed.weights, uninterrupted.weights)
+    assert resumed.history == uninterrupted.history
+    assert [number for number, _ in resumed.reported] == [0, 1, 2]
 
 
-def test_a_finished_training_is_not_taken_again(toy):
-    """Run again after its end, a training gives its best weights and its history at once."""
-    first = Training(toy).run(saved=True)
+def test_a_finished_training_is_not_repeated(toy):
+    """A training that is run again after its end returns its best weights and history without a step."""
+    first = Training(toy).run(use_checkpoint=True)
     again = Training(toy)
-    again.data = dataclasses.replace(again.data, source=Cached({}))  # nothing to train on
-    again.run(saved=True)
-    assert same(again.weights, first.weights)
+    again.data = dataclasses.replace(again.data, source=Cached({}))  # a step would fail
+    again.run(use_checkpoint=True)
+    assert are_equal(again.weights, first.weights)
     assert again.history == first.history
 
 
@@ -158,17 +159,17 @@ def test_a_finished_training_is_not_taken_again(toy):
     [{"learning_rate": 0.05}, {"seed": 1}, {"views": "online"}, {"crop_padding": 1}, {"epochs": 4}, {"batch_size": 16}],
 )
 def test_a_changed_parameter_never_resumes(toy, changed):
-    """Whatever of `train` changes, there is no checkpoint to resume from."""
-    Training(toy, epochs=1).run(saved=True)
+    """After a change of any value of `train` there is no checkpoint to resume from."""
+    Training(toy, epochs=1).run(use_checkpoint=True)
     assert Training(toy, epochs=1).checkpoint.load()
     assert Training(toy, **{"epochs": 1} | changed).checkpoint.load() is None
 
 
 def test_changed_data_method_or_model_never_resumes(toy):
-    """No other data, codec, qualities or subsampling, and no other method or model, finds the checkpoint."""
+    """With other data, codec, qualities, subsampling, method or model, the checkpoint is not found."""
     setup, method = toy.setup(), toy.method()
     meta = {"digest": toy.digest, "codec": "a 1.0", "order": "compress, crop"}
-    others = [
+    changed = [
         (setup, method, meta | {"digest": "f00d"}),
         (setup, method, meta | {"codec": "a 1.1"}),
         (setup, method, meta | {"order": "crop, compress"}),
@@ -178,21 +179,21 @@ def test_changed_data_method_or_model_never_resumes(toy):
         (setup, toy.method(weight=0.31), meta),
         (setup, toy.method(layers=["stage1"]), meta),
     ]
-    paths = {Checkpoint(identity(*each)).path for each in [(setup, method, meta), *others]}
-    assert len(paths) == 1 + len(others)
+    paths = {Checkpoint(identity(*parts)).path for parts in [(setup, method, meta), *changed]}
+    assert len(paths) == 1 + len(changed)
 
 
 def test_a_diverging_training_names_the_step(toy):
-    """An absurd learning rate stops with the step and what to lower; no checkpoint was kept yet, and that is said."""
+    """The error for a huge learning rate has the step and what to lower, and says that there is no checkpoint yet."""
     with pytest.raises(
         FctError, match=r"diverged: the loss is .* at step [234] of epoch 1\. There is no checkpoint yet"
     ) as caught:
-        Training(toy, learning_rate=1e6).run(saved=True)
+        Training(toy, learning_rate=1e6).run(use_checkpoint=True)
     assert "Lower train.learning_rate or method.weight in params.yaml" in str(caught.value)
 
 
 def test_a_loss_that_is_not_a_number_names_the_last_good_checkpoint(toy):
-    """NaN weights after the first epoch stop the second at its first step, with the checkpoint to go back to."""
+    """NaN weights after the first epoch are an error at the next step, with the last good checkpoint."""
     training = Training(toy)
 
     def poison(number, _metrics):
@@ -208,37 +209,37 @@ def test_a_loss_that_is_not_a_number_names_the_last_good_checkpoint(toy):
             checkpoint=training.checkpoint, on_epoch=poison,
         )  # fmt: skip
     assert str(training.checkpoint.path) in str(caught.value)
-    kept = training.checkpoint.load()["network"]
-    assert all(torch.isfinite(value).all() for value in kept.values())
+    weights = training.checkpoint.load()["network"]
+    assert all(torch.isfinite(value).all() for value in weights.values())
 
 
 @pytest.mark.parametrize("epochs", [1, 2])
-def test_weights_that_blow_up_at_the_end_of_an_epoch_are_never_kept(toy, epochs):
-    """One step an epoch, so huge that the weights overflow: an error, and no checkpoint of them to resume from."""
+def test_weights_that_overflow_at_the_end_of_an_epoch_are_not_saved(toy, epochs):
+    """If the only step of an epoch makes the weights overflow, it is an error, and no checkpoint is saved."""
     training = Training(toy, toy.method(name="standard"), epochs=epochs, batch_size=96, learning_rate=1e38)
     with pytest.raises(FctError, match=r"diverged: .* epoch 1\. There is no checkpoint yet"):
-        training.run(saved=True)
+        training.run(use_checkpoint=True)
     assert training.checkpoint.load() is None
 
 
-def test_patience_ends_a_training_that_gets_no_better(toy):
-    """Validation that cannot improve stops after `patience` more epochs; the first, as good as any, is kept."""
+def test_patience_ends_a_training_that_does_not_improve(toy):
+    """Without improvement, a training stops after `patience` more epochs and keeps the first epoch's weights."""
     training = Training(toy, epochs=9, patience=2)
-    labels = np.full(len(training.data.val), 7)  # a class that no network of three predicts
+    labels = np.full(len(training.data.val), 7)  # a class that the network never predicts
     training.data = dataclasses.replace(training.data, val=dataclasses.replace(training.data.val, labels=labels))
     first = []
 
-    def keep(number, _metrics):
+    def copy_weights(number, _metrics):
         if number == 0:
             first.append(training.weights)
 
-    history = train(training.network, training.data, training.method, training.setup.train, on_epoch=keep)
+    history = train(training.network, training.data, training.method, training.setup.train, on_epoch=copy_weights)
     assert len(history) == 3
-    assert same(training.weights, first[0])
+    assert are_equal(training.weights, first[0])
 
 
 def test_the_best_epoch_is_kept(toy):
-    """The network is left with the weights after which raw plus compressed accuracy was first highest."""
+    """The network ends with the weights of the first epoch of the highest raw plus compressed accuracy."""
     training = Training(toy, epochs=5, learning_rate=0.5)
     weights = []
     history = train(
@@ -246,14 +247,14 @@ def test_the_best_epoch_is_kept(toy):
         on_epoch=lambda _number, _metrics: weights.append(training.weights),
     )  # fmt: skip
     scores = [metrics["val_raw"] + metrics["val_compressed"] for metrics in history]
-    assert same(training.weights, weights[int(np.argmax(scores))])
+    assert are_equal(training.weights, weights[int(np.argmax(scores))])
     assert len(set(scores)) > 1
 
 
-def test_what_a_method_keeps_beside_the_network_is_taken_up(toy):
-    """A training with a moving-average teacher and projections, stopped after an epoch, ends with the same weights."""
+def test_teacher_and_projections_are_resumed(toy):
+    """A training with an EMA teacher and projections, stopped and resumed, ends with the same weights."""
     method = toy.method(name="fct", target="ema-teacher", projection="linear", weight=1.0)
-    straight = Training(toy, method).run()
+    uninterrupted = Training(toy, method).run()
     stopped = Training(toy, method)
 
     def stop(number, _metrics):
@@ -262,60 +263,60 @@ def test_what_a_method_keeps_beside_the_network_is_taken_up(toy):
 
     with pytest.raises(KeyboardInterrupt):
         train(stopped.network, stopped.data, method, stopped.setup.train, checkpoint=stopped.checkpoint, on_epoch=stop)
-    resumed = Training(toy, method).run(saved=True)
-    assert same(straight.weights, resumed.weights)
-    assert straight.history == resumed.history
+    resumed = Training(toy, method).run(use_checkpoint=True)
+    assert are_equal(uninterrupted.weights, resumed.weights)
+    assert uninterrupted.history == resumed.history
 
 
 def test_the_sampler_decides_which_qualities_are_drawn(toy):
-    """A curriculum begins with the highest quality alone."""
+    """A curriculum draws only the highest quality at first, and all qualities later."""
     training = Training(toy, quality_sampler="curriculum")
-    started = Loop(training.network, training.data, training.method, training.setup.train)
-    with closing(started.batches(0)) as batches:
+    running = Loop(training.network, training.data, training.method, training.setup.train)
+    with closing(running.batches(0)) as batches:
         assert {int(quality) for batch in batches for quality in batch.quality} == {60}
-    with closing(started.batches(2)) as batches:
+    with closing(running.batches(2)) as batches:
         assert {int(quality) for batch in batches for quality in batch.quality} == {20, 60}
 
 
 def loop(training, checkpoint=None):
-    """Return the loop behind a training, before its first step."""
+    """Return the loop of a training before its first step."""
     return Loop(training.network, training.data, training.method, training.setup.train, checkpoint)
 
 
 def test_the_moving_average_teacher_moves_with_each_step(toy):
-    """After a step the teacher lies between where it was and the network's new weights, by the momentum."""
+    """After each step the teacher's weights are 0.75 of its old ones plus 0.25 of the network's new ones."""
     running = loop(Training(toy, toy.method(name="fct", target="ema-teacher", ema_momentum=0.75)))
-    ours, teachers = running.network.backbone.head.weight, running.companions.teacher.module.backbone.head.weight
+    student, teacher = running.network.backbone.head.weight, running.aids.teacher.module.backbone.head.weight
     running.network.train()
     with closing(running.batches(0)) as batches:
         for _ in range(2):
-            before = teachers.detach().clone()
+            before = teacher.detach().clone()
             running.step(next(batches))
-            assert not torch.equal(teachers, before)
-            torch.testing.assert_close(teachers, 0.75 * before + 0.25 * ours.detach())
+            assert not torch.equal(teacher, before)
+            torch.testing.assert_close(teacher, 0.75 * before + 0.25 * student.detach())
 
 
-def test_methods_see_how_much_of_the_training_is_over(toy, monkeypatch):
-    """The progress is 0 at the first step, grows by a step's share of all, and goes on so after a resumed epoch."""
-    seen = []
-    told = TrainingAids.at
-    monkeypatch.setattr(TrainingAids, "at", lambda self, progress: seen.append(progress) or told(self, progress))
+def test_methods_get_the_progress_of_the_training(toy, monkeypatch):
+    """The progress is 0 at the first step, and grows by the same amount with each step, also after a resume."""
+    values = []
+    real = TrainingAids.at
+    monkeypatch.setattr(TrainingAids, "at", lambda self, progress: values.append(progress) or real(self, progress))
     first = Training(toy, epochs=2)
     loop(first, first.checkpoint).run_epoch(0)
     again = loop(Training(toy, epochs=2), first.checkpoint)
     again.resume()
     again.run_epoch(1)
-    assert seen == pytest.approx([step / 8 for step in range(8)])  # four steps an epoch
+    assert values == pytest.approx([step / 8 for step in range(8)])  # four steps per epoch
 
 
 @pytest.mark.parametrize("augments", [False, True])
 def test_steps_are_plain_gradient_descent(toy, augments):
-    """Each step takes the gradient of its own batch alone; what a method draws follows from the training's seed."""
+    """Each step uses only the gradient of its batch. The seed decides the random choices of a method."""
     method = toy.method(name="augment" if augments else "pair")
-    one, other = Training(toy, method), Training(toy, method)
-    running, by_hand = loop(one), loop(other)
+    first, second = Training(toy, method), Training(toy, method)
+    running, by_hand = loop(first), loop(second)
     running.run_epoch(0)
-    network, batches = other.network.train(), by_hand.batches(0)
+    network, batches = second.network.train(), by_hand.batches(0)
     with closing(batches):
         for batch in batches:
             gradients = torch.autograd.grad(
@@ -325,11 +326,11 @@ def test_steps_are_plain_gradient_descent(toy, augments):
                 weight.grad = gradient
             by_hand.optimiser.step()
             by_hand.schedule.step()
-    assert same(one.weights, other.weights)
+    assert are_equal(first.weights, second.weights)
 
 
-def test_each_epoch_has_an_order_of_its_own(toy):
-    """The second epoch shows the images in another order than the first, and so does another seed's first."""
+def test_each_epoch_has_another_order(toy):
+    """The order of the images differs between epochs and between seeds."""
 
     def order(seed, number):
         running = loop(Training(toy, toy.method(name="standard"), seed=seed, crop_padding=0, flip=False))
@@ -343,17 +344,17 @@ def test_each_epoch_has_an_order_of_its_own(toy):
 
 
 def test_every_epoch_trains_in_training_mode(toy):
-    """Validation looks at the network in evaluation mode, as its maker may have; each step still counts a batch."""
+    """Batch statistics are updated in every step, although validation sets the network to evaluation mode."""
     running = loop(Training(toy, toy.method(name="standard"), epochs=2))
-    counted = running.network.backbone.stem[1].num_batches_tracked
+    batches = running.network.backbone.stem[1].num_batches_tracked
     for number in range(2):
         running.network.eval()
         running.run_epoch(number)
-        assert int(counted) == (number + 1) * running.steps
+        assert int(batches) == (number + 1) * running.steps
 
 
 def test_the_learning_rate_rises_and_falls_once(toy):
-    """One cycle over all steps: its peak is the learning rate of params.yaml, and it begins and ends far below."""
+    """The learning rate has one peak, at the value of params.yaml, and is far lower at the start and the end."""
     running = loop(Training(toy, epochs=2))
     rates = []
     running.network.train()
@@ -367,27 +368,27 @@ def test_the_learning_rate_rises_and_falls_once(toy):
     assert max(rates[0], rates[-1]) < max(rates) / 10
 
 
-def test_raw_and_compressed_accuracy_count_alike_for_the_best_epoch():
-    """An epoch that gains on compressed images is better than one that gains less on raw ones."""
-    gains = [{"val_raw": 0.6, "val_compressed": 0.6}, {"val_raw": 0.7, "val_compressed": 0.6}]
-    gains += [{"val_raw": 0.6, "val_compressed": 0.75}]
-    assert sorted(gains, key=score) == gains
+def test_raw_and_compressed_accuracy_count_equally_for_the_best_epoch():
+    """The epoch with the larger gain is better, whether the gain is on raw or on compressed images."""
+    epochs = [{"val_raw": 0.6, "val_compressed": 0.6}, {"val_raw": 0.7, "val_compressed": 0.6}]
+    epochs += [{"val_raw": 0.6, "val_compressed": 0.75}]
+    assert sorted(epochs, key=score) == epochs
     assert score({"val_raw": 0.8, "val_compressed": 0.6}) == score({"val_raw": 0.6, "val_compressed": 0.8})
 
 
 def test_a_training_leaves_its_network_in_evaluation_mode(toy):
-    """Also where it had ended before, and no epoch is taken."""
+    """This also holds for a training that had ended before, where no step is taken."""
     first, again = (
         Training(toy, toy.method(name="standard"), epochs=1),
         Training(toy, toy.method(name="standard"), epochs=1),
     )
-    assert not first.run(saved=True).network.training
+    assert not first.run(use_checkpoint=True).network.training
     again.network.train()
-    assert not again.run(saved=True).network.training
+    assert not again.run(use_checkpoint=True).network.training
 
 
-def test_a_total_that_is_no_number_stops_though_its_cross_entropy_is_one(toy):
-    """The consistency term alone may run away: the first step says so."""
+def test_an_infinite_total_loss_stops_although_the_cross_entropy_is_finite(toy):
+    """If only the consistency term diverges, the first step is an error."""
     method = toy.method(name="fct", distance="mse", weight=1e300)
     with pytest.raises(FctError, match=r"diverged: the loss is inf at step 1 of epoch 1"):
         Training(toy, method).run()

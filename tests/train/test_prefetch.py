@@ -1,4 +1,4 @@
-"""Things are made ahead, in order, and no more of them than asked."""
+"""Items are made in advance, in order, and no more of them than the depth."""
 
 import threading
 import time
@@ -8,49 +8,49 @@ import pytest
 from fct.train.prefetch import prefetch
 
 
-def test_all_come_in_order():
-    """Every thing comes once, in order, None among them."""
+def test_items_keep_their_order():
+    """Each item is yielded once, in order. An item can be None."""
     assert list(prefetch(iter([3, None, 1]), 2)) == [3, None, 1]
     assert list(prefetch(iter([]), 2)) == []
 
 
-def test_a_few_are_made_before_they_are_asked_for():
-    """While one is in use the next are made; no more than wanted."""
+def test_items_are_made_in_advance():
+    """While one item is used, the next ones are made, up to the depth."""
     made = []
 
-    def things():
+    def numbers():
         for number in range(10):
             made.append(number)
             yield number
 
-    coming = prefetch(things(), 2)
-    assert next(coming) == 0
+    items = prefetch(numbers(), 2)
+    assert next(items) == 0
     deadline = time.monotonic() + 10
     while len(made) < 3 and time.monotonic() < deadline:
         time.sleep(0.001)
     time.sleep(0.05)
     assert made == [0, 1, 2]
-    coming.close()
+    items.close()
 
 
-def test_an_error_comes_in_its_turn():
-    """What was made before it is still given."""
+def test_an_error_is_raised_after_the_items_before_it():
+    """The items before an error are yielded first."""
 
-    def things():
+    def numbers():
         yield 1
         raise ValueError("broken")
 
-    coming = prefetch(things(), 2)
-    assert next(coming) == 1
+    items = prefetch(numbers(), 2)
+    assert next(items) == 1
     with pytest.raises(ValueError, match="broken"):
-        next(coming)
+        next(items)
 
 
-def test_the_thread_ends_with_its_user():
-    """Closed early, or used up, no thread stays behind."""
+def test_the_thread_ends_with_the_generator():
+    """No thread remains after the generator is closed or exhausted."""
     before = threading.active_count()
-    coming = prefetch(iter(range(100)), 2)
-    next(coming)
-    coming.close()
+    items = prefetch(iter(range(100)), 2)
+    next(items)
+    items.close()
     list(prefetch(iter(range(3)), 2))
     assert threading.active_count() == before

@@ -1,4 +1,4 @@
-"""Trained qualities are drawn as often as the sampler says."""
+"""The sampler decides how often each trained quality is drawn."""
 
 import numpy as np
 import pytest
@@ -17,11 +17,11 @@ def test_low_qualities_are_drawn_in_inverse_proportion():
     ("progress", "expected"),
     [(0.0, [0, 0, 1]), (0.2, [0, 0, 1]), (0.25, [0, 0.5, 0.5]), (0.5, [1 / 3] * 3), (0.9, [1 / 3] * 3)],
 )
-def test_a_curriculum_goes_down(progress, expected):
-    """It begins with the highest quality, and has all of them from the middle of the training on."""
+def test_a_curriculum_adds_lower_qualities(progress, expected):
+    """It starts with the highest quality, and has all qualities from the middle of the training on."""
     assert probabilities("curriculum", QUALITIES, progress) == pytest.approx(expected)
 
 
 def test_a_curriculum_takes_qualities_in_any_order():
-    """Which come first is decided by their value, not by their place."""
+    """The value of a quality decides when it is added, not its position in the list."""
     assert probabilities("curriculum", (40, 10, 20), 0.25) == pytest.approx([0.5, 0, 0.5])

@@ -1,4 +1,4 @@
-"""What compressed views come from follows from sizes and device."""
+"""Sizes and device decide the source of compressed views."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -18,63 +18,63 @@ NATIVE = Originals(np.empty(0, np.uint8), np.empty(0, np.int64), np.empty(0, np.
 
 @pytest.fixture
 def memory(monkeypatch):
-    """Return a function that sets how many bytes of memory there are."""
+    """Return a function that sets the size of the memory in bytes."""
 
-    def of(size):
+    def set_size(size):
         monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=size))
 
-    return of
+    return set_size
 
 
 @pytest.fixture
 def split(scenes):
-    return scenes(count=100)  # of 768 bytes
+    return scenes(count=100)  # 768 bytes each
 
 
-def picked(wanted, split, device=CPU):
-    return choose_source(wanted, split, lambda: {20: split.images, 60: split.images}, (20, 60), "4:2:0", device)
+def choose(views, split, device=CPU):
+    return choose_source(views, split, lambda: {20: split.images, 60: split.images}, (20, 60), "4:2:0", device)
 
 
-@pytest.mark.parametrize(("wanted", "kind"), [("cache", Cached), ("online", Online)])
-def test_what_is_asked_for_is_had(split, memory, capsys, wanted, kind):
-    """However much memory there is; then nothing needs saying."""
+@pytest.mark.parametrize(("views", "kind"), [("cache", Cached), ("online", Online)])
+def test_a_fixed_source_is_used(split, memory, capsys, views, kind):
+    """The size of the memory does not matter, and nothing is printed."""
     memory(1)
-    source = picked(wanted, split)
+    source = choose(views, split)
     assert isinstance(source, kind)
     assert source.qualities == (20, 60)
     assert capsys.readouterr().out == ""
 
 
-def test_auto_is_the_cache_where_it_fits(split, memory, capsys):
-    """Images and views of two qualities may take half of the memory; the pick and its reason are said."""
+def test_auto_is_the_cache_if_it_fits(split, memory, capsys):
+    """Images and views can use half of the memory. The choice and its reason are printed."""
     memory(2 * 3 * split.images.nbytes)
-    assert isinstance(picked("auto", split), Cached)
-    assert "train.views: auto is the cache (0.00 GiB of images and views; they may take 0.0 GiB of memory)" in (
+    assert isinstance(choose("auto", split), Cached)
+    assert "train.views: auto chose the cache (0.00 GiB of images and views; the limit is 0.0 GiB of memory)" in (
         capsys.readouterr().out
     )
 
 
-def test_auto_is_online_where_the_cache_does_not_fit(split, memory, capsys):
-    """One byte less, and views are made while training runs."""
+def test_auto_is_online_if_the_cache_does_not_fit(split, memory, capsys):
+    """With one byte less, views are made during the training."""
     memory(2 * 3 * split.images.nbytes - 2)
-    assert isinstance(picked("auto", split), Online)
-    assert "auto is online" in capsys.readouterr().out
+    assert isinstance(choose("auto", split), Online)
+    assert "auto chose online" in capsys.readouterr().out
 
 
 def test_images_compressed_at_their_own_size_are_never_compressed_after_the_resize(split, memory):
-    """Where originals have a size of their own, auto stays with the cache, from the disk if need be."""
+    """For originals of their own size, auto is the cache, even if it does not fit into memory."""
     memory(1)
-    assert isinstance(picked("auto", replace(split, originals=NATIVE)), Cached)
+    assert isinstance(choose("auto", replace(split, originals=NATIVE)), Cached)
 
 
-def test_views_of_them_are_not_made_online(split):
-    """Asking for it is an error that names the key."""
+def test_online_views_of_such_images_are_an_error(split):
+    """The error names the key and what to set."""
     with pytest.raises(FctError, match=r"params\.yaml: train\.views: images of a folder .* Set it to cache"):
-        picked("online", replace(split, originals=NATIVE))
+        choose("online", replace(split, originals=NATIVE))
 
 
 def test_online_opens_no_cache(split):
-    """What is not read need not be there."""
+    """With online views the cache does not have to exist."""
 
     def never():
         raise AssertionError
@@ -84,6 +84,6 @@ def test_online_opens_no_cache(split):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_on_a_gpu_the_cache_is_in_its_memory(split, capsys):
-    """What fits goes there, and that is said."""
-    assert picked("auto", split, torch.device("cuda")).raw.device.type == "cuda"
-    assert "auto is the cache, in the GPU's memory" in capsys.readouterr().out
+    """If the cache fits into the GPU's memory it is copied there, and a message says so."""
+    assert choose("auto", split, torch.device("cuda")).raw.device.type == "cuda"
+    assert "auto chose the cache, in the GPU's memory" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Validation sees each image raw and at one trained quality, in turn."""
+"""Validation sees each image raw and at one of the trained qualities, which take turns."""
 
 from itertools import chain
 
@@ -12,15 +12,15 @@ from fct.train.validation import validate
 
 
 class Echo(torch.nn.Module):
-    """Predicts the class that an image's first pixel says, and notes what it was shown."""
+    """A network that predicts the value of an image's first pixel, and records its inputs."""
 
     def __init__(self):
         super().__init__()
         self.register_buffer("mean", torch.zeros(1, 1, 1, 1))
-        self.seen = []
+        self.inputs = []
 
     def forward(self, image, quality):
-        self.seen.append((image[:, 0, 0, 0].tolist(), quality.tolist(), self.training))
+        self.inputs.append((image[:, 0, 0, 0].tolist(), quality.tolist(), self.training))
         return torch.nn.functional.one_hot(image[:, 0, 0, 0].long(), 4).float(), {}
 
 
@@ -30,7 +30,7 @@ def constant(values):
 
 @pytest.fixture
 def split():
-    """Ten images of class 1, of which the first six say so; every other one came as JPEG."""
+    """Ten images of class 1, the first six of which are predicted correctly. Every other one was a JPEG."""
     images = constant([1] * 6 + [0] * 4)
     return Split("val", images, np.ones(10, np.int64), np.array([100, 70] * 5), None)
 
@@ -38,24 +38,24 @@ def split():
 VIEWS = {20: constant([2] * 10), 60: constant([1] * 10), 90: constant([3] * 10)}
 
 
-def test_accuracies_are_the_shares_of_right_answers(split):
-    """Six of ten raw; compressed, images 1, 4 and 7 are seen at quality 60, the only one that is answered right."""
+def test_accuracies_are_the_shares_of_correct_predictions(split):
+    """Six of ten raw images are correct, and the three compressed images at quality 60, the only correct quality."""
     assert validate(Echo(), split, VIEWS, precision="fp32") == (0.6, 0.3, True)
 
 
-def test_images_are_told_with_their_qualities(split, monkeypatch):
-    """Raw images carry their own quality, compressed ones theirs in turn, also across the edges of batches."""
+def test_the_network_gets_the_quality_of_each_image(split, monkeypatch):
+    """Raw images have the quality of their file; compressed images take turns, also from batch to batch."""
     monkeypatch.setattr(validation, "BATCH", 4)
     network = Echo()
     assert validate(network, split, VIEWS, precision="fp32") == (0.6, 0.3, True)
-    raw, compressed = network.seen[::2], network.seen[1::2]
+    raw, compressed = network.inputs[::2], network.inputs[1::2]
     assert list(chain.from_iterable(quality for _, quality, _ in raw)) == [100, 70] * 5
     assert list(chain.from_iterable(quality for _, quality, _ in compressed)) == [20, 60, 90] * 3 + [20]
     assert list(chain.from_iterable(pixels for pixels, _, _ in compressed)) == [2, 1, 3] * 3 + [2]
 
 
-def test_logits_that_are_not_numbers_are_told(split):
-    """One infinite logit of one compressed image is enough."""
+def test_logits_that_are_not_finite_are_reported(split):
+    """Infinite logits of some compressed images are enough."""
 
     class Broken(Echo):
         def forward(self, image, quality):
@@ -66,9 +66,9 @@ def test_logits_that_are_not_numbers_are_told(split):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_mode_is_given_back(split, training):
-    """The network is measured in evaluation mode and left in the mode that it was in."""
+def test_the_mode_is_restored(split, training):
+    """The network is measured in evaluation mode, and has its old mode afterwards."""
     network = Echo().train(training)
     validate(network, split, VIEWS, precision="fp32")
     assert network.training == training
-    assert not any(mode for _, _, mode in network.seen)
+    assert not any(mode for _, _, mode in network.inputs)
