@@ -1,4 +1,4 @@
-"""A model is promoted on proof, replaced only by one that is not worse, and taken back in one step."""
+"""Promotion needs proof, a champion is replaced only by a model that is not worse, and rollback is one step."""
 
 import base64
 import io
@@ -51,8 +51,8 @@ warnings.simplefilter("ignore")
 import mlflow, pandas as pd
 model = mlflow.pyfunc.load_model("models:/toy@champion")
 out = model.predict(pd.DataFrame({"image": [Path(name).read_bytes() for name in sys.argv[1:]]}))
-known = {"torch", "fct"} & set(sys.modules)
-print(json.dumps([out["class"].tolist(), out["quality"].tolist(), sorted(known)]))
+imported = {"torch", "fct"} & set(sys.modules)
+print(json.dumps([out["class"].tolist(), out["quality"].tolist(), sorted(imported)]))
 """
 
 
@@ -71,8 +71,8 @@ def save_model(signs, *, takes_quality=False, classes=("left", "right")):
         inputs.append(helper.make_tensor_value_info("quality", TensorProto.INT64, ["B"]))
         constants.append(numpy_helper.from_array(np.array([1]), "axis"))
         nodes += [
-            helper.make_node("Cast", ["quality"], ["told"], to=TensorProto.FLOAT),
-            helper.make_node("Unsqueeze", ["told", "axis"], ["column"]),
+            helper.make_node("Cast", ["quality"], ["float_quality"], to=TensorProto.FLOAT),
+            helper.make_node("Unsqueeze", ["float_quality", "axis"], ["column"]),
             helper.make_node("Add", ["scores", "column"], ["logits"]),
         ]
     else:
@@ -85,13 +85,17 @@ def save_model(signs, *, takes_quality=False, classes=("left", "right")):
     onnx.save(model, MODEL)
 
 
-GOOD, EQUAL, BAD = (1, 1), (2, 2), (1, 0)  # EQUAL is another file that predicts the same; BAD says left, always
+GOOD, EQUAL, BAD = (
+    (1, 1),
+    (2, 2),
+    (1, 0),
+)  # EQUAL is another file that has the same predictions; BAD always predicts left
 
 
 def commit():
     """Write dvc.lock for the files that are here, and commit it."""
-    made = [path for each in (FP32, INT8) for path in (each.model, each.verdict) if path.exists()]
-    outs = [f"    - {{path: {path}, hash: md5, md5: {md5(path)}}}" for path in made]
+    paths = [path for candidate in (FP32, INT8) for path in (candidate.model, candidate.verdict) if path.exists()]
+    outs = [f"    - {{path: {path}, hash: md5, md5: {md5(path)}}}" for path in paths]
     data = "    - {path: data/splits, hash: md5, md5: d41d8cd98f00b204e9800998ecf8427e.dir}"
     Path("dvc.lock").write_text(
         "\n".join(["schema: '2.0'", "stages:", "  made:", "    cmd: x", "    outs:", *outs, data, ""])
@@ -103,9 +107,9 @@ def commit():
 def judge(verdict="PASS", candidate=FP32):
     """Evaluate the model that is here and write the verdict, as the stages do."""
     split = open_split("gate")
-    answers = predict(candidate.model, split, QUALITIES, "4:2:0", batch_size=16)
+    predictions = predict(candidate.model, split, QUALITIES, "4:2:0", batch_size=16)
     made_with = {"model_sha256": sha256(candidate.model), "subsampling": "4:2:0"}
-    record.write({"gate": answers}, [split], made_with=made_with, evaluation=candidate.evaluation)
+    record.write({"gate": predictions}, [split], made_with=made_with, evaluation=candidate.evaluation)
     check = {
         "name": "raw_accuracy",
         "images_to_settle": None,
@@ -116,7 +120,7 @@ def judge(verdict="PASS", candidate=FP32):
         "direction": "at least",
     }
     against = {**check, "name": "mean_accuracy_vs_fp32", "value": 0.0, "low": 0.0, "high": 0.0, "threshold": -0.1}
-    told = {
+    content = {
         "verdict": verdict,
         "model_sha256": sha256(candidate.model),
         "split": {"name": "gate", "images": len(split), "digest": record.digest(split)},
@@ -124,15 +128,15 @@ def judge(verdict="PASS", candidate=FP32):
         "qualities": QUALITIES,
         "unseen": [],
         "checks": [
-            {**each, "passed": verdict == "PASS"} for each in ([check] if candidate is FP32 else [check, against])
+            {**line, "passed": verdict == "PASS"} for line in ([check] if candidate is FP32 else [check, against])
         ],
     }
     Path("metrics").mkdir(exist_ok=True)
-    candidate.verdict.write_text(json.dumps(told))
+    candidate.verdict.write_text(json.dumps(content))
 
 
 def make(signs=GOOD, **more):
-    """Bring another model as far as a promotion."""
+    """Write another model that can be promoted."""
     save_model(signs, **more)
     judge()
     commit()
@@ -152,7 +156,7 @@ def tags(number):
 
 @pytest.fixture(autouse=True)
 def workplace(place, monkeypatch):
-    """Stand in a repository with a gate split of images whose left or right half is bright, and a model that passed."""
+    """Work in a repository with a passed model and a gate split of images whose left or right half is bright."""
     for role in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{role}_NAME", "Ada")
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "ada@example.org")
@@ -178,15 +182,19 @@ def workplace(place, monkeypatch):
 
 def test_the_first_model_that_passes_is_champion():
     """Without a champion, the model becomes challenger and champion; its version carries the proof."""
-    done = registry.promote(why="the first")
-    assert (done.version, done.outcome, done.is_new) == ("1", "champion", True)
+    result = registry.promote(why="the first")
+    assert (result.version, result.outcome, result.is_new) == ("1", "champion", True)
     assert aliases() == {"champion": 1, "challenger": 1}
-    said = tags(1)
-    assert said["fct.sha256"] == sha256(MODEL)
-    assert (said["fct.verdict"], said["fct.why"], said["fct.who"]) == ("PASS", "the first", "Ada <ada@example.org>")
+    stored = tags(1)
+    assert stored["fct.sha256"] == sha256(MODEL)
+    assert (stored["fct.verdict"], stored["fct.why"], stored["fct.who"]) == (
+        "PASS",
+        "the first",
+        "Ada <ada@example.org>",
+    )
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    assert said["fct.commit"] == head
-    assert json.loads(said["fct.data"]) == {"data/splits": "d41d8cd98f00b204e9800998ecf8427e.dir"}
+    assert stored["fct.commit"] == head
+    assert json.loads(stored["fct.data"]) == {"data/splits": "d41d8cd98f00b204e9800998ecf8427e.dir"}
 
 
 def test_the_version_points_to_the_run_that_made_the_file():
@@ -200,20 +208,20 @@ def test_the_version_points_to_the_run_that_made_the_file():
 
 
 def test_the_same_file_is_registered_once():
-    """Promoting the champion again does nothing, and says so."""
+    """Promoting the champion again registers nothing."""
     registry.promote()
-    done = registry.promote()
-    assert (done.version, done.outcome) == ("1", "already champion")
+    result = registry.promote()
+    assert (result.version, result.outcome) == ("1", "already champion")
     assert len(versions()) == 1
 
 
 def test_a_model_that_is_not_worse_takes_over():
-    """An equal model becomes champion; the one before it is remembered, and both say since and until when."""
+    """An equal model becomes champion; the old one becomes previous, and both versions carry the time."""
     registry.promote()
     make(EQUAL)
-    done = registry.promote()
-    assert (done.outcome, done.against.number) == ("champion", "1")
-    assert [(check.name, check.estimate.value) for check in done.checks] == [("mean_accuracy_vs_champion", 0)]
+    result = registry.promote()
+    assert (result.outcome, result.against.number) == ("champion", "1")
+    assert [(check.name, check.estimate.value) for check in result.checks] == [("mean_accuracy_vs_champion", 0)]
     assert aliases() == {"champion": 2, "challenger": 2, "previous": 1}
     assert "fct.champion_until" in tags(1)
     assert "fct.champion_since" in tags(2)
@@ -223,9 +231,9 @@ def test_a_worse_model_stays_challenger():
     """A model that may be worse by more than the margin is registered, and the champion stays."""
     registry.promote()
     make(BAD)
-    done = registry.promote()
-    assert done.outcome == "challenger"
-    (check,) = done.failed
+    result = registry.promote()
+    assert result.outcome == "challenger"
+    (check,) = result.failed
     assert check.estimate.value == pytest.approx(-open_split("gate").labels.mean())
     assert check.estimate.low < check.estimate.value
     assert aliases() == {"champion": 1, "challenger": 2}
@@ -238,14 +246,14 @@ def test_a_lagging_commit_is_made_on_request():
     subprocess.run(["git", "reset", "-q", "--soft", "HEAD~1"], check=True)
     subprocess.run(["git", "reset", "-q"], check=True)
     Path("code.py").write_text("unfinished")
-    done = registry.promote(commit=True)
-    shown = subprocess.run(
+    result = registry.promote(commit=True)
+    log = subprocess.run(
         ["git", "show", "--name-only", "--format=%an", "HEAD"], capture_output=True, text=True, check=True
     )
-    assert shown.stdout.split() == ["Ada", "dvc.lock"]
+    assert log.stdout.split() == ["Ada", "dvc.lock"]
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    said = tags(done.version)
-    assert (said["fct.commit"], said["fct.dirty"]) == (head, "true")
+    stored = tags(result.version)
+    assert (stored["fct.commit"], stored["fct.dirty"]) == (head, "true")
 
 
 def test_a_failed_gate_commits_nothing():
@@ -259,14 +267,14 @@ def test_a_failed_gate_commits_nothing():
 
 
 def test_caches_of_removed_qualities_are_not_the_models_data():
-    """What DVC keeps in its lock of a quality that is no longer trained is not among the data of the version."""
+    """dvc.lock keeps caches of removed qualities; the version's data do not have them."""
     lock = Path("dvc.lock")
-    kept = "".join(f"    - {{path: data/cache/q{quality}, md5: {quality}.dir}}\n" for quality in (10, 50))
-    lock.write_text(lock.read_text() + kept)
+    entries = "".join(f"    - {{path: data/cache/q{quality}, md5: {quality}.dir}}\n" for quality in (10, 50))
+    lock.write_text(lock.read_text() + entries)
     Path("data/cache").mkdir()
     Path("data/cache/index.json").write_text('{"qualities": [50]}')
-    done = registry.promote(commit=True)
-    assert set(json.loads(tags(done.version)["fct.data"])) == {"data/splits", "data/cache/q50"}
+    result = registry.promote(commit=True)
+    assert set(json.loads(tags(result.version)["fct.data"])) == {"data/splits", "data/cache/q50"}
 
 
 def test_a_failed_gate_registers_nothing():
@@ -280,11 +288,11 @@ def test_a_failed_gate_registers_nothing():
 
 @pytest.mark.parametrize(("word", "passed"), [("PASS", False), ("FAIL", True)])
 def test_a_verdict_that_contradicts_itself_is_refused(word, passed):
-    """Both must hold: the verdict is PASS, and so is each of its checks."""
+    """The verdict must be PASS, and every check must have passed."""
     judge()
-    told = json.loads(FP32.verdict.read_text())
-    told["verdict"], told["checks"][0]["passed"] = word, passed
-    FP32.verdict.write_text(json.dumps(told))
+    verdict = json.loads(FP32.verdict.read_text())
+    verdict["verdict"], verdict["checks"][0]["passed"] = word, passed
+    FP32.verdict.write_text(json.dumps(verdict))
     commit()
     with pytest.raises(FctError, match=rf"the verdict is {word}; nothing is registered"):
         registry.promote()
@@ -292,10 +300,10 @@ def test_a_verdict_that_contradicts_itself_is_refused(word, passed):
 
 
 def test_a_verdict_of_another_file_is_refused():
-    """A model that was made again after its verdict has none."""
+    """A model that changed after its verdict is refused."""
     save_model(EQUAL)
     commit()
-    with pytest.raises(FctError, match="of another file"):
+    with pytest.raises(FctError, match="about another file"):
         registry.promote()
     assert versions() == []
 
@@ -326,7 +334,7 @@ def test_a_verdict_that_was_edited_is_refused():
 
 
 def test_another_gate_split_is_refused(workplace):
-    """A verdict on other images than those here is no verdict."""
+    """A verdict on other images than the present ones is refused."""
     images = np.load(workplace / "data/splits/gate/images.npy")
     np.save(workplace / "data/splits/gate/images.npy", 255 - images)
     with pytest.raises(FctError, match="not the one that the verdict is about"):
@@ -347,8 +355,8 @@ def test_rollback_goes_one_step_back_and_no_further():
     registry.promote()
     make(EQUAL)
     registry.promote()
-    done = registry.rollback(why="slow")
-    assert (done.champion.number, done.gone.number) == ("1", "2")
+    result = registry.rollback(why="slow")
+    assert (result.champion.number, result.gone.number) == ("1", "2")
     again = registry.rollback()
     assert (again.changed, again.champion.number) == (False, "1")
     assert aliases() == {"champion": 1, "challenger": 2}
@@ -356,7 +364,7 @@ def test_rollback_goes_one_step_back_and_no_further():
 
 
 def test_what_was_rolled_back_comes_back_only_when_told():
-    """Promoting a rolled-back file leaves the champion, until a person says again."""
+    """Promoting a rolled-back file does not change the champion without `again`."""
     registry.promote()
     make(EQUAL)
     registry.promote()
@@ -369,66 +377,66 @@ def test_what_was_rolled_back_comes_back_only_when_told():
 
 
 def test_a_rollback_may_go_to_any_version_that_passed():
-    """--to names it; who is champion then is in the history, with the reason."""
+    """`to` names the version; the history has the new champion and the reason."""
     for signs in (GOOD, EQUAL, (3, 3)):
         make(signs)
         registry.promote()
-    done = registry.rollback(to="1", why="back to the first")
-    assert (done.champion.number, done.gone.number) == ("1", "3")
+    result = registry.rollback(to="1", why="back to the first")
+    assert (result.champion.number, result.gone.number) == ("1", "3")
     assert aliases() == {"champion": 1, "challenger": 3}
     last = registry.history()[1][-1]
     assert (last.what, last.version, last.before, last.why) == ("rolled back", "1", "3", "back to the first")
 
 
-@pytest.mark.parametrize(("to", "said"), [("7", "there is no version 7"), ("1", "has no verdict PASS")])
-def test_a_rollback_to_what_never_passed_is_refused(to, said):
+@pytest.mark.parametrize(("to", "message"), [("7", "there is no version 7"), ("1", "has no verdict PASS")])
+def test_a_rollback_to_what_never_passed_is_refused(to, message):
     """A version that is not there, or without a verdict, does not become champion."""
     registry.promote()
     make(EQUAL)
     registry.promote()
     connect().client.delete_model_version_tag(NAME, "1", "fct.verdict")
-    with pytest.raises(FctError, match=said):
+    with pytest.raises(FctError, match=message):
         registry.rollback(to=to)
     assert aliases()["champion"] == 2
 
 
 def test_a_commit_knows_its_versions():
-    """From a commit, by any name that git has for it, to what it made; an unknown one is an error."""
+    """Any name that git has for a commit finds its versions; an unknown commit is an error."""
     registry.promote()
     make(EQUAL)
     registry.promote()
-    assert [each.number for each in registry.versions_of_commit("HEAD")[1]] == ["2"]
-    assert [each.number for each in registry.versions_of_commit("HEAD~1")[1]] == ["1"]
-    with pytest.raises(FctError, match="git knows no commit 'nothing'"):
+    assert [version.number for version in registry.versions_of_commit("HEAD")[1]] == ["2"]
+    assert [version.number for version in registry.versions_of_commit("HEAD~1")[1]] == ["1"]
+    with pytest.raises(FctError, match="git has no commit 'nothing'"):
         registry.versions_of_commit("nothing")
 
 
 def test_the_history_remembers_every_champion():
-    """Who, when, why, from which version, in order; it is only added to."""
+    """The history has each event in order, with its version, the one before, the user and the reason."""
     registry.promote(why="the first")
     make(EQUAL)
     registry.promote(why="the second")
     registry.rollback(why="slow")
     name, events, state = registry.history()
     assert (name, state.is_proven) == (NAME, True)
-    assert [(each.what, each.version, each.before, each.why) for each in events] == [
+    assert [(event.what, event.version, event.before, event.why) for event in events] == [
         ("promoted", "1", None, "the first"),
         ("promoted", "2", "1", "the second"),
         ("rolled back", "1", "2", "slow"),
     ]
-    assert {each.who for each in events} == {"Ada <ada@example.org>"}
+    assert {event.who for event in events} == {"Ada <ada@example.org>"}
 
 
 @pytest.mark.parametrize("step", range(12))
 def test_a_move_that_a_crash_interrupts_is_finished_by_the_next_command(step, monkeypatch):
-    """Wherever between its steps a promotion dies, the next command finds one champion, proven, and one history."""
+    """Whichever step of a promotion is interrupted, the next command leaves one proven champion and one history."""
     from mlflow import MlflowClient
 
     registry.promote()
     make(EQUAL)
     calls = iter(range(100))
 
-    def dies(method):
+    def interrupted(method):
         def call(*arguments, **more):
             if next(calls) == step:
                 raise KeyboardInterrupt
@@ -438,19 +446,19 @@ def test_a_move_that_a_crash_interrupts_is_finished_by_the_next_command(step, mo
 
     with monkeypatch.context() as patch:
         for name in ("set_registered_model_alias", "set_registered_model_tag", "set_model_version_tag"):
-            patch.setattr(MlflowClient, name, dies(getattr(MlflowClient, name)))
+            patch.setattr(MlflowClient, name, interrupted(getattr(MlflowClient, name)))
         with suppress(KeyboardInterrupt):
             registry.promote()
     _, events, state = registry.history()
     assert state.is_proven
-    assert [each.version for each in events] == [str(number) for number in range(1, int(state.champion.number) + 1)]
-    done = registry.promote()
-    assert (done.version, aliases()["champion"], aliases()["previous"]) == ("2", 2, 1)
-    assert [each.version for each in registry.history()[1]] == ["1", "2"]
+    assert [event.version for event in events] == [str(number) for number in range(1, int(state.champion.number) + 1)]
+    result = registry.promote()
+    assert (result.version, aliases()["champion"], aliases()["previous"]) == ("2", 2, 1)
+    assert [event.version for event in registry.history()[1]] == ["1", "2"]
 
 
 def test_a_move_that_another_host_has_overtaken_is_dropped():
-    """What was left half done is not done over a newer champion, and no line of the history is lost."""
+    """A half-done move does not replace a newer champion, and the history keeps every event."""
     registry.promote()
     make(EQUAL)
     registry.promote()
@@ -460,11 +468,11 @@ def test_a_move_that_another_host_has_overtaken_is_dropped():
     move = {"event": event, "previous": "1", "key": "000002-other"}
     connect().client.set_registered_model_tag(NAME, "fct.move", json.dumps(move))
     assert registry.status()[1].champion.number == "3"
-    assert [each.version for each in registry.history()[1]] == ["1", "2", "3"]
+    assert [event.version for event in registry.history()[1]] == ["1", "2", "3"]
 
 
 def test_a_champion_that_was_changed_meanwhile_stops_a_promotion(monkeypatch):
-    """Another host that was quicker is not overwritten."""
+    """A champion that another host changed meanwhile is not overwritten."""
     registry.promote()
     make(EQUAL)
     compare = promotion._compare
@@ -478,8 +486,8 @@ def test_a_champion_that_was_changed_meanwhile_stops_a_promotion(monkeypatch):
         registry.promote()
 
 
-def test_a_gate_that_asks_for_less_than_of_the_champion_is_refused():
-    """A looser threshold or a missing line: each is named, and a person may allow it."""
+def test_a_gate_weaker_than_the_champions_is_refused():
+    """A looser threshold is named, and `weaker` allows it."""
     registry.promote()
     Path("params.yaml").write_text(PARAMS.replace("champion: 0.05", "champion: 0.5"))
     make(EQUAL)
@@ -489,19 +497,21 @@ def test_a_gate_that_asks_for_less_than_of_the_champion_is_refused():
 
 
 def test_thresholds_changed_after_the_verdict_are_seen():
-    """A verdict by another threshold than params.yaml's is not this gate's."""
+    """A verdict by another threshold than that in params.yaml is refused."""
     Path("params.yaml").write_text(PARAMS.replace("at_least: 0.7", "at_least: 0.2"))
     commit()
-    with pytest.raises(FctError, match=r"raw_accuracy was judged by at least 0\.7, params\.yaml says at least 0\.2"):
+    with pytest.raises(
+        FctError, match=r"raw_accuracy was judged by at least 0\.7, but params\.yaml says at least 0\.2"
+    ):
         registry.promote()
 
 
 def test_a_line_that_was_not_judged_is_seen():
-    """A check that was added after the verdict has been passed by nobody."""
+    """A line that was added after the verdict is refused: no model passed it."""
     worst = "{slice: worst, metric: accuracy, at_least: 0.9}"
     Path("params.yaml").write_text(PARAMS.replace("gate: [", f"gate: [{worst}, "))
     commit()
-    with pytest.raises(FctError, match=r"worst_accuracy was not judged, and params\.yaml asks for at least 0\.9"):
+    with pytest.raises(FctError, match=r"worst_accuracy was not judged, but params\.yaml asks for at least 0\.9"):
         registry.promote()
 
 
@@ -509,7 +519,7 @@ def test_a_line_that_was_not_judged_is_seen():
     ("then", "now"), [("confidence: 0.95", "confidence: 0.5"), ("qualities: [30, 90]", "qualities: [90]")]
 )
 def test_another_yardstick_after_the_verdict_is_seen(then, now):
-    """The same lines by other intervals, or over other qualities, are another gate."""
+    """A verdict with another confidence or other qualities is refused."""
     Path("params.yaml").write_text(PARAMS.replace(then, now))
     commit()
     with pytest.raises(FctError, match=r"it was judged with evaluate\..*Run `dvc repro gate`"):
@@ -517,23 +527,23 @@ def test_another_yardstick_after_the_verdict_is_seen(then, now):
 
 
 def test_a_quality_that_is_no_longer_measured_makes_a_gate_weaker():
-    """Lines over fewer views ask for less, though they read the same."""
+    """The same lines over fewer qualities are a weaker gate."""
     registry.promote()
     Path("params.yaml").write_text(PARAMS.replace("qualities: [30, 90]", "qualities: [90]"))
     make(EQUAL)
-    told = json.loads(FP32.verdict.read_text()) | {"qualities": [90]}
-    FP32.verdict.write_text(json.dumps(told))
+    verdict = json.loads(FP32.verdict.read_text()) | {"qualities": [90]}
+    FP32.verdict.write_text(json.dumps(verdict))
     commit()
     with pytest.raises(FctError, match=r"evaluate\.qualities: 30 then, not now"):
         registry.promote()
 
 
 def test_a_stricter_gate_that_the_champion_passed_is_remembered():
-    """Judged anew by more, the same version is held to that from then on: loosening it again is seen."""
+    """If the champion passes a stricter gate later, the stricter gate is the one to keep."""
     registry.promote()
-    told = json.loads(FP32.verdict.read_text())
-    told["checks"][0]["threshold"] = 0.75
-    FP32.verdict.write_text(json.dumps(told))
+    verdict = json.loads(FP32.verdict.read_text())
+    verdict["checks"][0]["threshold"] = 0.75
+    FP32.verdict.write_text(json.dumps(verdict))
     Path("params.yaml").write_text(PARAMS.replace("at_least: 0.7", "at_least: 0.75"))
     commit()
     assert registry.promote().outcome == "already champion"
@@ -544,7 +554,7 @@ def test_a_stricter_gate_that_the_champion_passed_is_remembered():
 
 
 def test_the_8_bit_form_is_a_version_of_its_own():
-    """It has its own verdict, is held against the champion like any other, and says what it is."""
+    """The 8-bit model has its own verdict, is compared with the champion, and its tag says int8."""
     registry.promote()
     mine = MODEL.read_bytes()
     save_model(EQUAL)
@@ -552,14 +562,14 @@ def test_the_8_bit_form_is_a_version_of_its_own():
     MODEL.write_bytes(mine)
     judge(candidate=INT8)
     commit()
-    done = registry.promote(int8=True)
-    assert (done.version, done.outcome) == ("2", "champion")
+    result = registry.promote(int8=True)
+    assert (result.version, result.outcome) == ("2", "champion")
     assert (tags(1)["fct.precision"], tags(2)["fct.precision"]) == ("fp32", "int8")
     assert tags(2)["fct.sha256"] == sha256(INT8.model)
 
 
 def test_what_is_not_committed_is_not_promoted():
-    """Changed params make a model that nobody could make again; --allow-dirty says that one knows."""
+    """Nobody could rebuild a model from uncommitted params; `dirty` allows it and a tag says so."""
     Path("params.yaml").write_text(PARAMS + "# changed\n")
     with pytest.raises(FctError, match=r"params\.yaml is not committed"):
         registry.promote()
@@ -580,13 +590,13 @@ def test_a_champion_moved_by_hand_is_unproven():
     assert registry.status()[1].is_proven
     connect().client.set_registered_model_alias(NAME, "champion", "2")
     assert not registry.status()[1].is_proven
-    done = registry.promote()
-    assert (done.outcome, done.against.number) == ("challenger", "1")
+    result = registry.promote()
+    assert (result.outcome, result.against.number) == ("challenger", "1")
     assert not registry.status()[1].is_proven
 
 
-def test_rollback_crowns_no_version_that_never_passed():
-    """Where a hand has made a version without a verdict `previous`, it is refused by name."""
+def test_rollback_refuses_a_version_that_never_passed():
+    """A previous version without a verdict PASS is refused by its number."""
     registry.promote()
     make(EQUAL)
     registry.promote()
@@ -595,8 +605,8 @@ def test_rollback_crowns_no_version_that_never_passed():
         registry.rollback()
 
 
-def test_rollback_undoes_what_a_hand_has_moved():
-    """Without a `previous`, the way back from an unproven champion is to the proven one."""
+def test_rollback_undoes_a_move_by_hand():
+    """Without a previous version, rollback from an unproven champion returns to the proven one."""
     registry.promote()
     make(BAD)
     registry.promote()
@@ -605,20 +615,20 @@ def test_rollback_undoes_what_a_hand_has_moved():
     assert registry.status()[1].is_proven
 
 
-def test_the_next_promotion_is_held_against_the_proven_champion():
-    """A version that a hand has made champion is neither the rival nor what a rollback returns to."""
+def test_the_next_promotion_is_compared_with_the_proven_champion():
+    """A champion made by hand is not what a promotion compares with, nor does it become previous."""
     registry.promote()
     make(BAD)
     registry.promote()
     connect().client.set_registered_model_alias(NAME, "champion", "2")
     make(EQUAL)
-    done = registry.promote()
-    assert (done.outcome, done.against.number) == ("champion", "1")
+    result = registry.promote()
+    assert (result.outcome, result.against.number) == ("champion", "1")
     assert aliases()["previous"] == 1
 
 
 def test_the_report_says_whether_the_champion_is_proven(tmp_path):
-    """The name that the page shows tells of an alias that was moved by hand."""
+    """The page calls a champion unproven if its alias was moved by hand."""
     Path("data/splits/meta.json").write_text('{"classes": ["left", "right"], "digest": "d"}')
     registry.promote()
     make(BAD)
@@ -637,19 +647,19 @@ def test_the_registered_file_is_the_judged_one():
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}/1", tracking_uri=connect().uri))
     assert sha256(folder / "model.onnx") == sha256(MODEL)
     signature = mlflow.models.Model.load(folder).signature
-    assert [(each.name, str(each.type)) for each in signature.inputs.inputs] == [("image", "Any")]
+    assert [(column.name, str(column.type)) for column in signature.inputs.inputs] == [("image", "Any")]
     example = mlflow.models.Model.load(folder).load_input_example(folder)["image"]
-    assert [decode(base64.b64decode(each), 1).tolist() for each in example] == open_split("gate").images[:2].tolist()
+    assert [decode(base64.b64decode(cell), 1).tolist() for cell in example] == open_split("gate").images[:2].tolist()
 
 
-def test_mlflow_finds_the_same():
-    """A bound short of its threshold under a check that is said to have passed is seen by MLflow's own validation."""
+def test_mlflow_confirms_the_verdict():
+    """MLflow's validation refuses a passed check whose bound misses its threshold."""
     registry.promote()
     assert tags(1)["fct.validated"].startswith("mlflow ")
     make(EQUAL)
-    told = json.loads(FP32.verdict.read_text())
-    told["checks"][0]["low"] = 0.6  # of at least 0.7
-    FP32.verdict.write_text(json.dumps(told))
+    verdict = json.loads(FP32.verdict.read_text())
+    verdict["checks"][0]["low"] = 0.6  # of at least 0.7
+    FP32.verdict.write_text(json.dumps(verdict))
     commit()
     with pytest.raises(FctError, match=r"MLflow's validation does not: .*raw_accuracy"):
         registry.promote()
@@ -657,25 +667,25 @@ def test_mlflow_finds_the_same():
 
 
 def test_the_version_has_a_model_card():
-    """MLflow's UI says what it is, how it was judged, and how it can be made again."""
+    """The card in MLflow's UI has the classes, the verdict and the commit."""
     registry.promote()
-    said = connect().client.get_model_version(NAME, "1").description
+    card = connect().client.get_model_version(NAME, "1").description
     for part in ("2 classes (left, right)", "**PASS** on 120 images", "| raw_accuracy | 0.9 |", tags(1)["fct.commit"]):
-        assert part in said
+        assert part in card
 
 
 def test_the_tensors_stay_reachable_as_onnx():
-    """Who has pixels rather than files loads the ONNX flavour, whose bytes are the same."""
+    """The ONNX flavour loads the model with its inputs for pixels."""
     make(GOOD, takes_quality=True)
     registry.promote()
     import mlflow.onnx
 
     loaded = mlflow.onnx.load_model(f"models:/{NAME}/1")
-    assert [each.name for each in loaded.graph.input] == ["image", "quality"]
+    assert [node.name for node in loaded.graph.input] == ["image", "quality"]
 
 
 def test_a_registry_that_breaks_half_way_registers_nothing():
-    """Where the artifact cannot be stored, there is no version and no logged model."""
+    """If the artifact cannot be stored, there is no version and no logged model."""
     server = connect()
     root = Path(server.client.get_experiment(server.experiment).artifact_location.removeprefix("file://"))
     root.parent.mkdir(parents=True, exist_ok=True)
@@ -690,26 +700,26 @@ def test_a_registry_that_breaks_half_way_registers_nothing():
 @pytest.mark.e2e
 @pytest.mark.usefixtures("server")
 def test_the_command_line_promotes_on_a_real_server():
-    """Over HTTP too: one line of output, nothing on stderr, then the state, then a step back that is not there."""
-    said = []
+    """Over HTTP, promote, status and rollback print their lines and nothing on stderr."""
+    outputs = []
     for command in (["promote", "--why", "the first"], ["status"], ["rollback"]):
         code = f"from fct.cli import main; main({command})"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
-        said.append(done.stdout)
-    assert said[0] == "toy: version 1 is registered and is champion now.\n"
-    assert [line.split()[:5] for line in said[1].splitlines()] == [
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stderr) == (0, "")
+        outputs.append(result.stdout)
+    assert outputs[0] == "toy: version 1 is registered and is champion now.\n"
+    assert [line.split()[:5] for line in outputs[1].splitlines()] == [
         ["toy"],
         ["champion", "version", "1", "PASS", "sha256"],
         ["challenger", "version", "1", "PASS", "sha256"],
         ["previous", "-"],
     ]
-    assert "unproven" not in said[1]
-    assert said[2] == "toy: nothing to return to; version 1 stays champion.\n"
+    assert "unproven" not in outputs[1]
+    assert outputs[2] == "toy: nothing to return to; version 1 stays champion.\n"
 
 
 def test_an_unreachable_registry_is_said_in_seconds(monkeypatch):
-    """A server that does not answer is one error, for every command."""
+    """Every command reports a server that does not answer as one error."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # the discard port: nobody listens
     for command in (registry.promote, registry.rollback, registry.status):
         with pytest.raises(FctError, match="does not answer"):
@@ -718,22 +728,22 @@ def test_an_unreachable_registry_is_said_in_seconds(monkeypatch):
 
 @pytest.mark.e2e
 def test_a_fresh_process_loads_the_champion(workplace):
-    """`models:/toy@champion` answers for image files in a process that knows neither torch nor this project."""
+    """`models:/toy@champion` classifies image files in a process without torch and without this project."""
     make(GOOD, takes_quality=True)
     registry.promote()
     split = open_split("gate")
     names = [f"{index}.jpg" for index in range(len(split))]
     for name, image in zip(names, split.images, strict=True):
         Image.fromarray(image[:, :, 0]).save(workplace / name, quality=30)
-    done = subprocess.run([sys.executable, "-c", PREDICT, *names], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    told = [["left", "right"][label] for label in split.labels]
-    assert json.loads(done.stdout) == [told, [30] * len(names), []]
+    result = subprocess.run([sys.executable, "-c", PREDICT, *names], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    classes = [["left", "right"][label] for label in split.labels]
+    assert json.loads(result.stdout) == [classes, [30] * len(names), []]
 
 
 @pytest.mark.e2e
 def test_mlflow_serves_the_champion_over_http(workplace):
-    """A real server answers a real client: base64 in, JSON out, what is broken or no base64 beside a whole image."""
+    """A real server takes base64 and returns JSON: an error per broken cell, a prediction per whole image."""
     registry.promote()
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -741,16 +751,16 @@ def test_mlflow_serves_the_champion_over_http(workplace):
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{NAME}@champion"]
     command += ["--env-manager", "local", "-h", "127.0.0.1", "-p", str(port)]
     image = open_split("gate").images[0]
-    cells = [*(base64.b64encode(each).decode() for each in (jpeg(image, 40), b"broken")), "a/b"]
+    cells = [*(base64.b64encode(content).decode() for content in (jpeg(image, 40), b"broken")), "a/b"]
     body = {"dataframe_records": [{"image": cell} for cell in cells]}
-    asked = urllib.request.Request(  # the server below
+    request = urllib.request.Request(  # the server below
         f"http://127.0.0.1:{port}/invocations", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
     here = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}  # where uvicorn is
     with (workplace / "serve.log").open("w") as log:
         process = subprocess.Popen(command, env=here, stdout=log, stderr=log, start_new_session=True)
     try:
-        answer = json.loads(patiently(asked, process, workplace / "serve.log"))
+        answer = json.loads(wait_for_answer(request, process, workplace / "serve.log"))
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -761,12 +771,12 @@ def test_mlflow_serves_the_champion_over_http(workplace):
     assert no_base64["error"] == "neither bytes nor base64"
 
 
-def patiently(asked, process, log):
-    """Return the answer once the server is up."""
+def wait_for_answer(request, process, log):
+    """Return the server's answer once it is up."""
     deadline = time.monotonic() + 120  # seconds
     while True:
         try:
-            return urllib.request.urlopen(asked, timeout=30).read()  # this machine
+            return urllib.request.urlopen(request, timeout=30).read()  # this machine
         except urllib.error.HTTPError as error:
             raise AssertionError(error.read().decode()) from None
         except OSError:
@@ -783,7 +793,7 @@ def jpeg(image, quality):
 
 @pytest.mark.slow
 def test_a_fresh_environment_loads_the_champion_by_its_own_requirements(workplace):
-    """What the model says that it needs is enough: no torch, and no checkout of this project."""
+    """The model's requirements are enough: neither torch nor a checkout of this project is needed."""
     make(GOOD, takes_quality=True)
     registry.promote()
     import mlflow
@@ -796,8 +806,8 @@ def test_a_fresh_environment_loads_the_champion_by_its_own_requirements(workplac
     (workplace / "one.jpg").write_bytes(jpeg(image, 30))
     code = PREDICT.replace(f"models:/{NAME}@champion", str(folder))
     alone = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "FCT", "PYTHON"))}
-    done = subprocess.run(
+    result = subprocess.run(
         [python, "-c", code, workplace / "one.jpg"], cwd=folder, env=alone, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [[["left", "right"][open_split("gate").labels[0]]], [30], []]
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == [[["left", "right"][open_split("gate").labels[0]]], [30], []]

@@ -1,4 +1,4 @@
-"""What a person types: the command `fct`."""
+"""The command `fct`."""
 
 from fct.cli.main import main
 

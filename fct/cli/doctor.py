@@ -1,4 +1,4 @@
-"""What is wrong with this working copy, and what puts it right."""
+"""The command `fct doctor`: finds damage in the splits and caches, and names the command that repairs it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from fct.cache import store
 from fct.cache.params import CacheParams
-from fct.core import params
 from fct.core.errors import FctError
-from fct.core.params import Section
+from fct.core.params import Section, load
 from fct.core.paths import ORIGINALS, SPLITS
 from fct.splits import meta
 from fct.splits.params import JpegParams
@@ -18,47 +17,41 @@ from fct.splits.store import read_meta
 
 
 class Params(Section):
-    """What the doctor reads of params.yaml."""
+    """The sections of params.yaml that `fct doctor` reads."""
 
     jpeg: JpegParams
     cache: CacheParams
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at."""
+    """The result of one check."""
 
-    what: str
-    problem: str | None  # what is wrong and what to do; None where all is well
+    subject: str  # what was checked
+    problem: str | None  # what is wrong and what to do; None if nothing is wrong
 
 
 def examine() -> Iterator[Finding]:
-    """Look at what is on disk, one thing after the other: every byte of it is read.
+    """Check the splits, the originals and each cache. Every byte of them is read.
 
     Raises:
         FctError: params.yaml cannot be read.
     """
-    read = params.load(Params)
-    yield _looked("splits and originals", partial(meta.verify, SPLITS, ORIGINALS))
-    for quality in read.cache.qualities:
-        yield _looked(f"cache at quality {quality}", partial(_cache, quality, read.jpeg.subsampling))
+    params = load(Params)
+    yield _run_check("splits and originals", partial(meta.verify, SPLITS, ORIGINALS))
+    for quality in params.cache.qualities:
+        yield _run_check(f"cache at quality {quality}", partial(_check_cache, quality, params.jpeg.subsampling))
 
 
-def _cache(quality: int, subsampling: str) -> None:
+def _check_cache(quality: int, subsampling: str) -> None:
     store.verify_cache(quality, subsampling, source_digest=read_meta()["digest"])
 
 
-def _looked(what: str, check: Callable[[], None]) -> Finding:
+def _run_check(subject: str, check: Callable[[], None]) -> Finding:
     try:
         check()
     except FctError as error:
-        return Finding(what, str(error))
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ) as error:  # of the splits' meta.json, or of the disk
-        again = "Rebuild them with `dvc repro --force --single-item data`."
-        return Finding(what, f"{SPLITS / 'meta.json'} or what it describes cannot be read ({error!r}). {again}")
-    return Finding(what, None)
+        return Finding(subject, str(error))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # a damaged meta.json, or the disk
+        remedy = "Rebuild them with `dvc repro --force --single-item data`."
+        return Finding(subject, f"{SPLITS / 'meta.json'} or a file it names cannot be read ({error!r}). {remedy}")
+    return Finding(subject, None)

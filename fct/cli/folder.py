@@ -1,4 +1,4 @@
-"""A folder of images, one sub-folder a class, as a split: for judging a model anywhere."""
+"""Reads a folder of images, one sub-folder per class, as a split. `fct gate` judges models on it."""
 
 from __future__ import annotations
 
@@ -19,54 +19,54 @@ from fct.splits.store import Originals, Split
 
 
 def read_folder(root: Path, *, size: int, channels: int, classes: Sequence[str] | None) -> tuple[Split, list[str]]:
-    """Read every image of a folder into memory, its encoded file too.
+    """Read every image of a folder into memory: its pixels and its encoded file.
 
     Args:
         root: the folder.
-        size: pixels, height and width, that images are resized to after whatever compresses them.
+        size: height and width in pixels. Images are resized to it after they are compressed.
         channels: 1 or 3.
-        classes: the model's, in its order; where absent, the sub-folders' names in theirs.
+        classes: the model's class names, in the order of its outputs. None takes the sub-folders' names, sorted.
 
     Returns:
-        The images as a split, named after the folder, and the classes.
+        The images as a split that has the folder's name, and the class names.
 
     Raises:
-        FctError: an image or a class cannot be used; up to ten are named.
+        FctError: an image or a class cannot be used. The message names up to ten.
     """
-    found = scan(root)
-    names = list(found.classes if classes is None else classes)
-    strangers = [name for name in found.classes if name not in names]
-    if strangers:
-        raise FctError(f"{root / strangers[0]}: the model knows no such class. It knows {', '.join(names)}.")
-    problems = list(found.problems)
-    images = np.empty((len(found.files), size, size, channels), np.uint8)
-    quality = np.empty(len(found.files), np.int64)
+    scanned = scan(root)
+    names = list(scanned.classes if classes is None else classes)
+    unknown = [name for name in scanned.classes if name not in names]
+    if unknown:
+        raise FctError(f"{root / unknown[0]}: the model has no such class. It has {', '.join(names)}.")
+    problems = list(scanned.problems)
+    images = np.empty((len(scanned.files), size, size, channels), np.uint8)
+    quality = np.empty(len(scanned.files), np.int64)
     contents: list[bytes] = []
 
-    def read(place: int) -> bytes | Problem:
-        name = found.files[place]
+    def read_image(index: int) -> bytes | Problem:
+        name = scanned.files[index]
         try:
             content = (root / name).read_bytes()
-            images[place] = resize(decode(content, channels), size)
+            images[index] = resize(decode(content, channels), size)
         except UnusableImage as error:
             return Problem(name, str(error))
         except OSError as error:
             return Problem(name, "cannot be read", error.strerror or type(error).__name__)
-        quality[place] = jpeg_quality(content)
+        quality[index] = jpeg_quality(content)
         return content
 
     with ThreadPoolExecutor(joblib.cpu_count()) as pool:
-        each = pool.map(read, range(len(found.files)))
-        for content in tqdm(each, total=len(found.files), desc="images", unit="image", disable=None):
-            if isinstance(content, Problem):
-                problems.append(content)
+        results = pool.map(read_image, range(len(scanned.files)))
+        for result in tqdm(results, total=len(scanned.files), desc="images", unit="image", disable=None):
+            if isinstance(result, Problem):
+                problems.append(result)
             else:
-                contents.append(content)
+                contents.append(result)
     if problems:
         raise FctError(
-            f"{root}: {len(problems)} cannot be used:{format_problems(problems)}\n       Correct or remove them."
+            f"{root}: {len(problems)} files cannot be used:{format_problems(problems)}\n       Correct or remove them."
         )
-    labels = np.array([names.index(found.classes[label]) for label in found.labels], np.int64)
+    labels = np.array([names.index(scanned.classes[label]) for label in scanned.labels], np.int64)
     bounds = np.array([0, *accumulate(len(content) for content in contents)])
     packed = np.frombuffer(b"".join(contents), np.uint8)
     return Split(root.name, images, labels, quality, Originals(packed, bounds[:-1], bounds[1:])), names

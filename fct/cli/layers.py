@@ -1,4 +1,4 @@
-"""`fct layers`: the inner layers of a backbone as a table, for those who choose where features are pulled together."""
+"""The command `fct layers`: the inner layers of a backbone as a table, to choose method.layers from."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from fct.nn.layout import layout_of
 from fct.nn.residual import ResidualMappingBlock
 from fct.splits.store import read_meta
 
-SIZE, CHANNELS = 32, 3  # of images where there are no data yet
-CLASSES = 10  # likewise: they change the last layer alone
-STAGES = 3  # as many stages as a model has at least
+SIZE, CHANNELS = 32, 3  # of the images, if there are no data yet
+CLASSES = 10  # if there are no data yet; the number changes the last layer alone
+STAGES = 3  # the least number of parts that count as the stages of a model
 HEADINGS = ("layer", "module", "output", "parameters", "a block adds", "")
 RIGHT = ("parameters", "a block adds")
 
 
 class Params(Section):
-    """What is read of params.yaml."""
+    """The sections of params.yaml that `fct layers` reads."""
 
     model: ModelParams
     method: MethodParams
@@ -34,30 +34,35 @@ class Layer(NamedTuple):
     """One module of a backbone."""
 
     name: str
-    kind: str  # class of the module
-    shape: tuple[int, ...] | None  # of its output for one image, without the batch; None where that is no tensor
-    parameters: int  # its own and those of what is inside
-    block: int | None  # parameters of a residual mapping block behind it; None where none can sit there
-    is_stage: bool  # one of the parts that the model is divided into
+    kind: str  # name of the class of the module
+    shape: (
+        tuple[int, ...] | None
+    )  # of its output for one image, without the batch; None if the output is not one tensor
+    parameters: int  # number of parameters, with those of the modules inside
+    block: int | None  # parameters of a residual mapping block behind it; None if no block fits there
+    is_stage: bool  # whether it is one of the stages of the model
 
 
 def format_layers(model: str | None, *, size: int | None, channels: int | None, width: int | None, every: bool) -> str:
-    """Return a line a layer; arguments as of `fct layers`, of which None takes what params.yaml and the data say."""
-    read = load(Params)
+    """Return a table with one line per layer.
+
+    Arguments are those of `fct layers`. None takes the value from params.yaml or from the data.
+    """
+    params = load(Params)
     data = read_meta() if (SPLITS / "meta.json").exists() else {}
     size, channels = size or data.get("size", SIZE), channels or data.get("channels", CHANNELS)
-    own = model is None or model == read.model.name
-    name = model or read.model.name
+    is_configured = model is None or model == params.model.name
+    name = model or params.model.name
     backbone = backbones.build_backbone(
         name,
-        width=width or read.model.width,
+        width=width or params.model.width,
         classes=len(data.get("classes", range(CLASSES))),
         channels=channels,
         size=size,
-        stem=read.model.stem if own else "own",
+        stem=params.model.stem if is_configured else "own",
     )
     rows = [HEADINGS]
-    for layer in list_layers(backbone, read.method.block, channels=channels, size=size, every=every):
+    for layer in list_layers(backbone, params.method.block, channels=channels, size=size, every=every):
         shape = " x ".join(map(str, layer.shape)) if layer.shape else "-"
         block = "-" if layer.block is None else f"{layer.block:,}"
         rows.append((layer.name, layer.kind, shape, f"{layer.parameters:,}", block, "stage" if layer.is_stage else ""))
@@ -65,7 +70,7 @@ def format_layers(model: str | None, *, size: int | None, channels: int | None, 
     lines = [f"{name}: {channels} x {size} x {size} pixels, {_count(backbone):,} parameters"]
     for row in rows:
         cells = zip(HEADINGS, row, widths, strict=True)
-        padded = (cell.rjust(wide) if heading in RIGHT else cell.ljust(wide) for heading, cell, wide in cells)
+        padded = (cell.rjust(width) if heading in RIGHT else cell.ljust(width) for heading, cell, width in cells)
         lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
 
@@ -75,38 +80,40 @@ def list_layers(backbone: nn.Module, block: BlockParams, *, channels: int, size:
 
     Args:
         backbone: float [B, channels, size, size] -> logits.
-        block: what the blocks are like that would sit there.
+        block: parameters of the residual mapping blocks whose cost is shown.
         channels: of the images.
-        size: of the images, pixels, height and width.
-        every: all of them, not only the stages, what lies beside them and what they lie in.
+        size: height and width of the images in pixels.
+        every: list every module; else only the stages, the modules beside them and those around them.
     """
     names = [name for name, _ in backbone.named_modules() if name]
     shapes = output_shapes(backbone, names, channels=channels, size=size)
     costs = {name: _cost(backbone.get_submodule(name), shapes[name], block) for name in names}
     trunk, stages = _stages(backbone, {name for name in names if costs[name] is not None})
-    outer = [trunk[:end] for end, letter in enumerate(f"{trunk}.") if letter == "."]  # the trunk and what it lies in
-    shown = [name for name in names if every or name.rpartition(".")[0] in ("", *outer)]
-    found = []
-    for name in shown:
+    outer = [
+        trunk[:end] for end, letter in enumerate(f"{trunk}.") if letter == "."
+    ]  # the trunk and the modules around it
+    listed = [name for name in names if every or name.rpartition(".")[0] in ("", *outer)]
+    layers = []
+    for name in listed:
         module, shape = backbone.get_submodule(name), shapes[name]
-        found.append(
+        layers.append(
             Layer(name, type(module).__name__, shape and shape[1:], _count(module), costs[name], name in stages)
         )
-    return found
+    return layers
 
 
 def _stages(backbone: nn.Module, usable: set[str]) -> tuple[str, list[str]]:
-    """Return the module that is divided into stages, and these.
+    """Return the name of the module that holds the stages, and the names of the stages.
 
-    It is the outermost with at least STAGES parts that are made of layers and give a feature, looked for along the
-    parts with the most parameters: a ResNet itself, the `features` of a MobileNet, the encoder's layers of a ViT. A
-    plain chain, as a VGG is, has none.
+    The search begins at the backbone and goes on into the part with the most parameters. It ends at the first module
+    with at least STAGES parts that are made of layers and give a feature: a ResNet itself, the `features` of a
+    MobileNet, the layers of a ViT's encoder. A plain chain such as a VGG has no stages.
     """
     name = ""
     best: tuple[str, list[str]] = ("", [])
     while True:
         children = backbone.get_submodule(name).named_children()
-        inside = {f"{name}.{own}".lstrip("."): child for own, child in children}
+        inside = {f"{name}.{child_name}".lstrip("."): child for child_name, child in children}
         parts = [path for path, child in inside.items() if path in usable and _is_made_of_layers(child)]
         if len(parts) > len(best[1]):
             best = name, parts
@@ -118,12 +125,12 @@ def _stages(backbone: nn.Module, usable: set[str]) -> tuple[str, list[str]]:
 
 
 def _is_made_of_layers(module: nn.Module) -> bool:
-    norm = isinstance(module, nn.BatchNorm2d)  # timm's have an activation inside
+    norm = isinstance(module, nn.BatchNorm2d)  # timm's norms have an activation inside
     return not norm and _count(module) > 0 and any(True for _ in module.children())
 
 
 def _cost(module: nn.Module, shape: tuple[int, ...] | None, block: BlockParams) -> int | None:
-    """Return how many parameters a residual mapping block behind `module` has, or None where none can sit there."""
+    """Return how many parameters a residual mapping block behind `module` has, or None if no block fits there."""
     layout = layout_of(shape, module) if shape else None
     if shape is None or layout is None or len(shape) == 2:
         return None

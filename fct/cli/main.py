@@ -1,4 +1,4 @@
-"""The command `fct`. Whatever is heavy is imported by the command that needs it."""
+"""The command `fct`. Each command imports the heavy packages that it needs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fct.cli import models, project, registry
 def main() -> None:
     """Promote JPEG-robust classifiers, and take them back.
 
-    The pipeline itself is DVC's: `dvc repro` (or `make repro`) trains, exports and judges a model, and writes the
-    verdict to metrics/gate.json. These commands decide what is served: deployments load
-    models:/<registry.name>@champion from MLflow (MLFLOW_TRACKING_URI, sqlite:///mlflow.db if unset).
+    DVC runs the pipeline: `dvc repro` (or `make repro`) trains, exports and judges a model and writes the verdict to
+    metrics/gate.json. These commands decide which model is served. Deployments load models:/<registry.name>@champion
+    from MLflow, at MLFLOW_TRACKING_URI or else sqlite:///mlflow.db.
 
-    Run them in the folder that has params.yaml.
+    Run the commands in the folder that has params.yaml.
     """
 
 

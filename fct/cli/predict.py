@@ -1,4 +1,4 @@
-"""What a model says of image files: the command `fct predict`."""
+"""The command `fct predict`: classifies image files."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ NAME_WIDTH = 40  # characters of a file's name in the table
 
 @contextmanager
 def open_classifier(model: str) -> Iterator[Classifier]:
-    """Open an ONNX file, or a version of the registered model: champion, challenger, previous or its number.
+    """Open an ONNX file, or a registered version: champion, challenger, previous, or its number.
 
     Raises:
-        FctError: there is no such model, or it is not one of this project's.
+        FctError: there is no such model, or this project did not export it.
     """
     with TemporaryDirectory() as folder:
         if model.endswith(".onnx"):
@@ -38,42 +38,44 @@ def open_classifier(model: str) -> Iterator[Classifier]:
 
 
 def list_files(paths: Sequence[Path]) -> list[Path]:
-    """Return the files that `paths` name, those in folders, however deep, in order.
+    """Return the files among `paths`, and in order the files at any depth of the folders among them.
 
     Raises:
-        FctError: a folder has none.
+        FctError: a folder has no file.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if not path.is_dir():
-            found.append(path)
+            files.append(path)
             continue
-        inside = sorted(each for each in path.rglob("*") if each.is_file() and not _is_hidden(each.relative_to(path)))
+        inside = sorted(file for file in path.rglob("*") if file.is_file() and not _is_hidden(file.relative_to(path)))
         if not inside:
-            raise FctError(f"{path}: there is no file in this folder.")
-        found += inside
-    return found
+            raise FctError(f"{path}: this folder has no file.")
+        files += inside
+    return files
 
 
 def classify_files(classifier: Classifier, files: Sequence[Path]) -> Iterator[tuple[Path, Prediction]]:
-    """Yield each file with the model's answer, in order, from all usable cores."""
+    """Yield each file with its prediction, in the order of `files`; classify on all usable cores."""
     return zip(files, classifier.classify(files, threads=joblib.cpu_count()), strict=True)
 
 
 def format_header() -> str:
-    """Return the table's head."""
+    """Return the head line of the table."""
     return f"{'file':<{NAME_WIDTH}}  {'class':<20}{'probability':>11}{'quality':>9}"
 
 
-def format_row(file: Path, answer: Prediction) -> str:
-    """Return an answer as a line for a person."""
+def format_row(file: Path, prediction: Prediction) -> str:
+    """Return a prediction as a line of the table."""
     name = str(file)
     name = name if len(name) <= NAME_WIDTH else f"...{name[3 - NAME_WIDTH :]}"
-    if answer.error is not None:
-        return f"{name:<{NAME_WIDTH}}  {answer.error}"
-    label = str(answer.label)
-    doubt = "  below every trained quality" if answer.below_trained else ""
-    return f"{name:<{NAME_WIDTH}}  {label:<20}{answer.probabilities[label]:>11.1%}{answer.quality or '-':>9}{doubt}"
+    if prediction.error is not None:
+        return f"{name:<{NAME_WIDTH}}  {prediction.error}"
+    label = str(prediction.label)
+    note = "  below every trained quality" if prediction.below_trained else ""
+    return (
+        f"{name:<{NAME_WIDTH}}  {label:<20}{prediction.probabilities[label]:>11.1%}{prediction.quality or '-':>9}{note}"
+    )
 
 
 def _is_hidden(path: Path) -> bool:

@@ -13,9 +13,11 @@ from fct.core.errors import exit_on_error
 def doctor() -> None:
     """Look for damage in the splits and the caches.
 
-    Reads every byte and holds it against the checksums that were taken when it was written. Whatever is damaged or
-    missing is named, with the command that makes it anew; the exit status is then 1. So it is where the registry's
-    champion is not the one that `fct promote` or `fct rollback` made champion.
+    Reads every byte and compares it with the checksums that were written with the data. Names whatever is damaged or
+    missing, with the command that rebuilds it.
+
+    The exit status is 1 if something is damaged or missing. It is also 1 if the registry's champion was not made
+    champion by `fct promote` or `fct rollback`.
     """
     with exit_on_error():
         from fct.cli.doctor import examine
@@ -23,53 +25,53 @@ def doctor() -> None:
         findings = []
         for finding in examine():
             findings.append(finding)
-            click.echo(f"{finding.what}: {finding.problem or 'whole'}")
-        unproven = _unproven_champion()
+            click.echo(f"{finding.subject}: {finding.problem or 'whole'}")
+        unproven = _report_champion()
     sys.exit(unproven or any(finding.problem for finding in findings))
 
 
 @click.group()
 def recipe() -> None:
-    """Named configurations: which training for which need.
+    """List, show and apply recipes: named configurations, each for one need.
 
-    `fct recipe apply NAME` writes one into params.yaml, where you can go on changing it.
+    `fct recipe apply NAME` writes a recipe into params.yaml. You can edit its values there.
     """
 
 
 @recipe.command(name="list")
 def list_recipes() -> None:
-    """List the recipes, one a line."""
+    """List the recipes, one per line."""
     with exit_on_error():
         from fct import recipes
 
-        known = recipes.names()
-        for name in known:
-            click.echo(f"{name:<{max(map(len, known))}}  {recipes.read(name).title}")
+        names = recipes.names()
+        for name in names:
+            click.echo(f"{name:<{max(map(len, names))}}  {recipes.read(name).title}")
 
 
 @recipe.command()
 @click.argument("name")
 def show(name: str) -> None:
-    """Say what the recipe NAME is for, and what it sets."""
+    """Show what the recipe NAME is for, and which values it sets."""
     with exit_on_error():
         from fct import recipes
         from fct.core.params import to_yaml
         from fct.methods.params import WITH_CONSISTENCY
 
-        told = recipes.read(name)
-        click.echo(f"{told.title}\n\n{told.use}\n{to_yaml(told.params)}", nl=False)
-        if told.params.get("method", {}).get("name") in WITH_CONSISTENCY:
-            click.echo("# The search may change weight, layers, distance and target; with search.trials: 1 they stay.")
+        chosen = recipes.read(name)
+        click.echo(f"{chosen.title}\n\n{chosen.use}\n{to_yaml(chosen.params)}", nl=False)
+        if chosen.params.get("method", {}).get("name") in WITH_CONSISTENCY:
+            click.echo("# The search may change weight, layers, distance and target. search.trials: 1 keeps them.")
 
 
 @recipe.command(name="apply")
 @click.argument("name")
-@click.option("--dry-run", is_flag=True, help="Show what would change; leave params.yaml as it is.")
+@click.option("--dry-run", is_flag=True, help="Show the changes without writing params.yaml.")
 def apply_recipe(name: str, *, dry_run: bool) -> None:
-    """Write the values of the recipe NAME into params.yaml, and say what changed.
+    """Write the values of the recipe NAME into params.yaml, and show what changed.
 
-    Comments and all other values stay. `method.layers` and `method.block.layers` are those of the project's own
-    networks: for another backbone, name its own afterwards (`fct layers`).
+    Comments and all other values stay. The recipe's `method.layers` and `method.block.layers` belong to this
+    project's own networks. For another backbone, set them afterwards to its layers (`fct layers`).
     """
     with exit_on_error():
         from fct import recipes
@@ -78,15 +80,15 @@ def apply_recipe(name: str, *, dry_run: bool) -> None:
         for key, (old, new) in changes.items():
             click.echo(f"{key}: {old} -> {new}")
         if not changes:
-            click.echo(f"params.yaml has all values of the recipe {name} already.")
+            click.echo(f"params.yaml already has every value of the recipe {name}.")
         elif dry_run:
-            click.echo("Nothing is written (--dry-run).")
+            click.echo("Nothing was written (--dry-run).")
         else:
-            click.echo("Written into params.yaml. `dvc repro` runs what these keys touch.")
+            click.echo("Written to params.yaml. `dvc repro` runs the stages that use these keys.")
 
 
-def _unproven_champion() -> bool:
-    """Say how the registry stands, and return whether its champion is unproven."""
+def _report_champion() -> bool:
+    """Print the state of the registry, and return whether its champion is unproven."""
     from fct import registry
     from fct.core.errors import FctError
     from fct.registry import messages
@@ -94,7 +96,7 @@ def _unproven_champion() -> bool:
     try:
         name, state = registry.status()
     except FctError as error:
-        click.echo(f"registry: not looked at: {error}", err=True)
+        click.echo(f"registry: not checked: {error}", err=True)
         return False
     is_unproven = state.champion is not None and not state.is_proven
     click.echo(f"registry, {name}: {messages.UNPROVEN.strip() if is_unproven else 'whole'}")

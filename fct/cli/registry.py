@@ -11,42 +11,43 @@ from fct.core.errors import exit_on_error
 
 
 @click.command()
-@click.option("--why", default="", metavar="TEXT", help="Kept with the version, for those who come after you.")
-@click.option("--again", is_flag=True, help="Make champion even a model that was rolled back before.")
+@click.option("--why", default="", metavar="TEXT", help="Reason, stored with the version.")
+@click.option("--again", is_flag=True, help="Allow a model that was rolled back before to become champion.")
+@click.option("--commit", is_flag=True, help="Commit dvc.lock, metrics and plots first if the last commit lacks them.")
+@click.option("--int8", is_flag=True, help="Promote the 8-bit model, model/model-int8.onnx.")
+@click.option("--allow-dirty", "dirty", is_flag=True, help="Promote even if code or params are not committed.")
 @click.option(
-    "--commit", is_flag=True, help="Commit dvc.lock, metrics and plots first, if the last commit lags behind."
+    "--allow-weaker-gate",
+    "weaker",
+    is_flag=True,
+    help="Promote even if the gate is weaker than the one the champion passed.",
 )
-@click.option("--int8", is_flag=True, help="Promote the model's 8-bit form, model/model-int8.onnx.")
-@click.option("--allow-dirty", "dirty", is_flag=True, help="Promote although code or params are not committed.")
-@click.option(
-    "--allow-weaker-gate", "weaker", is_flag=True, help="Promote although the gate asks less than of the champion."
-)
-def promote(**told: Any) -> None:
-    """Register the model that passed the gate; make it champion.
+def promote(**options: Any) -> None:
+    """Register the model that passed the gate, and make it champion if it is not worse than the present one.
 
-    Refuses, with exit status 1 and nothing registered, a model that failed the gate, a file that is not the one the
-    verdict is about or was judged by other thresholds, a file that the dvc.lock of the current git commit does not
-    name, code or params that are not committed, and a gate that asks for less than it asked of the champion.
+    A registered model becomes the challenger. It becomes champion if it also passes the lines of the gate that name a
+    champion: both models are compared on the same images. The old champion stays known as previous, for
+    `fct rollback`. Promoting the same file again registers nothing new.
 
-    A model that passes becomes the challenger. It becomes champion if it also passes the lines of the gate that name a
-    champion, against the present one and on the same images; the champion before it is remembered for `fct rollback`.
-    Promoting the same file again registers nothing new.
+    Nothing is registered, and the exit status is 1, if the model failed the gate, if the verdict is about another file
+    or other thresholds, if the dvc.lock of the current git commit does not name the file, if code or params are not
+    committed, or if the gate is weaker than the one the champion passed.
     """
     with exit_on_error():
         from fct import registry
         from fct.registry import messages
 
-        click.echo(messages.format_promotion(registry.promote(**told)))
+        click.echo(messages.format_promotion(registry.promote(**options)))
 
 
 @click.command()
-@click.option("--why", default="", metavar="TEXT", help="Kept with the version that goes.")
-@click.option("--to", metavar="VERSION", help="Go back to this version instead of the previous champion.")
+@click.option("--why", default="", metavar="TEXT", help="Reason, stored with the version that is rolled back.")
+@click.option("--to", metavar="VERSION", help="Make this version champion instead of the previous one.")
 def rollback(why: str, to: str | None) -> None:
     """Make the previous champion champion again.
 
-    Goes one step back, or to the version that --to names, which must have passed the gate. The model that goes stays
-    registered, marked as rolled back: `fct promote` does not bring it back unless told --again.
+    Goes one step back, or to the version of --to, which must have passed the gate. The old champion stays registered
+    and is marked as rolled back. `fct promote` makes it champion again only with --again.
     """
     with exit_on_error():
         from fct import registry
@@ -57,10 +58,10 @@ def rollback(why: str, to: str | None) -> None:
 
 @click.command()
 def status() -> None:
-    """Say which versions are champion, challenger and previous.
+    """Show which versions are champion, challenger and previous.
 
-    A champion is "unproven" if its alias was moved by hand, in MLflow's UI for example, past the gate's verdict and the
-    comparison that `fct promote` makes.
+    A champion is "unproven" if someone moved its alias by hand, in MLflow's UI for example. `fct promote` has then not
+    checked its verdict and not compared it with the champion before it.
     """
     with exit_on_error():
         from fct import registry
@@ -71,22 +72,21 @@ def status() -> None:
 
 
 @click.command()
-@click.option("--commit", help="Instead, the versions that this git commit made.")
+@click.option("--commit", help="List the versions that this git commit made instead.")
 def history(commit: str | None) -> None:
-    """Say which versions were champion: since when, by whom, why, and after which.
+    """List the champions: when each became champion, who did it, why, and which version it replaced.
 
-    The history is kept in the registry and is only ever added to, by `fct promote` and `fct rollback`. A champion whose
-    alias was moved past them stands at its end as unproven.
+    The registry stores this history. `fct promote` and `fct rollback` add to it, and nothing removes from it. If
+    someone moved the champion's alias by hand, the last line shows that champion as unproven.
     """
     with exit_on_error():
         from fct import registry
         from fct.registry import messages
 
         if commit is not None:
-            name, made = registry.versions_of_commit(commit)
-            click.echo(
-                "\n".join([name, *map(messages.format_version, made)]) if made else f"{name}: {commit} made none."
-            )
+            name, versions = registry.versions_of_commit(commit)
+            lines = [name, *map(messages.format_version, versions)]
+            click.echo("\n".join(lines) if versions else f"{name}: no version was made by {commit}.")
             return
         name, events, state = registry.history()
         click.echo("\n".join([name, *map(messages.format_event, events)]) if events else f"{name}: no champion yet.")
@@ -96,26 +96,27 @@ def history(commit: str | None) -> None:
 
 @click.command()
 @click.argument("version")
-@click.option("--full", is_flag=True, help="Train too, instead of taking the trained network from DVC.")
+@click.option("--full", is_flag=True, help="Train again too, instead of taking the trained network from DVC.")
 def verify(version: str, *, full: bool) -> None:
-    """Make a registered VERSION again from its commit and say whether it comes out the same.
+    """Rebuild a registered VERSION from its commit, and compare the result with it.
 
-    VERSION is champion, challenger, previous, or a number. Its commit is checked out in a temporary clone, its data
-    come from DVC's cache or remote, and the stages that export, evaluate and judge run there, on any machine that has
-    the repository. Your own files are left alone.
+    VERSION is champion, challenger, previous, or a number. The command checks the commit out in a temporary clone,
+    takes the data from DVC's cache or remote, and runs the stages that export, evaluate and judge. Your own files do
+    not change. Any machine that has the repository can do this.
 
-    The exit status is 0 if it gives the same file, or one whose checks are the same to half a point, and else 1.
+    The exit status is 0 if the rebuilt file is the same, or if none of its checks differs by more than half a
+    percentage point. Else it is 1.
     """
     with exit_on_error():
         from fct import registry
 
-        name, found, done = registry.verify(version, full=full)
-        said = f"{name}: version {found.number}, commit {done.commit[:10]}:"
-        if done.same_file:
-            click.echo(f"{said} the same file.")
+        name, registered, rebuilt = registry.verify(version, full=full)
+        heading = f"{name}: version {registered.number}, commit {rebuilt.commit[:10]}:"
+        if rebuilt.same_file:
+            click.echo(f"{heading} the same file.")
         else:
-            apart = "; ".join(
-                f"{check} {then:.4g} then, {now:.4g} now" for check, (then, now) in done.differences.items()
+            differences = "; ".join(
+                f"{check} {then:.4g} then, {now:.4g} now" for check, (then, now) in rebuilt.differences.items()
             )
-            click.echo(f"{said} another file, {apart or 'whose checks are the same'}.")
-    sys.exit(not done.is_confirmed)
+            click.echo(f"{heading} another file, {differences or 'whose checks are the same'}.")
+    sys.exit(not rebuilt.is_confirmed)

@@ -1,4 +1,4 @@
-"""A version's model card: the Markdown that MLflow's UI shows as its description."""
+"""The model card of a version, in Markdown. MLflow's UI shows it as the version's description."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 def card(
     verdict: Mapping[str, Any], tags: Mapping[str, str], *, classes: Sequence[str], qualities: Sequence[int]
 ) -> str:
-    """Return the card of a version.
+    """Return the model card of a version.
 
     Args:
-        verdict: as metrics/gate.json has it.
+        verdict: in the format of metrics/gate.json.
         tags: of the version.
-        classes: that it tells apart.
-        qualities: JPEG qualities that it was trained on; empty where the file does not say.
+        classes: names of its classes.
+        qualities: JPEG qualities that it was trained on; empty if the file does not name them.
     """
     split, trained = verdict["split"], f" of quality {min(qualities)} and up" if qualities else ""
     purpose = f"An image classifier for {len(classes)} classes ({', '.join(classes)}), trained to hold on JPEG images"
-    judged = (
+    judgement = (
         f"**{verdict['verdict']}** on {split['images']:,} images of the split {split['name']}, each check on the bound"
     )
     rows = []
@@ -29,12 +29,10 @@ def card(
         rows.append(f"| {check['name']} | {check['value']:.4g} | {interval} | {needed} |")
     use = (
         "Takes image files (JPEG, PNG, WebP, AVIF, BMP, TIFF); reads a JPEG's quality from its tables; flags images "
-        "compressed harder than any in the training. What it says of images unlike these data was not measured."
+        "compressed harder than any in the training. Its accuracy on other kinds of images was not measured."
     )
     who, when, commit, digest = (tags.get(f"fct.{key}", "unknown") for key in ("who", "registered", "commit", "sha256"))
-    origin = (
-        f"Registered by {who} at {when} from the commit `{commit}`; sha256 `{digest}`. `fct verify` makes it again."
-    )
+    origin = f"Registered by {who} at {when} from the commit `{commit}`; sha256 `{digest}`. `fct verify` rebuilds it."
     head = ["| check | value | interval | needed |", "|---|---|---|---|"]
-    said = f"{judged} of its {verdict['confidence']:.0%} interval:"
-    return "\n".join([f"{purpose}{trained}.", "", said, "", *head, *rows, "", use, "", origin])
+    judgement_line = f"{judgement} of its {verdict['confidence']:.0%} interval:"
+    return "\n".join([f"{purpose}{trained}.", "", judgement_line, "", *head, *rows, "", use, "", origin])

@@ -1,4 +1,4 @@
-"""What the registry's commands say to a person."""
+"""The output of the registry's commands."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from fct.registry.versions import Event, State, Version
 UNPROVEN = "  unproven: the alias was moved by hand, not by `fct promote` or `fct rollback`"
 
 
-def format_promotion(done: Promotion) -> str:
-    """Return how a promotion ended, as a line for a person."""
-    said = f"{done.name}: version {done.version}"
-    if done.outcome == "already champion":
-        return f"{said} is this very file and champion already; nothing to do."
-    said += " is registered" if done.is_new else " was registered before"
-    compared = (
-        f", held against version {done.against.number}: {_checked(done.checks)}" if done.against and done.checks else ""
+def format_promotion(promotion: Promotion) -> str:
+    """Return the outcome of a promotion as one line."""
+    text = f"{promotion.name}: version {promotion.version}"
+    if promotion.outcome == "already champion":
+        return f"{text} has this file and is champion already; nothing to do."
+    text += " is registered" if promotion.is_new else " was registered before"
+    comparison = (
+        f", compared with version {promotion.against.number}: {_format_checks(promotion.checks)}"
+        if promotion.against and promotion.checks
+        else ""
     )
-    if done.outcome == "champion":
-        return f"{said} and is champion now{compared}."
-    if done.outcome == "rolled back":
-        return f"{said} and was rolled back; it stays challenger{compared}. `fct promote --again` makes it champion."
-    return f"{said} and stays challenger: it may be worse than the champion{compared}."
+    if promotion.outcome == "champion":
+        return f"{text} and is champion now{comparison}."
+    if promotion.outcome == "rolled back":
+        return f"{text} and was rolled back; it stays challenger{comparison}. `fct promote --again` makes it champion."
+    return f"{text} and stays challenger: it may be worse than the champion{comparison}."
 
 
-def _checked(checks: Iterable[Check]) -> str:
-    """Return each check that a champion was needed for, with what it found."""
+def _format_checks(checks: Iterable[Check]) -> str:
+    """Return the checks against a champion with their values and intervals."""
     return "; ".join(
         f"{check.name} {check.estimate.value:+.4f} ({check.estimate.low:+.4f} to {check.estimate.high:+.4f}), "
         f"{check.direction} {check.threshold:+.4g}{'' if check.passed else ' FAIL'}"
@@ -37,23 +39,24 @@ def _checked(checks: Iterable[Check]) -> str:
 
 
 def format_event(event: Event) -> str:
-    """Return one line of the history."""
+    """Return an event as one line of the history."""
     after = f" after version {event.before}" if event.before else ""
     why = f": {event.why}" if event.why else ""
     return f"  {event.when}  version {event.version} {event.what}{after}, {event.verdict}, by {event.who}{why}"
 
 
-def format_rollback(done: Rollback) -> str:
-    """Return how a rollback ended, as a line for a person."""
-    number = done.champion.number if done.champion else None
-    if not done.changed:
+def format_rollback(rollback: Rollback) -> str:
+    """Return the outcome of a rollback as one line."""
+    number = rollback.champion.number if rollback.champion else None
+    if not rollback.changed:
         stays = f"version {number} stays champion" if number else "there is no champion"
-        return f"{done.name}: nothing to return to; {stays}."
-    return f"{done.name}: version {number} is champion again{f', {done.gone.number} is not' if done.gone else ''}."
+        return f"{rollback.name}: nothing to return to; {stays}."
+    replaced = f" in place of version {rollback.gone.number}" if rollback.gone else ""
+    return f"{rollback.name}: version {number} is champion again{replaced}."
 
 
 def format_status(name: str, state: State) -> str:
-    """Return who is what, as lines for a person."""
+    """Return champion, challenger and previous, one per line."""
     if not (state.champion or state.challenger):
         return f"{name}: nothing is registered. `fct promote` registers a model that passed the gate."
     lines = [name]
@@ -62,13 +65,13 @@ def format_status(name: str, state: State) -> str:
         ("challenger", state.challenger),
         ("previous", state.previous),
     ):
-        doubt = role == "champion" and version is not None and not state.is_proven
-        lines.append(f"  {role:<11}{format_version(version)}{UNPROVEN if doubt else ''}")
+        is_doubtful = role == "champion" and version is not None and not state.is_proven
+        lines.append(f"  {role:<11}{format_version(version)}{UNPROVEN if is_doubtful else ''}")
     return "\n".join(lines)
 
 
 def format_version(version: Version | None) -> str:
-    """Return what a version says about itself, as a line."""
+    """Return the facts about a version as one line."""
     if version is None:
         return "-"
     tags = version.tags

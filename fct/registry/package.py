@@ -1,4 +1,4 @@
-"""An ONNX file as a registered MLflow model, all or nothing."""
+"""Registers an ONNX file as an MLflow model, whole or not at all."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from fct.registry.versions import Version, Versions
 from fct.splits.store import Split
 from fct.tracking.server import silence_mlflow
 
-PACKAGE = "fct_portable"  # what the copy of `ROOMS` is called in a registered model
+PACKAGE = "fct_portable"  # name of the copy of `ROOMS` in a registered model
 ROOMS = (images, serving)
 FILE = "model.onnx"
-NEEDS = ("numpy", "onnx", "onnxruntime", "pandas", "pillow")  # to load the registered model, beside MLflow
+REQUIREMENTS = ("numpy", "onnx", "onnxruntime", "pandas", "pillow")  # to load the registered model, beside MLflow
 EXAMPLES = 2  # images in the input example
 
 
-def register(  # noqa: PLR0913  # what a version is made of, by name
+def register(  # noqa: PLR0913  # all parts of a version, by name
     versions: Versions, model: Model, split: Split, *, run: str | None, tags: Mapping[str, str], card: str
 ) -> Version:
-    """Register an exported model as a new version; where that fails, nothing is registered.
+    """Register an exported model as a new version. If that fails, nothing is registered.
 
     Args:
-        versions: Where.
+        versions: The registered model that gets the version.
         model: The exported model.
-        split: What the input example is taken from.
+        split: The source of the input example.
         run: The id of the run that made it.
-        tags: Of the version; they are there from its first moment on.
+        tags: Of the version, which has them from the start.
         card: Its description, Markdown.
     """
     from mlflow.exceptions import MlflowException
@@ -58,20 +58,20 @@ def register(  # noqa: PLR0913  # what a version is made of, by name
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         source = f"models:/{logged.model_id}"
-        made = client.create_model_version(
+        registered = client.create_model_version(
             versions.name, source, run_id=run, tags=dict(tags), model_id=logged.model_id, description=card
         )
     except BaseException:
-        with suppress(Exception):  # what stopped it is what counts
+        with suppress(Exception):  # the first error is the one to report
             client.delete_logged_model(logged.model_id)
         raise
-    return Version(str(made.version), dict(tags))
+    return Version(str(registered.version), dict(tags))
 
 
 def _pack(model: Model, example: list[bytes], folder: Path, logged: Any, run: str | None) -> None:
-    """Write the folder that MLflow stores: the judged file, once, and two ways to load it.
+    """Write the folder that MLflow stores: the judged file, once, and two flavours that load it.
 
-    As a `python_function` it takes encoded images (fct.serving.pyfunc); as `onnx` it is the file, with its tensors.
+    The flavour `python_function` takes encoded images (fct.serving.pyfunc). The flavour `onnx` takes tensors.
     """
     import pandas as pd
 
@@ -80,30 +80,30 @@ def _pack(model: Model, example: list[bytes], folder: Path, logged: Any, run: st
         import mlflow.pyfunc
         import onnx
 
-    told = mlflow.models.Model(artifact_path=logged.artifact_location, run_id=run, model_id=logged.model_id)
+    mlmodel = mlflow.models.Model(artifact_path=logged.artifact_location, run_id=run, model_id=logged.model_id)
     with TemporaryDirectory() as code, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of how MLflow uses pandas
-        # Under a name of its own: beside a checkout, or an installed fct, neither hides the other.
-        copied = Path(code) / PACKAGE
+        warnings.simplefilter("ignore")  # about how MLflow uses pandas
+        # The copy has a name of its own, so that it and an installed fct, or a checkout, do not hide each other.
+        package = Path(code) / PACKAGE
         for room in ROOMS:
             source = Path(str(room.__file__)).parent
-            shutil.copytree(source, copied / source.name, ignore=shutil.ignore_patterns("__pycache__"))
-        (copied / "__init__.py").touch()
+            shutil.copytree(source, package / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+        (package / "__init__.py").touch()
         mlflow.pyfunc.save_model(
             str(folder),
             loader_module=f"{PACKAGE}.serving.pyfunc",
             data_path=str(model.path),
-            code_paths=[str(copied)],
-            mlflow_model=told,
+            code_paths=[str(package)],
+            mlflow_model=mlmodel,
             signature=_signature(),
             input_example=pd.DataFrame({"image": example}),
-            pip_requirements=[f"{name}=={installed(name)}" for name in NEEDS],
+            pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
         )
-    (folder / told.flavors["python_function"]["data"]).rename(folder / FILE)
+    (folder / mlmodel.flavors["python_function"]["data"]).rename(folder / FILE)
     (folder / "data").rmdir()
-    told.flavors["python_function"]["data"] = FILE
-    told.add_flavor("onnx", onnx_version=onnx.__version__, data=FILE, providers=["CPUExecutionProvider"])
-    told.save(str(folder / "MLmodel"))
+    mlmodel.flavors["python_function"]["data"] = FILE
+    mlmodel.add_flavor("onnx", onnx_version=onnx.__version__, data=FILE, providers=["CPUExecutionProvider"])
+    mlmodel.save(str(folder / "MLmodel"))
 
 
 def _signature() -> Any:
@@ -118,7 +118,7 @@ def _signature() -> Any:
         ("below_trained", DataType.boolean),
         ("error", DataType.string),
     ]
-    # Not `binary`, whose base64 MLflow decodes itself: one cell that is none would cost the whole request its answer.
+    # Not `binary`: MLflow would decode its base64 itself, and one invalid cell would fail the whole request.
     return ModelSignature(
         Schema([ColSpec(AnyType(), "image")]),  # type: ignore[no-untyped-call]  # MLflow's own
         Schema([ColSpec(kind, name, required=name == "below_trained") for name, kind in outputs]),

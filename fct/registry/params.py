@@ -1,4 +1,4 @@
-"""What params.yaml says about the registry."""
+"""The section `registry` of params.yaml."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from fct.core.params import Section
 
 
 class RegistryParams(Section):
-    """The section `registry`: under which name models are registered."""
+    """The section `registry`: the name under which models are registered."""
 
-    name: Annotated[str, Field(min_length=1, pattern=r"^[^/:]+$")]  # of the registered model; one task, one name
+    name: Annotated[str, Field(min_length=1, pattern=r"^[^/:]+$")]  # of the registered model; each task needs its own

@@ -1,4 +1,4 @@
-"""The three commands: promote, roll back, say who is what."""
+"""What the commands do with registered models: promote, roll back, show, rebuild, download."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from fct.registry.card import card
 from fct.registry.evidence import Evidence, current_user, gather_evidence, refuse_weaker
 from fct.registry.package import register
 from fct.registry.params import RegistryParams
-from fct.registry.validation import validated
+from fct.registry.validation import confirm_with_mlflow
 from fct.registry.verify import Rebuilt, rebuild
 from fct.registry.versions import Event, State, Version, Versions, now, number_of
 from fct.serving.classifier import Classifier
@@ -37,7 +37,7 @@ from fct.vcs import git
 
 
 class PromoteParams(Section):
-    """What a promotion reads from params.yaml."""
+    """The sections of params.yaml that a promotion reads."""
 
     evaluate: EvaluateParams
     gate: GateParams
@@ -46,39 +46,39 @@ class PromoteParams(Section):
 
 
 class NameParams(Section):
-    """What finding the registered model reads from params.yaml."""
+    """The section of params.yaml that names the registered model."""
 
     registry: RegistryParams
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """How a promotion ended."""
+    """The outcome of a promotion."""
 
     name: str
     version: str
     outcome: str  # champion | already champion | challenger | rolled back
-    is_new: bool = False  # registered now
-    against: Version | None = None  # what it was compared with
+    is_new: bool = False  # whether it was registered just now
+    against: Version | None = None  # the version it was compared with
     checks: tuple[Check, ...] = ()  # the lines of the gate that need a champion
 
     @property
     def failed(self) -> list[Check]:
-        """The checks that speak against it."""
+        """The checks that failed."""
         return [check for check in self.checks if not check.passed]
 
 
 @dataclass(frozen=True)
 class Rollback:
-    """How a rollback ended."""
+    """The outcome of a rollback."""
 
     name: str
-    champion: Version | None  # now
-    gone: Version | None  # the champion before
+    champion: Version | None  # after the rollback
+    gone: Version | None  # the champion before it
     changed: bool
 
 
-def promote(  # noqa: PLR0913  # what a person may allow, each by name
+def promote(  # noqa: PLR0913  # each permission of a person has its own name
     *,
     why: str = "",
     again: bool = False,
@@ -90,15 +90,15 @@ def promote(  # noqa: PLR0913  # what a person may allow, each by name
     """Register the exported model if it passed the gate, and make it champion if it is not worse than the present one.
 
     Args:
-        why: What a person wants to say about it.
+        why: The reason, stored with the version.
         again: Promote even a file that was rolled back.
         commit: Commit dvc.lock, metrics and plots first if the last commit does not name the file.
-        dirty: Promote even where code or params are not committed; the version says so.
-        weaker: Promote even where the gate asks for less than it asked of the champion.
-        int8: Promote the file's 8-bit form, which has a verdict of its own.
+        dirty: Promote even if code or params are not committed; a tag of the version says so.
+        weaker: Promote even if the gate is weaker than the one that the champion passed.
+        int8: Promote the 8-bit model, which has its own verdict.
 
     Raises:
-        FctError: the file may not be promoted, cannot be compared, or the server cannot be used. Nothing is registered.
+        FctError: the file may not be promoted or cannot be compared, or the server fails. Nothing is registered.
     """
     params = load(PromoteParams)
     candidate = INT8 if int8 else FP32
@@ -109,13 +109,13 @@ def promote(  # noqa: PLR0913  # what a person may allow, each by name
     if record.digest(split) != evidence.verdict["split"]["digest"]:
         raise FctError("data/splits: the gate split is not the one that the verdict is about. Run `dvc repro gate`.")
     model = open_model(candidate.model)
-    with _registry(params.registry) as versions:
-        state, version = versions.state(), versions.of(evidence.sha256)
+    with _open_registry(params.registry) as versions:
+        state, version = versions.state(), versions.with_digest(evidence.sha256)
         rival = state.champion if state.is_proven else state.proven or state.champion
         if rival and not weaker:
             refuse_weaker(rival, evidence)
         if version:
-            versions.tag(version, evidence.changed_tags(version))
+            versions.set_tags(version, evidence.changed_tags(version))
         if version and state.is_proven and state.champion == version:
             return Promotion(versions.name, version.number, "already champion")
         against = rival if rival != version else None
@@ -123,10 +123,10 @@ def promote(  # noqa: PLR0913  # what a person may allow, each by name
         is_new = version is None
         if version is None:
             version = _register(versions, evidence, model, split, why)
-        versions.alias("challenger", version)
+        versions.set_alias("challenger", version)
         if against and checks:
-            told = {"champion": against.number, "checks": [check.as_json() for check in checks]}
-            versions.tag(version, {"fct.against": json.dumps(told)})
+            comparison = {"champion": against.number, "checks": [check.as_json() for check in checks]}
+            versions.set_tags(version, {"fct.against": json.dumps(comparison)})
         outcome = "challenger"
         if "fct.rolled_back" in version.tags and not again:
             outcome = "rolled back"
@@ -138,41 +138,43 @@ def promote(  # noqa: PLR0913  # what a person may allow, each by name
 
 
 def rollback(*, why: str = "", to: str | None = None) -> Rollback:
-    """Make the previous champion champion again; where there is none to return to, change nothing.
+    """Make the previous champion champion again. If there is none, change nothing.
 
     Args:
-        why: Kept in the history, and with the version that goes.
-        to: The number of another version to go back to.
+        why: The reason, stored in the history and with the version that is rolled back.
+        to: The number of the version to make champion, if not the previous champion.
 
     Raises:
         FctError: there is no such version, it never passed the gate, or the server cannot be used.
     """
-    with _registry(load(NameParams).registry) as versions:
+    with _open_registry(load(NameParams).registry) as versions:
         state = versions.state()
         gone = state.champion
         back = state.previous or (None if state.is_proven else state.proven)
         if to is not None:
             back = versions.get(to)
             if back is None:
-                raise FctError(f"{versions.name}: there is no version {to}. `fct history` lists those that served.")
+                raise FctError(
+                    f"{versions.name}: there is no version {to}. `fct history` lists the versions that were champion."
+                )
         if back is None or back == gone:
             return Rollback(versions.name, gone, None, changed=False)
         if back.tags.get("fct.verdict") != "PASS":
-            raise FctError(f"{versions.name}: version {back.number} has no verdict PASS; it cannot become champion.")
+            raise FctError(f"{versions.name}: version {back.number} has no verdict PASS, so it cannot become champion.")
         event = Event(now(), "rolled back", back.number, number_of(gone), current_user(), why, "PASS")
         versions.set_champion(event, previous=None)
         return Rollback(versions.name, back, gone, changed=True)
 
 
 def status() -> tuple[str, State]:
-    """Return the registered model's name and who is what."""
-    with _registry(load(NameParams).registry) as versions:
+    """Return the registered model's name, and which versions have a role."""
+    with _open_registry(load(NameParams).registry) as versions:
         return versions.name, versions.state()
 
 
 def history() -> tuple[str, list[Event], State]:
-    """Return the registered model's name, what happened to its champion, the oldest first, and who is what now."""
-    with _registry(load(NameParams).registry) as versions:
+    """Return the registered model's name, its history, the oldest event first, and which versions have a role now."""
+    with _open_registry(load(NameParams).registry) as versions:
         return versions.name, versions.history(), versions.state()
 
 
@@ -180,33 +182,33 @@ def versions_of_commit(commit: str) -> tuple[str, list[Version]]:
     """Return the registered model's name and the versions that a commit made, the oldest first.
 
     Args:
-        commit: As git knows it: a hash, a branch, HEAD~1.
+        commit: Any name that git has for it: a hash, a branch, HEAD~1.
 
     Raises:
         FctError: git knows no such commit, or the server cannot be used.
     """
-    found = git.run("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
-    if found is None:
-        raise FctError(f"git knows no commit {commit!r} here. Fetch it, or run the command in its repository.")
-    with _registry(load(NameParams).registry) as versions:
-        return versions.name, versions.made_by(found.strip())
+    commit_id = git.run("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
+    if commit_id is None:
+        raise FctError(f"git has no commit {commit!r} here. Fetch it, or run the command in its repository.")
+    with _open_registry(load(NameParams).registry) as versions:
+        return versions.name, versions.made_by(commit_id.strip())
 
 
 def verify(which: str, *, full: bool = False) -> tuple[str, Version, Rebuilt]:
-    """Make a registered version again from its commit, and say whether it comes out the same.
+    """Rebuild a registered version from its commit, and compare the result with it.
 
     Args:
         which: champion, challenger, previous, or a version's number.
-        full: Train too.
+        full: Train again too.
 
     Returns:
-        The registered model's name, the version, and what came of it.
+        The registered model's name, the version, and the result of the rebuild.
 
     Raises:
-        FctError: there is no such version, or it cannot be made again.
+        FctError: there is no such version, or it cannot be rebuilt.
     """
-    with _registry(load(NameParams).registry) as versions:
-        version = _named(versions, which)
+    with _open_registry(load(NameParams).registry) as versions:
+        version = _find_version(versions, which)
     return versions.name, version, rebuild(version.tags, full=full)
 
 
@@ -215,26 +217,26 @@ def fetch(which: str, folder: Path) -> Path:
 
     Args:
         which: champion, challenger, previous, or a version's number.
-        folder: Where to.
+        folder: The folder that gets the file.
 
     Raises:
         FctError: there is no such version, or its file is not the one that was registered.
     """
-    with _registry(load(NameParams).registry) as versions:
-        return versions.file(_named(versions, which), folder)
+    with _open_registry(load(NameParams).registry) as versions:
+        return versions.download(_find_version(versions, which), folder)
 
 
 def attach_to_run(path: Path) -> str:
-    """Attach a file to the MLflow run of the pipeline that made model/model.onnx; return where it is to be seen.
+    """Attach a file to the MLflow run of the pipeline that made model/model.onnx; return where to find it.
 
     Raises:
-        FctError: no run is known to have made it, or the server cannot be used.
+        FctError: no known run made the model, or the server cannot be used.
     """
     server = connect()
     with translate_errors(server.uri):
-        run = _maker(server, sha256(FP32.model))
+        run = _producing_run(server, sha256(FP32.model))
         if run is None:
-            raise FctError(f"no run of {server.uri} made {FP32.model}: it was made untracked, or elsewhere.")
+            raise FctError(f"No run of {server.uri} made {FP32.model}. It was made without tracking, or elsewhere.")
         server.client.log_artifact(run, str(path))
     if not server.uri.startswith("http"):
         return f"{path.name} of the run {run}"
@@ -242,7 +244,7 @@ def attach_to_run(path: Path) -> str:
 
 
 @contextmanager
-def _registry(params: RegistryParams) -> Iterator[Versions]:
+def _open_registry(params: RegistryParams) -> Iterator[Versions]:
     server = connect()
     with translate_errors(server.uri), locked(REGISTRY_LOCK):  # aliases have no compare-and-set
         versions = Versions(server, params.name)
@@ -250,20 +252,20 @@ def _registry(params: RegistryParams) -> Iterator[Versions]:
         yield versions
 
 
-def _named(versions: Versions, which: str) -> Version:
+def _find_version(versions: Versions, which: str) -> Version:
     state = versions.state()
     named = {"champion": state.champion, "challenger": state.challenger, "previous": state.previous}
     version = named[which] if which in named else versions.get(which) if which.isdecimal() else None
     if version is None:
         raise FctError(
-            f"{versions.name}: there is no {'version ' * which.isdecimal()}{which}. `fct status` says what is "
-            "registered; a file's name ends in .onnx."
+            f"{versions.name}: there is no {'version ' * which.isdecimal()}{which}. `fct status` lists the "
+            "registered versions. The name of a file ends in .onnx."
         )
     return version
 
 
 def _lines(params: PromoteParams, candidate: Candidate) -> dict[str, list[Any]]:
-    """Return the lines that a candidate must pass, by name: direction and threshold."""
+    """Return the lines of the gate that a candidate must pass, by name: direction and threshold."""
     lines = list(params.gate)
     if candidate is INT8:
         of_gate, against_fp32 = int8_lines(lines, params.int8.max_drop)
@@ -274,44 +276,44 @@ def _lines(params: PromoteParams, candidate: Candidate) -> dict[str, list[Any]]:
 def _compare(
     versions: Versions, champion: Version, split: Split, candidate: Candidate, params: PromoteParams
 ) -> tuple[Check, ...]:
-    """Return the lines of the gate that hold the file here against a registered version, on the gate split."""
-    measured = record.read(
+    """Compare the candidate with a registered version on the gate split, by the lines that name a champion."""
+    predictions = record.read(
         split, model_sha256=sha256(candidate.model), how=params.evaluate, evaluation=candidate.evaluation
     ).answers
     subsampling = json.loads((candidate.evaluation / "meta.json").read_text())["subsampling"]
     with TemporaryDirectory() as folder:
-        path = versions.file(champion, Path(folder))
-        theirs, ours = open_model(path).class_names, open_model(candidate.model).class_names
-        if theirs != ours:
+        path = versions.download(champion, Path(folder))
+        champion_classes, classes = open_model(path).class_names, open_model(candidate.model).class_names
+        if champion_classes != classes:
             raise FctError(
-                f"version {champion.number} of {versions.name} has the classes {theirs}, {candidate.model} has {ours}: "
-                "another task. Give it a name of its own: registry.name in params.yaml."
+                f"version {champion.number} of {versions.name} has the classes {champion_classes}, "
+                f"{candidate.model} has {classes}: another task. Give this task its own registry.name in params.yaml."
             )
-        how = params.evaluate
-        theirs_said = predict(
-            path, split, measured.qualities, subsampling, batch_size=how.batch_size, unseen=how.unseen
+        evaluate = params.evaluate
+        champion_predictions = predict(
+            path, split, predictions.qualities, subsampling, batch_size=evaluate.batch_size, unseen=evaluate.unseen
         )
-    return tuple(check_against(params.gate, measured, theirs_said, how))
+    return tuple(check_against(params.gate, predictions, champion_predictions, evaluate))
 
 
 def _register(versions: Versions, evidence: Evidence, model: Model, split: Split, why: str) -> Version:
     tags = {
         **evidence.tags(),
-        "fct.validated": validated(evidence.verdict),
+        "fct.validated": confirm_with_mlflow(evidence.verdict),
         "fct.who": current_user(),
         "fct.registered": now(),
         "fct.dirty": git.tree().dirty,
         **({"fct.why": why} if why else {}),
     }
-    known = Classifier.of(model.session)
-    said = card(evidence.verdict, tags, classes=known.classes, qualities=known.qualities)
-    run = _maker(versions.server, evidence.sha256)
-    return register(versions, model, split, run=run, tags=tags, card=said)
+    classifier = Classifier.of(model.session)
+    description = card(evidence.verdict, tags, classes=classifier.classes, qualities=classifier.qualities)
+    run = _producing_run(versions.server, evidence.sha256)
+    return register(versions, model, split, run=run, tags=tags, card=description)
 
 
-def _maker(server: Server, digest: str) -> str | None:
-    """Return the id of the pipeline's run that made the file, or None if it was made untracked or elsewhere."""
-    made = pipeline.run_that_made(server, content.output_tag(FP32.model), digest) or pipeline.run_that_made(
+def _producing_run(server: Server, digest: str) -> str | None:
+    """Return the id of the pipeline's run that made the file, or None if no tracked run did."""
+    run = pipeline.run_that_made(server, content.output_tag(FP32.model), digest) or pipeline.run_that_made(
         server, content.output_tag(INT8.model), digest
     )
-    return made and str(made.data.tags[pipeline.PARENT])
+    return run and str(run.data.tags[pipeline.PARENT])

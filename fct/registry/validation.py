@@ -1,4 +1,4 @@
-"""MLflow's own opinion of a verdict: the bound of each check against its threshold."""
+"""A second check of a verdict: MLflow compares the bound of each check with its threshold."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 from fct.core.errors import FctError
 
 
-def validated(verdict: Mapping[str, Any]) -> str:
-    """Hold a verdict's checks against their thresholds with `mlflow.validate_evaluation_results`.
+def confirm_with_mlflow(verdict: Mapping[str, Any]) -> str:
+    """Check a verdict with `mlflow.validate_evaluation_results`.
 
     Args:
-        verdict: as metrics/gate.json has it.
+        verdict: in the format of metrics/gate.json.
 
     Returns:
-        What to note with the version: which MLflow found the same.
+        The version of MLflow that confirmed the verdict, for a tag.
 
     Raises:
-        FctError: MLflow finds a check short of its threshold that the verdict lets pass; it names it.
+        FctError: MLflow fails a check that the verdict passes. The message names the check.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its imports
+        warnings.simplefilter("ignore")  # from its imports
         import mlflow
         from mlflow.models import MetricThreshold
         from mlflow.models.evaluation import EvaluationResult
@@ -39,5 +39,7 @@ def validated(verdict: Mapping[str, Any]) -> str:
     try:
         mlflow.validate_evaluation_results(thresholds, result)
     except ModelValidationFailedException as error:
-        raise FctError(f"the verdict says PASS, MLflow's validation does not: {error}. Run `dvc repro gate`.") from None
+        raise FctError(
+            f"The verdict says PASS, but MLflow's validation does not: {error}. Run `dvc repro gate`."
+        ) from None
     return f"mlflow {mlflow.__version__}"

@@ -1,7 +1,8 @@
-"""Whether a registered version can be made again: `fct verify`.
+"""Rebuilds a registered version from its commit and compares the two: `fct verify`.
 
-Its commit is checked out in a temporary clone, its data come from DVC's cache or remote, and the stages that export,
-evaluate and judge run anew there, or the training and all after it. The user's own tree, caches aside, is not touched.
+The commit is checked out in a temporary clone, and the data come from DVC's cache or remote. There the stages that
+export, evaluate and judge run again, or the training and all stages after it. The user's files do not change; DVC's
+cache may grow.
 """
 
 from __future__ import annotations
@@ -27,109 +28,113 @@ from fct.core.paths import DVC_YAML, ENVIRONMENT, FP32, INT8, Candidate
 DATA = ("data/splits", "data/originals")
 CACHES, NETWORK = "data/cache/index.json", "model/model.pt"
 AFTER_EXPORT = ("evaluate", "gate")
-TOLERANCE = 0.005  # of a check's value, where another machine's arithmetic gives another file
-VOLATILE = ("latency_ms",)  # what is of the machine, not of the model
+TOLERANCE = 0.005  # of a check's value: another machine's arithmetic may give another file
+VOLATILE = ("latency_ms",)  # checks that depend on the machine
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What came of it."""
+    """The result of a rebuild."""
 
     same_file: bool
-    differences: dict[str, tuple[float, float]]  # by check, then and now, of those further apart than TOLERANCE
+    differences: dict[str, tuple[float, float]]  # by check: value then and now, where further apart than TOLERANCE
     commit: str
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether the version was made again: the same file, or one that measures the same."""
+        """Whether the rebuild confirms the version: it is the same file, or its checks have the same values."""
         return self.same_file or not self.differences
 
 
 def rebuild(tags: Mapping[str, str], *, full: bool) -> Rebuilt:
-    """Make the version with these tags again, in a clone that is removed at the end.
+    """Rebuild the version with these tags, in a temporary clone.
 
     Args:
         tags: of the registered version.
-        full: train too, instead of taking the network from DVC.
+        full: train again too, instead of taking the network from DVC.
 
     Raises:
-        FctError: the version does not say how it was made, its commit or data are not to be had, or a stage failed.
+        FctError: the version names no commit, its commit or data are missing, or a stage failed.
     """
     commit, digest = tags.get("fct.commit"), tags.get("fct.sha256")
     if not commit or not digest or "fct.checks" not in tags:
-        raise FctError("this version does not say by which commit it was made: it was registered by other means.")
+        raise FctError("This version does not name the commit that made it: `fct promote` did not register it.")
     candidate = INT8 if tags.get("fct.precision") == INT8.precision else FP32
     home = Path.cwd()
     with TemporaryDirectory() as folder:
-        place = Path(folder) / "tree"
-        _run(["git", "clone", "--quiet", "--shared", "--no-checkout", str(home), str(place)], home)
-        lost = f"the commit {commit[:10]} is not in this repository; fetch it with git"
-        _run(["git", "checkout", "--quiet", commit], place, lost)
-        environment = _environment(place)
-        _furnish(home, place, environment, [*DATA, CACHES if full else NETWORK])
-        if (place / ENVIRONMENT).exists():  # train with what is installed here
-            write_environment(place / ENVIRONMENT)
-        again = ["--single-item", _export(place), *AFTER_EXPORT, *([INT8.stage] if candidate is INT8 else [])]
-        asked = ["dvc", "repro", "--force", "--no-run-cache", *(["--downstream", "train"] if full else again)]
-        _run(asked, place, environment=environment, shown=True)
-        return _compared(place, candidate, tags, commit)
+        clone = Path(folder) / "tree"
+        _run(["git", "clone", "--quiet", "--shared", "--no-checkout", str(home), str(clone)], home)
+        error = f"The commit {commit[:10]} is not in this repository. Fetch it with git"
+        _run(["git", "checkout", "--quiet", commit], clone, error)
+        environment = _environment(clone)
+        _provide_data(home, clone, environment, [*DATA, CACHES if full else NETWORK])
+        if (clone / ENVIRONMENT).exists():  # train with what is installed here
+            write_environment(clone / ENVIRONMENT)
+        stages = ["--single-item", _export_stage(clone), *AFTER_EXPORT, *([INT8.stage] if candidate is INT8 else [])]
+        command = ["dvc", "repro", "--force", "--no-run-cache", *(["--downstream", "train"] if full else stages)]
+        _run(command, clone, environment=environment, is_shown=True)
+        return _compare(clone, candidate, tags, commit)
 
 
-def _export(place: Path) -> str:
-    """Return what the stage is called that exports the candidate: in earlier commits it exported nothing else."""
-    stages = YAML(typ="safe").load((place / DVC_YAML).read_text())["stages"]
+def _export_stage(clone: Path) -> str:
+    """Return the name of the stage that exports the candidate; in older commits it exported nothing else."""
+    stages = YAML(typ="safe").load((clone / DVC_YAML).read_text())["stages"]
     return "export@model" if "matrix" in stages["export"] else "export"
 
 
-def _furnish(home: Path, place: Path, environment: Mapping[str, str], needed: Sequence[str]) -> None:
-    """Give the clone its data: from this project's DVC cache, or else from its remote."""
+def _provide_data(home: Path, clone: Path, environment: Mapping[str, str], needed: Sequence[str]) -> None:
+    """Get the clone's data from this project's DVC cache, or else from its remote."""
     if (home / ".dvc/config.local").exists():  # where the remote's credentials are
-        (place / ".dvc/config.local").write_text((home / ".dvc/config.local").read_text())
+        (clone / ".dvc/config.local").write_text((home / ".dvc/config.local").read_text())
     cache = _run(["dvc", "cache", "dir"], home).strip()
-    _run(["dvc", "config", "--local", "cache.dir", str((home / cache).resolve())], place, environment=environment)
-    for command in ("checkout", "pull"):  # of all that there is; outs that nothing here needs may be gone
+    _run(["dvc", "config", "--local", "cache.dir", str((home / cache).resolve())], clone, environment=environment)
+    for command in ("checkout", "pull"):  # they fail if any out is missing, even one that is not needed
         with suppress(FctError):
-            _run(["dvc", command, "--quiet"], place, environment=environment)
-        missing = [path for path in needed if not (place / path).exists()]
+            _run(["dvc", command, "--quiet"], clone, environment=environment)
+        missing = [path for path in needed if not (clone / path).exists()]
         if not missing:
             return
-    raise FctError(f"{missing[0]} of that commit is neither in DVC's cache nor in a remote. `dvc pull` says why.")
+    raise FctError(f"{missing[0]} of this commit is neither in DVC's cache nor in a remote. `dvc pull` shows why.")
 
 
-def _compared(place: Path, candidate: Candidate, tags: Mapping[str, str], commit: str) -> Rebuilt:
+def _compare(clone: Path, candidate: Candidate, tags: Mapping[str, str], commit: str) -> Rebuilt:
     then: dict[str, float] = json.loads(tags["fct.checks"])
-    verdict = json.loads((place / candidate.verdict).read_text())
+    verdict = json.loads((clone / candidate.verdict).read_text())
     now = {check["name"]: float(check["value"]) for check in verdict["checks"]}
-    apart = {
+    differences = {
         name: (then[name], now.get(name, float("nan")))
         for name in then
         if name not in VOLATILE and not abs(then[name] - now.get(name, float("nan"))) <= TOLERANCE
     }
-    return Rebuilt(sha256(place / candidate.model) == tags["fct.sha256"], apart, commit)
+    return Rebuilt(sha256(clone / candidate.model) == tags["fct.sha256"], differences, commit)
 
 
-def _environment(place: Path) -> dict[str, str]:
-    """Return an environment in which the clone's own code runs, and tracks to a database of its own."""
+def _environment(clone: Path) -> dict[str, str]:
+    """Return an environment that runs the clone's own code and tracks to the clone's own database."""
     return os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(place),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlflow.db",
-        "DVC_SITE_CACHE_DIR": str(place / ".dvc/tmp/site"),
+        "PYTHONPATH": str(clone),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{clone}/mlflow.db",
+        "DVC_SITE_CACHE_DIR": str(clone / ".dvc/tmp/site"),
     }
 
 
 def _run(
     command: Sequence[str],
     folder: Path,
-    wrong: str = "",
+    error: str = "",
     environment: Mapping[str, str] | None = None,
     *,
-    shown: bool = False,
+    is_shown: bool = False,
 ) -> str:
-    """Return what a command prints; where it fails, say what is `wrong` and its own last words."""
-    into: Any = None if shown else subprocess.PIPE
-    done = subprocess.run(command, cwd=folder, env=environment, stdout=into, stderr=into, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr or "").strip().splitlines()[-1:]
-        raise FctError(": ".join([wrong or f"{' '.join(command[:2])} failed", *last]))
-    return done.stdout or ""
+    """Run a command and return its output.
+
+    Raises:
+        FctError: the command failed. The message is `error` and the last line that the command wrote.
+    """
+    stream: Any = None if is_shown else subprocess.PIPE
+    process = subprocess.run(command, cwd=folder, env=environment, stdout=stream, stderr=stream, text=True, check=False)
+    if process.returncode:
+        last = (process.stderr or "").strip().splitlines()[-1:]
+        raise FctError(": ".join([error or f"{' '.join(command[:2])} failed", *last]))
+    return process.stdout or ""

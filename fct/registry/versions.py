@@ -1,4 +1,4 @@
-"""Versions and aliases of one registered model."""
+"""The versions and aliases of one registered model."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from fct.core.files import sha256
 from fct.tracking.server import Server
 
 CHAMPION_TAG = "fct.champion"  # on the registered model: the version that a command made champion
-MOVE_TAG = "fct.move"  # likewise: a move that has begun; gone once it is done
-HISTORY_TAG = "fct.history."  # likewise, and a key: what happened, in order of the keys
+MOVE_TAG = "fct.move"  # on the registered model: a move that has begun; removed when it is done
+HISTORY_TAG = (
+    "fct.history."  # on the registered model, with a key after it: one event of the history; keys are in order
+)
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,16 @@ class Version:
 
 @dataclass(frozen=True)
 class State:
-    """Who is what."""
+    """Which versions have a role."""
 
     champion: Version | None
     challenger: Version | None
     previous: Version | None
-    proven: Version | None  # the last that a command made champion
+    proven: Version | None  # the last version that a command made champion
 
     @property
     def is_proven(self) -> bool:
-        """Tell whether the champion is the one that a command made champion."""
+        """Whether the champion is the one that a command made champion."""
         return self.champion is not None and self.champion == self.proven
 
 
@@ -47,20 +49,20 @@ class Event:
 
     when: str  # UTC, to the second
     what: str  # promoted | rolled back
-    version: str  # champion from then on
-    before: str | None  # the champion until then
+    version: str  # the new champion
+    before: str | None  # the old champion
     who: str
     why: str
-    verdict: str  # of the gate, on `version`
+    verdict: str  # of the gate, about `version`
 
 
 @dataclass(frozen=True)
 class Move:
-    """A change of champion, whole: its steps may be taken twice, and end alike."""
+    """A change of champion. Taking its steps twice has the same result as taking them once."""
 
     event: Event
-    previous: str | None  # who is to be `previous` after it
-    key: str  # of the event in the history: its number, and what no other host will think of
+    previous: str | None  # the version that becomes `previous`
+    key: str  # of the event in the history: its number and a random part, which differs between hosts
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Versions:
     name: str
 
     def state(self) -> State:
-        """Return who is what now."""
+        """Return which versions have a role now."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -83,10 +85,10 @@ class Versions:
         numbers = [model.aliases.get(alias) for alias in ("champion", "challenger", "previous")]
         return State(*(self.get(number) for number in (*numbers, model.tags.get(CHAMPION_TAG))))
 
-    def of(self, digest: str) -> Version | None:
-        """Return the latest version of the file with this SHA-256, or None."""
-        found = self._tagged("fct.sha256", digest)
-        return found[-1] if found else None
+    def with_digest(self, digest: str) -> Version | None:
+        """Return the latest version whose file has this SHA-256, or None."""
+        versions = self._tagged("fct.sha256", digest)
+        return versions[-1] if versions else None
 
     def made_by(self, commit: str) -> list[Version]:
         """Return the versions that this commit made, the oldest first."""
@@ -94,17 +96,19 @@ class Versions:
 
     def _tagged(self, tag: str, value: str) -> list[Version]:
         quoted = self.name.replace("'", "''")
-        found = self.server.client.search_model_versions(f"name='{quoted}' and tags.`{tag}`='{value}'")
-        return [Version(str(each.version), each.tags) for each in sorted(found, key=lambda each: int(each.version))]
+        matches = self.server.client.search_model_versions(f"name='{quoted}' and tags.`{tag}`='{value}'")
+        return [
+            Version(str(match.version), match.tags) for match in sorted(matches, key=lambda match: int(match.version))
+        ]
 
-    def alias(self, alias: str, version: Version | None) -> None:
-        """Let an alias name a version, or nothing."""
+    def set_alias(self, alias: str, version: Version | None) -> None:
+        """Point an alias at a version; None removes the alias."""
         if version is None:
             self.server.client.delete_registered_model_alias(self.name, alias)
         else:
             self.server.client.set_registered_model_alias(self.name, alias, version.number)
 
-    def tag(self, version: Version, tags: Mapping[str, str | None]) -> None:
+    def set_tags(self, version: Version, tags: Mapping[str, str | None]) -> None:
         """Set tags on a version; None removes one."""
         for key, value in tags.items():
             if value is not None:
@@ -113,60 +117,62 @@ class Versions:
                 self.server.client.delete_model_version_tag(self.name, version.number, key)
 
     def set_champion(self, event: Event, *, previous: Version | None) -> None:
-        """Make a version champion; what it takes is written down first, so that `settle` can finish it after a crash.
+        """Make a version champion. The move is recorded first; `finish_interrupted` finishes it after a crash.
 
-        Aliases have no compare-and-set. So the champion is looked at right before the move and right after it: of two
-        hosts that move it at once, the one that is overtaken says so.
+        MLflow's aliases have no compare-and-set. Therefore the champion is read right before the move and right after
+        it. If two hosts move it at once, the one that is overtaken raises an error.
 
         Raises:
-            FctError: the champion is no longer who it was when the move was decided, or was moved meanwhile.
+            FctError: another host changed the champion after this move was decided, or during it.
         """
         champion = self.state().champion
         if number_of(champion) != event.before:
-            raise FctError(f"{self.name}: the champion was changed meanwhile. Nothing was moved; look, and try again.")
+            raise FctError(
+                f"{self.name}: the champion was changed meanwhile; nothing was done. See `fct status`, then try again."
+            )
         key = f"{len(self.history()) + 1:06}-{secrets.token_hex(4)}"
         move = Move(event, number_of(previous), key)
         self.server.client.set_registered_model_tag(self.name, MOVE_TAG, json.dumps(asdict(move)))
-        self._take(move)
+        self._apply(move)
 
     def finish_interrupted(self) -> None:
-        """Finish a move that a crash has interrupted, if there is one; another host may have moved on since."""
-        told = self._model_tags().get(MOVE_TAG)
-        if told is None:
+        """Finish a move that a crash interrupted. Drop it if another host has made another version champion since."""
+        recorded = self._model_tags().get(MOVE_TAG)
+        if recorded is None:
             return
-        known = json.loads(told)
-        event = Event(**known["event"])
+        move = json.loads(recorded)
+        event = Event(**move["event"])
         if number_of(self.state().champion) in (event.before, event.version):
-            self._take(Move(event, known["previous"], known["key"]))
+            self._apply(Move(event, move["previous"], move["key"]))
         else:
             self.server.client.delete_registered_model_tag(self.name, MOVE_TAG)
 
     def history(self) -> list[Event]:
-        """Return what happened, the oldest first."""
+        """Return the events, the oldest first."""
         tags = self._model_tags()
         return [Event(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(HISTORY_TAG)]
 
-    def _take(self, move: Move) -> None:
-        """Take every step of a move, in an order in which each is harmless without the next."""
+    def _apply(self, move: Move) -> None:
+        """Take every step of a move. Their order makes each step harmless if the next one does not follow."""
         event, client = move.event, self.server.client
         version, before = self.get(event.version), self.get(event.before)
         if version is None:
             client.delete_registered_model_tag(self.name, MOVE_TAG)
-            raise FctError(f"{self.name}: version {event.version}, which was to be champion, is not there any more.")
-        self.alias("previous", self.get(move.previous))
-        self.alias("champion", version)
+            raise FctError(f"{self.name}: version {event.version}, the new champion, was deleted meanwhile.")
+        self.set_alias("previous", self.get(move.previous))
+        self.set_alias("champion", version)
         client.set_registered_model_tag(self.name, CHAMPION_TAG, version.number)
-        self.tag(version, {"fct.champion_since": event.when, "fct.champion_until": None, "fct.rolled_back": None})
+        self.set_tags(version, {"fct.champion_since": event.when, "fct.champion_until": None, "fct.rolled_back": None})
         if before is not None and before != version:
-            by = f"{event.when} by {event.who}" + (f": {event.why}" if event.why else "")
-            rolled_back = {"fct.rolled_back": by} if event.what == "rolled back" else {}
-            self.tag(before, {"fct.champion_until": event.when, **rolled_back})
+            note = f"{event.when} by {event.who}" + (f": {event.why}" if event.why else "")
+            rolled_back = {"fct.rolled_back": note} if event.what == "rolled back" else {}
+            self.set_tags(before, {"fct.champion_until": event.when, **rolled_back})
         client.set_registered_model_tag(self.name, f"{HISTORY_TAG}{move.key}", json.dumps(asdict(event)))
         client.delete_registered_model_tag(self.name, MOVE_TAG)
         now_champion = self.state().champion
         if now_champion != version:
             other = now_champion.number if now_champion else "none"
-            raise FctError(f"{self.name}: version {version.number} was overtaken: the champion is {other} now.")
+            raise FctError(f"{self.name}: another host was faster: version {other} is champion, not {version.number}.")
 
     def _model_tags(self) -> dict[str, str]:
         from mlflow.exceptions import MlflowException
@@ -178,52 +184,50 @@ class Versions:
                 raise
             return {}
 
-    def file(self, version: Version, folder: Path) -> Path:
+    def download(self, version: Version, folder: Path) -> Path:
         """Download a version's ONNX file into `folder`.
 
         Raises:
-            FctError: it has none, or not the one that was registered.
+            FctError: the file is missing, or is not the one that was registered.
         """
         from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
 
-        uri, place = f"models:/{self.name}/{version.number}", f"version {version.number} of {self.name}"
+        uri, name = f"models:/{self.name}/{version.number}", f"version {version.number} of {self.name}"
         try:
-            got = download_artifacts(
+            downloaded = download_artifacts(
                 artifact_uri=f"{uri}/model.onnx", dst_path=str(folder), tracking_uri=self.server.uri
             )
         except (MlflowException, OSError) as error:
             raise FctError(
-                f"{place}: its model.onnx cannot be read from the registry ({str(error).partition(chr(10))[0][:200]}). "
-                "Restore the artifact, or take the alias champion off this version."
+                f"{name}: its model.onnx cannot be read from the registry ({str(error).partition(chr(10))[0][:200]}). "
+                "Restore the artifact, or remove the alias champion from this version."
             ) from None
-        path = Path(got)
-        if version.tags.get("fct.sha256", found := sha256(path)) != found:
-            raise FctError(
-                f"{place}: its model.onnx is not the file that was registered ({found[:12]}...). Restore it."
-            )
+        path = Path(downloaded)
+        if version.tags.get("fct.sha256", digest := sha256(path)) != digest:
+            raise FctError(f"{name}: its model.onnx is not the registered file (sha256 {digest[:12]}...). Restore it.")
         return path
 
     def get(self, number: str | None) -> Version | None:
-        """Return the version of that number, or None."""
+        """Return the version with this number, or None."""
         from mlflow.exceptions import MlflowException
 
         if number is None:
             return None
         try:
-            found = self.server.client.get_model_version(self.name, number)
+            version = self.server.client.get_model_version(self.name, number)
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-            return None  # deleted since
-        return Version(str(found.version), dict(found.tags))
+            return None  # it was deleted
+        return Version(str(version.version), dict(version.tags))
 
 
 def number_of(version: Version | None) -> str | None:
-    """Return a version's number; None for none."""
+    """Return a version's number; None for no version."""
     return None if version is None else version.number
 
 
 def now() -> str:
-    """Return the time, to the second, in UTC."""
+    """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

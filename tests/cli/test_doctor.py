@@ -1,4 +1,4 @@
-"""The doctor finds damage that opening a file does not show, and names the command that mends it."""
+"""`fct doctor` finds damage that opening a file does not show, and names the command that repairs it."""
 
 import json
 import shutil
@@ -24,11 +24,11 @@ PARAMS = DataParams.model_validate(
 
 @pytest.fixture
 def healthy(toy, scenes):
-    """Stand in a working copy in which all is well."""
+    """Work in a working copy without damage."""
     Path("params.yaml").write_text('jpeg: {subsampling: "4:2:0"}\ncache: {qualities: [20, 60]}\n')
     shutil.rmtree("data")
-    made = scenes(count=120)
-    drawn = Dataset(("left", "right", "top"), LabelledImages(made.images, made.labels), None)
+    images = scenes(count=120)
+    drawn = Dataset(("left", "right", "top"), LabelledImages(images.images, images.labels), None)
     with atomic_folder(SPLITS) as splits, atomic_folder(ORIGINALS) as originals:
         digest = dataset.build(drawn, PARAMS, splits, originals)["digest"]
     for quality in toy.qualities:
@@ -44,26 +44,26 @@ def flip(path):
     path.write_bytes(content)
 
 
-def ask():
+def run_doctor():
     return CliRunner().invoke(cli.main, ["doctor"])
 
 
 @pytest.mark.usefixtures("healthy")
-def test_what_is_whole_is_said_to_be():
-    """Splits and each quality are a line each, and the exit status is 0."""
-    told = ask()
-    assert told.exit_code == 0
-    assert told.stdout == "splits and originals: whole\ncache at quality 20: whole\ncache at quality 60: whole\n"
+def test_undamaged_data_are_called_whole():
+    """The splits and each quality have one line each, and the exit status is 0."""
+    result = run_doctor()
+    assert result.exit_code == 0
+    assert result.stdout == "splits and originals: whole\ncache at quality 20: whole\ncache at quality 60: whole\n"
 
 
 def test_one_flipped_bit_of_a_cache_is_found(healthy):
-    """It opens as ever; the doctor names the file, the command that rebuilds it, and exits with 1."""
+    """The cache still opens; the doctor names the file and the command that rebuilds it, and exits with 1."""
     flip(Path("data/cache/q60/train.npy"))
     healthy.views()
-    told = ask()
-    assert told.exit_code == 1
-    assert told.stdout.splitlines()[1] == "cache at quality 20: whole"
-    assert told.stdout.splitlines()[2] == (
+    result = run_doctor()
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[1] == "cache at quality 20: whole"
+    assert result.stdout.splitlines()[2] == (
         "cache at quality 60: data/cache/q60/train.npy is damaged (its checksum is not the manifest's). "
         "Rebuild it with `dvc repro --force --single-item cache@60`."
     )
@@ -73,68 +73,68 @@ def test_one_flipped_bit_of_a_cache_is_found(healthy):
 def test_one_flipped_bit_of_a_split_is_found():
     """The splits' own digest covers every byte of them."""
     flip(Path("data/splits/gate/labels.npy"))
-    told = ask()
-    assert told.exit_code == 1
-    assert "data/splits or data/originals is damaged" in told.stdout
-    assert "dvc repro --force --single-item data" in told.stdout
+    result = run_doctor()
+    assert result.exit_code == 1
+    assert "data/splits or data/originals is damaged" in result.stdout
+    assert "dvc repro --force --single-item data" in result.stdout
 
 
 @pytest.mark.usefixtures("healthy")
 @pytest.mark.parametrize("path", ["data/splits/meta.json", "data/originals/meta.json"])
 def test_a_changed_description_is_found(path):
-    """What is said of the splits is covered as they are."""
+    """The checksums cover the description of the splits too."""
     text = Path(path).read_text()
     Path(path).write_text(text.replace("16", "17").replace("false", "true"))
     assert Path(path).read_text() != text
-    told = ask()
-    assert told.exit_code == 1
-    assert "dvc repro --force --single-item data" in told.stdout
+    result = run_doctor()
+    assert result.exit_code == 1
+    assert "dvc repro --force --single-item data" in result.stdout
 
 
 @pytest.mark.usefixtures("healthy")
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
-def test_a_description_that_is_none_is_found(text):
+def test_an_unreadable_description_is_found(text):
     """A meta.json that cannot be read is a finding, not a traceback."""
     Path("data/splits/meta.json").write_text(text)
-    told = ask()
-    assert told.exit_code == 1
-    assert isinstance(told.exception, SystemExit)
-    assert "splits and originals: data/splits" in told.stdout
+    result = run_doctor()
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "splits and originals: data/splits" in result.stdout
 
 
 @pytest.mark.usefixtures("healthy")
 @pytest.mark.parametrize("key", ["quality", "source", "subsampling", "codec", "sha256"])
 def test_a_cache_that_training_would_refuse_is_found(key):
-    """Of another quality, source, subsampling or codec, or without checksums: not whole."""
+    """A cache of another quality, source, subsampling or codec, or without checksums, is not whole."""
     path = Path("data/cache/q60/manifest.json")
     write_json(path, json.loads(path.read_text()) | {key: {}})
-    told = ask()
-    assert told.exit_code == 1
-    assert "cache@60" in told.stdout
+    result = run_doctor()
+    assert result.exit_code == 1
+    assert "cache@60" in result.stdout
 
 
 @pytest.mark.usefixtures("healthy")
 @pytest.mark.parametrize("text", ["{", "{}", "[]"])
-def test_a_manifest_that_is_none_is_found(text):
-    """Half a manifest, or one without checksums, is a finding too, not a traceback."""
+def test_an_unreadable_manifest_is_found(text):
+    """Half a manifest, or one without checksums, is a finding, not a traceback."""
     Path("data/cache/q20/manifest.json").write_text(text)
-    told = ask()
-    assert told.exit_code == 1
-    assert "cache@20" in told.stdout
+    result = run_doctor()
+    assert result.exit_code == 1
+    assert "cache@20" in result.stdout
 
 
 @pytest.mark.usefixtures("healthy")
-def test_what_is_missing_is_found():
-    """A file that is not there is named."""
+def test_a_missing_file_is_found():
+    """The doctor names a file that is not there."""
     Path("data/cache/q20/val.npy").unlink()
-    told = ask()
-    assert told.exit_code == 1
-    assert "data/cache/q20/val.npy is not here" in told.stdout
+    result = run_doctor()
+    assert result.exit_code == 1
+    assert "data/cache/q20/val.npy is not here" in result.stdout
 
 
 @pytest.mark.usefixtures("place")
 def test_without_params_it_says_so():
-    """Outside of a project there is one line, and no traceback."""
-    told = ask()
-    assert told.exit_code == 1
-    assert "params.yaml is not here" in told.stderr
+    """Outside a project the error is one line without a traceback."""
+    result = run_doctor()
+    assert result.exit_code == 1
+    assert "params.yaml is not here" in result.stderr

@@ -39,14 +39,14 @@ def save(
 
     With `classes` it is a file of this project's.
     """
-    given, said, dtype = ("image", "logits", TensorProto.UINT8) if classes else ("pixels", "said", dtype)
+    pixels, logits, dtype = ("image", "logits", TensorProto.UINT8) if classes else ("pixels", "said", dtype)
     axes, channel = ([1, 2], 1) if channels_last else ([2, 3], 1)
     shape = [batch, size, size, channels] if channels_last else [batch, channels, size, size]
     nodes = [
-        helper.make_node("Cast", [given], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", [pixels], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["floats", "axes"], ["means"], keepdims=0),
         helper.make_node("MatMul", ["means", "weights"], ["scores"]),
-        helper.make_node("Softmax" if shares else "Identity", ["scores"], [said]),
+        helper.make_node("Softmax" if shares else "Identity", ["scores"], [logits]),
     ]
     assert channel == 1
     weights = np.zeros((channels, 2), np.float32)
@@ -55,8 +55,8 @@ def save(
     graph = helper.make_graph(
         nodes,
         "colours",
-        [helper.make_tensor_value_info(given, dtype, shape)],
-        [helper.make_tensor_value_info(said, TensorProto.FLOAT, [batch, 2])],
+        [helper.make_tensor_value_info(pixels, dtype, shape)],
+        [helper.make_tensor_value_info(logits, TensorProto.FLOAT, [batch, 2])],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
@@ -84,7 +84,7 @@ def run(*arguments):
 
 
 @pytest.mark.parametrize(
-    ("how", "told"),
+    ("form", "options"),
     [
         ({}, ["--normalise", "imagenet"]),
         ({}, ["--normalise", "0.5/0.25"]),
@@ -96,16 +96,16 @@ def run(*arguments):
     ],
     ids=["imagenet", "numbers", "nhwc", "bytes", "fixed batch", "probabilities", "any size"],
 )
-def test_files_made_elsewhere_are_judged(shop, how, told):
-    """Layouts, types, batches and outputs of others' exporters: a good model passes, with status 0."""
-    save(shop / "theirs.onnx", **how)
-    done = run("theirs.onnx", "--data", "photos", *told)
+def test_files_made_elsewhere_are_judged(shop, form, options):
+    """A good model passes with status 0, whatever layout, type, batch size and outputs its exporter chose."""
+    save(shop / "theirs.onnx", **form)
+    done = run("theirs.onnx", "--data", "photos", *options)
     assert done.exit_code == 0, done.output
     assert "gate: PASS on 40 images" in done.output
 
 
 def test_a_bad_model_fails_with_status_one(shop):
-    """A model that has the colours the wrong way round is told from a good one, in every line that is of images."""
+    """A model that confuses the two colours fails every line that is about images."""
     save(shop / "theirs.onnx", sign=-1)
     done = run("theirs.onnx", "--data", "photos", "--normalise", "unit")
     assert done.exit_code == 1
@@ -120,28 +120,28 @@ def test_classes_may_come_in_another_order(shop):
     assert done.exit_code == 0, done.output
 
 
-def test_a_champion_is_held_against(shop):
-    """With --champion its lines are judged; without it they are left out, and said to be."""
+def test_a_champion_is_compared_with(shop):
+    """With --champion its lines are judged; without it they are left out, and the output says so."""
     line = "  - {slice: mean, metric: accuracy, champion: 0.1}\n"
     (shop / "params.yaml").write_text(PARAMS + line)
     save(shop / "theirs.onnx")
-    asked = ("theirs.onnx", "--data", "photos", "--normalise", "unit")
-    assert "left out: mean_accuracy_vs_champion: there is no --champion" in run(*asked).output
-    done = run(*asked, "--champion", "theirs.onnx")
+    arguments = ("theirs.onnx", "--data", "photos", "--normalise", "unit")
+    assert "left out: mean_accuracy_vs_champion: there is no --champion" in run(*arguments).output
+    done = run(*arguments, "--champion", "theirs.onnx")
     assert "mean_accuracy_vs_champion" in done.output
     assert "left out" not in done.output
     assert done.exit_code == 0
 
 
 def test_a_champion_of_other_classes_is_refused(shop):
-    """Its answers would be held against the wrong labels."""
+    """Its predictions would be compared with the wrong labels."""
     line = "  - {slice: mean, metric: accuracy, champion: 0.1}\n"
     (shop / "params.yaml").write_text(PARAMS + line)
     save(shop / "theirs.onnx")
     save(shop / "champion.onnx", classes=["red", "blue"])
     done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--champion", "champion.onnx")
     assert done.exit_code == 1
-    assert "champion.onnx: its 2 classes are ['red', 'blue'], those of theirs.onnx are ['blue', 'red']" in done.output
+    assert "champion.onnx has 2 classes, ['red', 'blue']; theirs.onnx has ['blue', 'red']" in done.output
 
 
 def test_images_of_four_channels_are_refused(shop):
@@ -149,41 +149,41 @@ def test_images_of_four_channels_are_refused(shop):
     save(shop / "theirs.onnx", channels=4)
     done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--layout", "nchw")
     assert done.exit_code == 1
-    assert "it takes images of 4 channels; grey has 1, RGB 3" in done.output
+    assert "its images have 4 channels. Only grey images (1) and RGB images (3)" in done.output
 
 
 def test_programs_read_json_and_junit(shop):
-    """The verdict with file's and data's checksums, and a test case a check, the failed one a failure."""
+    """The JSON holds the verdict; the XML has one test case per check, and a failed check is a failure."""
     save(shop / "theirs.onnx")
     (shop / "params.yaml").write_text(PARAMS.replace("file_mib, at_most: 1", "file_mib, at_most: 0"))
-    run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--json", "told.json", "--junit", "told.xml")
-    told = json.loads((shop / "told.json").read_text())
-    assert (told["verdict"], told["split"]["name"], told["split"]["images"]) == ("FAIL", "photos", 40)
-    suite = ET.parse(shop / "told.xml").getroot()  # our own
+    run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--json", "verdict.json", "--junit", "verdict.xml")
+    verdict = json.loads((shop / "verdict.json").read_text())
+    assert (verdict["verdict"], verdict["split"]["name"], verdict["split"]["images"]) == ("FAIL", "photos", 40)
+    suite = ET.parse(shop / "verdict.xml").getroot()  # our own
     assert (suite.get("tests"), suite.get("failures")) == ("4", "1")
     assert [case.get("name") for case in suite.iter("testcase") if case.find("failure") is not None] == ["file_mib"]
 
 
 @pytest.mark.parametrize(
-    ("how", "told", "said"),
+    ("form", "options", "message"),
     [
         ({}, [], "Say how they are normalised"),
         ({}, ["--normalise", "somehow"], "--normalise 'somehow' is neither"),
         ({"size": 3}, ["--normalise", "unit"], "give --layout"),
-        ({"size": "S"}, ["--normalise", "unit"], "give --size"),
+        ({"size": "S"}, ["--normalise", "unit"], "Choose one with --size"),
     ],
 )
-def test_what_a_file_does_not_say_is_asked_for(shop, how, told, said):
-    """One line, and the option that answers it."""
-    save(shop / "theirs.onnx", **how)
-    done = run("theirs.onnx", "--data", "photos", *told)
+def test_the_option_for_a_missing_fact_is_named(shop, form, options, message):
+    """If the model file leaves something open, one line names the option that gives it."""
+    save(shop / "theirs.onnx", **form)
+    done = run("theirs.onnx", "--data", "photos", *options)
     assert done.exit_code == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.output
 
 
 def test_images_that_cannot_be_used_are_named(shop):
-    """A broken file is no evidence for anything."""
+    """An error names the broken file."""
     save(shop / "theirs.onnx")
     (shop / "photos/red/x.jpg").write_bytes(b"broken")
     done = run("theirs.onnx", "--data", "photos", "--normalise", "unit")
@@ -191,33 +191,33 @@ def test_images_that_cannot_be_used_are_named(shop):
 
 
 def test_a_class_that_the_model_does_not_know_is_named(shop):
-    """Of more sub-folders than outputs nobody can say which is which."""
+    """A sub-folder whose name is no class of the model is refused."""
     save(shop / "theirs.onnx")
     (shop / "names.txt").write_text("red\ngreen\n")
     done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--classes", "names.txt")
-    assert "photos/blue: the model knows no such class. It knows red, green." in done.stderr
+    assert "photos/blue: the model has no such class. It has red, green." in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
-        (b"", "it is empty"),
-        (b"red\nblue\nred\n", "red stands in it more than once"),
-        ("café".encode("latin-1"), "it is no UTF-8 text"),
+        (b"", "the file is empty"),
+        (b"red\nblue\nred\n", "red is there more than once"),
+        ("café".encode("latin-1"), "the file is not UTF-8 text"),
     ],
     ids=["empty", "twice", "latin-1"],
 )
-def test_a_file_of_classes_that_cannot_be_used_is_named(shop, content, said):
-    """Names are needed, each once, as text."""
+def test_a_file_of_classes_that_cannot_be_used_is_named(shop, content, message):
+    """The file must hold names as UTF-8 text, each name once."""
     save(shop / "theirs.onnx")
     (shop / "names.txt").write_bytes(content)
     done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--classes", "names.txt")
     assert (done.exit_code, done.exception.__class__) == (1, SystemExit)
-    assert f"error: --classes names.txt: {said}." in done.output
+    assert f"error: --classes names.txt: {message}." in done.output
 
 
 def test_spaces_and_empty_lines_are_no_classes(shop):
-    """As editors leave them, with a byte order mark in front."""
+    """Editors leave spaces, empty lines and a byte order mark; none of them is part of a name."""
     save(shop / "theirs.onnx")
     (shop / "names.txt").write_bytes(b"\xef\xbb\xbfblue \nred\n\n")
     done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--classes", "names.txt")
@@ -225,16 +225,16 @@ def test_spaces_and_empty_lines_are_no_classes(shop):
 
 
 def test_a_models_own_classes_are_not_overruled(shop):
-    """Names in another order than the file's own would exchange its answers."""
+    """Names in another order than in the model file are refused: they would exchange its predictions."""
     save(shop / "ours.onnx", classes=["blue", "red"])
     (shop / "names.txt").write_text("red\nblue\n")
     done = run("ours.onnx", "--data", "photos", "--classes", "names.txt")
     assert done.exit_code == 1
-    assert "ours.onnx says itself that its classes are ['blue', 'red']: leave --classes out." in done.output
+    assert "ours.onnx names its classes itself: ['blue', 'red']. Leave out --classes." in done.output
 
 
 def test_a_verdict_is_seen_also_where_it_cannot_be_written(shop):
-    """The table comes first; then the file that cannot be, without a traceback."""
+    """The table is printed before the error about the file."""
     save(shop / "theirs.onnx")
     done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--json", "photos")
     assert done.exit_code == 1

@@ -1,4 +1,4 @@
-"""`fct layers` shows what a model is made of, in the words that params.yaml takes."""
+"""`fct layers` lists the layers of a model by the names that params.yaml takes."""
 
 import shutil
 from pathlib import Path
@@ -15,7 +15,7 @@ from fct.nn.residual import ResidualMappingBlock
 
 
 @pytest.fixture
-def told(tmp_path, monkeypatch):
+def list_layers(tmp_path, monkeypatch):
     """Run the command in a folder with the repository's params.yaml; return its lines."""
     shutil.copy(Path(__file__).parents[2] / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -32,16 +32,16 @@ def weights(module):
     return sum(weight.numel() for weight in module.parameters())
 
 
-def named(lines):
+def by_name(lines):
     return {line.split()[0]: line.split() for line in lines[2:]}
 
 
-def test_the_model_of_params_is_listed(told):
+def test_the_model_of_params_is_listed(list_layers):
     """Without a name: shapes at 32 pixels in colour where there are no data, parameters, and the cost of a block."""
-    lines, model = told(), params.load(layers.Params).model
+    lines, model = list_layers(), params.load(layers.Params).model
     network = backbones.build_backbone(model.name, width=model.width, classes=10, channels=3, size=32, stem=model.stem)
     assert lines[0] == f"{model.name}: 3 x 32 x 32 pixels, {weights(network):,} parameters"
-    stages = {name: line for name, line in named(lines).items() if line[-1] == "stage"}
+    stages = {name: line for name, line in by_name(lines).items() if line[-1] == "stage"}
     assert len(stages) > 1
     for name, (_, kind, *shape, parameters, block, _) in stages.items():
         module = network.get_submodule(name)
@@ -61,52 +61,52 @@ def test_the_model_of_params_is_listed(told):
         ("vgg11", []),
     ],
 )
-def test_the_outer_layers_are_shown_down_to_the_stages(told, model, stages):
-    """Whatever they lie in; with their neighbours, and without what is inside them."""
-    lines = named(told(model))
+def test_the_outer_layers_are_shown_down_to_the_stages(list_layers, model, stages):
+    """The list has the stages and their neighbours, and nothing inside the stages."""
+    lines = by_name(list_layers(model))
     assert [name for name, line in lines.items() if line[-1] == "stage"] == stages
     assert not [name for name in lines if name.startswith(tuple(f"{stage}." for stage in stages))]
     assert len(lines) > len(stages)
 
 
-def test_all_are_shown_if_asked_for(told):
+def test_all_shows_every_module(list_layers):
     """--all names every module."""
-    assert "layer1.0.conv1" not in named(told("resnet18"))
-    assert "layer1.0.conv1" in named(told("resnet18", "--all"))
+    assert "layer1.0.conv1" not in by_name(list_layers("resnet18"))
+    assert "layer1.0.conv1" in by_name(list_layers("resnet18", "--all"))
 
 
-def test_tokens_and_what_gives_none(told):
+def test_tokens_and_outputs_that_are_no_tensor(list_layers):
     """A transformer's layers show tokens by channels; an output that is no tensor has neither shape nor block."""
-    lines = named(told("vit_b_32", "--all", "--size", "32"))
+    lines = by_name(list_layers("vit_b_32", "--all", "--size", "32"))
     assert lines["encoder.layers.encoder_layer_0"][2:5] == ["2", "x", "768"]
     assert lines["encoder.layers.encoder_layer_0.self_attention"][2] == "-"
     assert lines["encoder.layers.encoder_layer_0.self_attention"][-1] == "-"
 
 
-def test_the_cost_is_that_of_params_block(told):
+def test_the_cost_is_that_of_params_block(list_layers):
     """A block half as wide has its parameters."""
     params = Path("params.yaml")
     params.write_text(params.read_text().replace("width: 1.0", "width: 0.5"))
     block = BlockParams(layers=["any"], width=0.5, quality="film", consistency="after", unknown_quality="bypass")
     real = ResidualMappingBlock(32, Layout(1, is_map=True), width=block.width, quality=block.quality)
-    assert named(told())["stage3"][-2] == f"{weights(real):,}"
+    assert by_name(list_layers())["stage3"][-2] == f"{weights(real):,}"
 
 
-def test_the_width_of_the_own_networks_can_be_asked_for(told):
+def test_the_width_of_the_own_networks_can_be_chosen(list_layers):
     """--width takes the place of model.width."""
-    assert named(told("--width", "16"))["stage1"][2] == "16"
+    assert by_name(list_layers("--width", "16"))["stage1"][2] == "16"
 
 
-def test_grey_images_of_another_size(told):
-    """--size and --channels say what the images are like."""
-    lines = told("--size", "28", "--channels", "1")
+def test_grey_images_of_another_size(list_layers):
+    """--size and --channels give the size and channels of the images."""
+    lines = list_layers("--size", "28", "--channels", "1")
     assert lines[0].startswith("resnet8: 1 x 28 x 28 pixels")
-    assert named(lines)["stage1"][2:7] == ["8", "x", "28", "x", "28"]
+    assert by_name(lines)["stage1"][2:7] == ["8", "x", "28", "x", "28"]
 
 
-def test_an_unknown_model_is_answered_with_the_nearest(told):
-    """Status 1, and names that exist."""
-    told()
+def test_an_unknown_model_is_answered_with_the_nearest(list_layers):
+    """The exit status is 1, and the message names models that exist."""
+    list_layers()
     done = CliRunner().invoke(main, ["layers", "resnet17"])
     assert done.exit_code == 1
     assert "Nearest: resnet" in done.output

@@ -1,4 +1,4 @@
-"""The command line: quick, and helpful before it is used."""
+"""The command line answers quickly and explains itself."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from fct.registry import messages
 
 
 def test_help_imports_nothing_heavy():
-    """`fct --help` answers without MLflow, numpy or torch, and so in a fraction of a second."""
+    """`fct --help` imports neither MLflow, numpy nor torch, so it answers in a fraction of a second."""
     code = (
         "import sys; from fct.cli import main\n"
         "try: main(['--help'])\n"
@@ -29,16 +29,16 @@ def test_help_imports_nothing_heavy():
     "command",
     ["promote", "rollback", "status", "history", "report", "verify", "doctor", "layers", "predict", "gate"],
 )
-def test_every_command_teaches(command):
-    """Each command's help says more than its name."""
-    shown = CliRunner().invoke(cli.main, [command, "--help"])
-    assert shown.exit_code == 0
-    assert len(shown.output.split()) > 30
+def test_every_command_has_help(command):
+    """The help of each command has more than 30 words."""
+    result = CliRunner().invoke(cli.main, [command, "--help"])
+    assert result.exit_code == 0
+    assert len(result.output.split()) > 30
 
 
 @pytest.mark.usefixtures("place")
 def test_an_error_is_one_line_without_a_traceback():
-    """A missing file ends with status 1 and says what to do."""
+    """For a missing file the status is 1 and the message says what to do."""
     done = subprocess.run(
         [sys.executable, "-c", "from fct.cli import main; main()", "promote"],
         capture_output=True,
@@ -51,19 +51,19 @@ def test_an_error_is_one_line_without_a_traceback():
 
 @pytest.mark.usefixtures("place")
 def test_an_empty_registry_says_how_to_begin(place):
-    """Status and rollback without any version are answers, not errors."""
+    """Status and rollback work without any version: the exit status is 0."""
     (place / "params.yaml").write_text("registry: {name: toy}\n")
-    shown = CliRunner().invoke(cli.main, ["status"])
-    assert (shown.exit_code, shown.output) == (
+    result = CliRunner().invoke(cli.main, ["status"])
+    assert (result.exit_code, result.output) == (
         0,
         "toy: nothing is registered. `fct promote` registers a model that passed the gate.\n",
     )
-    shown = CliRunner().invoke(cli.main, ["rollback"])
-    assert (shown.exit_code, shown.output) == (0, "toy: nothing to return to; there is no champion.\n")
+    result = CliRunner().invoke(cli.main, ["rollback"])
+    assert (result.exit_code, result.output) == (0, "toy: nothing to return to; there is no champion.\n")
 
 
 def test_status_names_verdict_file_and_doubt():
-    """Every role is a line with version, verdict and checksum; an alias moved by hand is called unproven."""
+    """Every role has a line with version, verdict and checksum; an alias moved by hand is called unproven."""
     version = SimpleNamespace(number="2", tags={"fct.sha256": "0123456789abcdef", "fct.verdict": "PASS"})
     state = SimpleNamespace(champion=version, challenger=version, previous=None, is_proven=False)
     name, champion, challenger, previous = messages.format_status("toy", state).splitlines()

@@ -1,4 +1,4 @@
-"""`fct predict`: a line a file, a reason where there is no answer, JSON for programs."""
+"""`fct predict` prints one line per file, a reason if there is no prediction, and JSON for programs."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from fct import cli
 
 @pytest.fixture
 def shop(colour_model, picture, tmp_path, monkeypatch):
-    """Stand in a folder with a model and a folder of three images, one of them broken."""
+    """Work in a folder with a model and a folder of three images, one of them broken."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model").mkdir()
     shutil.move(colour_model(), tmp_path / "model/model.onnx")
@@ -28,7 +28,7 @@ def run(*arguments):
 
 
 def test_a_folder_is_a_table(shop):
-    """Every file below it is a line: class, probability, quality, a note, or the reason; and the status says so."""
+    """Each file below the folder has a line with class, probability, quality and note, or with the reason."""
     assert shop
     done = run("images")
     lines = [line.split() for line in done.stdout.splitlines()]
@@ -40,31 +40,31 @@ def test_a_folder_is_a_table(shop):
     assert done.exit_code == 1
 
 
-def test_json_is_an_object_a_line(shop):
-    """Programs read file, class, all probabilities, quality and flag; all is well, so the status is 0."""
+def test_json_is_one_object_per_line(shop):
+    """Programs read the file, class, probabilities, quality and flag; the status is 0 if all files are usable."""
     assert shop
     done = run("--json", "images/deep/c.png", "images/a.jpg")
-    told = [json.loads(line) for line in done.stdout.splitlines()]
+    predictions = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.exit_code == 0
-    assert [(each["file"], each["class"], each["quality"]) for each in told] == [
+    assert [(row["file"], row["class"], row["quality"]) for row in predictions] == [
         ("images/deep/c.png", "blue", 100),
         ("images/a.jpg", "green", 20),
     ]
-    assert sum(told[0]["probabilities"].values()) == pytest.approx(1)
-    assert [each["below_trained"] for each in told] == [False, True]
+    assert sum(predictions[0]["probabilities"].values()) == pytest.approx(1)
+    assert [row["below_trained"] for row in predictions] == [False, True]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--model", "gone.onnx", "images"], "gone.onnx is not here"),
-        (["images/empty"], "images/empty: there is no file in this folder"),
+        (["images/empty"], "images/empty: this folder has no file"),
     ],
 )
-def test_what_cannot_begin_is_one_line(shop, arguments, said):
+def test_an_error_at_the_start_is_one_line(shop, arguments, message):
     """A model that is not there and an empty folder are errors for people."""
     (shop / "images/empty").mkdir()
     done = run(*arguments)
     assert done.exit_code == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr

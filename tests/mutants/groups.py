@@ -449,7 +449,7 @@ EVIDENCE = Group(
         ),
         Mutant(
             "a verdict of another file",
-            'if verdict["model_sha256"] != found:',
+            'if verdict["model_sha256"] != digest:',
             "if False:",
             _of(REGISTRY, "test_a_verdict_of_another_file_is_refused"),
         ),
@@ -485,7 +485,7 @@ EVIDENCE = Group(
         ),
         Mutant(
             "params that are not committed",
-            "if unsaid and not dirty:",
+            "if uncommitted and not dirty:",
             "if False:",
             _of(REGISTRY, "test_what_is_not_committed_is_not_promoted"),
         ),
@@ -515,13 +515,13 @@ PROMOTION = Group(
             "a weaker gate is never refused",
             "if rival and not weaker:",
             "if False:",
-            _of(REGISTRY, "test_a_gate_that_asks_for_less_than_of_the_champion_is_refused"),
+            _of(REGISTRY, "test_a_gate_weaker_than_the_champions_is_refused"),
         ),
         Mutant(
             "a champion by hand is the rival",
             "rival = state.champion if state.is_proven else state.proven or state.champion",
             "rival = state.champion",
-            _of(REGISTRY, "test_the_next_promotion_is_held_against_the_proven_champion"),
+            _of(REGISTRY, "test_the_next_promotion_is_compared_with_the_proven_champion"),
         ),
         Mutant(
             "a worse model takes over",
@@ -541,11 +541,16 @@ PROMOTION = Group(
             "False",
             _of(REGISTRY, "test_a_rollback_to_what_never_passed_is_refused"),
         ),
-        Mutant("another task", "if theirs != ours:", "if False:", _of(REGISTRY, "test_another_task_is_refused")),
+        Mutant(
+            "another task",
+            "if champion_classes != classes:",
+            "if False:",
+            _of(REGISTRY, "test_another_task_is_refused"),
+        ),
         Mutant(
             "the champion is judged in the model's place",
-            "measured, theirs_said, how",
-            "theirs_said, measured, how",
+            "predictions, champion_predictions, evaluate",
+            "champion_predictions, predictions, evaluate",
             _of(REGISTRY, "test_a_worse_model_stays_challenger"),
         ),
     ),
