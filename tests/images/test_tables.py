@@ -121,3 +121,10 @@ def test_a_file_tells_its_quality_and_so_does_its_copy(quality, height, width, m
     with Image.open(first) as image:
         image.save(second, "JPEG", quality="keep")
     assert jpeg_quality(second.getvalue()) == quality
+
+
+@pytest.mark.parametrize(("luminance", "chrominance", "nearest"), [(20, 35, 28), (50, 40, 43)])
+def test_both_tables_count_for_the_nearest_quality(luminance, chrominance, nearest):
+    """A program that scales its two tables differently is given the quality that is nearest to both."""
+    own = [ijg_tables(luminance)[0].tolist(), ijg_tables(chrominance)[1].tolist()]
+    assert jpeg_quality(saved("RGB", qtables=own)) == nearest

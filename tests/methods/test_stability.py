@@ -73,3 +73,11 @@ def test_noise_makes_images_neither_darker_nor_brighter():
     torch.manual_seed(0)
     grey = torch.full((400_000,), 128, dtype=torch.uint8)
     assert abs((stability.add_noise(grey, 0.02).double() - 128).mean().item()) < 0.1
+
+
+def test_noise_beyond_white_is_white():
+    """Of white pixels with noise about half stay white: no sum wraps around to a dark one."""
+    torch.manual_seed(0)
+    white = stability.add_noise(torch.full((10_000,), 255, dtype=torch.uint8), 0.1)
+    assert (white == 255).double().mean().item() == pytest.approx(0.5, abs=0.03)
+    assert white.min() > 100
