@@ -21,9 +21,9 @@ from tqdm import tqdm
 
 from benchmarks.markdown import between, table
 from fct.core.files import write_json, write_text
-from fct.evaluate.answers import Answers
 from fct.evaluate.params import EvaluateParams
-from fct.gate.checks import judge, judge_against
+from fct.evaluate.predictions import Predictions
+from fct.gate.checks import check_against, check_lines
 from fct.gate.params import CheckParams
 
 RESULTS = Path("benchmarks/results/gate.json")
@@ -60,10 +60,10 @@ def passed(name: str, above: float, images: int, rounds: int = ROUNDS) -> int:
     for _ in range(rounds):
         ranks = rng.random(images)  # how easy each image is, for every model
         if line.champion is None:
-            (check,) = judge([line], _answers(rng, ranks, FLOOR + above), {}, HOW)
+            (check,) = check_lines([line], _answers(rng, ranks, FLOOR + above), {}, HOW)
         else:
             champion = _answers(rng, ranks, FLOOR)
-            (check,) = judge_against([line], _answers(rng, ranks, FLOOR - MARGIN + above), champion, HOW)
+            (check,) = check_against([line], _answers(rng, ranks, FLOOR - MARGIN + above), champion, HOW)
         found += check.passed
     return found
 
@@ -88,14 +88,14 @@ def _table(found: Sequence[Mapping[str, Any]]) -> str:
     return table(header, [[r["check"], f"{r['images']:,}", *(f"{100 * x:.1f}" for x in r["passed"])] for r in found])
 
 
-def _answers(rng: np.random.Generator, ranks: NDArray[np.float64], accuracy: float) -> Answers:
+def _answers(rng: np.random.Generator, ranks: NDArray[np.float64], accuracy: float) -> Predictions:
     """Return the answers of a model of that accuracy on every view, to images that are as easy as their ranks say."""
     from scipy.stats import beta
 
     chance = beta.ppf(ranks, SPREAD * accuracy, SPREAD * (1 - accuracy))
     right = rng.random((1 + len(QUALITIES), len(ranks))) < chance
     views = ("raw", *(f"q{quality}" for quality in QUALITIES))
-    return Answers(views, right.astype(int), np.full(right.shape, 0.9), np.ones(len(ranks), int))
+    return Predictions(views, right.astype(int), np.full(right.shape, 0.9), np.ones(len(ranks), int))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fct.core import environment
 from fct.core.errors import FctError
-from fct.core.paths import CLONES, PARAMS
+from fct.core.paths import CLONES, ENVIRONMENT, PARAMS
 from fct.tracking.server import DEFAULT_URI
 from fct.vcs import git
 from pipelines.process import output
@@ -67,7 +68,8 @@ def clone(run: str, name: str, params: str, why: str) -> Iterator[Clone]:
             _furnish(home)
             made = Clone(_branch(name, run), tree.commit, tree.changed)
             PARAMS.write_text(params)
-            git.commit([PARAMS.as_posix()], why)
+            environment.write()
+            git.commit([PARAMS.as_posix(), ENVIRONMENT.as_posix()], why)
             _publish(made.branch)  # the commit that MLflow names, whatever becomes of the run
             yield made
     finally:
@@ -110,7 +112,7 @@ def _furnish(home: Path) -> None:
     cache = output("dvc", "cache", "dir", cwd=home).strip()
     output("dvc", "config", "--local", "cache.dir", str((home / cache).resolve()))
     with chdir(home):
-        made = git.made()
+        made = git.written_by_pipeline()
     for path in map(Path, made):  # what is made already, whether it was committed or not
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(home / path, path)

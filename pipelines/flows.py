@@ -20,7 +20,7 @@ from prefect.states import Completed, Failed
 from pydantic import Field, PositiveInt
 
 from fct import tracking
-from fct.core import params
+from fct.core import environment, params
 from fct.core.errors import FctError
 from fct.core.locks import locked
 from fct.core.params import Section
@@ -28,9 +28,9 @@ from fct.core.paths import BEST_METHOD, RUN_REPORT, RUNNING_LOCK
 from fct.registry.params import RegistryParams
 from pipelines import graph, report
 from pipelines.clone import Clone, clone
-from pipelines.params import PipelineParams, changed
+from pipelines.errors import fail_with_message
+from pipelines.params import PipelineParams, apply_overrides
 from pipelines.process import Commands
-from pipelines.readable import readable
 from pipelines.stage import CACHED, stage_task
 
 GATE = "gate"  # the stage that writes the verdict
@@ -48,7 +48,7 @@ class Read(Section):
 
 
 @flow
-@readable
+@fail_with_message
 def reproduce(
     *,
     targets: Targets = [],  # noqa: B006 Prefect shows defaults in its form
@@ -70,14 +70,14 @@ def reproduce(
         promote: Promote the model if the gate says PASS.
         why: Kept with the promoted version, for those who come after you.
     """
-    with turn(), ExitStack() as stack:
+    with run_lock(), ExitStack() as stack:
         made = stack.enter_context(_cloned(overrides, f"Try {_told(overrides)}")) if overrides else None
         commands = stack.enter_context(_commands())
         return _reproduce(targets, commands, promote=promote, why=why, made=made)
 
 
 @flow
-@readable
+@fail_with_message
 def search(*, trials: PositiveInt) -> State[Any]:
     """Run more trials of the current study.
 
@@ -88,7 +88,7 @@ def search(*, trials: PositiveInt) -> State[Any]:
         trials: How many the study shall have in all.
     """
     overrides = {"search.trials": trials}
-    with turn(), _cloned(overrides, f"Search with {trials} trials") as made, _commands() as commands:
+    with run_lock(), _cloned(overrides, f"Search with {trials} trials") as made, _commands() as commands:
         state = _reproduce(["search"], commands, made=made)
         if state.is_completed():
             text = f"```yaml\n{BEST_METHOD.read_text()}```"
@@ -97,7 +97,7 @@ def search(*, trials: PositiveInt) -> State[Any]:
 
 
 @flow
-@readable
+@fail_with_message
 def promote(*, why: str = "", again: bool = False) -> State[Any]:
     """Register the model that passed the gate; make it champion if it is not worse than the present one.
 
@@ -107,19 +107,19 @@ def promote(*, why: str = "", again: bool = False) -> State[Any]:
         why: Kept with the version, for those who come after you.
         again: Make champion even a model that was rolled back before.
     """
-    with turn(), _commands() as commands:
+    with run_lock(), _commands() as commands:
         return _fct(commands, "promote", "--commit", "--why", why, *(["--again"] if again else []))
 
 
 @flow
-@readable
+@fail_with_message
 def rollback(*, why: str = "") -> State[Any]:
     """Make the previous champion champion again, as `fct rollback` does.
 
     Args:
         why: Kept with the version that goes.
     """
-    with turn(), _commands() as commands:
+    with run_lock(), _commands() as commands:
         return _fct(commands, "rollback", "--why", why)
 
 
@@ -132,6 +132,7 @@ def _reproduce(
     made: Clone | None = None,
 ) -> State[Any]:
     """Bring the stages of the current folder up to date, then show what came of it."""
+    environment.write()
     stages, before = graph.plan(targets), report.numbers()
     if promote and GATE not in stages:
         raise FctError(f"promote: the targets {', '.join(targets)} leave out {GATE}, whose verdict decides it.")
@@ -209,7 +210,7 @@ def _page(commands: Commands) -> None:
 
 
 @contextmanager
-def turn() -> Iterator[None]:
+def run_lock() -> Iterator[None]:
     """Let one run at a time work in this project: they share files, checkpoints and search trials."""
     with locked(RUNNING_LOCK, on_wait=lambda: get_run_logger().info("waiting for another run of this project to end")):
         yield
@@ -238,12 +239,12 @@ def _commands() -> Iterator[Commands]:
         yield commands
     finally:
         if commands.stop():
-            tracking.bury()  # what was killed had no chance to close its run
+            tracking.close_dead_runs()  # what was killed had no chance to close its run
 
 
 @contextmanager
 def _cloned(overrides: Mapping[str, Any], why: str) -> Iterator[Clone]:
-    text = changed(overrides)
+    text = apply_overrides(overrides)
     data = graph.stale([stage for stage in graph.plan() if stage.endswith(".dvc")], get_run_logger().info)
     with clone(_id(), str(runtime.flow_run.name), text, why) as made:
         if lacks := [*made.left_out, *sorted(data)]:

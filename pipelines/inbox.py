@@ -22,8 +22,8 @@ from fct.core.errors import FctError
 from fct.core.files import write_text
 from fct.data.division import fingerprint
 from fct.data.scan import LARGEST_FILE, LINK, Problem
-from fct.images.decode import Unusable, decode
-from fct.images.tables import quality_of
+from fct.images.decode import UnusableImage, decode
+from fct.images.tables import jpeg_quality
 
 UNFINISHED = (".part", ".tmp", ".crdownload", "~")  # names of files that are still being written
 
@@ -33,7 +33,7 @@ class Arrival:
     """An image that was taken."""
 
     name: str  # path inside the images
-    quality: int  # its own, as a JPEG; 100 if lossless
+    quality: int  # its own, as a JPEG; NO_TABLES without tables
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Sorted:
     waiting: int  # files that may still be uploading
 
 
-def sort(inbox: Path, images: Path, quarantine: Path, *, channels: int, settle: float) -> Sorted:
+def sort_inbox(inbox: Path, images: Path, quarantine: Path, *, channels: int, settle: float) -> Sorted:
     """Empty an inbox.
 
     Args:
@@ -103,7 +103,7 @@ def _examine(inbox: Path, path: Path, images: Path, channels: int, known: dict[b
     try:
         content = (inbox / path).read_bytes()
         mark = fingerprint(decode(content, channels))
-    except Unusable as error:
+    except UnusableImage as error:
         what, _, detail = str(error).partition(": ")
         return Problem(name, what, detail)
     except OSError as error:
@@ -111,7 +111,7 @@ def _examine(inbox: Path, path: Path, images: Path, channels: int, known: dict[b
     if mark in known:
         return Problem(name, "the same pixels as another image", known[mark])
     known[mark] = f"{images.name}/{name}"
-    return quality_of(content)
+    return jpeg_quality(content)
 
 
 def _misplaced(inbox: Path, path: Path, images: Path) -> Problem | None:
@@ -144,7 +144,7 @@ def _fingerprints(images: Path, channels: int) -> Iterator[tuple[str, bytes]]:
 def _fingerprint(path: Path, channels: int) -> bytes | None:
     try:
         return fingerprint(decode(path.read_bytes(), channels))
-    except (Unusable, OSError):
+    except (UnusableImage, OSError):
         return None
 
 

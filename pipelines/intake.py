@@ -19,13 +19,13 @@ from fct.core import params
 from fct.core.errors import FctError
 from fct.core.params import Section
 from fct.data.params import DataParams
-from fct.images.tables import LOSSLESS
+from fct.images.tables import NO_TABLES
 from fct.vcs import git
 from pipelines import graph, inbox
-from pipelines.flows import turn
+from pipelines.errors import fail_with_message
+from pipelines.flows import run_lock
 from pipelines.params import IntakeParams
 from pipelines.process import output
-from pipelines.readable import readable
 
 NIGHTLY = "reproduce/nightly"
 
@@ -39,7 +39,7 @@ class Read(Section):
 
 
 @flow
-@readable
+@fail_with_message
 def intake(*, run: bool = True) -> State[Any]:
     """Take new images out of the inbox (`intake.inbox`) into the data set.
 
@@ -51,12 +51,14 @@ def intake(*, run: bool = True) -> State[Any]:
     """
     read = params.load(Read)
     if read.data.source != "folder":
-        raise FctError(f"{params.place('data', 'source')} is {read.data.source}; an inbox needs a folder source.")
+        raise FctError(f"{params.location('data', 'source')} is {read.data.source}; an inbox needs a folder source.")
     folder = read.data.folder
     images = Path(folder.path)
-    with turn():
+    with run_lock():
         place = read.intake
-        found = inbox.sort(place.inbox, images, place.quarantine, channels=folder.channels, settle=place.settle)
+        found = inbox.sort_inbox(
+            place.inbox, images, place.quarantine, channels=folder.channels, settle=place.min_age_seconds
+        )
         for problem in found.refused:
             get_run_logger().warning("to %s: %s", place.quarantine, problem)
         _show(found, read)
@@ -99,7 +101,7 @@ def _new_version(images: Path, why: str) -> list[str]:
 
 def _outside(found: inbox.Sorted, trained: Sequence[int]) -> str:
     """Return what to say of images that were compressed harder than any that the model is trained on."""
-    below = [image.quality for image in found.taken if image.quality < min(trained)]
+    below = [image.quality for image in found.taken if NO_TABLES < image.quality < min(trained)]
     if not below:
         return ""
     return (
@@ -112,15 +114,15 @@ def _show(found: inbox.Sorted, read: Read) -> None:
     trained = read.cache.qualities
     buckets: dict[int, list[int]] = {}  # by their lowest quality
     for image in found.taken:
-        low = image.quality if image.quality == LOSSLESS else image.quality // 10 * 10
+        low = image.quality if image.quality == NO_TABLES else max(1, image.quality // 10 * 10)
         buckets.setdefault(low, []).append(image.quality)
     most = max(map(len, buckets.values()), default=1)
     rows = [
         {
-            "JPEG quality": "100 or lossless" if low == LOSSLESS else f"{low} to {low + 9}",
+            "JPEG quality": "no JPEG tables" if low == NO_TABLES else f"{low} to {min(100, low // 10 * 10 + 9)}",
             "new images": len(qualities),
             "": "█" * max(1, round(40 * len(qualities) / most)),
-            "trained": "NO: below every trained quality" if min(qualities) < min(trained) else "yes",
+            "trained": "NO: below every trained quality" if NO_TABLES < min(qualities) < min(trained) else "yes",
         }
         for low, qualities in sorted(buckets.items())
     ]

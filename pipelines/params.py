@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from fct.cache.params import CacheParams
-from fct.core.edit import edited
+from fct.core.edit import edit_yaml
 from fct.core.errors import FctError
 from fct.core.params import Section, load
 from fct.core.paths import PARAMS
@@ -53,7 +53,9 @@ class IntakeParams(Scheduled):
 
     inbox: Path  # one sub-folder a class
     quarantine: Path  # where files go that cannot be used, each with its reason
-    settle: NonNegativeInt  # seconds that a file must be left alone before it is taken: it may still be uploading
+    min_age_seconds: (
+        NonNegativeInt  # seconds that a file must be left alone before it is taken: it may still be uploading
+    )
 
 
 class Schedules(Section):
@@ -83,7 +85,7 @@ class Params(Section):
     intake: IntakeParams
 
 
-def changed(overrides: Mapping[str, Any], path: Path = PARAMS) -> str:
+def apply_overrides(overrides: Mapping[str, Any], path: Path = PARAMS) -> str:
     """Return the text of params.yaml with other values for some keys, its comments kept.
 
     Args:
@@ -97,7 +99,7 @@ def changed(overrides: Mapping[str, Any], path: Path = PARAMS) -> str:
     with TemporaryDirectory() as folder:
         place = Path(folder) / path.name
         try:
-            place.write_text(edited(path.read_text("utf-8"), overrides, name=str(path)), "utf-8")
+            place.write_text(edit_yaml(path.read_text("utf-8"), overrides, name=str(path)), "utf-8")
             load(Params, place)
         except FctError as error:
             raise FctError(f"overrides: {str(error).replace(str(place), path.name)}") from None

@@ -71,12 +71,12 @@ class Commands:
         output, tail = process.stdout, deque[str](maxlen=TAIL)
         assert output is not None  # it is a pipe
         try:
-            for line in lines(output.fileno()):
+            for line in read_lines(output.fileno()):
                 tail.append(line)
                 say(line)
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # its pid stays taken, and so the group's
         finally:
-            end(process.pid)  # a child that outlived it, or all of them if `say` failed
+            terminate(process.pid)  # a child that outlived it, or all of them if `say` failed
             output.close()
             status = process.wait()
             with self._lock:
@@ -93,7 +93,7 @@ class Commands:
             self._stopped = True
             groups = list(self._running)
         with ThreadPoolExecutor(max(1, len(groups))) as pool:  # side by side, so that all have the same time
-            list(pool.map(end, groups))
+            list(pool.map(terminate, groups))
         return bool(groups)
 
     def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -124,7 +124,7 @@ def output(*command: str, cwd: Path | None = None) -> str:
     return done.stdout
 
 
-def lines(descriptor: int) -> Iterator[str]:
+def read_lines(descriptor: int) -> Iterator[str]:
     """Yield the lines of a command's output as they come, without colours and empty ones.
 
     A progress bar writes its states over each other, parted by carriage returns: of these one every `SPARSE` seconds is
@@ -147,7 +147,7 @@ def lines(descriptor: int) -> Iterator[str]:
         yield line
 
 
-def end(leader: int, *, grace: float = GRACE) -> None:
+def terminate(leader: int, *, grace: float = GRACE) -> None:
     """Ask the processes of a group to end; kill what is left of them and of their descendants after `grace` seconds.
 
     Args:
@@ -164,7 +164,7 @@ def end(leader: int, *, grace: float = GRACE) -> None:
             process.kill()
 
 
-def end_children(parent: int, *, grace: float = GRACE) -> None:
+def terminate_children(parent: int, *, grace: float = GRACE) -> None:
     """Ask what a process started to end; return when that and its descendants have, or after `grace` seconds."""
     try:
         children = psutil.Process(parent).children()

@@ -18,9 +18,9 @@ from prefect.artifacts import (
 
 from fct.core.paths import ACCURACY_PNG, DVC_LOCK, VERDICT
 from fct.registry import status
-from fct.registry.words import shown
-from fct.tracking.pipeline import named
-from fct.tracking.server import connect, readable
+from fct.registry.messages import format_status
+from fct.tracking.pipeline import runs_named
+from fct.tracking.server import connect, translate_errors
 from fct.vcs.dvc_lock import checksums
 from pipelines.clone import Clone
 from pipelines.stage import CACHED
@@ -64,7 +64,7 @@ def show_verdict(found: Mapping[str, Any]) -> None:
 
 def show_registry() -> None:
     """Show who is champion, challenger and previous."""
-    text = f"```\n{shown(*status())}\n```"
+    text = f"```\n{format_status(*status())}\n```"
     create_markdown_artifact(text, key="registry", description="Who is champion, since when, by whose hand.")
 
 
@@ -115,8 +115,8 @@ def show_links(pipeline: str) -> None:
     """Show where else the run is on record: MLflow's run, DVC's checksums."""
     server = connect()
     if server.uri.startswith("http"):
-        with readable(server.uri):
-            found = named(server, pipeline)
+        with translate_errors(server.uri):
+            found = runs_named(server, pipeline)
         for run in found:
             link = f"{server.uri}/#/experiments/{server.experiment}/runs/{run.info.run_id}"
             create_link_artifact(

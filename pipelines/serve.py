@@ -26,7 +26,7 @@ from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
 
 from fct.core import params
-from fct.core.errors import readable_errors
+from fct.core.errors import exit_on_error
 from fct.core.locks import locked
 from fct.core.paths import RUNNING_LOCK, SERVING_LOCK
 from pipelines.flows import promote, reproduce, rollback, search
@@ -59,13 +59,13 @@ def _deployed(flow: Flow[..., Any], name: str, when: Scheduled | None = None, **
     return deployment
 
 
-def bury() -> None:
+def mark_dead_runs_crashed() -> None:
     """Mark as crashed the runs whose process ended without a word, or they would hold their place in the queue.
 
     To be called where no run is at work.
     """
     names = FlowFilterName(any_=[flow.name for flow in FLOWS])
-    unfinished = FlowRunFilterStateType(any_=[StateType.RUNNING_LOCK, StateType.PENDING, StateType.CANCELLING])
+    unfinished = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
     with get_client(sync_client=True) as client:
         dead = client.read_flow_runs(
             flow_filter=FlowFilter(name=names),
@@ -78,11 +78,11 @@ def bury() -> None:
 def main() -> None:
     """Serve the deployments until told to stop."""
     with (
-        readable_errors(),
+        exit_on_error(),
         locked(SERVING_LOCK, on_wait=lambda: print("waiting for another process that serves them to end")),
     ):
         with locked(RUNNING_LOCK, on_wait=lambda: print("waiting for a run to end")):
-            bury()
+            mark_dead_runs_crashed()
         serve(*deployments(), print_starting_message=False)
 
 

@@ -28,12 +28,12 @@ import click
 from filelock import lock_descriptor
 
 from fct.core import params
-from fct.core.errors import FctError, readable_errors
+from fct.core.errors import FctError, exit_on_error
 from fct.core.locks import is_held
 from fct.core.paths import LOGS, PREFECT_HOME, SEARCH_JOURNAL, SERVING_LOCK
 from fct.tracking.server import DEFAULT_URI
 from pipelines.params import Schedules
-from pipelines.process import GRACE, end, end_children
+from pipelines.process import GRACE, terminate, terminate_children
 
 HOST = "127.0.0.1"
 PORTS = {"prefect": 4200, "mlflow": 5000, "optuna": 8080}
@@ -124,7 +124,7 @@ def running(wanted: Sequence[Service], environment: Mapping[str, str]) -> Iterat
         yield started
     finally:
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda process: end(process.pid), started.values()))
+            list(pool.map(lambda process: terminate(process.pid), started.values()))
         for process in started.values():
             process.wait()
 
@@ -203,7 +203,7 @@ def main(*, prefect_port: int, mlflow_port: int, optuna_port: int) -> None:
         "PREFECT_UI_URL": servers[0].address,
         "MLFLOW_TRACKING_URI": servers[1].address,
     }
-    with readable_errors():
+    with exit_on_error():
         params.load(Schedules)  # says what is wrong with it before anything starts
         SEARCH_JOURNAL.parent.mkdir(exist_ok=True)
         SEARCH_JOURNAL.touch()  # optuna-dashboard wants a file
@@ -218,7 +218,7 @@ def main(*, prefect_port: int, mlflow_port: int, optuna_port: int) -> None:
                 finally:
                     _on_request(signal.SIG_IGN)  # what follows takes seconds, and is to come to its end
                     for process in last.values():
-                        end_children(process.pid, grace=2 * GRACE)  # flow runs; each has a stage to end first
+                        terminate_children(process.pid, grace=2 * GRACE)  # flow runs; each has a stage to end first
         except KeyboardInterrupt:
             click.echo("stopped")
 

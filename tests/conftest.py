@@ -20,10 +20,12 @@ from filelock import FileLock
 
 from fct.cache import store
 from fct.core.errors import FctError
-from fct.core.files import new_folder, write_json
+from fct.core.files import atomic_folder, write_json
 from fct.methods.params import MethodParams
 from fct.splits.store import open_split, write_split
 from fct.tracking.server import connect
+
+pytest_plugins = ["tests.onnx_models"]
 
 ROOT = Path(__file__).parents[1]
 # For workers and for the processes that tests start. Networks and images of tests are so small that more threads only
@@ -171,11 +173,11 @@ class Toy:
     def method(self, **changed):
         """Parameters of a method, fct-r unless said otherwise."""
         told = {"name": "fct-r", "probability": 0.5, "weight": 0.3, "layers": ["stage1", "stage3"]}
-        told |= {"distance": "centred-mse", "gradient": "raw-detached", "noise": 0, "teacher": "baseline"}
+        told |= {"distance": "centred-mse", "target": "raw-detached", "noise": 0, "teacher": "baseline"}
         block = {"layers": ["stage1", "stage3"], "width": 0.5, "quality": "film"}
-        told |= {"block": block | {"consistency": "after", "unknown": "bypass"}}
-        told |= {"match": "logits", "schedule": "constant", "momentum": 0.9, "projection": "none"}
-        told |= {"pulled": "compressed", "batch_norm": "shared"}
+        told |= {"block": block | {"consistency": "after", "unknown_quality": "bypass"}}
+        told |= {"match": "logits", "schedule": "constant", "ema_momentum": 0.9, "projection": "none"}
+        told |= {"matched_views": "compressed", "batch_norm": "shared"}
         return MethodParams.model_validate(told | changed)
 
     def setup(self, model="resnet8", of_model=MappingProxyType({}), **changed):
@@ -192,12 +194,12 @@ class Toy:
             "crops": "shared",
             "cutout": 0,
             "label_smoothing": 0.0,
-            "sampler": "uniform",
+            "quality_sampler": "uniform",
             "views": "cache",
             "precision": "fp32",
         }
         small = ModelParams.model_validate(
-            {"name": model, "width": 8, "stem": "own", "weights": None, "mirror": False} | of_model
+            {"name": model, "width": 8, "stem": "own", "weights": None, "flip_tta": False} | of_model
         )
         return Setup(self.qualities, self.subsampling, small, TrainParams.model_validate(told | changed))
 
@@ -210,7 +212,7 @@ def built_toy(once):
 
 def build_toy(toy):
     rng = np.random.default_rng(0)
-    with new_folder(toy.root / "data/splits") as splits:
+    with atomic_folder(toy.root / "data/splits") as splits:
         for name, count in {"train": 96, "val": 48, "gate": 30, "test": 30}.items():
             labels = rng.permutation(np.arange(count) % 3)
             images = rng.integers(0, 140, (count, 16, 16, 3), np.uint8)
@@ -221,7 +223,7 @@ def build_toy(toy):
     write_json(toy.root / "data/originals/meta.json", {"native": False})
     for quality in toy.qualities:
         both = [toy.split(name) for name in store.SPLITS]
-        store.build(both, quality, toy.subsampling, source_digest=toy.digest, cache=toy.root / "data/cache")
+        store.build_cache(both, quality, toy.subsampling, source_digest=toy.digest, cache=toy.root / "data/cache")
 
 
 @pytest.fixture
@@ -247,7 +249,7 @@ def killed(tmp_path):
 @pytest.fixture(scope="session")
 def scenes():
     """Make a split of small images whose class shows: a bright half, left, right or upper, under noise."""
-    from fct.images.tables import LOSSLESS
+    from fct.images.tables import NO_TABLES
     from fct.splits.store import Split
 
     def make(name="train", count=96, size=16, channels=3, seed=0):
@@ -257,7 +259,7 @@ def scenes():
         half = size // 2
         for label, region in enumerate([np.s_[:, :, :half], np.s_[:, :, half:], np.s_[:, :half]]):
             images[labels == label] = _brighter(images[labels == label], region)
-        return Split(name, images, labels.astype(np.int64), np.full(count, LOSSLESS, np.int64), None)
+        return Split(name, images, labels.astype(np.int64), np.full(count, NO_TABLES, np.int64), None)
 
     return make
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
-STAGES = sorted(path.stem for path in (REPOSITORY / "fct/stages").glob("[!_]*.py"))
+COMMANDS = sorted((REPOSITORY / "fct").glob("*/__main__.py"))
 HEAVY = ("torch", "torchvision", "mlflow", "onnxruntime", "scipy", "statsmodels", "pandas", "matplotlib", "optuna")
 
 
@@ -35,11 +35,11 @@ def test_help_imports_nothing_heavy():
     assert json.loads(done.stdout.splitlines()[-1]) == []
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_says_how_it_is_run(stage):
-    """The docstring of each stage's module holds the command that runs it, and running the module runs it."""
-    source = (REPOSITORY / f"fct/stages/{stage}.py").read_text()
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda path: path.parent.name)
+def test_a_stage_says_how_it_is_run(command):
+    """The docstring of each room's command holds the words that run it, and running the module runs it."""
+    source = command.read_text()
     tree = ast.parse(source)
-    assert f"python -m fct.stages.{stage}" in ast.get_docstring(tree)
+    assert f"python -m fct.{command.parent.name}" in ast.get_docstring(tree)
     assert "main" in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
     assert source.rstrip().endswith('if __name__ == "__main__":\n    main()')

@@ -73,4 +73,4 @@ def test_keys_of_params_are_known(document):
         return True
 
     named = re.findall(r"`((?:" + "|".join(PARAMS) + r")(?:\.[a-z_0-9]+)+)(?::[^`]*)?`", document.read_text())
-    assert [key for key in named if not has(key) and not key.endswith((".json", ".yaml"))] == []
+    assert [key for key in named if not has(key) and not key.endswith((".json", ".yaml", ".pt", ".onnx"))] == []

@@ -30,7 +30,7 @@ from fct.evaluate import record
 from fct.evaluate.sweep import predict
 from fct.images.decode import decode
 from fct.registry import promotion
-from fct.report import others
+from fct.report import models_beside
 from fct.splits.store import open_split
 from fct.tracking.server import connect
 
@@ -41,7 +41,7 @@ QUALITIES = [30, 90]
 PARAMS = (
     "evaluate: {qualities: [30, 90], unseen: [], batch_size: 16, resamples: 200, confidence: 0.95, seed: 0}\n"
     "gate: [{slice: raw, metric: accuracy, at_least: 0.7}, {slice: mean, metric: accuracy, champion: 0.05}]\n"
-    "int8: {images: 16, worse: 0.1}\n"
+    "int8: {images: 16, max_drop: 0.1}\n"
     "registry: {name: toy}\n"
 )
 PREDICT = """
@@ -397,10 +397,10 @@ def test_a_commit_knows_its_versions():
     registry.promote()
     make(EQUAL)
     registry.promote()
-    assert [each.number for each in registry.made_by("HEAD")[1]] == ["2"]
-    assert [each.number for each in registry.made_by("HEAD~1")[1]] == ["1"]
+    assert [each.number for each in registry.versions_of_commit("HEAD")[1]] == ["2"]
+    assert [each.number for each in registry.versions_of_commit("HEAD~1")[1]] == ["1"]
     with pytest.raises(FctError, match="git knows no commit 'nothing'"):
-        registry.made_by("nothing")
+        registry.versions_of_commit("nothing")
 
 
 def test_the_history_remembers_every_champion():
@@ -623,9 +623,9 @@ def test_the_report_says_whether_the_champion_is_proven(tmp_path):
     registry.promote()
     make(BAD)
     registry.promote()
-    assert list(others([], tmp_path, champion=True)) == ["champion"]
+    assert list(models_beside([], tmp_path, champion=True)) == ["champion"]
     connect().client.set_registered_model_alias(NAME, "champion", "2")
-    assert list(others([], tmp_path, champion=True)) == ["champion (unproven)"]
+    assert list(models_beside([], tmp_path, champion=True)) == ["champion (unproven)"]
 
 
 def test_the_registered_file_is_the_judged_one():

@@ -28,7 +28,10 @@ def make(tmp_path):
     (tmp_path / ".venv" / ".installed").touch()
 
     def run(*arguments: str, path: str = "") -> subprocess.CompletedProcess:
-        environment = {"PATH": f"{path}:{os.environ['PATH']}"}
+        environment = {
+            "PATH": f"{path}:{os.environ['PATH']}",
+            "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path]),
+        }
         return subprocess.run(
             ["make", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )

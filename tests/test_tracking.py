@@ -26,10 +26,10 @@ STAGE = """
 import os, sys, time
 from pathlib import Path
 from fct import tracking
-from fct.core.errors import readable_errors
+from fct.core.errors import exit_on_error
 name, path, then = sys.argv[1:4]
 inputs = {key: Path(value) for key, value in (pair.split("=") for pair in sys.argv[4:])}
-with readable_errors(), tracking.stage(name, outputs=[Path(path)], inputs=inputs):
+with exit_on_error(), tracking.stage(name, outputs=[Path(path)], inputs=inputs):
     Path(path).write_text(name)
     print("open", flush=True)
     if then == "wait":
@@ -163,7 +163,7 @@ def test_a_stage_that_is_run_again_heals_the_pipeline():
 )
 def test_a_pipelines_status_is_that_of_its_latest_runs(stages, status):
     """RUNNING while any stage runs, then FAILED or KILLED if any stage's last run is."""
-    assert pipeline.overall(stages) == status
+    assert pipeline.overall_status(stages) == status
 
 
 @pytest.mark.e2e
@@ -260,7 +260,7 @@ def test_a_folders_content_is_its_names_and_bytes(tmp_path):
     seen = []
     for name, text in (("a", "1"), ("b", "2"), ("b", "3"), ("c", "3")):
         (folder / name).write_text(text)
-        seen.append(content.of(folder))
+        seen.append(content.content_digest(folder))
     assert len(set(seen)) == 4
 
 

@@ -1,6 +1,8 @@
 """The paper's comparison: every method at equal budget, over seeds, on real data.
 
-dvc --cd benchmarks repro                            # all runs, hours; what is there is not run again
+python -m benchmarks.comparison run --missing        # every run that is missing or stale: hours; may be killed
 python -m benchmarks.comparison run cifar10 fct      # one of them
-python -m benchmarks.comparison summary              # tables, figures and summary.json from what is there
+python -m benchmarks.comparison status               # which are missing or stale
+python -m benchmarks.comparison summary              # tables and figures (docs/comparison-*.png) from the results
+python -m benchmarks.comparison compare cifar10 fct-own distill-own   # any two entries
 """

@@ -4,32 +4,57 @@ from __future__ import annotations
 
 import click
 
-from fct.core.errors import readable_errors
+from fct.core.errors import exit_on_error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Run the paper's comparison as benchmarks/params.yaml says, from the repository's root."""
+    """Run the paper's comparison as benchmarks/params.yaml says, from the repository's root.
+
+    `run --missing` makes what is missing, `summary` rebuilds every table and figure from the results.
+    """
 
 
 @main.command()
-@click.argument("dataset")
-@click.argument("name")
+@click.argument("dataset", required=False)
+@click.argument("name", required=False)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--trial", type=click.IntRange(min=0), default=0, help="One of its trials; the chosen one if absent.")
-def run(dataset: str, name: str, seed: int, trial: int) -> None:
+@click.option("--repeat", is_flag=True, help="Keep the result beside the first one's, to compare two machines.")
+@click.option("--missing", is_flag=True, help="All that is missing or stale: everywhere, of DATASET, or of NAME there.")
+def run(  # noqa: PLR0913 - options are parameters
+    dataset: str | None, name: str | None, seed: int, trial: int, *, repeat: bool, missing: bool
+) -> None:
     """Train NAME, a method or an ablation, on DATASET and measure it; go on if it was begun."""
-    with readable_errors():
-        from benchmarks.comparison.run import run as train_and_measure
+    with exit_on_error():
+        from benchmarks.comparison import run as runs
+        from benchmarks.comparison.settings import RunId, read
+
+        if missing:
+            if seed or trial or repeat:
+                raise click.UsageError("--missing takes no --seed, --trial or --repeat.")
+            click.echo(f"{runs.run_missing(read(), dataset, name)} runs made.")
+        elif dataset is None or name is None:
+            raise click.UsageError("Name a data set and a method, or give --missing.")
+        else:
+            click.echo(runs.run(read(), RunId(dataset, name, seed, trial), repeat=repeat))
+
+
+@main.command()
+def status() -> None:
+    """List the runs that are missing, and the records that are stale: of other settings than params.yaml has now."""
+    with exit_on_error():
+        from benchmarks.comparison.pending import report
         from benchmarks.comparison.settings import read
 
-        click.echo(train_and_measure(read(), dataset, name, seed, trial))
+        lines = list(report(read()))
+        click.echo("\n".join(lines) or "Every run of benchmarks/params.yaml is there, with its settings.")
 
 
 @main.command()
 def cost() -> None:
     """Time a step of every method against pair's, in turn, on an idle machine."""
-    with readable_errors():
+    with exit_on_error():
         from benchmarks.comparison.cost import measure
         from benchmarks.comparison.settings import read
 
@@ -38,8 +63,8 @@ def cost() -> None:
 
 @main.command()
 def summary() -> None:
-    """Write summary.json, tables and figures from the runs that are there."""
-    with readable_errors():
+    """Write docs/comparison.md, its figures (docs/comparison-*.png) and README's table from the results."""
+    with exit_on_error():
         from benchmarks.comparison.summary import write
 
         write()
@@ -51,7 +76,7 @@ def summary() -> None:
 @click.argument("other")
 def compare(dataset: str, name: str, other: str) -> None:
     """Tell how NAME differs from OTHER on DATASET, with intervals: any two, where `summary` has chosen ones."""
-    with readable_errors():
+    with exit_on_error():
         from benchmarks.comparison.summary import compare as differences
 
         click.echo(differences(dataset, name, other))

@@ -60,7 +60,7 @@ def _training(settings: Settings, name: str) -> tuple[Training, list[Any], int]:
     """Return a training of an entry, some of its batches, and the images that it forwards with gradients a step."""
     setup, method = plan(settings, name, 0)
     data, meta = open_data(setup)
-    if method.wants_file:
+    if method.needs_teacher_file:
         teacher, description = make_network(*plan(settings, str(method.teacher), 0), data.train, meta)
         saved.save(teacher, description, WEIGHTS / TEACHER)
         method = method.model_copy(update={"teacher": str(WEIGHTS / TEACHER)})

@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from benchmarks.comparison.settings import Dataset, Settings
+from benchmarks.comparison.settings import Dataset, Settings, division
 from fct.cache import store
 from fct.core.errors import FctError
-from fct.core.files import digest, new_folder, sha256, write_json
+from fct.core.files import atomic_folder, digest, sha256, write_json
 from fct.core.paths import ORIGINALS, SPLITS
 from fct.data.__main__ import LOADERS
+from fct.data.dataset import divide_dataset
 from fct.data.download import mirror_folder
-from fct.data.stock import divided
-from fct.images.tables import LOSSLESS
+from fct.images.tables import NO_TABLES
 from fct.splits.meta import HELD_OUT, OFFICIAL
 from fct.splits.store import open_split, read_meta, write_split
 
-ROOT = Path(".fct/benchmarks").resolve()  # survives what DVC deletes; nothing of it is in git
+ROOT = Path(".fct/benchmarks").resolve()  # nothing of it is in git
 
 
 @contextmanager
@@ -31,7 +30,7 @@ def standing_in(settings: Settings, name: str) -> Iterator[Path]:
     folder = ROOT / name
     folder.mkdir(parents=True, exist_ok=True)
     with chdir(folder):
-        if not (SPLITS / "meta.json").exists() or read_meta()["division"] != _division(dataset):
+        if not (SPLITS / "meta.json").exists() or read_meta()["division"] != division(dataset):
             _divide(dataset)
         source = read_meta()["digest"]
         splits = [open_split(each) for each in store.SPLITS]
@@ -39,25 +38,20 @@ def standing_in(settings: Settings, name: str) -> Iterator[Path]:
             try:
                 store.open_views(splits[0], [quality], settings.jpeg.subsampling, source_digest=source)
             except FctError:
-                store.build(splits, quality, settings.jpeg.subsampling, source_digest=source)
+                store.build_cache(splits, quality, settings.jpeg.subsampling, source_digest=source)
         yield folder
-
-
-def _division(dataset: Dataset) -> dict[str, Any]:
-    """Return what decides which images the splits have."""
-    return dataset.model_dump(exclude={"mirror", "model", "train"})
 
 
 def _divide(dataset: Dataset) -> None:
     """Write train, val and test. There is no gate split: nothing is promoted here."""
     stock = LOADERS[dataset.source](mirror_folder(dataset.mirror))
-    parts, _ = divided(stock, {"val": dataset.val, "test": dataset.test}, dataset.seed)
-    with new_folder(SPLITS) as splits, new_folder(ORIGINALS) as originals:
+    parts, _ = divide_dataset(stock, {"val": dataset.val, "test": dataset.test}, dataset.seed)
+    with atomic_folder(SPLITS) as splits, atomic_folder(ORIGINALS) as originals:
         for name, part in parts.items():
-            write_split(splits / name, part.images, part.labels, np.full(len(part), LOSSLESS, np.int64))
+            write_split(splits / name, part.images, part.labels, np.full(len(part), NO_TABLES, np.int64))
         write_json(originals / "meta.json", {"native": False})
         meta = {
-            "division": _division(dataset),
+            "division": division(dataset),
             "source": dataset.source,
             "test": OFFICIAL if stock.test else HELD_OUT,
             "images": {name: len(part) for name, part in parts.items()},

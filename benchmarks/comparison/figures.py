@@ -121,11 +121,14 @@ def _differ_by_sampler(runs: Runs, low: Runs) -> bool:
     """Return whether `runs` draw all qualities alike, `low` low ones more often, and all else is the same."""
     uniform = runs.configuration
     train = uniform["train"]
-    return train["sampler"] == "uniform" and uniform | {"train": train | {"sampler": "low"}} == low.configuration
+    return (
+        train["quality_sampler"] == "uniform"
+        and uniform | {"train": train | {"quality_sampler": "low"}} == low.configuration
+    )
 
 
 def _colour(runs: Runs) -> str:
-    return OF_METHOD.get(runs.first["method"]["name"], "#999999")
+    return OF_METHOD.get(runs.first["settings"]["method"]["name"], "#999999")
 
 
 def _split(runs: dict[str, Runs]) -> str:

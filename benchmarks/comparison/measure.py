@@ -17,11 +17,11 @@ from benchmarks.comparison.settings import Settings
 from benchmarks.comparison.unseen import unseen_views
 from fct.core.errors import FctError
 from fct.evaluate.sweep import predict
-from fct.features.distortion import distortion_of
+from fct.features.distortion import measure_distortion
 from fct.models.device import to_device
 from fct.models.network import Network
 from fct.splits.store import Split, open_split, read_meta
-from fct.splits.views import compressed
+from fct.splits.views import compress_split
 
 FIT = 5_000  # training images on which a network's fit is looked at
 
@@ -56,7 +56,7 @@ def _correct(settings: Settings, model: Path | Network, split: Split, qualities:
     if isinstance(model, Path):
         return predict(model, split, qualities, subsampling, batch_size=batch_size).correct
     views = [(split.images, split.quality)]
-    views += [(compressed(split, each, subsampling), np.full(len(split), each, np.int64)) for each in qualities]
+    views += [(compress_split(split, each, subsampling), np.full(len(split), each, np.int64)) for each in qualities]
     return np.stack([_classes(model, *view, batch_size) for view in views]) == split.labels
 
 
@@ -88,7 +88,7 @@ def _accuracies(qualities: tuple[int, ...], correct: np.ndarray) -> dict[str, fl
 
 def _distortion(settings: Settings, network: Network, test: Split) -> dict[str, dict[str, float]]:
     with _full_fp32():
-        found = distortion_of(network, test, settings.measure.features, settings.jpeg.subsampling)
+        found = measure_distortion(network, test, settings.measure.features, settings.jpeg.subsampling)
     return {
         layer: {f"q{quality}": round(value, 5) for quality, value in values.items()} for layer, values in found.items()
     }

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.comparison.run import RESULTS, read_correct
+from benchmarks.comparison.results import Record, results_of
+from benchmarks.comparison.settings import SummaryParams
+from benchmarks.comparison.statistics import Sample, resample_images
 
 OF_MEAN = tuple(range(10, 95, 5))  # qualities of the column "mean"
 OF_SWEEP = (*OF_MEAN, 95)  # of QSAM's mean
 CODECS = ("webp", "jpeg2000", "avif", "jpegxl", "jpegli", "double", "444", "off-grid")  # other unseen ones: corruptions
 
 
-class Runs(NamedTuple):
+@dataclass(frozen=True)
+class Runs:
     """All seeds of one method or ablation on one data set."""
 
     name: str
-    records: dict[int, dict[str, Any]]  # by seed
+    records: dict[int, Record]  # by seed
     correct: dict[int, NDArray[np.bool_]]  # by seed: [conditions, images]
+    resampled: dict[tuple[int, SummaryParams], Sample] = field(default_factory=dict)  # each is needed several times
 
     @property
     def seeds(self) -> list[int]:
@@ -37,8 +40,9 @@ class Runs(NamedTuple):
     @property
     def configuration(self) -> dict[str, Any]:
         """What was trained, but for the seed: method, model, train, qualities."""
-        train = {key: value for key, value in self.first["train"].items() if key != "seed"}
-        return {key: self.first[key] for key in ("method", "model", "qualities")} | {"train": train}
+        settings = self.first["settings"]
+        train = {key: value for key, value in settings["train"].items() if key != "seed"}
+        return {key: settings[key] for key in ("method", "model", "qualities")} | {"train": train}
 
     @property
     def conditions(self) -> list[str]:
@@ -49,6 +53,20 @@ class Runs(NamedTuple):
         """Return the share of `conditions` under which each image was classified rightly, [seeds, images]."""
         rows = [self.conditions.index(name) for name in conditions]
         return np.stack([self.correct[seed][rows].mean(0) for seed in seeds])
+
+    def sample(self, columns: Mapping[str, Sequence[str]], seeds: Sequence[int], how: SummaryParams) -> Sample:
+        """Return accuracy in each column with each seed, on the test images and on each resample of them."""
+        row = {condition: number for number, condition in enumerate(self.conditions)}
+        share = np.zeros((len(columns), len(row)))
+        for number, conditions in enumerate(columns.values()):
+            share[number, [row[condition] for condition in conditions]] = 1 / len(conditions)
+        parts = zip(*(self._resampled(seed, how) for seed in seeds), strict=True)
+        return Sample(*(np.stack([share @ part for part in of_seeds], axis=1) for of_seeds in parts))
+
+    def _resampled(self, seed: int, how: SummaryParams) -> Sample:
+        if (seed, how) not in self.resampled:
+            self.resampled[seed, how] = resample_images(self.correct[seed], how)
+        return self.resampled[seed, how]
 
     @property
     def columns(self) -> dict[str, list[str]]:
@@ -65,7 +83,7 @@ class Runs(NamedTuple):
 
     def trained_on(self, distortion: str) -> bool:
         """Return whether an unseen distortion is none for this method: one whose views are noise has seen noise."""
-        return distortion == "noise" and self.first["method"]["noise"] > 0
+        return distortion == "noise" and self.first["settings"]["method"]["noise"] > 0
 
     def distortion(self, seeds: Sequence[int], quality: str = "q10") -> NDArray[np.float64]:
         """Return the mean distortion over the layers at a quality, [seeds]."""
@@ -78,23 +96,24 @@ def kind(condition: str) -> str:
     return condition.rpartition("/")[0]
 
 
-def read_runs(dataset: str) -> dict[str, Runs]:
-    """Return all runs of `dataset` that are there, by name; trials are apart."""
+def read_runs(dataset: str, only: Container[str] | None = None) -> dict[str, Runs]:
+    """Return the runs of `dataset` that are there, by name; trials and repeated runs are apart."""
+    results = results_of(dataset)
     found: dict[str, Runs] = {}
-    for path in sorted((RESULTS / dataset).glob("*.json")):
-        record = json.loads(path.read_text())
-        runs = found.setdefault(record["name"], Runs(record["name"], {}, {}))
-        conditions = len(record["test"]) + len(record["unseen"])
-        runs.records[record["seed"]] = record
-        runs.correct[record["seed"]] = read_correct(path, conditions, record["images"])
+    for record in results.records():
+        name = record["name"]
+        if record["trial"] == 0 and not record["repeat"] and (only is None or name in only):
+            runs = found.setdefault(name, Runs(name, {}, {}))
+            runs.records[record["seed"]] = record
+            runs.correct[record["seed"]] = results.correct(record)
     return found
 
 
-def validation(record: dict[str, Any]) -> float:
+def read_repeated(dataset: str) -> list[Record]:
+    """Return the records of runs that were made a second time, on another machine."""
+    return [record for record in results_of(dataset).records() if record["repeat"]]
+
+
+def validation(record: Record) -> float:
     """Return what trials are chosen by: validation accuracy, the mean of raw and of each trained quality."""
     return float(np.mean(list(record["validation"].values())))
-
-
-def datasets() -> list[Path]:
-    """Return the folders of the data sets that have runs."""
-    return sorted(path for path in RESULTS.iterdir() if path.is_dir()) if RESULTS.exists() else []

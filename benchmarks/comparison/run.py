@@ -1,13 +1,8 @@
-"""One run: train a method with one seed, measure it, keep metrics and per-image correctness.
-
-    results/comparison/<data set>/<name>-<seed>.json   what was trained, at what cost, and what came out
-                                  <name>-<seed>.npz    correct: packed bits [conditions, images] of the test split,
-                                                       conditions raw, each quality, then each unseen distortion
-                  trials/<name>-<trial>.json           what was trained, and its accuracy on validation images alone
-                  again/<name>-<seed>.json             metrics of a second run, on another machine, moved there by hand
+"""Runs: train a method with one seed, measure it, keep its record and which images it classifies correctly.
 
 A run that was killed goes on from its last epoch. One whose network is still on this machine is only measured again: a
-record says which commit trained it.
+record says which commit trained it. To renew one, remove its network (or all of .fct/benchmarks/<data set>/weights)
+first. Records depend on settings, not on the library's code, whose every edit would call for days of training.
 """
 
 from __future__ import annotations
@@ -17,17 +12,20 @@ import platform
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
-from benchmarks.comparison.data import standing_in
+from benchmarks.comparison.data import ROOT, standing_in
 from benchmarks.comparison.measure import on_test, on_validation
-from benchmarks.comparison.settings import Plan, Settings, plan
+from benchmarks.comparison.pending import why_pending
+from benchmarks.comparison.results import results_of
+from benchmarks.comparison.settings import Plan, RunId, Settings, all_runs, plan, resolve
 from fct.core.errors import FctError
-from fct.core.files import digest, write_bytes, write_json
+from fct.core.files import digest, write_json
 from fct.core.locks import locked
 from fct.export.onnx import export
 from fct.methods.registry import METHODS
@@ -39,7 +37,6 @@ from fct.train.checkpoint import Checkpoint
 from fct.train.estimator import fit_estimator
 from fct.train.loop import Data, train
 
-RESULTS = Path("benchmarks/results/comparison").resolve()
 WEIGHTS = Path("weights")  # trained networks, in the data set's folder; where the library looks for teachers
 
 
@@ -50,50 +47,94 @@ class Trained(NamedTuple):
     cost: dict[str, Any]
 
 
-def run(settings: Settings, dataset: str, name: str, seed: int, trial: int = 0) -> Path:
-    """Train and measure; return where the metrics were written. Trials but the chosen one never see a test image."""
-    path, settings = place(dataset, name, seed, trial), settings.on(dataset)
-    with standing_in(settings, dataset), tempfile.TemporaryDirectory() as folder:
-        planned = plan(settings, name, seed, trial)
-        teacher = {"teacher": planned.method.teacher} if planned.method.wants_file else {}  # by its name, not its file
-        planned = _with_teacher(settings, planned, seed)
-        trained = _trained(planned)
+class _BusyError(Exception):
+    """Another process makes this run."""
+
+
+def run_missing(settings: Settings, dataset: str | None = None, name: str | None = None) -> int:
+    """Make the runs that are missing or stale, one after the other, and return how many.
+
+    Those that another process is making at the time are left to it.
+
+    Args:
+        settings: what `runs` asks for.
+        dataset: runs on this data set alone.
+        name: runs of this method or ablation alone.
+    """
+    asked = [run for run in all_runs(settings) if dataset in {None, run.dataset} and name in {None, run.name}]
+    if not asked:
+        raise FctError(f"No run of benchmarks/params.yaml is of {dataset} {name or ''}. See `runs` there.")
+    made = 0
+    for number, each in enumerate(asked, start=1):
+        results = results_of(each.dataset)
+        if (why := why_pending(settings, each, results)) is None:
+            continue
+        print(f"{number} of {len(asked)}, {why}", flush=True)
+        try:
+            with _alone(each, on_wait=_give_way):
+                if why_pending(settings, each, results):  # else another process has made it just now
+                    _run(settings, each, repeat=False)
+                    made += 1
+        except _BusyError:
+            print("another process makes it", flush=True)
+    return made
+
+
+def run(settings: Settings, which: RunId, *, repeat: bool = False) -> Path:
+    """Make one run, whether its result is there or not; return the table that its record is in.
+
+    Args:
+        settings: what it is made with.
+        which: trials but the chosen one have seed 0, and never see a test image.
+        repeat: keep the record beside the first one's, without bits: the same run on another machine.
+
+    Raises:
+        FctError: there is no such run, or it cannot be trained.
+    """
+    if which.trial and (which.seed or repeat):
+        raise FctError(
+            f"trials have seed 0 (not {which.seed}) and are not repeated. Leave --trial out for the chosen one."
+        )
+    with _alone(which, on_wait=lambda: print(f"waiting for another process, which makes {which}")):
+        return _run(settings, which, repeat=repeat)
+
+
+def _alone(which: RunId, on_wait: Callable[[], object]) -> AbstractContextManager[None]:
+    """Let one process at a time make a run."""
+    lock = ROOT / "locks" / f"{which.dataset}-{which.name}-{which.seed}-{which.trial}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    return locked(lock, on_wait=on_wait)
+
+
+def _give_way() -> None:
+    raise _BusyError
+
+
+def _run(settings: Settings, which: RunId, *, repeat: bool) -> Path:
+    """Train and measure, and save the record."""
+    dataset, name, seed, trial = which
+    resolved, own, correct = resolve(settings, which), settings.on(dataset), None
+    with standing_in(own, dataset), tempfile.TemporaryDirectory() as folder:
+        trained = _trained(_with_teacher(own, plan(own, name, seed, trial), seed))
         network, description = saved.load(trained.path)
         model = _to_measure(network, description, Path(folder) / "model.onnx")
-        found = on_validation(settings, model)
+        found = on_validation(own, model)
         if trial == 0:
-            on_images, correct = on_test(settings, model, network)
+            on_images, correct = on_test(own, model, network)
             found |= on_images
-            write_bytes(path.with_suffix(".npz"), _packed(correct))
-    told = {
+    record = {
         "dataset": dataset,
         "name": name,
         "seed": seed,
         "trial": trial,
-        "method": planned.method.model_dump() | teacher,
-        "model": planned.setup.model.model_dump(),
-        "train": planned.setup.train.model_dump(),
-        "qualities": list(planned.setup.qualities),
+        "repeat": repeat,
+        "settings": resolved,
         "cost": {key: value for key, value in trained.cost.items() if key != "commit"},
         "commit": trained.cost["commit"],
     }
-    write_json(path, told | found)
-    return path
-
-
-def place(dataset: str, name: str, seed: int, trial: int = 0) -> Path:
-    """Return where a run's metrics are; trials but the chosen one have a folder of their own, and seed 0."""
-    if trial and seed:
-        raise FctError(f"trials have seed 0 (not {seed}). Leave --trial out for another seed of the chosen one.")
-    if trial == 0:
-        return RESULTS / dataset / f"{name}-{seed}.json"
-    return RESULTS / dataset / "trials" / f"{name}-{trial}.json"
-
-
-def read_correct(path: Path, conditions: int, images: int) -> np.ndarray:
-    """Return bool [conditions, images] of a run's metrics file at `path`."""
-    with np.load(path.with_suffix(".npz"), allow_pickle=False) as kept:
-        return np.unpackbits(kept["correct"], axis=1, count=images)[:conditions].astype(bool)
+    results = results_of(dataset)
+    results.save(record | found, None if repeat else correct)
+    return results.table
 
 
 def _to_measure(network: Network, description: saved.Description, path: Path) -> Path | Network:
@@ -113,7 +154,7 @@ def machine() -> str:
 
 def _with_teacher(settings: Settings, planned: Plan, seed: int) -> Plan:
     """Return the plan with its teacher's file, which is trained first if it is not here: the same seed's."""
-    if not planned.method.wants_file:
+    if not planned.method.needs_teacher_file:
         return planned
     teacher = _trained(plan(settings, str(planned.method.teacher), seed)).path
     return planned._replace(method=planned.method.model_copy(update={"teacher": str(teacher)}))
@@ -156,13 +197,6 @@ def _train(planned: Plan, data: Data, meta: dict[str, Any], path: Path) -> None:
         write_json(path.with_suffix(".json"), cost)
     saved.save(network, description, path)
     checkpoint.forget()
-
-
-def _packed(correct: np.ndarray) -> bytes:
-    with tempfile.TemporaryFile() as file:
-        np.savez_compressed(file, correct=np.packbits(correct, axis=1))
-        file.seek(0)
-        return file.read()
 
 
 def _commit() -> str:

@@ -1,7 +1,9 @@
-"""benchmarks/params.yaml as validated objects, and what a run of it trains."""
+"""benchmarks/params.yaml as validated objects: which runs there are, and what each of them trains."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -68,6 +70,15 @@ class Claim(Section):
     other: str | None  # None: the best of the methods without consistency, on validation images
 
 
+class RunGroup(Section):
+    """Runs on one data set: each name with each seed and each trial."""
+
+    dataset: str
+    names: list[str]
+    seeds: list[int] = Field(default=[0], min_length=1)
+    trials: list[int] = Field(default=[0], min_length=1)
+
+
 class SummaryParams(Section):
     """The intervals: resamples of the bootstrap, confidence, seed."""
 
@@ -89,7 +100,7 @@ class Settings(Section):
     methods: dict[str, Entry]
     ablations: dict[str, Ablation] = Field(default={})
     beyond: dict[str, Entry] = Field(default={})  # runs of another network and budget, in no comparison with the rest
-    runs: dict[str, dict[str, list[Any]]]  # for dvc.yaml
+    runs: dict[str, RunGroup]
     summary: SummaryParams
     claims: list[Claim]
 
@@ -115,6 +126,19 @@ class Settings(Section):
             except ValidationError as error:
                 raise _impossible(f"datasets.{dataset}.{key}", error) from None
         return self.model_copy(update=changed)
+
+
+class RunId(NamedTuple):
+    """Which run of the comparison."""
+
+    dataset: str
+    name: str
+    seed: int
+    trial: int = 0  # 0: the chosen one
+
+    def __str__(self) -> str:
+        """Return it as errors and progress name it."""
+        return f"{self.dataset} {self.name}, " + (f"trial {self.trial}" if self.trial else f"seed {self.seed}")
 
 
 class Plan(NamedTuple):
@@ -169,6 +193,50 @@ def plan(settings: Settings, name: str, seed: int, trial: int = 0) -> Plan:
     except ValidationError as error:
         raise _impossible(f"{name}, trial {trial}", error) from None
     return Plan(setup, method)
+
+
+def all_runs(settings: Settings) -> Iterator[RunId]:
+    """Yield every run that `runs` asks for, in its order."""
+    for group in settings.runs.values():
+        for name in group.names:
+            for seed in group.seeds:
+                yield from (RunId(group.dataset, name, seed, trial) for trial in group.trials)
+
+
+def resolve(settings: Settings, run: RunId) -> dict[str, Any]:
+    """Return all that decides the result of a run, as plain JSON.
+
+    A record keeps it, so that a later change of benchmarks/params.yaml shows in every run that it touches, and in no
+    other. Where images are downloaded from decides nothing and is left out.
+
+    Raises:
+        FctError: there is no such data set, entry or trial, or what it says is impossible.
+    """
+    own = settings.on(run.dataset)
+    setup, method = plan(own, run.name, run.seed, run.trial)
+    resolved = {
+        "data": division(settings.datasets[run.dataset]),
+        "jpeg": own.jpeg.model_dump(),
+        "validated": own.cache.qualities,  # beside raw images
+        "measured": None if run.trial else own.measure.model_dump(),  # trials never see a test image
+        "teacher": _trained(*plan(own, str(method.teacher), run.seed)) if method.needs_teacher_file else None,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(_trained(setup, method) | resolved))
+    return plain
+
+
+def division(dataset: Dataset) -> dict[str, Any]:
+    """Return what decides which images the splits have."""
+    return dataset.model_dump(exclude={"mirror", "model", "train"})
+
+
+def _trained(setup: Setup, method: MethodParams) -> dict[str, Any]:
+    return {
+        "method": method.model_dump(),
+        "model": setup.model.model_dump(),
+        "train": setup.train.model_dump(),
+        "qualities": setup.qualities,
+    }
 
 
 def _impossible(where: str, error: ValidationError) -> FctError:

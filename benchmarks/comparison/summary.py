@@ -1,27 +1,27 @@
-"""From the committed runs to summary.json, tables and figures: `python -m benchmarks.comparison summary`."""
+"""From the results to tables and figures: `python -m benchmarks.comparison summary`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.comparison import figures, tables
 from benchmarks.comparison.headline import headline
-from benchmarks.comparison.records import Runs, datasets, read_runs, validation
+from benchmarks.comparison.pending import check_current
+from benchmarks.comparison.records import Runs, read_repeated, read_runs, validation
+from benchmarks.comparison.results import Record, datasets, results_of
 from benchmarks.comparison.settings import Settings, SummaryParams, read
-from benchmarks.comparison.statistics import over_seeds, over_seeds_and_images
+from benchmarks.comparison.statistics import Sample, over_seeds, over_seeds_and_images
 from benchmarks.comparison.tables import BASE, BLOCKLESS
 from benchmarks.comparison.trials import read_trials
 from benchmarks.markdown import between
 from fct.core.errors import FctError
-from fct.core.files import write_json, write_text
+from fct.core.files import write_text
 from fct.methods.params import WITH_CONSISTENCY
 
-SUMMARY = Path("benchmarks/summary.json")
 README = Path("README.md")
 BEGIN, END = "<!-- comparison: written by `python -m benchmarks.comparison summary` -->", "<!-- comparison ends -->"
 TABLES = Path("docs/comparison.md")
@@ -31,13 +31,20 @@ OWN_CONTROL = "pair-own"  # of methods whose views have crops of their own
 
 
 def write() -> None:
-    """Write all of them, from what is there."""
+    """Write all of them, from what is there.
+
+    Raises:
+        FctError: a record is of other settings than benchmarks/params.yaml has now.
+    """
     settings = read()
-    there = {folder.name: read_runs(folder.name) for folder in datasets()}
+    there = {name: read_runs(name) for name in datasets()}
     runs = {name: each for name, each in there.items() if settings.methods.keys() & each}  # without: nothing to compare
-    summary = {name: summarise(each, settings) for name, each in runs.items()}
-    write_json(SUMMARY, summary)
     trials = {name: read_trials(name, each) for name, each in runs.items()}
+    for name, found in runs.items():
+        check_current(settings, _records(found.values()))
+        check_current(settings, [trial for by_number in trials[name].values() for trial in by_number.values()])
+        check_current(settings, read_repeated(name))
+    summary = {name: summarise(each, settings) for name, each in runs.items()}
     write_text(TABLES, tables.document(settings, runs, summary, trials))
     write_text(README, with_block(README.read_text(), headline(settings, runs, summary)))
     for name, found in runs.items():
@@ -49,13 +56,15 @@ def compare(dataset: str, name: str, other: str) -> str:
     """Return a table of one row: the paired differences of `name` from `other`, on the seeds that both have.
 
     Raises:
-        FctError: one of them has no runs on `dataset`, or they have no seed in common.
+        FctError: one of them has no runs on `dataset`, they have no seed in common, or a record is of other settings
+            than benchmarks/params.yaml has now.
     """
-    runs = read_runs(dataset)
+    settings, runs = read(), read_runs(dataset, {name, other})
     if unknown := [each for each in (name, other) if each not in runs]:
-        known = ", ".join(runs) or "none"
+        known = ", ".join(dict.fromkeys(record["name"] for record in results_of(dataset).records())) or "none"
         raise FctError(f"{dataset} has no runs of {', '.join(unknown)}. There are runs of: {known}.")
-    told = _versus(runs[name], runs[other], read().summary)
+    check_current(settings, _records([runs[name], runs[other]]))
+    told = _versus(runs[name], runs[other], settings.summary)
     if told is None:
         raise FctError(f"{name} and {other} are the same, or have no seed in common on {dataset}. Name two that have.")
     return tables.differences({name: {"versus": told}}, "versus")
@@ -67,7 +76,7 @@ def with_block(text: str, block: str) -> str:
 
 
 def summarise(runs: dict[str, Runs], settings: Settings) -> dict[str, Any]:
-    """Return one data set's part of summary.json: methods, ablations, and what is beyond, by name."""
+    """Return means and differences with intervals on one data set: methods, ablations, and what is beyond, by name."""
     control = runs.get(CONTROL)
     told = {name: _one(found, control, settings.summary) for name, found in runs.items()}
     main = [name for name in settings.methods if name in told]
@@ -94,7 +103,7 @@ def _others(name: str, runs: dict[str, Runs], rival: str | None, settings: Setti
     twins = (other for other in settings.methods if other in runs and differs_by_blocks(runs[name], runs[other]))
     return {
         "versus_rival": rival,
-        "versus_pair_own": OWN_CONTROL if runs[name].first["train"]["crops"] == "own" else None,
+        "versus_pair_own": OWN_CONTROL if runs[name].first["settings"]["train"]["crops"] == "own" else None,
         BLOCKLESS: next(twins, None),
     }
 
@@ -108,7 +117,7 @@ def best_other(runs: dict[str, Runs]) -> str | None:
     others = {
         name: np.mean([validation(record) for record in each.records.values()])
         for name, each in runs.items()
-        if each.first["method"]["name"] not in WITH_CONSISTENCY and len(each.seeds) >= enough
+        if each.first["settings"]["method"]["name"] not in WITH_CONSISTENCY and len(each.seeds) >= enough
     }
     return max(others, key=lambda name: others[name], default=None)
 
@@ -135,7 +144,9 @@ def differs_by_blocks(runs: Runs, other: Runs) -> bool:
 
 
 def _one(runs: Runs, control: Runs | None, how: SummaryParams) -> dict[str, Any]:
-    told: dict[str, Any] = {"seeds": runs.seeds} | _intervals(_values(runs, runs.columns, runs.seeds), how)
+    told: dict[str, Any] = {"seeds": runs.seeds} | _intervals(
+        runs.columns, runs.sample(runs.columns, runs.seeds, how), how
+    )
     told["distortion"] = over_seeds(runs.distortion(runs.seeds), how).as_json()
     if control is not None and (difference := _versus(runs, control, how)):
         told["versus_pair"] = difference
@@ -148,16 +159,15 @@ def _versus(runs: Runs, control: Runs, how: SummaryParams) -> dict[str, Any] | N
     if control is runs or not seeds:
         return None
     same = {name: conditions for name, conditions in runs.columns.items() if control.columns.get(name) == conditions}
-    ours, theirs = _values(runs, same, seeds), _values(control, same, seeds)
-    differences = {name: ours[name] - theirs[name] for name in same}
+    differences = runs.sample(same, seeds, how).minus(control.sample(same, seeds, how))
     distortion = over_seeds(runs.distortion(seeds) - control.distortion(seeds), how).as_json()
-    return {"method": control.name, "seeds": seeds} | _intervals(differences, how) | {"distortion": distortion}
+    return {"method": control.name, "seeds": seeds} | _intervals(same, differences, how) | {"distortion": distortion}
 
 
-def _values(runs: Runs, columns: dict[str, list[str]], seeds: list[int]) -> dict[str, NDArray[np.float64]]:
-    return {name: runs.values(conditions, seeds) for name, conditions in columns.items()}
+def _intervals(columns: Iterable[str], sample: Sample, how: SummaryParams) -> dict[str, dict[str, float]]:
+    found = over_seeds_and_images(sample, how)
+    return {name: interval.as_json() for name, interval in zip(columns, found, strict=True)}
 
 
-def _intervals(values: dict[str, NDArray[np.float64]], how: SummaryParams) -> dict[str, dict[str, float]]:
-    found = over_seeds_and_images(np.stack(list(values.values())), how)
-    return {name: interval.as_json() for name, interval in zip(values, found, strict=True)}
+def _records(runs: Iterable[Runs]) -> list[Record]:
+    return [record for each in runs for record in each.records.values()]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.comparison.records import OF_SWEEP, Runs, kind
-from benchmarks.comparison.run import RESULTS
+from benchmarks.comparison.records import OF_SWEEP, Runs, kind, read_repeated
+from benchmarks.comparison.results import RESULTS
 from benchmarks.comparison.settings import Settings
 from benchmarks.comparison.trials import Trials, tried
 from benchmarks.markdown import table
@@ -19,7 +18,7 @@ from fct.methods.params import WITH_CONSISTENCY
 COLUMNS = {"raw": "raw", "q90": "Q90", "q50": "Q50", "q30": "Q30", "q10": "Q10", "q5": "Q5", "mean": "mean 10..90"}
 Summary = dict[str, Any]
 UNSEEN = {"codecs": "other codecs", "corruptions": "corruptions", "unseen": "all unseen"}
-COST = Path("benchmarks/results/comparison/cost.json").resolve()
+COST = RESULTS / "cost.json"
 COST_OF = "cifar10"  # the data set that it is measured on
 BLOCKLESS = "versus_without_blocks"
 BASE = "versus_base"  # of an ablation: the method that it changes
@@ -107,8 +106,9 @@ def about(runs: dict[str, Runs]) -> str:
         f"{len(minutes)} runs on {', '.join(machine)}" + (_core_minutes(minutes) if len(machine) == 2 else "")
         for machine, minutes in costs.items()
     ]
+    model = record["settings"]["model"]
     return (
-        f"Test split: {record['split']}. Network: {record['model']['name']} of width {record['model']['width']}. "
+        f"Test split: {record['split']}. Network: {model['name']} of width {model['width']}. "
         f"Machines: {'; '.join(machines)}.\n"
     )
 
@@ -124,8 +124,7 @@ def again(dataset: str, runs: dict[str, Runs]) -> str:
     Nothing where no run was.
     """
     rows, machines = [], set()
-    for path in sorted((RESULTS / dataset / "again").glob("*.json")):
-        second = json.loads(path.read_text())
+    for second in read_repeated(dataset):
         first = runs[second["name"]].records[second["seed"]]
         machines |= {second["cost"]["machine"], first["cost"]["machine"]}
         gaps = {column: _mean(second, of) - _mean(first, of) for column, of in runs[second["name"]].columns.items()}
@@ -163,7 +162,9 @@ def accuracies(told: Summary, runs: dict[str, Runs]) -> str:
 def rivals(told: Summary, runs: dict[str, Runs]) -> str:
     """Return a row an `fct` and `fct-r`: paired differences from the other method that is best on validation images."""
     ours = {
-        name: each for name, each in told["methods"].items() if runs[name].first["method"]["name"] in WITH_CONSISTENCY
+        name: each
+        for name, each in told["methods"].items()
+        if runs[name].first["settings"]["method"]["name"] in WITH_CONSISTENCY
     }
     enough = ", of those with as many seeds as `pair`" if "pair" in told["methods"] else ""
     return (
@@ -256,7 +257,9 @@ def beyond(runs: dict[str, Runs]) -> str:
         cells = [f"{100 * each.values(conditions, each.seeds).mean():.1f}" for conditions in sweep.values()]
         costs = [record["cost"] for record in each.records.values()]
         hours = max(cost["seconds"] or 0 for cost in costs) / 3600
-        title = f"`{name}`, {each.first['model']['name']} of width {each.first['model']['width']}"
+        title = (
+            f"`{name}`, {each.first['settings']['model']['name']} of width {each.first['settings']['model']['width']}"
+        )
         rows.append([title, len(each.seeds), each.first["split"], *cells, f"{hours:.2f}"])
     header = ["model", "seeds", "test images", *(f"Q{quality}" for quality in OF_QSAM), "mean 10..95", "hours"]
     return (

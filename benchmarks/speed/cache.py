@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.speed.measure import Row, compare, photographs
-from fct.images.tables import LOSSLESS
+from fct.images.tables import NO_TABLES
 from fct.splits.store import Split
-from fct.splits.views import compressed
+from fct.splits.views import compress_split
 
 COUNTS = {32: 16_000, 64: 6_000, 224: 400}  # images, by size
 QUALITY = 50
@@ -28,11 +28,11 @@ def rows() -> list[Row]:
         with tempfile.TemporaryDirectory() as folder:
             np.save(Path(folder) / "images.npy", np.resize(photographs(400, size), (count, size, size, 3)))
             images = np.load(Path(folder) / "images.npy", mmap_mode="r")
-            split = Split("train", images, np.zeros(count, np.int64), np.full(count, LOSSLESS), None)
+            split = Split("train", images, np.zeros(count, np.int64), np.full(count, NO_TABLES), None)
             views = np.lib.format.open_memmap(Path(folder) / "views.npy", "w+", np.uint8, images.shape)
             ways = {
                 "imagecodecs, a bare loop in threads": lambda images=images: _bare(images, cores),
-                "the cache stage": lambda split=split, views=views: compressed(split, QUALITY, "4:2:0", out=views),
+                "the cache stage": lambda split=split, views=views: compress_split(split, QUALITY, "4:2:0", out=views),
             }
             found += compare("cache of one quality", size, ways, dict.fromkeys(ways, count), threads=cores)
     return found

@@ -56,7 +56,7 @@ def estimator() -> list[Row]:
     """Measure one image at a time on one thread, in files with blocks: what an estimator adds."""
     found: list[Row] = []
     for name, width, size, layers in WITH_BLOCKS:
-        block = {"width": 1.0, "quality": "film", "consistency": "after", "unknown": "estimate"}
+        block = {"width": 1.0, "quality": "film", "consistency": "after", "unknown_quality": "estimate"}
         description = _description(name, width, size, layers, block=block)
         network = _built(description)
         ways: dict[str, Callable[[], object]] = {}

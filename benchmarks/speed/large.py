@@ -79,7 +79,7 @@ def _run(folder: str) -> None:
     from fct.cache import store
     from fct.data import folder as source
     from fct.data.params import DataParams
-    from fct.models.backbones import build
+    from fct.models.backbones import build_backbone
     from fct.models.network import Network
     from fct.splits.store import open_split
     from fct.train.assemble import statistics
@@ -96,7 +96,7 @@ def _run(folder: str) -> None:
         Path("data", name).mkdir(parents=True)
     source.build(params, Path("data/splits"), Path("data/originals"))
     splits = [open_split(name) for name in store.SPLITS]
-    store.build(splits, QUALITY, "4:2:0", source_digest="")
+    store.build_cache(splits, QUALITY, "4:2:0", source_digest="")
     train = splits[0]
     views = store.open_views(train, [QUALITY], "4:2:0", source_digest="")
     rng = np.random.default_rng(0)
@@ -107,7 +107,7 @@ def _run(folder: str) -> None:
         pass
     statistics(train)
     network = Network(
-        build("resnet8", width=8, classes=2, channels=3), mean=[0.5] * 3, std=[0.25] * 3, layers=["stage1"]
+        build_backbone("resnet8", width=8, classes=2, channels=3), mean=[0.5] * 3, std=[0.25] * 3, layers=["stage1"]
     )
     val_views = store.open_views(splits[1], [QUALITY], "4:2:0", source_digest="")
     validate(network, splits[1], val_views, precision="auto")

@@ -21,12 +21,12 @@ import torch
 from benchmarks.speed.measure import Row, photographs
 from benchmarks.speed.plain import BATCH, Plain
 from fct.core import params
-from fct.images.tables import LOSSLESS
+from fct.images.tables import NO_TABLES
 from fct.models import backbones
 from fct.models.network import Network
 from fct.search.__main__ import Params
 from fct.splits.store import Split
-from fct.splits.views import compressed
+from fct.splits.views import compress_split
 from fct.train.batches import Cached, Online, Source
 from fct.train.loop import Data, Training
 
@@ -62,24 +62,24 @@ def data(folder: Path) -> tuple[Split, Cached]:
         np.save(path, np.resize(photographs(1024, SIZE), (IMAGES, SIZE, SIZE, 3)))
     images = np.load(path, mmap_mode="r")
     labels = np.random.default_rng(0).integers(0, 10, IMAGES)
-    split = Split("train", images, labels, np.full(IMAGES, LOSSLESS), None)
+    split = Split("train", images, labels, np.full(IMAGES, NO_TABLES), None)
     views = {}
     for quality in QUALITIES:
         place = folder / f"{quality}.npy"
         if not place.exists():
-            np.save(place, compressed(split, quality, "4:2:0"))
+            np.save(place, compress_split(split, quality, "4:2:0"))
         views[quality] = np.load(place, mmap_mode="r")
     return split, Cached(views)
 
 
 def _training(name: str, width: int, split: Split, source: Source, precision: str) -> Training:
     torch.manual_seed(0)
-    backbone = backbones.build(name, width=width, classes=10, channels=3, size=32)
+    backbone = backbones.build_backbone(name, width=width, classes=10, channels=3, size=32)
     network = Network(backbone, mean=[0.5] * 3, std=[0.25] * 3, layers=LAYERS)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
     defaults = params.load(Params)
-    own = {"name": "fct", "layers": LAYERS, "gradient": "raw-detached", "pulled": "compressed"}  # needs no teacher
+    own = {"name": "fct", "layers": LAYERS, "target": "raw-detached", "matched_views": "compressed"}  # needs no teacher
     method = defaults.method.model_copy(update=own)
     schedule = {"seed": 0, "epochs": 100, "batch_size": BATCH, "learning_rate": 0.1, "precision": precision}
     return Training(network, Data(split, source, split, {}), method, defaults.train.model_copy(update=schedule))
@@ -98,7 +98,7 @@ def _steps(training: Training, *, fixed: bool = False) -> Iterator[None]:
 
 def _plain_steps(name: str, width: int, split: Split, codec: str) -> Iterator[None]:
     torch.manual_seed(0)
-    network = backbones.build(name, width=width, classes=10, channels=3, size=32)
+    network = backbones.build_backbone(name, width=width, classes=10, channels=3, size=32)
     plain = Plain(network, LAYERS, np.array(split.images), split.labels, codec)
     for batch in plain.batches():
         plain.step(*batch)

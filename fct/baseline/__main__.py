@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from fct import tracking
 from fct.cache.params import CacheParams
-from fct.cache.store import folder
+from fct.cache.store import cache_folder
 from fct.core import environment, params
-from fct.core.errors import readable_errors
+from fct.core.errors import exit_on_error
 from fct.core.params import Section
 from fct.core.paths import SPLITS, STANDARD_PT
 from fct.methods.params import STANDARD, MethodParams
@@ -44,7 +44,7 @@ class Later(Section):
 
 def main() -> None:
     """Train with `standard`; what later stages would refuse after hours is refused before."""
-    with readable_errors(), training_lock():
+    with exit_on_error(), training_lock():
         environment.check()
         read = params.load(Params)
         setup = Setup.of(read.cache, read.jpeg, read.model, read.train)
@@ -56,7 +56,7 @@ def main() -> None:
             "baseline",
             params=read.model_dump() | {"train": setup.train.model_dump()},
             outputs=[STANDARD_PT],
-            datasets=tracking.datasets(SPLITS, *map(folder, setup.qualities)),
+            datasets=tracking.datasets(SPLITS, *map(cache_folder, setup.qualities)),
         ) as run:
             history = train(
                 network,

@@ -13,7 +13,7 @@ import click
 
 from fct.cache import store
 from fct.core import params
-from fct.core.errors import FctError, readable_errors
+from fct.core.errors import FctError, exit_on_error
 from fct.core.params import Section
 from fct.splits.params import JpegParams
 from fct.splits.store import open_split, read_meta
@@ -29,13 +29,13 @@ class Params(Section):
 @click.option("--quality", type=int, required=True, help="JPEG quality of the views.")
 def main(quality: int) -> None:
     """Compress the train and val splits at QUALITY into data/cache."""
-    with readable_errors():
+    with exit_on_error():
         start = time.perf_counter()
         subsampling = params.load(Params).jpeg.subsampling
         if not 1 <= quality <= 100:  # dvc.yaml hands on what the list says
-            raise FctError(f"{params.place('cache', 'qualities')}: a JPEG quality is 1 to 100 (it is {quality})")
+            raise FctError(f"{params.location('cache', 'qualities')}: a JPEG quality is 1 to 100 (it is {quality})")
         splits = [open_split(name) for name in store.SPLITS]
-        manifest = store.build(splits, quality, subsampling, source_digest=read_meta()["digest"])
+        manifest = store.build_cache(splits, quality, subsampling, source_digest=read_meta()["digest"])
         images, seconds = sum(manifest["images"].values()), time.perf_counter() - start
         print(f"quality {quality}: {images:,} images in {seconds:.1f} s, {images / seconds:,.0f} images/s")
 

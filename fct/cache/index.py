@@ -10,9 +10,9 @@ from __future__ import annotations
 import shutil
 
 from fct.cache.params import CacheParams
-from fct.cache.store import unnamed
+from fct.cache.store import stale_folders
 from fct.core import params
-from fct.core.errors import readable_errors
+from fct.core.errors import exit_on_error
 from fct.core.files import write_json
 from fct.core.params import Section
 from fct.core.paths import CACHE
@@ -26,9 +26,9 @@ class Params(Section):
 
 def main() -> None:
     """Write data/cache/index.json."""
-    with readable_errors():
+    with exit_on_error():
         qualities = params.load(Params).cache.qualities
-        for name in unnamed(qualities):
+        for name in stale_folders(qualities):
             shutil.rmtree(CACHE / name)
             print(f"removed {CACHE / name}: params.yaml does not name it any more")
         write_json(CACHE / "index.json", {"qualities": qualities})

@@ -20,21 +20,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fct.core.errors import FctError
-from fct.core.files import new_folder, sha256, write_json
+from fct.core.files import atomic_folder, sha256, write_json
 from fct.core.paths import CACHE
 from fct.jpeg.arrays import VERSION
 from fct.splits.store import Split
-from fct.splits.views import compressed
+from fct.splits.views import compress_split
 
-SPLITS = ("train", "val")  # gate and test are compressed when they are evaluated, at more qualities than are trained
+SPLITS = (
+    "train",
+    "val",
+)  # gate and test are compressed when they are evaluated, at more qualities than are trained
 
 
-def folder(quality: int, cache: Path = CACHE) -> Path:
+def cache_folder(quality: int, cache: Path = CACHE) -> Path:
     """Return where the views at `quality` are."""
     return cache / f"q{quality}"
 
 
-def build(
+def build_cache(
     splits: Iterable[Split], quality: int, subsampling: str, *, source_digest: str, cache: Path = CACHE
 ) -> dict[str, Any]:
     """Compress every image of `splits` at `quality`; write the views and their manifest, all or nothing.
@@ -50,11 +53,11 @@ def build(
         "images": {},
         "sha256": {},
     }
-    with new_folder(folder(quality, cache)) as target:
+    with atomic_folder(cache_folder(quality, cache)) as target:
         for split in splits:
             path = target / f"{split.name}.npy"
             views = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=split.images.shape)
-            compressed(split, quality, subsampling, out=views, description=f"{split.name} at quality {quality}")
+            compress_split(split, quality, subsampling, out=views, description=f"{split.name} at quality {quality}")
             views.flush()
             manifest["images"][split.name] = len(split)
             manifest["sha256"][split.name] = sha256(path)
@@ -76,7 +79,7 @@ def open_views(
     """
     views: dict[int, NDArray[np.uint8]] = {}
     for quality in qualities:
-        here, rebuild = folder(quality, cache), _rebuild(quality)
+        here, rebuild = cache_folder(quality, cache), _rebuild(quality)
         with _readable(here, rebuild):
             _manifest(quality, subsampling, source_digest, cache)
             array = np.load(here / f"{split.name}.npy", mmap_mode="r")
@@ -87,14 +90,14 @@ def open_views(
     return views
 
 
-def verify(quality: int, subsampling: str, *, source_digest: str, cache: Path = CACHE) -> None:
+def verify_cache(quality: int, subsampling: str, *, source_digest: str, cache: Path = CACHE) -> None:
     """Read every byte of the views at `quality`.
 
     Raises:
         FctError: they are not those that were written, or not those that are wanted; it names the file and the command
             that rebuilds it.
     """
-    here, rebuild = folder(quality, cache), _rebuild(quality)
+    here, rebuild = cache_folder(quality, cache), _rebuild(quality)
     with _readable(here, rebuild):
         checksums = dict(_manifest(quality, subsampling, source_digest, cache)["sha256"])
         for name in SPLITS:
@@ -105,7 +108,7 @@ def verify(quality: int, subsampling: str, *, source_digest: str, cache: Path = 
 
 def _manifest(quality: int, subsampling: str, source_digest: str, cache: Path) -> dict[str, Any]:
     """Return the manifest of a quality, which must say what is expected of it."""
-    path = folder(quality, cache) / "manifest.json"
+    path = cache_folder(quality, cache) / "manifest.json"
     manifest = dict(json.loads(path.read_text()))
     expected = {"codec": VERSION, "subsampling": subsampling, "quality": quality, "source": source_digest}
     for key, value in expected.items():
@@ -138,7 +141,7 @@ def _readable(here: Path, rebuild: str) -> Iterator[None]:
         raise FctError(f"{here} is damaged ({error}). {rebuild}") from None
 
 
-def unnamed(qualities: Iterable[int], cache: Path = CACHE) -> list[str]:
+def stale_folders(qualities: Iterable[int], cache: Path = CACHE) -> list[str]:
     """Return the names of the folders under `cache` that belong to none of `qualities`: what DVC leaves behind."""
-    keep = {folder(quality, cache) for quality in qualities}
+    keep = {cache_folder(quality, cache) for quality in qualities}
     return sorted(path.name for path in cache.glob("q*") if path not in keep)

@@ -44,7 +44,7 @@ def examine() -> Iterator[Finding]:
 
 
 def _cache(quality: int, subsampling: str) -> None:
-    store.verify(quality, subsampling, source_digest=read_meta()["digest"])
+    store.verify_cache(quality, subsampling, source_digest=read_meta()["digest"])
 
 
 def _looked(what: str, check: Callable[[], None]) -> Finding:

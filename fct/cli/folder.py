@@ -12,9 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from fct.core.errors import FctError
-from fct.data.scan import Problem, scan, shown
-from fct.images.decode import Unusable, decode, resize
-from fct.images.tables import quality_of
+from fct.data.scan import Problem, format_problems, scan
+from fct.images.decode import UnusableImage, decode, resize
+from fct.images.tables import jpeg_quality
 from fct.splits.store import Originals, Split
 
 
@@ -48,11 +48,11 @@ def read_folder(root: Path, *, size: int, channels: int, classes: Sequence[str] 
         try:
             content = (root / name).read_bytes()
             images[place] = resize(decode(content, channels), size)
-        except Unusable as error:
+        except UnusableImage as error:
             return Problem(name, str(error))
         except OSError as error:
             return Problem(name, "cannot be read", error.strerror or type(error).__name__)
-        quality[place] = quality_of(content)
+        quality[place] = jpeg_quality(content)
         return content
 
     with ThreadPoolExecutor(joblib.cpu_count()) as pool:
@@ -64,7 +64,7 @@ def read_folder(root: Path, *, size: int, channels: int, classes: Sequence[str] 
                 contents.append(content)
     if problems:
         raise FctError(
-            f"{root}: {len(problems)} cannot be used:{shown(problems)}\n       Put them right, or take them out."
+            f"{root}: {len(problems)} cannot be used:{format_problems(problems)}\n       Correct or remove them."
         )
     labels = np.array([names.index(found.classes[label]) for label in found.labels], np.int64)
     bounds = np.array([0, *accumulate(len(content) for content in contents)])

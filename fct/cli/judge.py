@@ -47,7 +47,7 @@ def read_names(path: Path) -> list[str]:
     return names
 
 
-def judge(  # noqa: PLR0913  # two models, on what, by which file, and what a file may not say of itself
+def judge_folder(  # noqa: PLR0913  # two models, on what, by which file, and what a file may not say of itself
     model: Model,
     data: Path,
     *,
@@ -73,7 +73,7 @@ def judge(  # noqa: PLR0913  # two models, on what, by which file, and what a fi
         FctError: what is asked for cannot be measured, or the folder's images cannot be used.
     """
     read = load(Params, params)
-    gate.refuse_unmeasured(read.gate, read.evaluate, params)
+    gate.refuse_unmeasured_slices(read.gate, read.evaluate, params)
     split, names = _images(model, data, classes, size)
     if champion is not None and (champion.classes != len(names) or champion.class_names not in (None, names)):
         raise FctError(
@@ -93,9 +93,9 @@ def judge(  # noqa: PLR0913  # two models, on what, by which file, and what a fi
         return predict(of, split, how.qualities, asked, batch_size=how.batch_size, unseen=how.unseen)
 
     ours = answers(model)
-    checks = gate.judge(lines, ours, footprint(model, split, lines, how), how)
+    checks = gate.check_lines(lines, ours, footprint(model, split, lines, how), how)
     if champion is not None:
-        checks += gate.judge_against(lines, ours, answers(champion), how)
+        checks += gate.check_against(lines, ours, answers(champion), how)
     if not checks:
         raise FctError(f"{params}: gate: no line can be judged here: {'; '.join(left_out.values())}.")
     found = gate.verdict(

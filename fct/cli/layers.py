@@ -41,14 +41,14 @@ class Layer(NamedTuple):
     is_stage: bool  # one of the parts that the model is divided into
 
 
-def table(model: str | None, *, size: int | None, channels: int | None, width: int | None, every: bool) -> str:
+def format_layers(model: str | None, *, size: int | None, channels: int | None, width: int | None, every: bool) -> str:
     """Return a line a layer; arguments as of `fct layers`, of which None takes what params.yaml and the data say."""
     read = load(Params)
     data = read_meta() if (SPLITS / "meta.json").exists() else {}
     size, channels = size or data.get("size", SIZE), channels or data.get("channels", CHANNELS)
     own = model is None or model == read.model.name
     name = model or read.model.name
-    backbone = backbones.build(
+    backbone = backbones.build_backbone(
         name,
         width=width or read.model.width,
         classes=len(data.get("classes", range(CLASSES))),
@@ -57,7 +57,7 @@ def table(model: str | None, *, size: int | None, channels: int | None, width: i
         stem=read.model.stem if own else "own",
     )
     rows = [HEADINGS]
-    for layer in layers_of(backbone, read.method.block, channels=channels, size=size, every=every):
+    for layer in list_layers(backbone, read.method.block, channels=channels, size=size, every=every):
         shape = " x ".join(map(str, layer.shape)) if layer.shape else "-"
         block = "-" if layer.block is None else f"{layer.block:,}"
         rows.append((layer.name, layer.kind, shape, f"{layer.parameters:,}", block, "stage" if layer.is_stage else ""))
@@ -70,7 +70,7 @@ def table(model: str | None, *, size: int | None, channels: int | None, width: i
     return "\n".join(lines)
 
 
-def layers_of(backbone: nn.Module, block: BlockParams, *, channels: int, size: int, every: bool) -> list[Layer]:
+def list_layers(backbone: nn.Module, block: BlockParams, *, channels: int, size: int, every: bool) -> list[Layer]:
     """Return the layers of `backbone` in the order of its definition.
 
     Args:

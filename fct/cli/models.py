@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from fct.core.errors import readable_errors
+from fct.core.errors import exit_on_error
 
 Thing = TypeVar("Thing")
 
@@ -33,17 +33,17 @@ def report(*, out: Path, champion: bool, beside: tuple[str, ...], attach: bool, 
     alone (the stage `baseline`) about the same test images. The page is one file that needs nothing from outside: mail
     it, print it, read it on a phone.
     """
-    with readable_errors():
+    with exit_on_error():
         from tempfile import TemporaryDirectory
 
         from fct import registry
         from fct import report as of
 
         with TemporaryDirectory() as folder:
-            path = of.build(of.others(beside, Path(folder), champion=champion), out)
+            path = of.build(of.models_beside(beside, Path(folder), champion=champion), out)
         click.echo(path)
         if attach:
-            click.echo(registry.attach(path))
+            click.echo(registry.attach_to_run(path))
         if opens if opens is not None else sys.stdout.isatty():
             click.launch(path.resolve().as_uri())
 
@@ -89,22 +89,22 @@ def gate(model: Path, *, to_json: Path | None, to_junit: Path | None, **told: An
 
     The exit status is 0 if every line passes, and else 1.
     """
-    with readable_errors():
-        from fct.cli.judge import judge, read_names
+    with exit_on_error():
+        from fct.cli.judge import judge_folder, read_names
         from fct.core.files import write_json, write_text
-        from fct.evaluate.model import open_foreign
+        from fct.evaluate.model import open_foreign_model
         from fct.gate import checks as of
         from fct.gate.junit import junit
 
         how = {"normalise": told.pop("normalise"), "layout": told.pop("layout")}
         champion, names = told.pop("champion"), told.pop("classes")
-        found = judge(
-            open_foreign(model, **how),
-            champion=open_foreign(champion, **how) if champion else None,
+        found = judge_folder(
+            open_foreign_model(model, **how),
+            champion=open_foreign_model(champion, **how) if champion else None,
             classes=read_names(names) if names else None,
             **told,
         )
-        click.echo(of.table(found, colour=of.wants_colour(sys.stdout)))
+        click.echo(of.format_verdict(found, colour=of.wants_colour(sys.stdout)))
         for name, why in found["left_out"].items():
             click.echo(f"left out: {name}: {why}")
         if to_json:
@@ -128,22 +128,22 @@ def predict(paths: tuple[Path, ...], model: str, *, as_json: bool) -> None:
     """Say what a model sees in image files, and how hard they were compressed.
 
     Reads JPEG, PNG, WebP, AVIF, BMP and TIFF; of a folder, every file in it. Images are turned upright as their EXIF
-    data say and resized as in training. The quality is told from a JPEG's own tables (100 for all else), and a model
+    data say and resized as in training. The quality is told from a JPEG's own tables (none for all else), and a model
     with residual mapping blocks is told of it. Where it lies below every quality in the training, a note says so.
 
     A file that cannot be used has its reason in its place, and the exit status is then 1.
     """
-    with readable_errors():
+    with exit_on_error():
         from fct.cli import predict as of
 
         failed = False
-        files = of.files_of(paths)
-        with of.opened(model) as classifier:
+        files = of.list_files(paths)
+        with of.open_classifier(model) as classifier:
             if not as_json:
-                click.echo(of.header())
-            for file, answer in _with_progress(of.answers(classifier, files), len(files)):
+                click.echo(of.format_header())
+            for file, answer in _with_progress(of.classify_files(classifier, files), len(files)):
                 failed |= answer.error is not None
-                said = json.dumps({"file": str(file)} | answer.as_json()) if as_json else of.row(file, answer)
+                said = json.dumps({"file": str(file)} | answer.as_json()) if as_json else of.format_row(file, answer)
                 click.echo(said)
     sys.exit(failed)
 
@@ -163,10 +163,12 @@ def layers(model: str | None, *, size: int | None, channels: str | None, width: 
 
     Models: resnet8, resnet20, resnet56, speednet, torchvision's by name, and timm's after timm/.
     """
-    with readable_errors():
-        from fct.cli.layers import table
+    with exit_on_error():
+        from fct.cli.layers import format_layers
 
-        click.echo(table(model, size=size, channels=int(channels) if channels else None, width=width, every=every))
+        click.echo(
+            format_layers(model, size=size, channels=int(channels) if channels else None, width=width, every=every)
+        )
 
 
 def _with_progress(things: Iterable[Thing], count: int) -> Iterator[Thing]:

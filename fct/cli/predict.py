@@ -11,14 +11,14 @@ import joblib
 
 from fct.core.errors import FctError
 from fct.evaluate.model import open_model
-from fct.images.decode import Unusable
-from fct.serving.classifier import Answer, Classifier
+from fct.images.decode import UnusableImage
+from fct.serving.classifier import Classifier, Prediction
 
 NAME_WIDTH = 40  # characters of a file's name in the table
 
 
 @contextmanager
-def opened(model: str) -> Iterator[Classifier]:
+def open_classifier(model: str) -> Iterator[Classifier]:
     """Open an ONNX file, or a version of the registered model: champion, challenger, previous or its number.
 
     Raises:
@@ -33,11 +33,11 @@ def opened(model: str) -> Iterator[Classifier]:
             path = registry.fetch(model, Path(folder))
         try:
             yield Classifier.of(open_model(path).session)
-        except Unusable as error:
+        except UnusableImage as error:
             raise FctError(f"{path}: {error}.") from None
 
 
-def files_of(paths: Sequence[Path]) -> list[Path]:
+def list_files(paths: Sequence[Path]) -> list[Path]:
     """Return the files that `paths` name, those in folders, however deep, in order.
 
     Raises:
@@ -55,17 +55,17 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def answers(classifier: Classifier, files: Sequence[Path]) -> Iterator[tuple[Path, Answer]]:
+def classify_files(classifier: Classifier, files: Sequence[Path]) -> Iterator[tuple[Path, Prediction]]:
     """Yield each file with the model's answer, in order, from all usable cores."""
     return zip(files, classifier.classify(files, threads=joblib.cpu_count()), strict=True)
 
 
-def header() -> str:
+def format_header() -> str:
     """Return the table's head."""
     return f"{'file':<{NAME_WIDTH}}  {'class':<20}{'probability':>11}{'quality':>9}"
 
 
-def row(file: Path, answer: Answer) -> str:
+def format_row(file: Path, answer: Prediction) -> str:
     """Return an answer as a line for a person."""
     name = str(file)
     name = name if len(name) <= NAME_WIDTH else f"...{name[3 - NAME_WIDTH :]}"
@@ -73,7 +73,7 @@ def row(file: Path, answer: Answer) -> str:
         return f"{name:<{NAME_WIDTH}}  {answer.error}"
     label = str(answer.label)
     doubt = "  below every trained quality" if answer.below_trained else ""
-    return f"{name:<{NAME_WIDTH}}  {label:<20}{answer.probabilities[label]:>11.1%}{answer.quality:>9}{doubt}"
+    return f"{name:<{NAME_WIDTH}}  {label:<20}{answer.probabilities[label]:>11.1%}{answer.quality or '-':>9}{doubt}"
 
 
 def _is_hidden(path: Path) -> bool:

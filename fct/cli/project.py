@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from fct.core.errors import readable_errors
+from fct.core.errors import exit_on_error
 
 
 @click.command()
@@ -17,7 +17,7 @@ def doctor() -> None:
     missing is named, with the command that makes it anew; the exit status is then 1. So it is where the registry's
     champion is not the one that `fct promote` or `fct rollback` made champion.
     """
-    with readable_errors():
+    with exit_on_error():
         from fct.cli.doctor import examine
 
         findings = []
@@ -39,7 +39,7 @@ def recipe() -> None:
 @recipe.command(name="list")
 def list_recipes() -> None:
     """List the recipes, one a line."""
-    with readable_errors():
+    with exit_on_error():
         from fct import recipes
 
         known = recipes.names()
@@ -51,17 +51,15 @@ def list_recipes() -> None:
 @click.argument("name")
 def show(name: str) -> None:
     """Say what the recipe NAME is for, and what it sets."""
-    with readable_errors():
+    with exit_on_error():
         from fct import recipes
-        from fct.core.params import as_yaml
+        from fct.core.params import to_yaml
         from fct.methods.params import WITH_CONSISTENCY
 
         told = recipes.read(name)
-        click.echo(f"{told.title}\n\n{told.use}\n{as_yaml(told.params)}", nl=False)
+        click.echo(f"{told.title}\n\n{told.use}\n{to_yaml(told.params)}", nl=False)
         if told.params.get("method", {}).get("name") in WITH_CONSISTENCY:
-            click.echo(
-                "# The search may change weight, layers, distance and gradient; with search.trials: 1 they stay."
-            )
+            click.echo("# The search may change weight, layers, distance and target; with search.trials: 1 they stay.")
 
 
 @recipe.command(name="apply")
@@ -73,7 +71,7 @@ def apply_recipe(name: str, *, dry_run: bool) -> None:
     Comments and all other values stay. `method.layers` and `method.block.layers` are those of the project's own
     networks: for another backbone, name its own afterwards (`fct layers`).
     """
-    with readable_errors():
+    with exit_on_error():
         from fct import recipes
 
         changes = recipes.apply(name, dry_run=dry_run)
@@ -91,7 +89,7 @@ def _unproven_champion() -> bool:
     """Say how the registry stands, and return whether its champion is unproven."""
     from fct import registry
     from fct.core.errors import FctError
-    from fct.registry import words
+    from fct.registry import messages
 
     try:
         name, state = registry.status()
@@ -99,5 +97,5 @@ def _unproven_champion() -> bool:
         click.echo(f"registry: not looked at: {error}", err=True)
         return False
     is_unproven = state.champion is not None and not state.is_proven
-    click.echo(f"registry, {name}: {words.UNPROVEN.strip() if is_unproven else 'whole'}")
+    click.echo(f"registry, {name}: {messages.UNPROVEN.strip() if is_unproven else 'whole'}")
     return is_unproven

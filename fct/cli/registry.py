@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fct.core.errors import readable_errors
+from fct.core.errors import exit_on_error
 
 
 @click.command()
@@ -32,11 +32,11 @@ def promote(**told: Any) -> None:
     champion, against the present one and on the same images; the champion before it is remembered for `fct rollback`.
     Promoting the same file again registers nothing new.
     """
-    with readable_errors():
+    with exit_on_error():
         from fct import registry
-        from fct.registry import words
+        from fct.registry import messages
 
-        click.echo(words.promoted(registry.promote(**told)))
+        click.echo(messages.format_promotion(registry.promote(**told)))
 
 
 @click.command()
@@ -48,11 +48,11 @@ def rollback(why: str, to: str | None) -> None:
     Goes one step back, or to the version that --to names, which must have passed the gate. The model that goes stays
     registered, marked as rolled back: `fct promote` does not bring it back unless told --again.
     """
-    with readable_errors():
+    with exit_on_error():
         from fct import registry
-        from fct.registry import words
+        from fct.registry import messages
 
-        click.echo(words.rolled_back(registry.rollback(why=why, to=to)))
+        click.echo(messages.format_rollback(registry.rollback(why=why, to=to)))
 
 
 @click.command()
@@ -62,12 +62,12 @@ def status() -> None:
     A champion is "unproven" if its alias was moved by hand, in MLflow's UI for example, past the gate's verdict and the
     comparison that `fct promote` makes.
     """
-    with readable_errors():
+    with exit_on_error():
         from fct import registry
-        from fct.registry import words
+        from fct.registry import messages
 
         name, state = registry.status()
-        click.echo(words.shown(name, state))
+        click.echo(messages.format_status(name, state))
 
 
 @click.command()
@@ -78,18 +78,20 @@ def history(commit: str | None) -> None:
     The history is kept in the registry and is only ever added to, by `fct promote` and `fct rollback`. A champion whose
     alias was moved past them stands at its end as unproven.
     """
-    with readable_errors():
+    with exit_on_error():
         from fct import registry
-        from fct.registry import words
+        from fct.registry import messages
 
         if commit is not None:
-            name, made = registry.made_by(commit)
-            click.echo("\n".join([name, *map(words.about, made)]) if made else f"{name}: {commit} made none.")
+            name, made = registry.versions_of_commit(commit)
+            click.echo(
+                "\n".join([name, *map(messages.format_version, made)]) if made else f"{name}: {commit} made none."
+            )
             return
         name, events, state = registry.history()
-        click.echo("\n".join([name, *map(words.remembered, events)]) if events else f"{name}: no champion yet.")
+        click.echo("\n".join([name, *map(messages.format_event, events)]) if events else f"{name}: no champion yet.")
         if state.champion and not state.is_proven:
-            click.echo(f"  version {state.champion.number} is champion now.{words.UNPROVEN}")
+            click.echo(f"  version {state.champion.number} is champion now.{messages.UNPROVEN}")
 
 
 @click.command()
@@ -104,7 +106,7 @@ def verify(version: str, *, full: bool) -> None:
 
     The exit status is 0 if it gives the same file, or one whose checks are the same to half a point, and else 1.
     """
-    with readable_errors():
+    with exit_on_error():
         from fct import registry
 
         name, found, done = registry.verify(version, full=full)

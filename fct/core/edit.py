@@ -13,7 +13,7 @@ from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 from fct.core.errors import FctError
 
 
-def edited(text: str, values: Mapping[str, Any], *, name: str) -> str:
+def edit_yaml(text: str, values: Mapping[str, Any], *, name: str) -> str:
     """Return the text of a YAML file with other values for some keys.
 
     Args:

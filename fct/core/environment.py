@@ -2,12 +2,13 @@
 
     python -m fct.core.environment     # writes the versions that are installed; `make setup` and `make repro` do it
 
-Another torch or numba so makes the trainings stale.
+So another torch or numba makes the trainings stale.
 """
 
 from __future__ import annotations
 
 from importlib.metadata import version
+from pathlib import Path
 
 from fct.core import params
 from fct.core.errors import FctError
@@ -26,15 +27,15 @@ class Environment(Section):
 
 
 def installed() -> Environment:
-    """Return the versions that are installed, without importing the packages."""
-    return Environment.model_validate({name: version(name) for name in Environment.model_fields})
+    """Return the releases that are installed, without importing the packages; builds of one release count as one."""
+    return Environment.model_validate({name: version(name).partition("+")[0] for name in Environment.model_fields})
 
 
-def write() -> None:
-    """Bring environment.yaml up to date; a file that says so already is left alone."""
-    content = HEADING + params.as_yaml(installed().model_dump())
-    if not ENVIRONMENT.is_file() or ENVIRONMENT.read_text() != content:
-        write_text(ENVIRONMENT, content)
+def write(path: Path = ENVIRONMENT) -> None:
+    """Bring environment.yaml up to date; a file that is right already is left alone."""
+    content = HEADING + params.to_yaml(installed().model_dump())
+    if not path.is_file() or path.read_text() != content:
+        write_text(path, content)
 
 
 def check() -> None:

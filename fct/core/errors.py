@@ -22,7 +22,7 @@ class UnreachableError(FctError):
 
 
 @contextmanager
-def readable_errors() -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
     """Print an `FctError` to stderr and exit, so that bad input never shows a traceback.
 
     So for a file that cannot be read or written, and a full disk. The exit status is 1, or `TRY_AGAIN` for an

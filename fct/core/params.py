@@ -39,6 +39,18 @@ SECTIONS = (
 )
 RENAMED = {  # keys of earlier versions, and what to do about them
     "recipe": "there is no such key any more: write a recipe's values into the file with `fct recipe apply NAME`",
+    "model.mirror": "it is called flip_tta now",
+    "method.gradient": "it is called target now: raw (was both), raw-detached, teacher (was frozen-teacher) or "
+    "ema-teacher (was average-teacher)",
+    "method.pulled": "it is called matched_views now",
+    "method.momentum": "it is called ema_momentum now",
+    "method.block.unknown": "it is called unknown_quality now",
+    "search.gain": "it is called min_gain now",
+    "search.clean_loss": "it is called max_raw_drop now",
+    "search.gradients": "it is called targets now, with the values of method.target",
+    "train.sampler": "it is called quality_sampler now",
+    "int8.worse": "it is called max_drop now",
+    "intake.settle": "it is called min_age_seconds now",
 }
 
 
@@ -58,24 +70,24 @@ def load(sections: type[Sections], path: Path = PARAMS) -> Sections:
         FctError: the file is missing or not YAML, a section or key is missing or unknown, or a value is impossible; it
             names the key, its line and the value.
     """
-    content = document(path)
+    content = parse(path)
     if unknown := [name for name in content if name not in SECTIONS]:
-        place = _place(path, content, (unknown[0],))
-        raise FctError(f"{place}: {_renamed(unknown[0]) or f'unknown section.{_nearest(unknown[0], SECTIONS)}'}")
+        location = _place(path, content, (unknown[0],))
+        raise FctError(f"{location}: {_renamed(unknown[0]) or f'unknown section.{_nearest(unknown[0], SECTIONS)}'}")
     return _validated(sections, path, {name: content[name] for name in sections.model_fields if name in content})
 
 
 def read(model: type[Sections], path: Path) -> Sections:
     """Read another YAML file, whose keys are the fields of `model`; errors as for `load`."""
-    return _validated(model, path, document(path))
+    return _validated(model, path, parse(path))
 
 
-def place(*key: str | int, path: Path = PARAMS) -> str:
+def location(*key: str | int, path: Path = PARAMS) -> str:
     """Return `file, line N: section.key`, for an error about a value that came here by another way than `load`."""
-    return _place(path, document(path), key)
+    return _place(path, parse(path), key)
 
 
-def as_yaml(values: Mapping[str, Any]) -> str:
+def to_yaml(values: Mapping[str, Any]) -> str:
     """Return `values` as they could stand in params.yaml, a line each."""
     yaml, stream = YAML(), io.StringIO()
     yaml.default_flow_style = False
@@ -87,11 +99,11 @@ def _validated(model: type[Sections], path: Path, content: Mapping[str, Any]) ->
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        problems = [_explain(path, document(path), dict(problem), model) for problem in error.errors()]
+        problems = [_explain(path, parse(path), dict(problem), model) for problem in error.errors()]
         raise FctError("\n       ".join(problems)) from None
 
 
-def document(path: Path = PARAMS) -> Mapping[str, Any]:
+def parse(path: Path = PARAMS) -> Mapping[str, Any]:
     """Return what a YAML file holds, unchecked, with the lines that it stands on; errors as for `load`."""
     try:
         content = YAML(typ="rt").load(path.read_text("utf-8"))  # YAML 1.2, as DVC reads it, with line numbers
@@ -107,18 +119,18 @@ def document(path: Path = PARAMS) -> Mapping[str, Any]:
     return content
 
 
-def _explain(path: Path, document: Mapping[str, Any], problem: dict[str, Any], sections: type[Section]) -> str:
-    location = problem["loc"]
-    place = _place(path, document, location)
+def _explain(path: Path, content: Mapping[str, Any], problem: dict[str, Any], sections: type[Section]) -> str:
+    key = problem["loc"]
+    where = _place(path, content, key)
     if problem["type"] == "missing":
-        return f"{place}: this key is missing."
+        return f"{where}: this key is missing."
     if problem["type"] == "extra_forbidden":
-        if renamed := _renamed(".".join(str(part) for part in location)):
-            return f"{place}: {renamed}"
-        return f"{place}: unknown key.{_nearest(str(location[-1]), _keys_beside(sections, location))}"
+        if renamed := _renamed(".".join(str(part) for part in key)):
+            return f"{where}: {renamed}"
+        return f"{where}: unknown key.{_nearest(str(key[-1]), _keys_beside(sections, key))}"
     value = problem["input"]
     shown = "" if isinstance(value, Mapping) else f" (it is {value!r})"
-    return f"{place}: {problem['msg'].removeprefix('Value error, ')}{shown}"
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')}{shown}"
 
 
 def _renamed(key: str) -> str | None:
@@ -126,9 +138,9 @@ def _renamed(key: str) -> str | None:
     return f"{RENAMED[key]}." if key in RENAMED else None
 
 
-def _keys_beside(sections: type[Section], location: Sequence[Any]) -> list[str]:
+def _keys_beside(sections: type[Section], key: Sequence[Any]) -> list[str]:
     model: Any = sections
-    for part in location[:-1]:
+    for part in key[:-1]:
         field = getattr(model, "model_fields", {}).get(part)
         if field is None:
             return []
@@ -136,18 +148,18 @@ def _keys_beside(sections: type[Section], location: Sequence[Any]) -> list[str]:
     return list(getattr(model, "model_fields", {}))
 
 
-def _place(path: Path, document: Any, location: Sequence[Any]) -> str:
-    """Return `file, line N: section.key`, with the line of the deepest part of `location` that the file has."""
+def _place(path: Path, content: Any, key: Sequence[Any]) -> str:
+    """Return `file, line N: section.key`, with the line of the deepest part of `key` that the file has."""
     line: int | None = None
-    node: Any = document
-    for part in location:
+    node: Any = content
+    for part in key:
         try:
             position = node.lc.key(part) if isinstance(part, str) else node.lc.item(part)
             line, node = position[0] + 1, node[part]
         except (AttributeError, KeyError, IndexError, TypeError):
             break
     where = f"{path}, line {line}" if line else str(path)
-    return f"{where}: {'.'.join(str(part) for part in location)}"
+    return f"{where}: {'.'.join(str(part) for part in key)}"
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from fct.core.errors import readable_errors
-from fct.core.files import new_folder
+from fct.core.errors import exit_on_error
+from fct.core.files import atomic_folder
 from fct.core.params import Section, load
 from fct.core.paths import ORIGINALS, SPLITS
-from fct.data import cifar, fashion_mnist, folder, stock
+from fct.data import cifar, dataset, fashion_mnist, folder
 from fct.data.download import mirror_folder
 from fct.data.params import DataParams
-from fct.splits.meta import table
+from fct.splits.meta import format_meta
 
-LOADERS: dict[str, Callable[[Path | None], stock.Stock]] = {
+LOADERS: dict[str, Callable[[Path | None], dataset.Dataset]] = {
     "fashion-mnist": fashion_mnist.load,
     "cifar-10": partial(cifar.load, cifar.CIFAR_10),
     "cifar-100": partial(cifar.load, cifar.CIFAR_100),
@@ -33,14 +33,14 @@ class Params(Section):
 
 def main() -> None:
     """Write data/splits and data/originals as `params.yaml: data` says, whole or not at all."""
-    with readable_errors():
+    with exit_on_error():
         params = load(Params).data
-        with new_folder(SPLITS) as splits, new_folder(ORIGINALS) as originals:
+        with atomic_folder(SPLITS) as splits, atomic_folder(ORIGINALS) as originals:
             if params.source == "folder":
                 meta = folder.build(params, splits, originals)
             else:
-                meta = stock.build(LOADERS[params.source](mirror_folder(params.mirror)), params, splits, originals)
-        print(table(meta))
+                meta = dataset.build(LOADERS[params.source](mirror_folder(params.mirror)), params, splits, originals)
+        print(format_meta(meta))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ import numpy as np
 
 from fct.core import files
 from fct.core.errors import FctError
-from fct.data.download import Published, fetch
-from fct.data.stock import Labelled, Stock
+from fct.data.dataset import Dataset, LabelledImages
+from fct.data.download import PublishedFile, fetch
 
 PIXELS = 3 * 32 * 32  # bytes of one image: its red, green and blue planes
 
@@ -26,7 +26,7 @@ PIXELS = 3 * 32 * 32  # bytes of one image: its red, green and blue planes
 class Distribution:
     """A binary distribution: records of label bytes and pixels, in files of an archive."""
 
-    archive: Published
+    archive: PublishedFile
     inside: str  # the folder that the archive unpacks to
     train: Mapping[str, str]  # file name: published MD5
     test: Mapping[str, str]
@@ -35,7 +35,7 @@ class Distribution:
 
 
 CIFAR_10 = Distribution(
-    Published(
+    PublishedFile(
         "cifar-10-binary.tar.gz",
         "cifar-10",
         "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
@@ -54,7 +54,7 @@ CIFAR_10 = Distribution(
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
 )
 CIFAR_100 = Distribution(
-    Published(
+    PublishedFile(
         "cifar-100-binary.tar.gz",
         "cifar-100",
         "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
@@ -68,7 +68,7 @@ CIFAR_100 = Distribution(
 )
 
 
-def load(distribution: Distribution, mirror: Path | None) -> Stock:
+def load(distribution: Distribution, mirror: Path | None) -> Dataset:
     """Return the data set, from `mirror`, the cache or the publisher's server.
 
     Raises:
@@ -123,20 +123,20 @@ def _read_archive(distribution: Distribution, archive: Path) -> dict[str, bytes]
     return contents
 
 
-def _parse(distribution: Distribution, contents: Mapping[str, bytes], place: Path) -> Stock:
+def _parse(distribution: Distribution, contents: Mapping[str, bytes], place: Path) -> Dataset:
     classes = distribution.classes
     if isinstance(classes, str):
         classes = tuple(contents[classes].decode("ascii", "replace").split())
     test = {name: contents[name] for name in distribution.test if name in contents}
     train = {name: contents[name] for name in distribution.train}
-    return Stock(
+    return Dataset(
         classes,
         pool=_records(distribution, train, len(classes), place),
         test=_records(distribution, test, len(classes), place) if test else None,
     )
 
 
-def _records(distribution: Distribution, blobs: Mapping[str, bytes], classes: int, place: Path) -> Labelled:
+def _records(distribution: Distribution, blobs: Mapping[str, bytes], classes: int, place: Path) -> LabelledImages:
     size = distribution.label_bytes + PIXELS
     for name, blob in blobs.items():
         if not blob or len(blob) % size:
@@ -146,4 +146,4 @@ def _records(distribution: Distribution, blobs: Mapping[str, bytes], classes: in
     if labels.max() >= classes:
         raise FctError(f"{place}: a label is {labels.max()}, but there are {classes} classes.")
     planes = rows[:, distribution.label_bytes :].reshape(-1, 3, 32, 32)
-    return Labelled(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels)
+    return LabelledImages(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels)

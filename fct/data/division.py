@@ -35,7 +35,7 @@ def first_copies(fingerprints: Sequence[bytes], known: frozenset[bytes] = frozen
     return np.array(kept, np.int64)
 
 
-def divide(
+def divide_indices(
     fingerprints: Sequence[bytes],
     labels: NDArray[np.int64],
     classes: Sequence[str],
@@ -68,13 +68,13 @@ def divide(
             raise FctError(f"class {name!r} has {len(members)} images, and each of {len(parts)} splits needs one.")
         members = members[np.argsort(order[members], kind="stable")]
         start = 0
-        for split, count in shares(len(members), fractions).items():
+        for split, count in split_sizes(len(members), fractions).items():
             parts[split].append(members[start : start + count])
             start += count
     return {name: np.sort(np.concatenate(part)) for name, part in parts.items()}
 
 
-def shares(images: int, fractions: Mapping[str, float]) -> dict[str, int]:
+def split_sizes(images: int, fractions: Mapping[str, float]) -> dict[str, int]:
     """Return how many of a class's `images` each split gets: near its fraction, at least one, and train the rest.
 
     There must be at least as many images as splits.

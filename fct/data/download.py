@@ -25,7 +25,7 @@ CHUNK = 1 << 18  # bytes read from the network at a time, or decompressed
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedFile:
     """One file as its publisher offers it."""
 
     name: str
@@ -37,7 +37,7 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Way:
+class Fallback:
     """One more way to get files, for when neither mirror nor publisher gives them."""
 
     what: str
@@ -60,12 +60,12 @@ def mirror_folder(configured: str | None) -> Path | None:
     return folder
 
 
-def fetch(wanted: Sequence[Published], mirror: Path | None, way: Way | None = None) -> list[Path]:
+def fetch(wanted: Sequence[PublishedFile], mirror: Path | None, way: Fallback | None = None) -> list[Path]:
     """Return where each file of `wanted` lies, verified, getting those that are not on this machine.
 
     Args:
         wanted: files of one publisher.
-        mirror: a folder that may hold them, itself or in a sub-folder named as `Published.folder`.
+        mirror: a folder that may hold them, itself or in a sub-folder named as `PublishedFile.folder`.
         way: tried for what the publisher's server does not give.
 
     Raises:
@@ -74,7 +74,7 @@ def fetch(wanted: Sequence[Published], mirror: Path | None, way: Way | None = No
     tried: list[str] = []
     found = {file.name: place for file in wanted if (place := _on_this_machine(file, mirror, tried))}
 
-    def missing() -> list[Published]:
+    def missing() -> list[PublishedFile]:
         return [file for file in wanted if file.name not in found]
 
     for file in missing():
@@ -95,7 +95,7 @@ def fetch(wanted: Sequence[Published], mirror: Path | None, way: Way | None = No
     return [found[file.name] for file in wanted]
 
 
-def _on_this_machine(file: Published, mirror: Path | None, tried: list[str]) -> Path | None:
+def _on_this_machine(file: PublishedFile, mirror: Path | None, tried: list[str]) -> Path | None:
     folders = [mirror, mirror / file.folder] if mirror else []
     folders.append(_cache() / file.folder)
     for place in (folder / file.name for folder in folders):
@@ -106,7 +106,7 @@ def _on_this_machine(file: Published, mirror: Path | None, tried: list[str]) -> 
     return None
 
 
-def _download(file: Published, tried: list[str]) -> Path | None:
+def _download(file: PublishedFile, tried: list[str]) -> Path | None:
     import pooch
 
     downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=CHUNK, timeout=TIMEOUT)
@@ -124,7 +124,7 @@ def _reason(error: BaseException) -> str:
     return str(inner or error)
 
 
-def _by(way: Way, wanted: Sequence[Published], tried: list[str]) -> dict[str, Path]:
+def _by(way: Fallback, wanted: Sequence[PublishedFile], tried: list[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     try:
         with tempfile.TemporaryDirectory(prefix="fct-") as name:
@@ -143,7 +143,7 @@ def _by(way: Way, wanted: Sequence[Published], tried: list[str]) -> dict[str, Pa
     return found
 
 
-def _is_verified(file: Published, place: Path, tried: list[str], *, called: str = "") -> bool:
+def _is_verified(file: PublishedFile, place: Path, tried: list[str], *, called: str = "") -> bool:
     """Tell whether `place` holds the published file, or one with the same content where that has a checksum."""
     actual = files.md5(place)
     if actual == file.md5 or (file.content_md5 and _content_md5(place) == file.content_md5):

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fct.core.errors import FctError
+from fct.data.dataset import Dataset, LabelledImages
 from fct.data.debian import unpack
-from fct.data.download import Published, Way, fetch
-from fct.data.stock import Labelled, Stock
+from fct.data.download import Fallback, PublishedFile, fetch
 
 CLASSES = (
     "T-shirt/top",
@@ -39,25 +39,25 @@ FILES = {
 }
 
 
-def load(mirror: Path | None, server: str = SERVER) -> Stock:
+def load(mirror: Path | None, server: str = SERVER) -> Dataset:
     """Return the data set, from `mirror`, the cache, `server` or Debian's package.
 
     Raises:
         FctError: no way gave the files.
     """
-    way = Way(f"Debian's package {PACKAGE}", partial(unpack, PACKAGE, INSIDE))
+    way = Fallback(f"Debian's package {PACKAGE}", partial(unpack, PACKAGE, INSIDE))
     train_images, train_labels, test_images, test_labels = map(read_idx, fetch(published(server), mirror, way))
-    return Stock(
+    return Dataset(
         CLASSES,
-        pool=Labelled(train_images[..., None], train_labels.astype(np.int64)),
-        test=Labelled(test_images[..., None], test_labels.astype(np.int64)),
+        pool=LabelledImages(train_images[..., None], train_labels.astype(np.int64)),
+        test=LabelledImages(test_images[..., None], test_labels.astype(np.int64)),
     )
 
 
-def published(server: str = SERVER) -> list[Published]:
+def published(server: str = SERVER) -> list[PublishedFile]:
     """Return the four files as the publisher offers them."""
     return [
-        Published(f"{name}.gz", "fashion-mnist", f"{server}/{name}.gz", md5, content_md5)
+        PublishedFile(f"{name}.gz", "fashion-mnist", f"{server}/{name}.gz", md5, content_md5)
         for name, (md5, content_md5) in FILES.items()
     ]
 

@@ -21,13 +21,13 @@ from tqdm import tqdm
 
 from fct.core import files
 from fct.core.errors import FctError
-from fct.data.division import divide, fingerprint
+from fct.data.division import divide_indices, fingerprint
 from fct.data.params import DataParams
-from fct.data.scan import SHOWN, Problem, scan, shown
-from fct.images.decode import Unusable, decode, resize
-from fct.images.tables import quality_of
+from fct.data.scan import SHOWN, Problem, format_problems, scan
+from fct.images.decode import UnusableImage, decode, resize
+from fct.images.tables import jpeg_quality
 from fct.splits.meta import HELD_OUT, Division, describe
-from fct.splits.store import NAMES, let_go
+from fct.splits.store import NAMES, drop_pages
 
 CHUNK = 32  # files handed to a process at a time
 
@@ -75,7 +75,7 @@ def build(params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
 
     labels = np.array([image.label for image in images], np.int64)
     marks = [image.pixels for image in images]
-    places = divide(marks, labels, classes, fractions=params.fractions.model_dump(), seed=params.seed)
+    places = divide_indices(marks, labels, classes, fractions=params.fractions.model_dump(), seed=params.seed)
     parts = {name: [images[index] for index in places[name]] for name in NAMES}
     for name, part in parts.items():
         _write(part, pixels, splits / name)
@@ -100,7 +100,7 @@ def _stop_at(problems: Sequence[Problem], params: DataParams, root: Path) -> Non
         return
     more = f"\n         and maybe more: the search stopped at {SHOWN}" if len(problems) >= SHOWN else ""
     raise FctError(
-        f"{root}: cannot use{shown(problems)}{more}\n"
+        f"{root}: cannot use{format_problems(problems)}{more}\n"
         "       Put them right, or set params.yaml: data.folder.on_error: skip to go on without them and count them."
     )
 
@@ -130,7 +130,7 @@ def _examine(
                     small, mark, content, quality = result
                     pixels[row] = small
                     yield Usable(paths[row], labels[row], mark, content, quality, row)
-            let_go(pixels)
+            drop_pages(pixels)
             bar.update(len(results))
 
 
@@ -145,12 +145,12 @@ def _one(root: Path, path: str, shape: tuple[int, int, int]) -> Problem | tuple[
     try:
         content = (root / path).read_bytes()
         native = decode(content, channels)
-    except Unusable as error:
+    except UnusableImage as error:
         what, _, detail = str(error).partition(": ")
         return Problem(path, what, detail)
     except OSError as error:
         return Problem(path, "cannot be read", error.strerror or type(error).__name__)
-    return resize(native, size), fingerprint(native), _digest(content), quality_of(content)
+    return resize(native, size), fingerprint(native), _digest(content), jpeg_quality(content)
 
 
 def _different(images: Sequence[Usable], problems: list[Problem]) -> list[Usable]:
@@ -188,7 +188,7 @@ def _write(part: Sequence[Usable], pixels: NDArray[np.uint8], folder: Path) -> N
     for start in range(0, len(part), CHUNK):
         rows = [image.row for image in part[start : start + CHUNK]]
         images[start : start + CHUNK] = pixels[rows]
-        let_go(images, pixels)
+        drop_pages(images, pixels)
     np.save(folder / "labels.npy", np.array([image.label for image in part], np.int64))
     np.save(folder / "quality.npy", np.array([image.quality for image in part], np.int64))
 

@@ -76,7 +76,7 @@ def scan(root: Path) -> Scan:
     )
 
 
-def shown(problems: Sequence[Problem]) -> str:
+def format_problems(problems: Sequence[Problem]) -> str:
     """Return the first problems as the lines of an error."""
     return "".join(f"\n         - {problem}" for problem in problems[:SHOWN])
 

@@ -9,7 +9,7 @@ were), metrics/evaluate.json, plots/accuracy.csv and plots/accuracy.png.
 from __future__ import annotations
 
 from fct import tracking
-from fct.core.errors import FctError, readable_errors
+from fct.core.errors import FctError, exit_on_error
 from fct.core.files import sha256, write_bytes, write_json, write_text
 from fct.core.params import Section, load
 from fct.core.paths import ACCURACY_CSV, ACCURACY_PNG, EVALUATE_METRICS, EVALUATION, MODEL_ONNX, SPLITS
@@ -34,7 +34,7 @@ class Params(Section):
 
 def main() -> None:
     """Run the stage."""
-    with readable_errors():
+    with exit_on_error():
         read = load(Params)
         with tracking.stage(
             "evaluate",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fct.core.errors import FctError
+from fct.images.tables import NO_TABLES
 
 Numbers = tuple[float, ...]  # one for all channels, or one for each
 NORMALISATIONS: dict[str, tuple[Numbers, Numbers]] = {  # of pixels on the scale 0..1: mean, deviation
@@ -30,6 +31,7 @@ class Adapter:
     channels_last: bool
     normalisation: tuple[Numbers, Numbers] | None  # None for pixels as bytes
     batch: int | None  # images that the file takes at a time, where it is not free
+    no_tables: int = NO_TABLES  # what the file takes for an image whose quality no JPEG table tells
 
     def logits(self, session: Any, images: NDArray[np.uint8], quality: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the logits [B, K] of images [B, H, W, C]; of probabilities, their logarithms."""
@@ -43,7 +45,7 @@ class Adapter:
                 told = np.concatenate([told, np.repeat(told[-1:], missing)])
             feed: dict[str, NDArray[Any]] = {self.image: self._pixels(some)}
             if self.quality is not None:
-                feed[self.quality] = np.ascontiguousarray(told, np.int64)
+                feed[self.quality] = np.where(told == NO_TABLES, self.no_tables, told).astype(np.int64)
             parts.append(np.asarray(session.run([self.output], feed)[0], np.float64)[: step - missing])
         found: NDArray[np.float64] = np.concatenate(parts)
         return _logarithms(found)

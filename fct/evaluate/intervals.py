@@ -40,7 +40,7 @@ class Estimate:
         return asdict(self)
 
 
-def exactly(value: float) -> Estimate:
+def exact(value: float) -> Estimate:
     """Return the estimate of what is known exactly."""
     return Estimate(value, value, value)
 

@@ -12,7 +12,7 @@ from typing import Any
 from fct.core.errors import FctError
 from fct.core.paths import INT8_ONNX, MODEL_ONNX, STANDARD_ONNX
 from fct.evaluate.adapter import Adapter, is_channels_last, normalisation
-from fct.serving.classifier import open_session
+from fct.serving.classifier import no_tables_value, open_session
 
 MADE_BY = {MODEL_ONNX: "export@model", INT8_ONNX: "int8", STANDARD_ONNX: "export@standard"}  # stages
 
@@ -51,14 +51,17 @@ def open_model(path: Path) -> Model:
     _expect(path, logits, "tensor(float)", rank=2)
     if not isinstance(logits.shape[1], int):
         raise FctError(f"{path}: logits has shape {logits.shape}; the number of classes must be fixed.")
-    said = session.get_modelmeta().custom_metadata_map.get("fct.classes")
-    names = None if said is None else json.loads(said)
+    said = session.get_modelmeta().custom_metadata_map
+    names = json.loads(said["fct.classes"]) if "fct.classes" in said else None
     quality = "quality" if "quality" in inputs else None
-    adapter = Adapter("image", quality, "logits", channels_last=False, normalisation=None, batch=None)
+    no_tables = no_tables_value(said)
+    adapter = Adapter(
+        "image", quality, "logits", channels_last=False, normalisation=None, batch=None, no_tables=no_tables
+    )
     return Model(path, session, adapter, tuple(inputs["image"].shape), logits.shape[1], names)
 
 
-def open_foreign(path: Path, *, normalise: str | None = None, layout: str | None = None) -> Model:
+def open_foreign_model(path: Path, *, normalise: str | None = None, layout: str | None = None) -> Model:
     """Open a classifier that was made elsewhere.
 
     Args:
@@ -97,12 +100,12 @@ def _session(path: Path) -> Any:
     if not path.is_file():
         remedy = f" Make it with `dvc repro {MADE_BY[path]}`." if path in MADE_BY else ""
         raise FctError(f"{path} is not here.{remedy}")
-    with readable(path):
+    with translate_errors(path):
         return open_session(path)
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def translate_errors(path: Path) -> Iterator[None]:
     """Turn what onnxruntime raises, which has no class of its own in common, into an error for people."""
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
 

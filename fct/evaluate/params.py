@@ -37,7 +37,7 @@ class EvaluateParams(Section):
     seed: Annotated[int, Field(ge=0)]  # of the bootstrap
 
     @property
-    def yardstick(self) -> dict[str, Any]:
+    def conditions(self) -> dict[str, Any]:
         """What the gate's lines mean by it: JSON of the confidence, and of the views that slices are made of."""
         return {"confidence": self.confidence, "qualities": list(self.qualities), "unseen": list(self.unseen)}
 

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from fct.core.errors import FctError
-from fct.core.files import CHUNK, new_folder, write_json
+from fct.core.files import CHUNK, atomic_folder, write_json
 from fct.core.paths import EVALUATION
-from fct.evaluate.answers import Answers
 from fct.evaluate.params import EvaluateParams
+from fct.evaluate.predictions import Predictions
 from fct.splits.store import Split
 
 
@@ -31,11 +31,11 @@ class Record:
 
     model_sha256: str
     digest: str  # of the split
-    answers: Answers
+    answers: Predictions
 
 
 def write(
-    answers: Mapping[str, Answers],
+    answers: Mapping[str, Predictions],
     splits: Iterable[Split],
     *,
     made_with: Mapping[str, Any],
@@ -49,7 +49,7 @@ def write(
         made_with: JSON with at least model_sha256, of the evaluated file.
         evaluation: the folder.
     """
-    with new_folder(evaluation) as folder:
+    with atomic_folder(evaluation) as folder:
         for name, given in answers.items():
             np.save(folder / f"{name}.npy", given.classes)
             # Half precision: what differs between machines lies below it, and it halves the file.
@@ -89,7 +89,7 @@ def read(split: Split, *, model_sha256: str, how: EvaluateParams, evaluation: Pa
     for name, array in zip(names, (classes, confidence), strict=True):
         if array.shape != wanted:
             raise FctError(f"{evaluation / name} has shape {list(array.shape)}, not {list(wanted)}. {again}")
-    answers = Answers(views, classes, confidence.astype(np.float64), split.labels)
+    answers = Predictions(views, classes, confidence.astype(np.float64), split.labels)
     if answers.qualities != list(how.qualities) or set(answers.distortions) != set(how.unseen):
         raise FctError(
             f"{evaluation / 'meta.json'}: the evaluation is of other qualities or unseen distortions than the section "

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fct.core.errors import FctError
-from fct.evaluate.answers import Answers
-from fct.evaluate.model import Model, open_model, readable
+from fct.evaluate.model import Model, open_model, translate_errors
+from fct.evaluate.predictions import Predictions
 from fct.evaluate.unseen import distorted, every
-from fct.splits.store import Split, let_go
-from fct.splits.views import compressed
+from fct.splits.store import Split, drop_pages
+from fct.splits.views import compress_split
 
 View = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images [N, H, W, C], and the quality of each [N]
 
@@ -38,7 +38,7 @@ def predict(  # noqa: PLR0913 (what is measured, on what, how; the how by keywor
     batch_size: int,
     unseen: Sequence[str] = (),
     threads: int | None = None,
-) -> Answers:
+) -> Predictions:
     """Return what a model answers on raw, compressed and otherwise distorted images.
 
     The model is told the raw images' own quality, and for the compressed ones the quality they were just compressed
@@ -76,9 +76,9 @@ def predict(  # noqa: PLR0913 (what is measured, on what, how; the how by keywor
             for part, (predicted, probability) in zip(parts, answers, strict=True):
                 classes[row, part], confidence[row, part] = predicted, probability
                 bar.update(len(predicted))
-                let_go(images)
+                drop_pages(images)
             del images, answers  # before the next view is made
-    return Answers(tuple(name for name, _ in views), classes, confidence, split.labels)
+    return Predictions(tuple(name for name, _ in views), classes, confidence, split.labels)
 
 
 def _views(
@@ -103,7 +103,7 @@ def _raw(split: Split) -> View:
 
 
 def _jpeg(split: Split, quality: int, subsampling: str) -> View:
-    return compressed(split, quality, subsampling), np.full(len(split), quality, np.int64)
+    return compress_split(split, quality, subsampling), np.full(len(split), quality, np.int64)
 
 
 def _unseen(split: Split, name: str, severity: int, quality: int) -> View:
@@ -114,7 +114,7 @@ def answer(
     model: Model, images: NDArray[np.uint8], quality: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the classes [B] of images [B, H, W, C], and how probable the model holds each."""
-    with readable(model.path):
+    with translate_errors(model.path):
         logits = model.adapter.logits(model.session, images, quality)
     if not np.isfinite(logits).all():
         raise FctError(f"{model.path}: it gives logits that are not finite numbers. Train and export it again.")

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from fct.core.errors import FctError
 from fct.images.decode import decode, resize
-from fct.images.tables import LOSSLESS
+from fct.images.tables import NO_TABLES
 from fct.jpeg.arrays import roundtrip
-from fct.splits.store import Split, let_go
+from fct.splits.store import Split, drop_pages
 
 Images = NDArray[np.uint8]  # [N, H, W, C]
 CHUNK = 500  # images distorted at a time
@@ -39,7 +39,7 @@ class Distortion:
     title: str  # for tables
     levels: tuple[Any, ...]  # mild last for codecs, mild first for corruptions, as their authors have them
     apply: Callable[[Images, Any], Images]
-    quality: Callable[[Any], int] = lambda _level: LOSSLESS  # that a classifier reads from the file at a level
+    quality: Callable[[Any], int] = lambda _level: NO_TABLES  # that a classifier reads from the file at a level
     colour: bool = False  # whether it is an ordinary JPEG where images are grey
 
 
@@ -60,7 +60,7 @@ def distort(images: Images, name: str, severity: int) -> Images:
 def distorted(split: Split, name: str, severity: int) -> Images:
     """Distort every image of `split` at its native size, then resize it to the model's size.
 
-    Memory stays bounded, as with `fct.splits.views.compressed`.
+    Memory stays bounded, as with `fct.splits.views.compress_split`.
 
     Returns:
         uint8 [N, H, W, C], the shape of `split.images`.
@@ -76,7 +76,7 @@ def distorted(split: Split, name: str, severity: int) -> Images:
                 for index in range(*rows.indices(len(split))):
                     native = decode(split.originals[index], channels)
                     views[index] = resize(distort(native[None], name, severity)[0], size)
-            let_go(split.images, views)
+            drop_pages(split.images, views)
     return views  # the mapping outlives the file's name
 
 

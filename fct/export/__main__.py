@@ -17,13 +17,14 @@ import numpy as np
 
 from fct import tracking
 from fct.core import params
-from fct.core.errors import readable_errors
+from fct.core.errors import exit_on_error
 from fct.core.files import write_json
 from fct.core.params import Section
 from fct.core.paths import MODEL_ONNX, MODEL_PT, STANDARD_ONNX, STANDARD_PT, export_metrics
 from fct.export.onnx import export
 from fct.export.params import ExportParams
 from fct.export.parity import compare
+from fct.images.tables import NO_TABLES
 from fct.models import saved
 from fct.splits.store import open_split
 
@@ -52,7 +53,7 @@ NETWORKS = {
 @click.argument("network", type=click.Choice(list(NETWORKS)))
 def main(network: str) -> None:
     """Export NETWORK; the file appears once onnx's own check and the comparison with torch have passed."""
-    with readable_errors():
+    with exit_on_error():
         read = params.load(Params).export
         stage, source, target = NETWORKS[network]
         name = f"export@{network}"
@@ -61,7 +62,7 @@ def main(network: str) -> None:
             val = open_split("val")
             sample = val.every(val.step(read.images)).images
             images = np.array(sample.transpose(0, 3, 1, 2), order="C")  # torch wants pixels it may write to
-            quality = np.resize(np.array([100, *description.qualities], np.int64), len(images))
+            quality = np.resize(np.array([NO_TABLES, *description.qualities], np.int64), len(images))
             with tempfile.TemporaryDirectory(dir=target.parent) as folder:
                 exported = Path(folder) / target.name
                 export(trained, description, exported)

@@ -12,11 +12,11 @@ import io
 
 from fct import tracking
 from fct.core import params
-from fct.core.errors import readable_errors
+from fct.core.errors import exit_on_error
 from fct.core.files import write_json, write_text
 from fct.core.params import Section
 from fct.core.paths import DISTORTION_CSV, FEATURES_METRICS, MODEL_PT
-from fct.features.distortion import distortion_of
+from fct.features.distortion import measure_distortion
 from fct.models import saved
 from fct.models.params import FeaturesParams
 from fct.splits.params import JpegParams
@@ -32,13 +32,13 @@ class Params(Section):
 
 def main() -> None:
     """Write metrics/features.json and plots/distortion.csv."""
-    with readable_errors():
+    with exit_on_error():
         read = params.load(Params)
         with tracking.stage(
             "features", params=read.model_dump(), inputs={"train": MODEL_PT}, outputs=[FEATURES_METRICS]
         ) as run:
             network, _ = saved.load()
-            found = distortion_of(network, open_split("test"), read.features, read.jpeg.subsampling)
+            found = measure_distortion(network, open_split("test"), read.features, read.jpeg.subsampling)
             write_json(FEATURES_METRICS, {layer: _rounded(by_quality) for layer, by_quality in found.items()})
             write_text(DISTORTION_CSV, _csv(found))
             for quality in read.features.qualities:

@@ -21,15 +21,17 @@ from fct.models.device import to_device
 from fct.models.network import Network
 from fct.models.params import FeaturesParams
 from fct.splits.store import Split
-from fct.splits.views import compressed
+from fct.splits.views import compress_split
 
 BATCH = 250  # images forwarded at a time
 
 
-def distortion_of(network: Network, test: Split, how: FeaturesParams, subsampling: str) -> dict[str, dict[int, float]]:
+def measure_distortion(
+    network: Network, test: Split, how: FeaturesParams, subsampling: str
+) -> dict[str, dict[int, float]]:
     """Compress some images of `test` and measure, as `how` says; the rest as for `distortion`."""
     few = test.every(test.step(how.images))
-    views = {quality: compressed(few, quality, subsampling, description=f"Q{quality}") for quality in how.qualities}
+    views = {quality: compress_split(few, quality, subsampling, description=f"Q{quality}") for quality in how.qualities}
     return distortion(network, few.images, np.array(few.quality), views, how.layers)
 
 

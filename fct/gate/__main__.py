@@ -14,12 +14,12 @@ import sys
 from typing import Any
 
 from fct import tracking
-from fct.core.errors import FctError, readable_errors
+from fct.core.errors import FctError, exit_on_error
 from fct.core.files import sha256, write_json
 from fct.core.params import Section, load
 from fct.core.paths import EVALUATION, MODEL_ONNX, SPLITS, VERDICT, export_metrics
 from fct.evaluate import record
-from fct.evaluate.intervals import exactly
+from fct.evaluate.intervals import exact
 from fct.evaluate.model import open_model
 from fct.evaluate.params import EvaluateParams
 from fct.gate import checks as gate
@@ -37,7 +37,7 @@ class Params(Section):
 
 def main() -> None:
     """Run the stage."""
-    with readable_errors():
+    with exit_on_error():
         read = load(Params)
         with tracking.stage(
             "gate",
@@ -46,22 +46,22 @@ def main() -> None:
             outputs=[VERDICT],
             datasets=tracking.datasets(SPLITS),
         ) as run:
-            verdict = judge(read)
+            verdict = judge_model(read)
             run.headline(gate.metrics(verdict))
             run.tag("fct.verdict", verdict["verdict"])
             run.tag("fct.model_sha256", verdict["model_sha256"])
-        print(gate.table(verdict, colour=gate.wants_colour(sys.stdout)))
+        print(gate.format_verdict(verdict, colour=gate.wants_colour(sys.stdout)))
 
 
-def judge(params: Params) -> dict[str, Any]:
+def judge_model(params: Params) -> dict[str, Any]:
     """Judge the model, write the verdict and return it."""
     if not MODEL_ONNX.is_file():
         raise FctError(f"{MODEL_ONNX} is not here. Make it with `dvc repro export@model`.")
     split = open_split("gate")
     found = record.read(split, model_sha256=sha256(MODEL_ONNX), how=params.evaluate)
-    gate.refuse_unmeasured(params.gate, params.evaluate)
-    of_file = footprint(open_model(MODEL_ONNX), split, params.gate, params.evaluate) | {"parity": exactly(_parity())}
-    checks = gate.judge(params.gate, found.answers, of_file, params.evaluate)
+    gate.refuse_unmeasured_slices(params.gate, params.evaluate)
+    of_file = footprint(open_model(MODEL_ONNX), split, params.gate, params.evaluate) | {"parity": exact(_parity())}
+    checks = gate.check_lines(params.gate, found.answers, of_file, params.evaluate)
     verdict = gate.verdict(
         checks,
         model_sha256=found.model_sha256,

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from fct.core.errors import FctError
-from fct.core.params import place
+from fct.core.params import location
 from fct.core.paths import PARAMS
-from fct.evaluate.answers import Answers
 from fct.evaluate.intervals import Estimate
 from fct.evaluate.params import Direction, EvaluateParams
-from fct.gate.measures import against, measure
-from fct.gate.params import CheckParams, fits
+from fct.evaluate.predictions import Predictions
+from fct.gate.measures import measure, measure_difference
+from fct.gate.params import CheckParams, slice_problem
 
 
 @dataclass(frozen=True)
@@ -69,19 +69,19 @@ class Check:
         }
 
 
-def refuse_unmeasured(lines: Sequence[CheckParams], measured: EvaluateParams, path: Path = PARAMS) -> None:
+def refuse_unmeasured_slices(lines: Sequence[CheckParams], measured: EvaluateParams, path: Path = PARAMS) -> None:
     """Refuse a line of `path`'s gate about views that are not measured.
 
     Raises:
         FctError: it names the line and what there is instead.
     """
     for index, line in enumerate(lines):
-        if wrong := fits(line, measured):
-            raise FctError(f"{place('gate', index, 'slice', path=path)}: {wrong}.")
+        if wrong := slice_problem(line, measured):
+            raise FctError(f"{location('gate', index, 'slice', path=path)}: {wrong}.")
 
 
-def judge(
-    lines: Sequence[CheckParams], answers: Answers, of_file: Mapping[str, Estimate], how: EvaluateParams
+def check_lines(
+    lines: Sequence[CheckParams], answers: Predictions, of_file: Mapping[str, Estimate], how: EvaluateParams
 ) -> list[Check]:
     """Hold what was measured against the lines of the gate, but for those that need a champion.
 
@@ -100,12 +100,18 @@ def judge(
     return checks
 
 
-def judge_against(
-    lines: Sequence[CheckParams], answers: Answers, champion: Answers, how: EvaluateParams
+def check_against(
+    lines: Sequence[CheckParams], answers: Predictions, champion: Predictions, how: EvaluateParams
 ) -> list[Check]:
     """Hold a model against a champion on the same images: the lines of the gate that `judge` leaves out."""
     return [
-        Check(line.name, against(line, answers, champion, how), line.threshold, line.direction, len(answers.labels))
+        Check(
+            line.name,
+            measure_difference(line, answers, champion, how),
+            line.threshold,
+            line.direction,
+            len(answers.labels),
+        )
         for line in lines
         if line.champion is not None
     ]
@@ -127,7 +133,7 @@ def verdict(
         "verdict": "PASS" if all(check.passed for check in checks) else "FAIL",
         "model_sha256": model_sha256,
         "split": {"name": "gate", "images": images, "digest": digest},
-        **how.yardstick,
+        **how.conditions,
         "checks": [check.as_json() for check in checks],
     }
 
@@ -141,7 +147,7 @@ def metrics(found: dict[str, Any]) -> dict[str, float]:
     return numbers
 
 
-def table(found: dict[str, Any], *, colour: bool) -> str:
+def format_verdict(found: dict[str, Any], *, colour: bool) -> str:
     """Return a verdict as lines for a person, PASS in green and FAIL in red where `colour`."""
     confidence, images = found["confidence"], found["split"]["images"]
     width = max(len(check["name"]) for check in found["checks"]) + 1
@@ -151,14 +157,16 @@ def table(found: dict[str, Any], *, colour: bool) -> str:
         interval = "" if exact else f"{check['low']:.4f} to {check['high']:.4f}"
         needed = f"{check['direction']} {check['threshold']:.4g}"
         word = _word("PASS" if check["passed"] else "FAIL", colour=colour)
-        lines.append(f"{check['name']:<{width}}{check['value']:>9.4g}   {interval:<20}{needed:<17}{word}{close(check)}")
+        lines.append(
+            f"{check['name']:<{width}}{check['value']:>9.4g}   {interval:<20}{needed:<17}{word}{closeness(check)}"
+        )
     lines.append(
         f"gate: {_word(found['verdict'], colour=colour)} on {images:,} images, model {found['model_sha256'][:12]}"
     )
     return "\n".join(lines)
 
 
-def close(check: Mapping[str, Any]) -> str:
+def closeness(check: Mapping[str, Any]) -> str:
     """Return what to say of a check that is too close to call, or nothing."""
     needed = check.get("images_to_settle")
     return f"  too close to call: about {_rounded(needed):,} images would settle it" if needed else ""

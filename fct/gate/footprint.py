@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fct.evaluate.intervals import Estimate, exactly, only, resampled
+from fct.evaluate.intervals import Estimate, exact, only, resampled
 from fct.evaluate.model import Model
 from fct.evaluate.params import EvaluateParams
 from fct.gate.params import CheckParams
@@ -24,7 +24,7 @@ def footprint(model: Model, split: Split, lines: Sequence[CheckParams], how: Eva
 
     Arguments as for `latency`.
     """
-    found = {"file_mib": exactly(model.path.stat().st_size / MIB)}
+    found = {"file_mib": exact(model.path.stat().st_size / MIB)}
     if any(line.metric == "latency_ms" for line in lines):
         found["latency_ms"] = latency(model, split, how)
     return found

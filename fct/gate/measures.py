@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fct.core.errors import FctError
-from fct.evaluate.answers import Answers
 from fct.evaluate.intervals import Estimate, Means, average, only, resampled, unmoved, worst
 from fct.evaluate.params import EvaluateParams
+from fct.evaluate.predictions import Predictions
 from fct.gate.params import CheckParams
 
 BINS = 15  # of the confidence, 0..1: as Guo et al., "On Calibration of Modern Neural Networks", ICML 2017
@@ -33,13 +33,15 @@ class Part:
         return np.array(self.rows)[:, None], self.images
 
 
-def measure(check: CheckParams, answers: Answers, how: EvaluateParams) -> Estimate:
+def measure(check: CheckParams, answers: Predictions, how: EvaluateParams) -> Estimate:
     """Return the metric of a check's slice; of several parts, the worst."""
     metric = METRICS[check.metric]
     return worst((metric(answers, part).estimate(how) for part in parts(check.slice, answers)), check.direction)
 
 
-def against(check: CheckParams, answers: Answers, champion: Answers, how: EvaluateParams) -> Estimate:
+def measure_difference(
+    check: CheckParams, answers: Predictions, champion: Predictions, how: EvaluateParams
+) -> Estimate:
     """Return how much larger the metric is than the champion's, on the same views of the same images; the worst part.
 
     Each image's difference is taken first, so that what is hard for both does not blur the comparison.
@@ -63,7 +65,7 @@ def against(check: CheckParams, answers: Answers, champion: Answers, how: Evalua
     return worst(found, check.direction)
 
 
-def parts(name: str | None, answers: Answers) -> list[Part]:
+def parts(name: str | None, answers: Predictions) -> list[Part]:
     """Return the parts of the slice of that name."""
     sweep = [row for row, view in enumerate(answers.views) if view[1:].isdecimal()]  # q5, q10, ...
     unseen: dict[str, list[int]] = {}
@@ -101,21 +103,21 @@ def _share(right: NDArray[np.bool_]) -> Sum:
     return Sum(right.mean(0)[:, None], only, right)
 
 
-def _accuracy(answers: Answers, part: Part) -> Sum:
+def _accuracy(answers: Predictions, part: Part) -> Sum:
     return _share(answers.correct[part.where])
 
 
-def _agreement(answers: Answers, part: Part) -> Sum:
+def _agreement(answers: Predictions, part: Part) -> Sum:
     same = answers.classes == answers.classes[0]  # row 0 is raw
     return _share(same[part.where])
 
 
-def _drop(answers: Answers, part: Part) -> Sum:
+def _drop(answers: Predictions, part: Part) -> Sum:
     right = answers.correct[:, part.images].astype(np.float64)
     return Sum((right[0] - right[part.rows].mean(0))[:, None], only)
 
 
-def _ece(answers: Answers, part: Part) -> Sum:
+def _ece(answers: Predictions, part: Part) -> Sum:
     """Sum over bins |accuracy - confidence|, weighted by how many answers fall into each: Guo et al., equation 3."""
     chosen = part.where
     confidence = answers.confidence[chosen]
@@ -130,7 +132,7 @@ def _total(means: Means) -> NDArray[np.float64]:
     return total
 
 
-METRICS: dict[str, Callable[[Answers, Part], Sum]] = {
+METRICS: dict[str, Callable[[Predictions, Part], Sum]] = {
     "accuracy": _accuracy,
     "agreement": _agreement,
     "drop": _drop,

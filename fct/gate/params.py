@@ -93,20 +93,20 @@ def _each_once(checks: list[CheckParams]) -> list[CheckParams]:
 GateParams = Annotated[list[CheckParams], Field(min_length=1), AfterValidator(_each_once)]
 
 
-def int8_lines(lines: Sequence[CheckParams], worse: float) -> tuple[list[CheckParams], CheckParams]:
+def int8_lines(lines: Sequence[CheckParams], max_drop: float) -> tuple[list[CheckParams], CheckParams]:
     """Return the lines that an 8-bit file must pass, and the one against the file that it was made of.
 
     They are the gate's but for parity, which is of a file that computes what torch does.
 
     Args:
         lines: of the gate.
-        worse: accuracy, mean over the qualities, that it may lose.
+        max_drop: accuracy, mean over the qualities, that it may lose.
     """
-    against = Fp32Check(slice="mean", metric="accuracy", champion=worse)
+    against = Fp32Check(slice="mean", metric="accuracy", champion=max_drop)
     return [line for line in lines if line.metric != "parity"], against
 
 
-def fits(check: CheckParams, evaluate: EvaluateParams) -> str | None:
+def slice_problem(check: CheckParams, evaluate: EvaluateParams) -> str | None:
     """Return what is wrong with a check's slice, given what is measured; None if nothing is."""
     known = {"raw", "mean", "worst", "worst-class", *(f"q{quality}" for quality in evaluate.qualities)}
     if evaluate.unseen:

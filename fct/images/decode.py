@@ -27,7 +27,7 @@ END, SCAN = 0xD9, 0xDA  # of image; start of scan
 LONE = frozenset({0x01, *range(0xD0, 0xD9)})  # codes without a segment: TEM, RST0 to RST7, SOI
 
 
-class Unusable(Exception):  # noqa: N818  # not a fault of the program: a file that is not what it should be
+class UnusableImage(Exception):  # noqa: N818  # not a fault of the program: a file that is not what it should be
     """Encoded bytes that give no pixels. The message is "what: detail", without the file's name."""
 
 
@@ -44,10 +44,10 @@ def decode(content: bytes, channels: int) -> NDArray[np.uint8]:
         uint8 [H, W, channels].
 
     Raises:
-        Unusable: not such a file, broken, too large, animated, or of a kind that 8-bit grey or RGB cannot hold (more
-            bits, CMYK).
+        UnusableImage: not such a file, broken, too large, animated, or of a kind that 8-bit grey or RGB cannot hold
+            (more bits, CMYK).
     """
-    quiet()
+    silence_pillow()
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check(image)
@@ -55,14 +55,14 @@ def decode(content: bytes, channels: int) -> NDArray[np.uint8]:
             with _one_large if image.width * image.height > LARGE else nullcontext():
                 image.load()
                 pixels = np.asarray(_flat(_upright(image), "L" if channels == 1 else "RGB"))
-    except Unusable:
+    except UnusableImage:
         raise
     except UnidentifiedImageError:
-        raise Unusable(f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from None
+        raise UnusableImage(f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from None
     except Image.DecompressionBombError:
         raise _too_large(f"more than {2 * MOST_PIXELS:,} pixels") from None
     except Exception as error:  # noqa: BLE001 decoders of damaged files raise whatever their parsing hits
-        raise Unusable(f"damaged or truncated: {error}") from None
+        raise UnusableImage(f"damaged or truncated: {error}") from None
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
@@ -79,7 +79,7 @@ def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return fitted.reshape(size, size, image.shape[2])
 
 
-def quiet() -> None:
+def silence_pillow() -> None:
     """Let Pillow's warnings pass unseen: what matters of them is checked here.
 
     The filter stays, in a process that decodes: `warnings.catch_warnings` is not safe where threads use it.
@@ -96,11 +96,11 @@ def _check(image: Image.Image) -> None:
     if max(width, height) > LARGEST_SIDE:
         raise _too_large(f"{width} x {height} pixels, and a JPEG has at most {LARGEST_SIDE:,} a side")
     if _has_more(image):
-        raise Unusable("several frames or pages: keep one")
+        raise UnusableImage("several frames or pages: keep one")
     if image.mode in ("I", "F") or ";16" in image.mode or ";16" in str(getattr(image, "tile", "")):
-        raise Unusable("more than 8 bits a channel: convert it to 8")
+        raise UnusableImage("more than 8 bits a channel: convert it to 8")
     if image.mode not in DIRECT + WITH_ALPHA:
-        raise Unusable(f"neither grey nor RGB: its colours are {image.mode}; convert it")
+        raise UnusableImage(f"neither grey nor RGB: its colours are {image.mode}; convert it")
 
 
 def _has_more(image: Image.Image) -> bool:
@@ -119,7 +119,9 @@ def _has_more(image: Image.Image) -> bool:
 def _check_scans(image: Image.Image, content: bytes) -> None:
     """Refuse a JPEG that would take minutes: each scan is a pass over all its pixels."""
     if image.format in ("JPEG", "MPO") and (scans := _scans(content)) > MOST_SCANS:
-        raise Unusable(f"too slow to decode: a JPEG of {scans:,} scans, where {MOST_SCANS} are many; save it again")
+        raise UnusableImage(
+            f"too slow to decode: a JPEG of {scans:,} scans, where {MOST_SCANS} are many; save it again"
+        )
 
 
 def _scans(content: bytes) -> int:
@@ -136,8 +138,8 @@ def _scans(content: bytes) -> int:
     return scans
 
 
-def _too_large(said: str) -> Unusable:
-    return Unusable(f"too large: {said}; a decompression bomb, or an image to scale down")
+def _too_large(said: str) -> UnusableImage:
+    return UnusableImage(f"too large: {said}; a decompression bomb, or an image to scale down")
 
 
 def _upright(image: Image.Image) -> Image.Image:

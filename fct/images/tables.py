@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
-from .decode import quiet
+from .decode import silence_pillow
 
-LOSSLESS = 100  # the quality of an image that never was a JPEG, or whose file does not tell it
+NO_TABLES = 0  # in the place of a quality: there are no JPEG tables that tell it, as in a PNG
 # ITU-T T.81, tables K.1 (luminance) and K.2 (chrominance), in rows.
 LUMINANCE = (
     (16, 11, 10, 16, 24, 40, 51, 61),
@@ -50,15 +50,15 @@ def ijg_tables(quality: int) -> NDArray[np.int64]:
     return np.clip((example * percent + 50) // 100, 1, 255)
 
 
-def quality_of(content: bytes) -> int:
-    """Return the JPEG quality (1..100) of an encoded image, without decoding its pixels.
+def jpeg_quality(content: bytes) -> int:
+    """Return the JPEG quality (1..100, or `NO_TABLES`) of an encoded image, without decoding its pixels.
 
     Exact where the tables are the Independent JPEG Group's, else the nearest by least squares over all table entries.
-    A file that is not a JPEG gives 100, and so does a JPEG without tables, which nothing can decode either.
+    A file that is not a JPEG gives `NO_TABLES`, and so does a JPEG without tables, which nothing can decode either.
     """
     tables = _tables(content)
     if not len(tables):
-        return LOSSLESS
+        return NO_TABLES
     distances = ((all_tables()[:, : len(tables)] - tables) ** 2).sum(axis=(1, 2))
     return int(distances.argmin()) + 1
 
@@ -71,7 +71,7 @@ def all_tables() -> NDArray[np.int64]:
 
 def _tables(content: bytes) -> NDArray[np.int64]:
     """Return the tables that components use, int64 [0..2, 64] in rows: luminance, then chrominance where it differs."""
-    quiet()
+    silence_pillow()
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
             if not isinstance(image, JpegImagePlugin.JpegImageFile):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fct import tracking
 from fct.cache.params import CacheParams
-from fct.core.errors import readable_errors
+from fct.core.errors import exit_on_error
 from fct.core.files import sha256, write_json
 from fct.core.params import Section, load
 from fct.core.paths import FP32, INT8, SPLITS
@@ -31,7 +31,7 @@ from fct.int8.quantise import quantise
 from fct.jpeg.arrays import VERSION
 from fct.splits.params import JpegParams
 from fct.splits.store import open_split
-from fct.splits.views import compressed
+from fct.splits.views import compress_split
 
 
 class Params(Section):
@@ -46,9 +46,9 @@ class Params(Section):
 
 def main() -> None:
     """Run the stage."""
-    with readable_errors():
+    with exit_on_error():
         read = load(Params)
-        gate.refuse_unmeasured(read.gate, read.evaluate)
+        gate.refuse_unmeasured_slices(read.gate, read.evaluate)
         with tracking.stage(
             "int8",
             params=read.model_dump(),
@@ -58,10 +58,10 @@ def main() -> None:
         ) as run:
             images, quality = calibration(read)
             quantise(FP32.model, images, quality, INT8.model)
-            verdict = judge(read)
+            verdict = judge_int8(read)
             run.headline({f"int8_{name}": value for name, value in gate.metrics(verdict).items()})
             run.tag("fct.int8_sha256", verdict["model_sha256"])
-        print(gate.table(verdict, colour=gate.wants_colour(sys.stdout)))
+        print(gate.format_verdict(verdict, colour=gate.wants_colour(sys.stdout)))
 
 
 def calibration(params: Params) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -72,20 +72,20 @@ def calibration(params: Params) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     turns = len(params.cache.qualities) + 1
     for turn, each in enumerate(params.cache.qualities):
         rows = np.arange(turn, len(train), turns)
-        images[rows] = compressed(train, each, params.jpeg.subsampling)[rows]
+        images[rows] = compress_split(train, each, params.jpeg.subsampling)[rows]
         quality[rows] = each
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)), quality
 
 
-def judge(params: Params) -> dict[str, object]:
+def judge_int8(params: Params) -> dict[str, object]:
     """Judge the 8-bit file on the gate split, write what it answered and the verdict, and return that."""
     split, how, subsampling = open_split("gate"), params.evaluate, params.jpeg.subsampling
     theirs = record.read(split, model_sha256=sha256(FP32.model), how=how).answers
     model, digest = open_model(INT8.model), sha256(INT8.model)
     ours = predict(model, split, how.qualities, subsampling, batch_size=how.batch_size, unseen=how.unseen)
-    lines, against_fp32 = int8_lines(params.gate, params.int8.worse)
+    lines, against_fp32 = int8_lines(params.gate, params.int8.max_drop)
     of_file = footprint(model, split, lines, how)
-    checks = [*gate.judge(lines, ours, of_file, how), *gate.judge_against([against_fp32], ours, theirs, how)]
+    checks = [*gate.check_lines(lines, ours, of_file, how), *gate.check_against([against_fp32], ours, theirs, how)]
     made_with = {"model_sha256": digest, "subsampling": subsampling, "codec": VERSION}
     record.write({"gate": ours}, [split], made_with=made_with, evaluation=INT8.evaluation)
     verdict = gate.verdict(checks, model_sha256=digest, images=len(split), digest=record.digest(split), how=how)

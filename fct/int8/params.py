@@ -11,4 +11,4 @@ class Int8Params(Section):
     """The 8-bit form of the exported file."""
 
     images: int = Field(ge=1)  # of the train split, to calibrate on
-    worse: float = Field(ge=0, le=1)  # accuracy, mean over the qualities, that it may lose, on the bound
+    max_drop: float = Field(ge=0, le=1)  # accuracy, mean over the qualities, that it may lose, on the bound

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from fct.methods.batch import START, Batch, Context, Loss, entropy
+from fct.methods.batch import START, Batch, Context, Loss, mean_cross_entropy
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
@@ -16,5 +16,5 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
     chosen = torch.rand(len(batch.labels), device=batch.labels.device) < params.probability  # [B]
     image = torch.where(chosen[:, None, None, None], batch.compressed, batch.raw)
     logits, _ = network(image, torch.where(chosen, batch.quality, batch.raw_quality))
-    total = entropy(logits, batch.labels, context)
+    total = mean_cross_entropy(logits, batch.labels, context)
     return Loss(total, {"cross_entropy": total})

@@ -18,7 +18,7 @@ class Batch:
     """Both views of B images, under the same crop and flip, or each under its own."""
 
     raw: Tensor  # uint8 [B, C, H, W]
-    raw_quality: Tensor  # int64 [B], the JPEG quality an image came with, 100 if none
+    raw_quality: Tensor  # int64 [B], the JPEG quality an image came with, 0 if none
     compressed: Tensor  # uint8 [B, C, H, W]
     quality: Tensor  # int64 [B], the JPEG quality of the compressed view
     labels: Tensor  # int64 [B]
@@ -45,7 +45,7 @@ class Loss(NamedTuple):
     parts: dict[str, Tensor]  # each []
 
 
-def entropy(logits: Tensor, labels: Tensor, context: Context) -> Tensor:
+def mean_cross_entropy(logits: Tensor, labels: Tensor, context: Context) -> Tensor:
     """Return the mean cross entropy, [], of logits [B, classes], or of both views, [2 B, classes]."""
     repeated = labels.repeat(len(logits) // len(labels))
     return cross_entropy(logits.float(), repeated, label_smoothing=context.label_smoothing)
@@ -80,7 +80,7 @@ Output = tuple[Tensor, dict[str, Tensor]]  # logits and features
 
 
 @torch.no_grad()
-def taught(teacher: nn.Module, batch: Batch, *, both: bool) -> list[Output]:
+def teacher_outputs(teacher: nn.Module, batch: Batch, *, both: bool) -> list[Output]:
     """Return what a teacher makes of the compressed view's raw image, and, before it, of the raw view if of `both`."""
     of_compressed: Output = teacher(batch.reference, batch.raw_quality)
     if not both:

@@ -17,7 +17,7 @@ import torch
 
 from fct.losses.distance import distance
 from fct.losses.divergence import kl_divergence
-from fct.methods.batch import START, Batch, Context, Loss, entropy, forward_both, taught
+from fct.methods.batch import START, Batch, Context, Loss, forward_both, mean_cross_entropy, teacher_outputs
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
@@ -34,8 +34,8 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
     if context.teacher is None:
         raise ValueError("distill needs a teacher")
     logits, features = forward_both(network, batch, params)
-    cross_entropy = entropy(logits, batch.labels, context)
-    shown = taught(context.teacher, batch, both=params.match == "logits")
+    cross_entropy = mean_cross_entropy(logits, batch.labels, context)
+    shown = teacher_outputs(context.teacher, batch, both=params.match == "logits")
     if params.match == "logits":
         taught_logits = torch.cat([predicted for predicted, _ in shown])
         gap = kl_divergence(logits.float(), taught_logits.float(), TEMPERATURE)

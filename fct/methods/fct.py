@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from fct.losses.distance import distance
-from fct.methods.batch import START, Batch, Context, Halves, Loss, entropy, forward_both, taught
+from fct.methods.batch import START, Batch, Context, Halves, Loss, forward_both, mean_cross_entropy, teacher_outputs
 from fct.methods.params import MethodParams, Schedule
 from fct.models.network import Network
 from fct.nn.layout import layer_key
@@ -31,7 +31,7 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
         ValueError: the context lacks the teacher or the projections that `params` speak of.
     """
     logits, features = forward_both(network, batch, params)
-    cross_entropy = entropy(logits, batch.labels, context)
+    cross_entropy = mean_cross_entropy(logits, batch.labels, context)
     distances = []
     for layer, (pulled, target) in _pulled(features, batch, params, context).items():
         if params.projection == "mean":
@@ -42,25 +42,25 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
             pulled = context.projections[layer_key(layer)](pulled)  # noqa: PLW2901
         distances.append(distance(pulled, target, params.distance))
     consistency = torch.stack(distances).mean()
-    weight = params.weight * strength(params.schedule, context.progress)
+    weight = params.weight * schedule_weight(params.schedule, context.progress)
     return Loss(cross_entropy + weight * consistency, {"cross_entropy": cross_entropy, "consistency": consistency})
 
 
-def strength(schedule: Schedule, progress: float) -> float:
+def schedule_weight(schedule: Schedule, progress: float) -> float:
     """Return s(t), 0..1: the share of the weight that is in force after `progress` of a training."""
     return {"constant": 1.0, "rising": progress, "falling": 1 - progress}[schedule]
 
 
 def _pulled(features: Halves, batch: Batch, params: MethodParams, context: Context) -> dict[str, tuple[Tensor, Tensor]]:
     """Return for each layer the features that are pulled, [B, ...] or of both views [2 B, ...], and what to."""
-    if params.gradient in ("both", "raw-detached"):
-        detached = params.gradient == "raw-detached"
+    if params.target in ("raw", "raw-detached"):
+        detached = params.target == "raw-detached"
         halves = {layer: features[layer] for layer in params.layers}
         return {layer: (moved, raw.detach() if detached else raw) for layer, (raw, moved) in halves.items()}
     if context.teacher is None:
-        raise ValueError(f"{params.gradient} needs a teacher")
-    both = params.pulled == "both"
-    shown = [targets for _, targets in taught(context.teacher, batch, both=both)]
+        raise ValueError(f"{params.target} needs a teacher")
+    both = params.matched_views == "both"
+    shown = [targets for _, targets in teacher_outputs(context.teacher, batch, both=both)]
     return {
         layer: (
             torch.cat(features[layer]) if both else features[layer][1],

@@ -11,7 +11,7 @@ AugMix's own weight is 12.
 from __future__ import annotations
 
 from fct.losses.divergence import jensen_shannon
-from fct.methods.batch import START, Batch, Context, Loss, entropy, forward_both
+from fct.methods.batch import START, Batch, Context, Loss, forward_both, mean_cross_entropy
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
@@ -22,6 +22,6 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
     """Return the cross entropy of the raw images plus `params.weight` times the divergence of both predictions."""
     logits, _ = forward_both(network, batch, params)
     raw, compressed = logits.float().chunk(2)
-    cross_entropy = entropy(raw, batch.labels, context)
+    cross_entropy = mean_cross_entropy(raw, batch.labels, context)
     divergence = jensen_shannon(raw, compressed)
     return Loss(cross_entropy + params.weight * divergence, {"cross_entropy": cross_entropy, "divergence": divergence})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fct.methods.batch import START, Batch, Context, Loss, entropy, forward_both
+from fct.methods.batch import START, Batch, Context, Loss, forward_both, mean_cross_entropy
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
@@ -12,5 +12,5 @@ VIEWS = 2
 def loss(network: Network, batch: Batch, params: MethodParams, context: Context = START) -> Loss:
     """Return 1/2 [CE(f(x), y) + CE(f(x~), y)]."""
     logits, _ = forward_both(network, batch, params)
-    total = entropy(logits, batch.labels, context)
+    total = mean_cross_entropy(logits, batch.labels, context)
     return Loss(total, {"cross_entropy": total})

@@ -10,7 +10,7 @@ from fct.core.params import Section
 from fct.models.params import BlockParams, LayerNames
 
 Distance = Literal["mse", "centred-mse", "cosine"]
-Gradient = Literal["both", "raw-detached", "frozen-teacher", "average-teacher"]
+Target = Literal["raw", "raw-detached", "teacher", "ema-teacher"]
 Schedule = Literal["constant", "rising", "falling"]
 Projection = Literal["none", "mean", "linear"]
 WITH_CONSISTENCY = frozenset({"fct", "fct-r"})  # over features: methods that the search can tune
@@ -28,39 +28,43 @@ class MethodParams(Section):
     schedule: Schedule
     layers: LayerNames
     distance: Distance
-    gradient: Gradient
-    pulled: Literal["compressed", "both"]
-    momentum: float = Field(ge=0, lt=1)
+    target: Target
+    matched_views: Literal["compressed", "both"]
+    ema_momentum: float = Field(ge=0, lt=1)
     projection: Projection
     batch_norm: Literal["shared", "per-view"]
     block: BlockParams
 
     @model_validator(mode="after")
     def _pulled_to_a_teacher(self) -> Self:
-        if self.name in WITH_CONSISTENCY and self.pulled == "both" and not (self.wants_file or self.wants_average):
+        if (
+            self.name in WITH_CONSISTENCY
+            and self.matched_views == "both"
+            and not (self.needs_teacher_file or self.needs_ema_teacher)
+        ):
             raise ValueError(
-                f"pulled: both needs a teacher to pull raw features to; set gradient to frozen-teacher or "
-                f"average-teacher (it is {self.gradient}), or pulled to compressed"
+                f"matched_views: both needs a teacher to pull raw features to; set target to teacher or "
+                f"ema-teacher (it is {self.target}), or matched_views to compressed"
             )
         return self
 
     @property
-    def wants_features(self) -> bool:
+    def uses_features(self) -> bool:
         """Whether features of `layers` take part."""
         return self.name in WITH_CONSISTENCY or (self.name == "distill" and self.match == "features")
 
     @property
-    def wants_file(self) -> bool:
+    def needs_teacher_file(self) -> bool:
         """Whether a frozen teacher, read from a file, takes part."""
-        return self.name == "distill" or (self.name in WITH_CONSISTENCY and self.gradient == "frozen-teacher")
+        return self.name == "distill" or (self.name in WITH_CONSISTENCY and self.target == "teacher")
 
     @property
-    def wants_average(self) -> bool:
+    def needs_ema_teacher(self) -> bool:
         """Whether a moving average of the network teaches it."""
-        return self.name in WITH_CONSISTENCY and self.gradient == "average-teacher"
+        return self.name in WITH_CONSISTENCY and self.target == "ema-teacher"
 
     @property
-    def wants_projections(self) -> bool:
+    def needs_projections(self) -> bool:
         """Whether features are projected by layers of their own."""
         return self.name in WITH_CONSISTENCY and self.projection == "linear"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fct.methods.batch import START, Batch, Context, Loss, entropy
+from fct.methods.batch import START, Batch, Context, Loss, mean_cross_entropy
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
@@ -12,5 +12,5 @@ VIEWS = 1  # images forwarded for each image of a batch
 def loss(network: Network, batch: Batch, _params: MethodParams, context: Context = START) -> Loss:
     """Return the cross entropy of the raw images."""
     logits, _ = network(batch.raw, batch.raw_quality)
-    total = entropy(logits, batch.labels, context)
+    total = mean_cross_entropy(logits, batch.labels, context)
     return Loss(total, {"cross_entropy": total})

@@ -17,7 +17,7 @@ OWN = (*DEPTHS, "speednet")
 TIMM = "timm/"  # before the name of a model of timm
 
 
-def build(  # noqa: PLR0913  # what decides the architecture
+def build_backbone(  # noqa: PLR0913  # what decides the architecture
     name: str, *, width: int, classes: int, channels: int, size: int, stem: Stem = "own"
 ) -> nn.Module:
     """Return an untrained backbone: float [B, channels, H, W] -> logits [B, classes].
@@ -51,11 +51,11 @@ def build(  # noqa: PLR0913  # what decides the architecture
     else:
         model, grey = _torchvision(name, classes=classes, size=size), channels == 1
     if stem == "small":
-        stems.shrink(model, name)
+        stems.use_small_stem(model, name)
     return _FromGrey(model) if grey else model
 
 
-def inner(backbone: nn.Module) -> nn.Module:
+def unwrap_grey(backbone: nn.Module) -> nn.Module:
     """Return the model that published weights are of: a grey image's wrapper is none of it."""
     return backbone.model if isinstance(backbone, _FromGrey) else backbone
 

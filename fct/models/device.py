@@ -17,10 +17,10 @@ def pick_device() -> torch.device:
 
 def to_device(images: NDArray[np.uint8], device: torch.device) -> Tensor:
     """Return uint8 [B, H, W, C] pixels as a tensor [B, C, H, W] in channels-last memory: no byte moves on a CPU."""
-    return put(np.ascontiguousarray(images), device).permute(0, 3, 1, 2)
+    return move_to(np.ascontiguousarray(images), device).permute(0, 3, 1, 2)
 
 
-def put(array: NDArray[Any], device: torch.device) -> Tensor:
+def move_to(array: NDArray[Any], device: torch.device) -> Tensor:
     """Return an array as a tensor on `device`: to a GPU from pinned memory, so that the host does not wait for it."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

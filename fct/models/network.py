@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from fct.core.errors import FctError
-from fct.images.tables import LOSSLESS
+from fct.images.tables import NO_TABLES
 from fct.models.features import Feature, features_of
 from fct.models.params import BlockParams
 from fct.nn.estimator import QualityEstimator
@@ -28,7 +28,7 @@ class Network(nn.Module):
         layers: names of the backbone's modules whose outputs are the features phi_l.
         block: where and what residual mapping blocks are; None for a network without.
         size: pixels, height and width, of the images that the network is made for.
-        mirror: whether a prediction is the mean of the logits of the image and of its mirror image; not in training.
+        flip_tta: whether a prediction is the mean of the logits of the image and of its mirror image; not in training.
     """
 
     mean: Tensor
@@ -43,13 +43,13 @@ class Network(nn.Module):
         layers: Sequence[str],
         block: BlockParams | None = None,
         size: int = 64,
-        mirror: bool = False,
+        flip_tta: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.layers = tuple(layers)
         self.size = size
-        self.mirror = mirror
+        self.flip_tta = flip_tta
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
         self.layouts: dict[str, Layout] = {}
@@ -76,18 +76,22 @@ class Network(nn.Module):
 
         Args:
             image: uint8 [B, C, H, W].
-            quality: int64 [B], each image's JPEG quality, 100 for one without JPEG tables; used by blocks only. For
-                100, a network with an estimator takes what that makes of the pixels; not in training.
+            quality: int64 [B], each image's JPEG quality, 1..100, used by blocks only; `NO_TABLES` (0) where no table
+                tells it. Then a network with an estimator takes what that makes of the pixels, but not in training;
+                blocks pass all others unchanged, as at quality 100.
 
         Returns:
             Logits [B, classes], and for each layer its feature [B, channels, ...]: after its block, as later layers see
             it, or before it where the blocks' `consistency` says so; those of the image, not of its mirror image.
         """
         pixels = self.normalised(image)
+        unknown = quality == NO_TABLES
         if self.estimator is not None and not self.training:
-            quality = torch.where(quality == LOSSLESS, self.estimator(pixels), quality)
+            quality = torch.where(unknown, self.estimator(pixels), quality)
+        else:
+            quality = quality.masked_fill(unknown, 100)
         logits, features = self._pass(pixels, quality)
-        if self.mirror and not self.training:
+        if self.flip_tta and not self.training:
             logits = (logits + self._pass(pixels.flip(3), quality)[0]) / 2
         return logits, features
 

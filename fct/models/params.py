@@ -27,7 +27,7 @@ class ModelParams(Section):
     width: int = Field(ge=4, le=512)  # channels of the first stage of the own networks; others ignore it
     stem: Stem  # small: one that keeps the resolution of small images, where the model's own is for large ones
     weights: str | None  # a file in weights/ to start from
-    mirror: bool  # at inference: the mean of the logits of the image and of its mirror image
+    flip_tta: bool  # at inference: the mean of the logits of the image and of its mirror image
 
 
 class BlockParams(Section):
@@ -37,7 +37,7 @@ class BlockParams(Section):
     width: float = Field(gt=0, le=4)  # of the bottleneck, relative to the layer's channels
     quality: Literal["film", "plane", "table"]
     consistency: Literal["after", "before"]  # which feature the consistency term sees
-    unknown: Literal["bypass", "estimate"]  # what is made of an image without JPEG tables
+    unknown_quality: Literal["bypass", "estimate"]  # what is made of an image without JPEG tables
 
 
 class FeaturesParams(Section):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,7 +14,7 @@ from fct.core.paths import MODEL_PT, STANDARD_PT
 from fct.models import backbones
 from fct.models.network import Network
 from fct.models.params import BlockParams, Stem
-from fct.models.pickled import read, serialised
+from fct.models.state import load_state, serialise
 from fct.nn.estimator import QualityEstimator
 
 TRAINED_BY = {MODEL_PT: "train", STANDARD_PT: "baseline"}  # stages
@@ -36,12 +38,12 @@ class Description(BaseModel):
     qualities: list[int]  # trained
     data_digest: str
     params_digest: str
-    mirror: bool = False  # files of versions before it have none
+    flip_tta: bool = False  # older files have none
     precision: str | None = None  # that it was trained in, fp32 | bf16; files of versions before do not say
 
     def build(self) -> Network:
         """Return the network, untrained."""
-        backbone = backbones.build(
+        backbone = backbones.build_backbone(
             self.backbone,
             width=self.width,
             classes=len(self.classes),
@@ -56,14 +58,14 @@ class Description(BaseModel):
             layers=self.layers,
             block=self.block,
             size=self.size,
-            mirror=self.mirror,
+            flip_tta=self.flip_tta,
         )
 
 
 def save(network: Network, description: Description, path: Path = MODEL_PT) -> None:
     """Write weights and description to `path`, whole or not at all."""
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    write_bytes(path, serialised({"description": description.model_dump_json(), "state": state}))
+    write_bytes(path, serialise({"description": description.model_dump_json(), "state": state}))
 
 
 def load(path: Path = MODEL_PT, *, remedy: str | None = None) -> tuple[Network, Description]:
@@ -80,9 +82,9 @@ def load(path: Path = MODEL_PT, *, remedy: str | None = None) -> tuple[Network, 
     if not path.exists():
         raise FctError(f"{path} is not here. Make it with `dvc repro {stage}`.")
     remedy = remedy or f"Make it again with `dvc repro --force --single-item {stage}`."
-    saved = read(path, remedy)
+    saved = load_state(path, remedy)
     try:
-        description = Description.model_validate_json(saved["description"])
+        description = Description.model_validate(_with_new_names(json.loads(saved["description"])))
         network = description.build()
         if any(name.startswith("estimator.") for name in saved["state"]):
             network.estimator = QualityEstimator(description.channels)
@@ -90,3 +92,13 @@ def load(path: Path = MODEL_PT, *, remedy: str | None = None) -> tuple[Network, 
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, RuntimeError):
         raise FctError(f"{path} is no model.pt of this version of the project. {remedy}") from None
     return network.eval(), description
+
+
+def _with_new_names(description: dict[str, Any]) -> dict[str, Any]:
+    """Return a description with the keys of this version, given one of any version."""
+    if "mirror" in description:
+        description["flip_tta"] = description.pop("mirror")
+    block = description.get("block") or {}
+    if "unknown" in block:
+        block["unknown_quality"] = block.pop("unknown")
+    return description

@@ -11,7 +11,7 @@ from torch import nn
 from fct.core.errors import FctError
 
 
-def shrink(model: nn.Module, name: str) -> None:
+def use_small_stem(model: nn.Module, name: str) -> None:
     """Swap the stem of `model`, of torchvision or timm, in place.
 
     - ResNets: the 7x7 convolution with stride 2 becomes 3x3 without, and the pooling behind it goes. Of smaller ones in

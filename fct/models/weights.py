@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 from fct.core.errors import FctError
 from fct.core.paths import WEIGHTS
-from fct.models.backbones import inner
+from fct.models.backbones import unwrap_grey
 from fct.models.params import Stem
-from fct.models.pickled import unpickled
+from fct.models.state import load_weights_only
 
 WRAPPERS = ("state_dict", "model")  # keys under which published files hold the weights
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # heads of GoogLeNet and Inception, which backbones are made without
 
 
-def locate(name: str, key: str) -> Path:
+def find_weights(name: str, key: str) -> Path:
     """Return the file `name`, which `key` of params.yaml names.
 
     Raises:
@@ -35,7 +35,7 @@ def locate(name: str, key: str) -> Path:
     return path
 
 
-def start_from(backbone: nn.Module, path: Path, stem: Stem) -> list[str]:
+def load_pretrained(backbone: nn.Module, path: Path, stem: Stem) -> list[str]:
     """Give `backbone`, which has the stem `stem`, the weights of the file at `path`; return what stays untrained.
 
     The file is a state dict that torch or safetensors saved, of this architecture, or a model.pt of this project. The
@@ -45,7 +45,7 @@ def start_from(backbone: nn.Module, path: Path, stem: Stem) -> list[str]:
     Raises:
         FctError: the file cannot be read, or is of another architecture; it names the first tensors that do not fit.
     """
-    model, found = inner(backbone), _read(path)
+    model, found = unwrap_grey(backbone), _read(path)
     own = model.state_dict()
     convolutions = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
     heads = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
@@ -93,7 +93,7 @@ def _read(path: Path) -> dict[str, Tensor]:
             raise FctError(f"params.yaml: model.weights: {path} cannot be read: {error}") from None
         return tensors
     try:
-        content = unpickled(path)
+        content = load_weights_only(path)
     except ValueError as error:
         raise FctError(f"params.yaml: model.weights: {path} is not a file of weights ({error}).") from None
     ours = isinstance(content, dict) and "description" in content and "state" in content  # a model.pt of this project

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fct.core import params
-from fct.core.edit import edited
+from fct.core.edit import edit_yaml
 from fct.core.errors import FctError
 from fct.core.files import write_text
 from fct.core.params import Section
@@ -62,8 +62,8 @@ def apply(name: str, path: Path = PARAMS, *, dry_run: bool = False) -> dict[str,
         FctError: there is no such recipe, or the file cannot be read or lacks a key; the file is as it was.
     """
     recipe = read(name)
-    before = params.document(path)
-    text = edited(path.read_text("utf-8"), recipe.params, name=str(path))
+    before = params.parse(path)
+    text = edit_yaml(path.read_text("utf-8"), recipe.params, name=str(path))
     changes = {key: (old, value) for key, value in _flat(recipe.params) if (old := _value(before, key)) != value}
     if changes and not dry_run:
         write_text(path, text)

@@ -8,6 +8,6 @@ A version's tags are its proof; the registered model's tag fct.champion is the v
 that an alias moved by hand is seen.
 """
 
-from fct.registry.promotion import attach, fetch, history, made_by, promote, rollback, status, verify
+from fct.registry.promotion import attach_to_run, fetch, history, promote, rollback, status, verify, versions_of_commit
 
-__all__ = ["attach", "fetch", "history", "made_by", "promote", "rollback", "status", "verify"]
+__all__ = ["attach_to_run", "fetch", "history", "promote", "rollback", "status", "verify", "versions_of_commit"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fct.cache.store import folder
+from fct.cache.store import cache_folder
 from fct.core.errors import FctError
 from fct.core.files import md5, sha256
 from fct.core.paths import CACHE, DVC_LOCK, Candidate
@@ -29,7 +29,7 @@ class Evidence:
     commit: str
     data: dict[str, str]  # DVC's checksums of data/..., by path
     lines: dict[str, list[Any]]  # of the gate: name -> direction and threshold
-    yardstick: dict[str, Any]  # by which they were judged: confidence, qualities, unseen distortions
+    conditions: dict[str, Any]  # by which they were judged: confidence, qualities, unseen distortions
 
     def tags(self) -> dict[str, str]:
         """Return what the registered version says about itself."""
@@ -41,23 +41,23 @@ class Evidence:
             "fct.verdict": self.verdict["verdict"],
             "fct.checks": json.dumps(checks),
             "fct.gate": json.dumps(self.lines),
-            "fct.yardstick": json.dumps(self.yardstick),
+            "fct.yardstick": json.dumps(self.conditions),
             "fct.commit": self.commit,
             "fct.gate_digest": str(split["digest"]),
             "fct.data": json.dumps(self.data, sort_keys=True),
         }
 
-    def news(self, version: Version) -> dict[str, str]:
+    def changed_tags(self, version: Version) -> dict[str, str]:
         """Return what `version`, of the same file, is to say of itself from now on: nothing where its proof is this."""
         said = self.tags()
         told = ("fct.gate", "fct.yardstick", "fct.checks", "fct.gate_digest")
         return said if any(version.tags.get(key) != said[key] for key in told) else {}
 
 
-def gather(
+def gather_evidence(
     candidate: Candidate,
     lines: Mapping[str, Sequence[Any]],
-    yardstick: Mapping[str, Any],
+    conditions: Mapping[str, Any],
     *,
     commit: bool,
     dirty: bool,
@@ -67,7 +67,7 @@ def gather(
     Args:
         candidate: The file, and where its verdict is.
         lines: The gate's, by name: direction and threshold.
-        yardstick: What they mean by params.yaml: confidence, qualities, unseen distortions.
+        conditions: What they mean by params.yaml: confidence, qualities, unseen distortions.
         dirty: Allow code and params that are not committed.
         commit: Commit dvc.lock, metrics and plots first if the last commit does not name this file.
 
@@ -99,7 +99,7 @@ def gather(
             f"{candidate.verdict}: {changed[0]} was judged by {_bound(judged[changed[0]])}, params.yaml says "
             f"{_bound(lines.get(changed[0]))}. Run `dvc repro {candidate.stage}`."
         )
-    for key, value in yardstick.items():
+    for key, value in conditions.items():
         if verdict.get(key) != value:
             raise FctError(
                 f"{candidate.verdict}: it was judged with evaluate.{key} {verdict.get(key)}, params.yaml says {value}. "
@@ -120,7 +120,7 @@ def gather(
         commit=made_by,
         data=_data(here),
         lines={name: list(line) for name, line in lines.items()},
-        yardstick=dict(yardstick),
+        conditions=dict(conditions),
     )
 
 
@@ -141,7 +141,7 @@ def refuse_weaker(champion: Version, evidence: Evidence) -> None:
         now = lines.get(name)
         if now is None or (now[1] < threshold if direction == "at least" else now[1] > threshold):
             weaker.append(f"  {name}: {_bound([direction, threshold])} then, {_bound(now)} now")
-    then, here = json.loads(champion.tags.get("fct.yardstick", "{}")), evidence.yardstick
+    then, here = json.loads(champion.tags.get("fct.yardstick", "{}")), evidence.conditions
     if then and here["confidence"] < then["confidence"]:
         weaker.append(f"  evaluate.confidence: {then['confidence']} then, {here['confidence']} now")
     weaker += [
@@ -167,12 +167,12 @@ def _data(here: Mapping[str, str]) -> dict[str, str]:
     index = CACHE / "index.json"
     if not index.is_file():
         return {path: each for path, each in here.items() if path.startswith("data/")}
-    named = {folder(quality).as_posix() for quality in json.loads(index.read_text())["qualities"]}
+    named = {cache_folder(quality).as_posix() for quality in json.loads(index.read_text())["qualities"]}
     unread = {path for path in here if path.startswith(f"{CACHE.as_posix()}/q")} - named
     return {path: each for path, each in here.items() if path.startswith("data/") and path not in unread}
 
 
-def who() -> str:
+def current_user() -> str:
     """Return who is at work, as git or else the system knows them."""
     name = (git.run("config", "user.name") or "").strip()
     email = (git.run("config", "user.email") or "").strip()

@@ -20,7 +20,7 @@ from fct import images, serving
 from fct.evaluate.model import Model
 from fct.registry.versions import Version, Versions
 from fct.splits.store import Split
-from fct.tracking.server import calm
+from fct.tracking.server import silence_mlflow
 
 PACKAGE = "fct_portable"  # what the copy of `ROOMS` is called in a registered model
 ROOMS = (images, serving)
@@ -75,7 +75,7 @@ def _pack(model: Model, example: list[bytes], folder: Path, logged: Any, run: st
     """
     import pandas as pd
 
-    with calm():
+    with silence_mlflow():
         import mlflow.models
         import mlflow.pyfunc
         import onnx

@@ -19,20 +19,20 @@ from fct.evaluate import record
 from fct.evaluate.model import Model, open_model
 from fct.evaluate.params import EvaluateParams
 from fct.evaluate.sweep import predict
-from fct.gate.checks import Check, judge_against
+from fct.gate.checks import Check, check_against
 from fct.gate.params import GateParams, int8_lines
 from fct.int8.params import Int8Params
 from fct.registry.card import card
-from fct.registry.evidence import Evidence, gather, refuse_weaker, who
+from fct.registry.evidence import Evidence, current_user, gather_evidence, refuse_weaker
 from fct.registry.package import register
 from fct.registry.params import RegistryParams
 from fct.registry.validation import validated
-from fct.registry.verify import Remade, remake
+from fct.registry.verify import Rebuilt, rebuild
 from fct.registry.versions import Event, State, Version, Versions, now, number_of
 from fct.serving.classifier import Classifier
 from fct.splits.store import Split, open_split
 from fct.tracking import content, pipeline
-from fct.tracking.server import Server, connect, readable
+from fct.tracking.server import Server, connect, translate_errors
 from fct.vcs import git
 
 
@@ -102,7 +102,9 @@ def promote(  # noqa: PLR0913  # what a person may allow, each by name
     """
     params = load(PromoteParams)
     candidate = INT8 if int8 else FP32
-    evidence = gather(candidate, _lines(params, candidate), params.evaluate.yardstick, commit=commit, dirty=dirty)
+    evidence = gather_evidence(
+        candidate, _lines(params, candidate), params.evaluate.conditions, commit=commit, dirty=dirty
+    )
     split = open_split("gate")
     if record.digest(split) != evidence.verdict["split"]["digest"]:
         raise FctError("data/splits: the gate split is not the one that the verdict is about. Run `dvc repro gate`.")
@@ -113,7 +115,7 @@ def promote(  # noqa: PLR0913  # what a person may allow, each by name
         if rival and not weaker:
             refuse_weaker(rival, evidence)
         if version:
-            versions.tag(version, evidence.news(version))
+            versions.tag(version, evidence.changed_tags(version))
         if version and state.is_proven and state.champion == version:
             return Promotion(versions.name, version.number, "already champion")
         against = rival if rival != version else None
@@ -129,8 +131,8 @@ def promote(  # noqa: PLR0913  # what a person may allow, each by name
         if "fct.rolled_back" in version.tags and not again:
             outcome = "rolled back"
         elif all(check.passed for check in checks):
-            event = Event(now(), "promoted", version.number, number_of(state.champion), who(), why, "PASS")
-            versions.crown(event, previous=against or state.previous)
+            event = Event(now(), "promoted", version.number, number_of(state.champion), current_user(), why, "PASS")
+            versions.set_champion(event, previous=against or state.previous)
             outcome = "champion"
         return Promotion(versions.name, version.number, outcome, is_new, against, checks)
 
@@ -157,8 +159,8 @@ def rollback(*, why: str = "", to: str | None = None) -> Rollback:
             return Rollback(versions.name, gone, None, changed=False)
         if back.tags.get("fct.verdict") != "PASS":
             raise FctError(f"{versions.name}: version {back.number} has no verdict PASS; it cannot become champion.")
-        event = Event(now(), "rolled back", back.number, number_of(gone), who(), why, "PASS")
-        versions.crown(event, previous=None)
+        event = Event(now(), "rolled back", back.number, number_of(gone), current_user(), why, "PASS")
+        versions.set_champion(event, previous=None)
         return Rollback(versions.name, back, gone, changed=True)
 
 
@@ -174,7 +176,7 @@ def history() -> tuple[str, list[Event], State]:
         return versions.name, versions.history(), versions.state()
 
 
-def made_by(commit: str) -> tuple[str, list[Version]]:
+def versions_of_commit(commit: str) -> tuple[str, list[Version]]:
     """Return the registered model's name and the versions that a commit made, the oldest first.
 
     Args:
@@ -190,7 +192,7 @@ def made_by(commit: str) -> tuple[str, list[Version]]:
         return versions.name, versions.made_by(found.strip())
 
 
-def verify(which: str, *, full: bool = False) -> tuple[str, Version, Remade]:
+def verify(which: str, *, full: bool = False) -> tuple[str, Version, Rebuilt]:
     """Make a registered version again from its commit, and say whether it comes out the same.
 
     Args:
@@ -205,7 +207,7 @@ def verify(which: str, *, full: bool = False) -> tuple[str, Version, Remade]:
     """
     with _registry(load(NameParams).registry) as versions:
         version = _named(versions, which)
-    return versions.name, version, remake(version.tags, full=full)
+    return versions.name, version, rebuild(version.tags, full=full)
 
 
 def fetch(which: str, folder: Path) -> Path:
@@ -222,14 +224,14 @@ def fetch(which: str, folder: Path) -> Path:
         return versions.file(_named(versions, which), folder)
 
 
-def attach(path: Path) -> str:
+def attach_to_run(path: Path) -> str:
     """Attach a file to the MLflow run of the pipeline that made model/model.onnx; return where it is to be seen.
 
     Raises:
         FctError: no run is known to have made it, or the server cannot be used.
     """
     server = connect()
-    with readable(server.uri):
+    with translate_errors(server.uri):
         run = _maker(server, sha256(FP32.model))
         if run is None:
             raise FctError(f"no run of {server.uri} made {FP32.model}: it was made untracked, or elsewhere.")
@@ -242,9 +244,9 @@ def attach(path: Path) -> str:
 @contextmanager
 def _registry(params: RegistryParams) -> Iterator[Versions]:
     server = connect()
-    with readable(server.uri), locked(REGISTRY_LOCK):  # aliases have no compare-and-set
+    with translate_errors(server.uri), locked(REGISTRY_LOCK):  # aliases have no compare-and-set
         versions = Versions(server, params.name)
-        versions.settle()
+        versions.finish_interrupted()
         yield versions
 
 
@@ -264,7 +266,7 @@ def _lines(params: PromoteParams, candidate: Candidate) -> dict[str, list[Any]]:
     """Return the lines that a candidate must pass, by name: direction and threshold."""
     lines = list(params.gate)
     if candidate is INT8:
-        of_gate, against_fp32 = int8_lines(lines, params.int8.worse)
+        of_gate, against_fp32 = int8_lines(lines, params.int8.max_drop)
         lines = [*of_gate, against_fp32]
     return {line.name: [line.direction, line.threshold] for line in lines}
 
@@ -289,14 +291,14 @@ def _compare(
         theirs_said = predict(
             path, split, measured.qualities, subsampling, batch_size=how.batch_size, unseen=how.unseen
         )
-    return tuple(judge_against(params.gate, measured, theirs_said, how))
+    return tuple(check_against(params.gate, measured, theirs_said, how))
 
 
 def _register(versions: Versions, evidence: Evidence, model: Model, split: Split, why: str) -> Version:
     tags = {
         **evidence.tags(),
         "fct.validated": validated(evidence.verdict),
-        "fct.who": who(),
+        "fct.who": current_user(),
         "fct.registered": now(),
         "fct.dirty": git.tree().dirty,
         **({"fct.why": why} if why else {}),
@@ -309,7 +311,7 @@ def _register(versions: Versions, evidence: Evidence, model: Model, split: Split
 
 def _maker(server: Server, digest: str) -> str | None:
     """Return the id of the pipeline's run that made the file, or None if it was made untracked or elsewhere."""
-    made = pipeline.maker(server, content.tag(FP32.model), digest) or pipeline.maker(
-        server, content.tag(INT8.model), digest
+    made = pipeline.run_that_made(server, content.output_tag(FP32.model), digest) or pipeline.run_that_made(
+        server, content.output_tag(INT8.model), digest
     )
     return made and str(made.data.tags[pipeline.PARENT])

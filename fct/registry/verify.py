@@ -17,19 +17,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ruamel.yaml import YAML
+
+from fct.core.environment import write as write_environment
 from fct.core.errors import FctError
 from fct.core.files import sha256
-from fct.core.paths import FP32, INT8, Candidate
+from fct.core.paths import DVC_YAML, ENVIRONMENT, FP32, INT8, Candidate
 
 DATA = ("data/splits", "data/originals")
 CACHES, NETWORK = "data/cache/index.json", "model/model.pt"
-AFTER_TRAINING = ("export@model", "evaluate", "gate")
+AFTER_EXPORT = ("evaluate", "gate")
 TOLERANCE = 0.005  # of a check's value, where another machine's arithmetic gives another file
 VOLATILE = ("latency_ms",)  # what is of the machine, not of the model
 
 
 @dataclass(frozen=True)
-class Remade:
+class Rebuilt:
     """What came of it."""
 
     same_file: bool
@@ -42,7 +45,7 @@ class Remade:
         return self.same_file or not self.differences
 
 
-def remake(tags: Mapping[str, str], *, full: bool) -> Remade:
+def rebuild(tags: Mapping[str, str], *, full: bool) -> Rebuilt:
     """Make the version with these tags again, in a clone that is removed at the end.
 
     Args:
@@ -64,10 +67,18 @@ def remake(tags: Mapping[str, str], *, full: bool) -> Remade:
         _run(["git", "checkout", "--quiet", commit], place, lost)
         environment = _environment(place)
         _furnish(home, place, environment, [*DATA, CACHES if full else NETWORK])
-        again = ["--single-item", *AFTER_TRAINING, *([INT8.stage] if candidate is INT8 else [])]
+        if (place / ENVIRONMENT).exists():  # train with what is installed here
+            write_environment(place / ENVIRONMENT)
+        again = ["--single-item", _export(place), *AFTER_EXPORT, *([INT8.stage] if candidate is INT8 else [])]
         asked = ["dvc", "repro", "--force", "--no-run-cache", *(["--downstream", "train"] if full else again)]
         _run(asked, place, environment=environment, shown=True)
         return _compared(place, candidate, tags, commit)
+
+
+def _export(place: Path) -> str:
+    """Return what the stage is called that exports the candidate: in earlier commits it exported nothing else."""
+    stages = YAML(typ="safe").load((place / DVC_YAML).read_text())["stages"]
+    return "export@model" if "matrix" in stages["export"] else "export"
 
 
 def _furnish(home: Path, place: Path, environment: Mapping[str, str], needed: Sequence[str]) -> None:
@@ -85,7 +96,7 @@ def _furnish(home: Path, place: Path, environment: Mapping[str, str], needed: Se
     raise FctError(f"{missing[0]} of that commit is neither in DVC's cache nor in a remote. `dvc pull` says why.")
 
 
-def _compared(place: Path, candidate: Candidate, tags: Mapping[str, str], commit: str) -> Remade:
+def _compared(place: Path, candidate: Candidate, tags: Mapping[str, str], commit: str) -> Rebuilt:
     then: dict[str, float] = json.loads(tags["fct.checks"])
     verdict = json.loads((place / candidate.verdict).read_text())
     now = {check["name"]: float(check["value"]) for check in verdict["checks"]}
@@ -94,7 +105,7 @@ def _compared(place: Path, candidate: Candidate, tags: Mapping[str, str], commit
         for name in then
         if name not in VOLATILE and not abs(then[name] - now.get(name, float("nan"))) <= TOLERANCE
     }
-    return Remade(sha256(place / candidate.model) == tags["fct.sha256"], apart, commit)
+    return Rebuilt(sha256(place / candidate.model) == tags["fct.sha256"], apart, commit)
 
 
 def _environment(place: Path) -> dict[str, str]:

@@ -112,7 +112,7 @@ class Versions:
             elif key in version.tags:
                 self.server.client.delete_model_version_tag(self.name, version.number, key)
 
-    def crown(self, event: Event, *, previous: Version | None) -> None:
+    def set_champion(self, event: Event, *, previous: Version | None) -> None:
         """Make a version champion; what it takes is written down first, so that `settle` can finish it after a crash.
 
         Aliases have no compare-and-set. So the champion is looked at right before the move and right after it: of two
@@ -129,7 +129,7 @@ class Versions:
         self.server.client.set_registered_model_tag(self.name, MOVE_TAG, json.dumps(asdict(move)))
         self._take(move)
 
-    def settle(self) -> None:
+    def finish_interrupted(self) -> None:
         """Finish a move that a crash has interrupted, if there is one; another host may have moved on since."""
         told = self._model_tags().get(MOVE_TAG)
         if told is None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fct.evaluate.answers import Answers
 from fct.evaluate.intervals import Estimate, wilson
 from fct.evaluate.params import EvaluateParams
+from fct.evaluate.predictions import Predictions
 from fct.gate.measures import measure
 from fct.gate.params import CheckParams
 
@@ -23,7 +23,7 @@ BINS = 10  # of the reliability diagram
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "fct", "font.family": "sans-serif", "font.size": 11}
 
 
-def accuracy(answers: Mapping[str, Answers], how: EvaluateParams) -> str:
+def accuracy(answers: Mapping[str, Predictions], how: EvaluateParams) -> str:
     """Draw accuracy against JPEG quality, a band for the interval and a dotted line for raw images."""
 
     def draw(axes: Axes) -> None:
@@ -38,7 +38,7 @@ def accuracy(answers: Mapping[str, Answers], how: EvaluateParams) -> str:
     return _svg(draw, "Accuracy against JPEG quality")
 
 
-def unseen(answers: Mapping[str, Answers], how: EvaluateParams) -> str:
+def unseen(answers: Mapping[str, Predictions], how: EvaluateParams) -> str:
     """Draw accuracy under distortions that no training has shown, a mark a model."""
     kinds = list(how.unseen)
 
@@ -57,7 +57,7 @@ def unseen(answers: Mapping[str, Answers], how: EvaluateParams) -> str:
     return _svg(draw, "Accuracy under unseen distortions", height=1.2 + 0.5 * len(kinds))
 
 
-def calibration(answers: Answers, quality: int) -> str:
+def calibration(answers: Predictions, quality: int) -> str:
     """Draw how often answers are right against how sure the model is of them: raw, and at one quality."""
 
     def draw(axes: Axes) -> None:

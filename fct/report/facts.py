@@ -16,16 +16,16 @@ from fct.core.files import sha256
 from fct.core.params import Section, load
 from fct.core.paths import FEATURES_METRICS, INT8, MODEL_ONNX, VERDICT
 from fct.evaluate import record
-from fct.evaluate.answers import Answers
 from fct.evaluate.intervals import Estimate
 from fct.evaluate.model import open_model
 from fct.evaluate.params import EvaluateParams
+from fct.evaluate.predictions import Predictions
 from fct.evaluate.sweep import predict
 from fct.gate.footprint import latency
 from fct.registry.params import RegistryParams
 from fct.splits.params import JpegParams
 from fct.splits.store import Originals, Split, open_split, read_meta
-from fct.splits.views import compressed
+from fct.splits.views import compress_split
 from fct.vcs import git
 
 SPLIT = "test"  # it chose nothing: what it says is what a deployment may expect
@@ -60,7 +60,7 @@ class Facts:
     verdict: Mapping[str, Any]
     how: EvaluateParams
     classes: list[str]
-    answers: Mapping[str, Answers]  # by model, the candidate first; on the split `SPLIT`
+    answers: Mapping[str, Predictions]  # by model, the candidate first; on the split `SPLIT`
     features: Mapping[str, Mapping[str, float]]  # layer -> q<quality> -> distortion; empty where it was not measured
     flips: list[Flip]
     flips_at: int  # JPEG quality
@@ -68,7 +68,7 @@ class Facts:
     provenance: Mapping[str, str]
 
 
-def gather(others: Mapping[str, Path]) -> Facts:
+def gather_facts(others: Mapping[str, Path]) -> Facts:
     """Read the facts about model/model.onnx.
 
     Args:
@@ -119,7 +119,7 @@ def gather(others: Mapping[str, Path]) -> Facts:
     )
 
 
-def _flips(answers: Answers, split: Split, quality: int, subsampling: str, classes: list[str]) -> list[Flip]:
+def _flips(answers: Predictions, split: Split, quality: int, subsampling: str, classes: list[str]) -> list[Flip]:
     row = answers.views.index(f"q{quality}")
     flipped = np.flatnonzero(answers.correct[0] & ~answers.correct[row])
     chosen = flipped[np.linspace(0, len(flipped) - 1, min(FLIPS, len(flipped))).astype(int)]  # evenly spread
@@ -139,7 +139,7 @@ def _flips(answers: Answers, split: Split, quality: int, subsampling: str, class
             mistaken_for=classes[answers.classes[row, index]],
             confidence=float(answers.confidence[row, index]),
         )
-        for place, (index, view) in enumerate(zip(chosen, compressed(few, quality, subsampling), strict=True))
+        for place, (index, view) in enumerate(zip(chosen, compress_split(few, quality, subsampling), strict=True))
     ]
 
 

@@ -14,19 +14,19 @@ from PIL import Image
 
 from fct.core.files import write_text
 from fct.core.paths import REPORT
-from fct.gate.checks import close
+from fct.gate.checks import closeness
 from fct.gate.measures import measure
 from fct.gate.params import CheckParams
 from fct.report import charts
-from fct.report.facts import Facts, gather
+from fct.report.facts import Facts, gather_facts
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 COLUMNS = 8  # of the heat map, at most, beside raw
 
 
 def build(others: Mapping[str, Path], path: Path = REPORT) -> Path:
-    """Write the page about model/model.onnx to `path`; arguments and errors as for `fct.report.facts.gather`."""
-    write_text(path, render(gather(others)))
+    """Write the page about model/model.onnx to `path`; arguments and errors as for `fct.report.facts.gather_facts`."""
+    write_text(path, render(gather_facts(others)))
     return path
 
 
@@ -65,7 +65,7 @@ def _row(check: Mapping[str, Any]) -> dict[str, Any]:
         "interval": "" if exact else f"{check['low']:.4f} to {check['high']:.4f}",
         "needed": f"{check['direction']} {check['threshold']:.4g}",
         "passed": check["passed"],
-        "close": close(check).strip(),
+        "close": closeness(check).strip(),
     }
 
 

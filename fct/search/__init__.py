@@ -1,1 +1,1 @@
-"""The search for the consistency term's weight, layers, distance and gradient."""
+"""The search for the consistency term's weight, layers, distance and target."""

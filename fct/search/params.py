@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from fct.core.params import Section
-from fct.methods.params import Distance, Gradient
+from fct.methods.params import Distance, Target
 
 
 class Range(Section):
@@ -29,9 +29,9 @@ class SearchParams(Section):
     trials: int = Field(ge=1)
     images: int = Field(ge=2)
     epochs: int = Field(ge=1)
-    clean_loss: float = Field(ge=0, le=1)  # accuracy
-    gain: float = Field(ge=0, le=1)  # accuracy
+    max_raw_drop: float = Field(ge=0, le=1)  # accuracy
+    min_gain: float = Field(ge=0, le=1)  # accuracy
     seed: int = Field(ge=0)
     weight: Range
     distances: Annotated[list[Distance], Field(min_length=1)]
-    gradients: Annotated[list[Gradient], Field(min_length=1)]
+    targets: Annotated[list[Target], Field(min_length=1)]

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from fct.core.errors import FctError
 from fct.methods.params import WITH_CONSISTENCY, MethodParams
 from fct.search.params import SearchParams
-from fct.search.study import finished, next_trial, open_study, suggest
+from fct.search.study import finished_trials, next_trial, open_study, suggest
 from fct.train.assemble import Setup, check_crops, identity, make_network, open_data
 from fct.train.checkpoint import code_digest
 from fct.train.loop import Data, DivergenceError, Metrics, train
@@ -47,24 +47,24 @@ def search(setup: Setup, baseline: MethodParams, params: SearchParams, observed:
     """Return the best method among `params.trials` short trainings, of which `baseline` is the first.
 
     Best means the highest mean validation accuracy over the trained qualities, among those that beat the baseline's by
-    `params.gain` (short trainings are noisy) and whose clean accuracy is at most `params.clean_loss` below the
+    `params.min_gain` (short trainings are noisy) and whose clean accuracy is at most `params.max_raw_drop` below the
     baseline's; where there are none, the baseline. A trial that is behind the baseline after an epoch ends there.
     Trials already in the study are not run again.
 
     Raises:
-        FctError: the baseline diverges, or one of `params.gradients` cannot be tried with what params.yaml has besides.
+        FctError: the baseline diverges, or one of `params.targets` cannot be tried with what params.yaml has besides.
     """
     if baseline.name not in WITH_CONSISTENCY or params.trials == 1:
         return Best(baseline, 0, None, None)
     taught = baseline
-    for gradient in params.gradients:
+    for target in params.targets:
         try:
-            tried = MethodParams.model_validate(baseline.model_dump() | {"gradient": gradient})
+            tried = MethodParams.model_validate(baseline.model_dump() | {"target": target})
         except ValidationError as error:
             said = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise FctError(f"params.yaml: search.gradients: with {gradient}, method.{said}") from error
-        check_crops(setup.train, tried, "search.gradients")
-        taught = tried if tried.wants_file else taught
+            raise FctError(f"params.yaml: search.targets: with {target}, method.{said}") from error
+        check_crops(setup.train, tried, "search.targets")
+        taught = tried if tried.needs_teacher_file else taught
     data, meta = open_data(setup)
     data = _thinned(data, params.images)
     setup = setup._replace(train=setup.train.model_copy(update={"epochs": params.epochs}))
@@ -72,8 +72,10 @@ def search(setup: Setup, baseline: MethodParams, params: SearchParams, observed:
     known = identity(setup, baseline, meta) | {"teacher": identity(setup, taught, meta)["teacher"]}
     made_by = {"code": code_digest("search"), "torch": torch.__version__}
     study = open_study(known | made_by, params, fresh=fresh)
-    with tqdm(total=params.trials, initial=len(finished(study)), desc="search", unit="trial", disable=None) as bar:
-        while len(done := finished(study)) < params.trials:
+    with tqdm(
+        total=params.trials, initial=len(finished_trials(study)), desc="search", unit="trial", disable=None
+    ) as bar:
+        while len(done := finished_trials(study)) < params.trials:
             trial = next_trial(study, baseline, params)
             method = suggest(trial, baseline, params)
             if method is None:
@@ -99,7 +101,7 @@ def _run(study: optuna.Study, trial: Trial, method: MethodParams, short: _Short)
     """Train once, briefly, and tell the study how it went."""
     trial.set_user_attr(METHOD, method.model_dump())
     network, _ = make_network(short.setup, method, short.data.train, short.meta)
-    baseline = next(iter(finished(study)), None)  # which comes first
+    baseline = next(iter(finished_trials(study)), None)  # which comes first
     pace = baseline.intermediate_values if baseline else {}
 
     def on_epoch(number: int, metrics: Metrics) -> None:
@@ -118,14 +120,14 @@ def _run(study: optuna.Study, trial: Trial, method: MethodParams, short: _Short)
     compressed, raw = history[-1]["val_compressed"], history[-1]["val_raw"]
     trial.set_user_attr(RAW, raw)
     if baseline:  # feasible at zero and below; the baseline itself always is
-        trial.set_constraint("clean accuracy", baseline.user_attrs[RAW] - raw - short.params.clean_loss)
-        trial.set_constraint("gain", (baseline.value or 0.0) + short.params.gain - compressed)
+        trial.set_constraint("clean accuracy", baseline.user_attrs[RAW] - raw - short.params.max_raw_drop)
+        trial.set_constraint("gain", (baseline.value or 0.0) + short.params.min_gain - compressed)
     study.tell(trial, compressed)
 
 
 def _best(study: optuna.Study) -> Best:
     best = study.best_trial  # among the feasible, of which the baseline is always one
-    ordinal = next(index for index, trial in enumerate(finished(study)) if trial.number == best.number)
+    ordinal = next(index for index, trial in enumerate(finished_trials(study)) if trial.number == best.number)
     return Best(MethodParams.model_validate(best.user_attrs[METHOD]), ordinal, best.value, best.user_attrs[RAW])
 
 

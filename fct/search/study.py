@@ -50,7 +50,7 @@ def open_study(
     return study
 
 
-def finished(study: optuna.Study) -> list[FrozenTrial]:
+def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
     """Return the trials that count: trained to the end, or pruned while training."""
     return [trial for trial in study.get_trials(deepcopy=False, states=DONE) if NO_LAYERS not in trial.user_attrs]
 
@@ -75,13 +75,13 @@ def suggest(trial: Trial, baseline: MethodParams, params: SearchParams) -> Metho
     weight = trial.suggest_float("weight", params.weight.low, params.weight.high, log=True)
     layers = [name for name in baseline.layers if trial.suggest_categorical(f"layer:{name}", [True, False])]
     distance = trial.suggest_categorical("distance", _with(baseline.distance, params.distances))
-    gradient = trial.suggest_categorical("gradient", _with(baseline.gradient, params.gradients))
+    target = trial.suggest_categorical("target", _with(baseline.target, params.targets))
     if not layers:
         trial.set_user_attr(NO_LAYERS, value=True)
         return None
     if BASELINE in trial.user_attrs:
         return baseline  # also where its weight lies outside the range searched
-    return baseline.model_copy(update={"weight": weight, "layers": layers, "distance": distance, "gradient": gradient})
+    return baseline.model_copy(update={"weight": weight, "layers": layers, "distance": distance, "target": target})
 
 
 def _with(value: str, choices: Sequence[str]) -> list[str]:
@@ -93,6 +93,6 @@ def _values(baseline: MethodParams, searched: Range) -> dict[str, Any]:
     return {
         "weight": min(max(baseline.weight, searched.low), searched.high),
         "distance": baseline.distance,
-        "gradient": baseline.gradient,
+        "target": baseline.target,
         **{f"layer:{name}": True for name in baseline.layers},
     }

@@ -1,7 +1,7 @@
 """The registered model as MLflow serves it: `mlflow.pyfunc.load_model` and `mlflow models serve`.
 
 In: a table with the column `image`, the bytes of an image file in Python, base64 in JSON. Out: a row an image, with the
-columns of `Answer.as_json`.
+columns of `Prediction.as_json`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .classifier import Answer, Classifier, open_session
+from .classifier import Classifier, Prediction, open_session
 
 
-class Served:
+class ServedModel:
     """A model that MLflow has loaded."""
 
     def __init__(self, classifier: Classifier) -> None:
@@ -28,15 +28,15 @@ class Served:
         readable = [image for image in images if image is not None]
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         answers = self.classifier.classify(readable, threads=threads)
-        nothing = Answer(error="neither bytes nor base64")
+        nothing = Prediction(error="neither bytes nor base64")
         rows = [(nothing if image is None else next(answers)).as_json() for image in images]
         # dtype object: JSON has null for None, and no NaN
         return pd.DataFrame(rows, columns=list(nothing.as_json()), dtype=object)
 
 
-def _load_pyfunc(path: str) -> Served:
+def _load_pyfunc(path: str) -> ServedModel:
     """Load the ONNX file at `path`; MLflow calls this by its name."""
-    return Served(Classifier.of(open_session(Path(path))))
+    return ServedModel(Classifier.of(open_session(Path(path))))
 
 
 def _encoded(value: Any) -> bytes | None:

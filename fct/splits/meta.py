@@ -73,7 +73,7 @@ def verify(splits: Path, originals: Path) -> None:
         )
 
 
-def table(meta: Mapping[str, Any]) -> str:
+def format_meta(meta: Mapping[str, Any]) -> str:
     """Return a short summary for a person: images of each split, and what was left out."""
     lines = [f"{meta['source']}: {len(meta['classes'])} classes, {meta['size']} x {meta['size']} x {meta['channels']}"]
     for name in NAMES:

@@ -2,7 +2,7 @@
 
     <splits>/<name>/images.npy    uint8 [N, H, W, C]   at the model's size
                     labels.npy    int64 [N]            index into classes
-                    quality.npy   int64 [N]            each image's own JPEG quality, 100 if it never was a JPEG
+                    quality.npy   int64 [N]            each image's own JPEG quality, 0 without JPEG tables
     <splits>/meta.json            classes, source, counts, what was skipped, where the test images come from
 
     <originals>/meta.json         whether the source has images at a size of their own
@@ -120,7 +120,7 @@ def write_split(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.int6
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
 
-def let_go(*arrays: NDArray[Any]) -> None:
+def drop_pages(*arrays: NDArray[Any]) -> None:
     """Drop the pages of memory-mapped arrays from this process's memory; they are read again when they are touched.
 
     What was written to them stays, in the system's page cache and then in the file. Arrays in memory are left alone.

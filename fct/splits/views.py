@@ -16,15 +16,15 @@ from tqdm import tqdm
 
 from fct.core.errors import FctError
 from fct.core.paths import ORIGINALS
-from fct.images.decode import Unusable, decode, resize
+from fct.images.decode import UnusableImage, decode, resize
 from fct.jpeg.arrays import roundtrip
-from fct.splits.store import Originals, Split, let_go
+from fct.splits.store import Originals, Split, drop_pages
 
 CHUNK_BYTES = 4 << 20  # of pixels at the model's size, compressed at a time
 CHUNK_FILES = 32  # native-size originals that a thread takes at a time
 
 
-def compressed(
+def compress_split(
     split: Split,
     quality: int,
     subsampling: str,
@@ -57,7 +57,7 @@ def compressed(
         with closing(steps):
             for count in steps:
                 bar.update(count)
-                let_go(views)
+                drop_pages(views)
     return views  # the mapping outlives the file's name
 
 
@@ -67,7 +67,7 @@ def _from_pixels(views: NDArray[np.uint8], images: NDArray[np.uint8], quality: i
     for start in range(0, len(images), size):
         rows = slice(start, start + size)
         roundtrip(images[rows], quality, subsampling, out=views[rows], threads=joblib.cpu_count())
-        let_go(images)
+        drop_pages(images)
         yield len(views[rows])
 
 
@@ -80,7 +80,7 @@ def _from_files(views: NDArray[np.uint8], originals: Originals, quality: int, su
         for index in range(start, stop):
             try:
                 native = decode(originals[index], channels)
-            except Unusable as error:
+            except UnusableImage as error:
                 raise FctError(f"{ORIGINALS}: image {index} is {error}. Make them anew: `dvc repro data`.") from None
             views[index] = resize(roundtrip(native[None], quality, subsampling)[0], size)
         return stop - start
@@ -88,5 +88,5 @@ def _from_files(views: NDArray[np.uint8], originals: Originals, quality: int, su
     # Threads: Pillow and the kernel leave the interpreter to others while they work.
     with ThreadPoolExecutor(joblib.cpu_count()) as pool:  # the cores that this process may use
         for count in pool.map(fill, range(0, len(originals), CHUNK_FILES)):
-            let_go(originals.files)
+            drop_pages(originals.files)
             yield count

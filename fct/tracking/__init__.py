@@ -18,7 +18,7 @@ Importing this package imports nothing heavy; MLflow is imported when a stage st
 """
 
 from fct.tracking.content import datasets
-from fct.tracking.record import bury, stage
+from fct.tracking.record import close_dead_runs, stage
 from fct.tracking.runs import Run
 
-__all__ = ["Run", "bury", "datasets", "stage"]
+__all__ = ["Run", "close_dead_runs", "datasets", "stage"]

@@ -12,7 +12,7 @@ from fct.core.paths import DVC_LOCK
 from fct.vcs.dvc_lock import checksums
 
 
-def of(path: Path) -> str:
+def content_digest(path: Path) -> str:
     """Return the SHA-256 of a file, or a digest of the names and contents of all files in a folder.
 
     Raises:
@@ -25,12 +25,12 @@ def of(path: Path) -> str:
     return sha256(path)
 
 
-def tag(path: Path) -> str:
+def output_tag(path: Path) -> str:
     """Return the key of the tag that holds the content of `path` on the run of the stage that wrote it."""
-    return "fct.output." + key(Path(os.path.relpath(path)).as_posix())
+    return "fct.output." + mlflow_key(Path(os.path.relpath(path)).as_posix())
 
 
-def key(name: str) -> str:
+def mlflow_key(name: str) -> str:
     """Return `name` with what MLflow refuses in keys, such as the @ of a stage's name, replaced by -."""
     return re.sub(r"[^/\w.\- :]", "-", name)
 
@@ -38,4 +38,4 @@ def key(name: str) -> str:
 def datasets(*paths: Path) -> dict[str, str]:
     """Return what a stage's run says that it read: DVC's MD5 of each path, or a digest of what DVC does not hold."""
     known = checksums(DVC_LOCK.read_text(), str(DVC_LOCK)) if DVC_LOCK.exists() else {}
-    return {path.as_posix(): known.get(path.as_posix()) or of(path) for path in paths}
+    return {path.as_posix(): known.get(path.as_posix()) or content_digest(path) for path in paths}

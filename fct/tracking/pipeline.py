@@ -21,16 +21,16 @@ PARENT = "mlflow.parentRunId"
 SEVERITY = ("RUNNING", "FAILED", "KILLED")  # the first that any stage has is the pipeline's, else FINISHED
 
 
-def overall(stages: Iterable[tuple[str, str]]) -> str:
+def overall_status(stages: Iterable[tuple[str, str]]) -> str:
     """Return a pipeline run's status from its stages' runs, (name, status), oldest first; a rerun counts alone."""
     last = dict(stages)
     return next((status for status in SEVERITY if status in last.values()), "FINISHED") if last else "KILLED"
 
 
-def join(server: Server, tags: Mapping[str, str]) -> str:
+def join_run(server: Server, tags: Mapping[str, str]) -> str:
     """Return the id of this pipeline's run, RUNNING; make it, with `tags`, if this is the first stage."""
     name, owner = _key()
-    found = [run for run in named(server, name) if _is_of(owner, run)]
+    found = [run for run in runs_named(server, name) if _is_of(owner, run)]
     mine = Owner.of(os.getpid()).tags()
     if not found:
         about = {"fct.kind": "pipeline", "fct.pipeline": name, "fct.origin": f"{owner.started:.2f}" if owner else ""}
@@ -45,20 +45,20 @@ def join(server: Server, tags: Mapping[str, str]) -> str:
     return str(run.info.run_id)
 
 
-def named(server: Server, name: str) -> list[Any]:
+def runs_named(server: Server, name: str) -> list[Any]:
     """Return the pipelines' runs that are joined by `name`, oldest first."""
     return _search(server, f"tags.`fct.pipeline` = {quoted(name)}")
 
 
-def settle(server: Server, pipeline: str) -> None:
+def update_status(server: Server, pipeline: str) -> None:
     """Give a pipeline run the status that its stages' runs come to."""
     under = _search(server, f"tags.`{PARENT}` = '{pipeline}' and tags.`fct.kind` = 'stage'")
-    status = overall((run.data.tags["fct.stage"], run.info.status) for run in under)
+    status = overall_status((run.data.tags["fct.stage"], run.info.status) for run in under)
     if status != "RUNNING":
         server.client.set_terminated(pipeline, status=status)
 
 
-def bury(server: Server) -> None:
+def close_dead_runs(server: Server) -> None:
     """Close as KILLED what is RUNNING in a process of this host that has ended: it had no chance to say so."""
     running = _search(server, "attributes.status = 'RUNNING' and tags.`fct.pid` != ''")
     dead = [run for run in running if (owner := Owner.read(run.data.tags)) and owner.is_gone()]
@@ -68,10 +68,10 @@ def bury(server: Server) -> None:
             server.client.set_terminated(run.info.run_id, status="KILLED")
     of_stages = {run.data.tags[PARENT] for run in dead if run.data.tags.get("fct.kind") == "stage"}
     for pipeline in sorted(pipelines | of_stages):
-        settle(server, pipeline)
+        update_status(server, pipeline)
 
 
-def maker(server: Server, tag: str, digest: str) -> Any | None:
+def run_that_made(server: Server, tag: str, digest: str) -> Any | None:
     """Return the latest stage's run that ended well and has `tag` = `digest`, or None."""
     found = _search(server, f"tags.`{tag}` = '{digest}' and attributes.status = 'FINISHED'", newest=True)
     return found[0] if found else None

@@ -15,7 +15,7 @@ from fct.core.paths import TRACKING_LOCK
 from fct.tracking import content, pipeline
 from fct.tracking.process import Owner
 from fct.tracking.runs import Run, Terminated, closed_by, log_params, source
-from fct.tracking.server import Server, connect, readable
+from fct.tracking.server import Server, connect, translate_errors
 from fct.vcs import git
 
 DIGEST = 36  # characters that MLflow keeps of a data set's digest
@@ -44,22 +44,22 @@ def stage(
         FctError: the tracking server cannot be used; before the block runs, if it is so then.
     """
     server = connect()
-    with readable(server.uri), locked(TRACKING_LOCK):
-        pipeline.bury(server)
+    with translate_errors(server.uri), locked(TRACKING_LOCK):
+        pipeline.close_dead_runs(server)
         run = _open(server, name)
     with closed_by(run):
-        with readable(server.uri):
+        with translate_errors(server.uri):
             _describe(run, params or {}, inputs or {}, datasets or {})
         with _orderly_end(), _system_metrics(run):
             yield run
         _tag_outputs(run, outputs)
 
 
-def bury() -> None:
+def close_dead_runs() -> None:
     """Close as KILLED the runs of processes of this host that have ended without closing them."""
     server = connect()
-    with readable(server.uri), locked(TRACKING_LOCK):
-        pipeline.bury(server)
+    with translate_errors(server.uri), locked(TRACKING_LOCK):
+        pipeline.close_dead_runs(server)
 
 
 def _open(server: Server, name: str) -> Run:
@@ -71,7 +71,7 @@ def _open(server: Server, name: str) -> Run:
         shown = "\n".join(f"- `{path}`" for path in tree.changed[:20])
         more = f"\n- and {len(tree.changed) - 20} more" if len(tree.changed) > 20 else ""
         about["mlflow.note.content"] = f"**Dirty: made with uncommitted changes.**\n\n{shown}{more}"
-    parent = pipeline.join(server, about)
+    parent = pipeline.join_run(server, about)
     own = {"fct.kind": "stage", "fct.stage": name, pipeline.PARENT: parent, **Owner.of(os.getpid()).tags()}
     made = server.client.create_run(server.experiment, run_name=name, tags={**about, **own})
     return Run(server, made.info.run_id, parent)
@@ -84,9 +84,9 @@ def _describe(run: Run, params: Mapping[str, Any], inputs: Mapping[str, Path], d
     for reads, path in inputs.items():
         if not path.exists():  # the stage itself says what is missing
             continue
-        made = pipeline.maker(run.server, content.tag(path), content.of(path))
+        made = pipeline.run_that_made(run.server, content.output_tag(path), content.content_digest(path))
         if made and made.data.tags.get(pipeline.PARENT) != run.pipeline:
-            run.server.client.set_tag(run.pipeline, f"fct.skipped.{content.key(reads)}", made.info.run_id)
+            run.server.client.set_tag(run.pipeline, f"fct.skipped.{content.mlflow_key(reads)}", made.info.run_id)
 
 
 def _log_datasets(server: Server, run: str, datasets: Mapping[str, str]) -> None:
@@ -106,9 +106,9 @@ def _log_datasets(server: Server, run: str, datasets: Mapping[str, str]) -> None
 
 def _tag_outputs(run: Run, paths: Sequence[Path]) -> None:
     for path in paths:
-        digest = content.of(path)
-        with readable(run.server.uri):
-            run.server.client.set_tag(run.id, content.tag(path), digest)
+        digest = content.content_digest(path)
+        with translate_errors(run.server.uri):
+            run.server.client.set_tag(run.id, content.output_tag(path), digest)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from fct.core.locks import locked
 from fct.core.paths import TRACKING_LOCK
 from fct.tracking import content, pipeline
 from fct.tracking.process import Owner
-from fct.tracking.server import Server, readable
+from fct.tracking.server import Server, translate_errors
 
 BATCH = 100  # params in one request, MLflow's limit
 
@@ -44,14 +44,14 @@ class Run:
 
     def plot(self, path: Path) -> None:
         """Attach a file to this run and to the pipeline's."""
-        with readable(self.server.uri):
+        with translate_errors(self.server.uri):
             for run in self.both():
                 self.server.client.log_artifact(run, str(path), "plots")
 
     def tag(self, name: str, value: object) -> None:
         """Set a tag."""
-        with readable(self.server.uri):
-            self.server.client.set_tag(self.id, content.key(name), str(value))
+        with translate_errors(self.server.uri):
+            self.server.client.set_tag(self.id, content.mlflow_key(name), str(value))
 
     @contextmanager
     def child(
@@ -66,7 +66,7 @@ class Run:
                 names it.
         """
         tags = {"fct.kind": "child", pipeline.PARENT: self.id, **Owner.of(os.getpid()).tags(), **source()}
-        with readable(self.server.uri):
+        with translate_errors(self.server.uri):
             made = self.server.client.create_run(self.server.experiment, run_name=name, tags=tags)
             run = Run(self.server, made.info.run_id, None)
             log_params(self.server, run.id, params or {})
@@ -81,8 +81,8 @@ class Run:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)  # milliseconds since the epoch
-        logged = [Metric(content.key(name), float(value), now, step or 0) for name, value in values.items()]
-        with readable(self.server.uri):
+        logged = [Metric(content.mlflow_key(name), float(value), now, step or 0) for name, value in values.items()]
+        with translate_errors(self.server.uri):
             for run in runs:
                 self.server.client.log_batch(run, metrics=logged)
 
@@ -94,7 +94,9 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(value, Mapping):
             flat |= flatten(value, f"{prefix}{name}.")
         else:
-            flat[content.key(prefix + str(name))] = value if isinstance(value, str) else json.dumps(value, default=str)
+            flat[content.mlflow_key(prefix + str(name))] = (
+                value if isinstance(value, str) else json.dumps(value, default=str)
+            )
     return flat
 
 
@@ -123,7 +125,7 @@ def closed_by(run: Run, ends: tuple[type[BaseException], ...] = ()) -> Iterator[
                 run.tag("fct.ended", type(error).__name__)
             _close(run, "FINISHED" if isinstance(error, ends) else "FAILED")
         raise
-    with readable(run.server.uri):
+    with translate_errors(run.server.uri):
         _close(run, "FINISHED")
 
 
@@ -133,7 +135,7 @@ def _close(run: Run, status: str) -> None:
         return
     with locked(TRACKING_LOCK):
         run.server.client.set_terminated(run.id, status=status)
-        pipeline.settle(run.server, run.pipeline)
+        pipeline.update_status(run.server, run.pipeline)
 
 
 def source() -> dict[str, str]:

@@ -48,7 +48,7 @@ def connect() -> Server:
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
     _reach(uri)
-    with readable(uri), calm(), _impatient():
+    with translate_errors(uri), silence_mlflow(), _impatient():
         from mlflow import MlflowClient
 
         # It would print a traceback of what reaches people as an `FctError`.
@@ -58,7 +58,7 @@ def connect() -> Server:
 
 
 @contextmanager
-def readable(uri: str) -> Iterator[None]:
+def translate_errors(uri: str) -> Iterator[None]:
     """Turn what MLflow raises into an error for people."""
     try:
         yield
@@ -143,7 +143,7 @@ def _impatient() -> Iterator[None]:
 
 
 @contextmanager
-def calm() -> Iterator[None]:
+def silence_mlflow() -> Iterator[None]:
     """Silence the warnings of MLflow's import, which are for its makers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -12,9 +12,9 @@ import io
 
 from fct import tracking
 from fct.cache.params import CacheParams
-from fct.cache.store import folder
+from fct.cache.store import cache_folder
 from fct.core import environment, params
-from fct.core.errors import readable_errors
+from fct.core.errors import exit_on_error
 from fct.core.files import write_json, write_text
 from fct.core.params import Section
 from fct.core.paths import BEST_METHOD, MODEL_PT, SPLITS, TRAIN_METRICS, TRAINING_CSV
@@ -49,7 +49,7 @@ class Chosen(Section):
 
 def main() -> None:
     """Train with `method` as the search left it."""
-    with readable_errors(), training_lock():
+    with exit_on_error(), training_lock():
         environment.check()
         read = params.load(Params)
         method = params.read(Chosen, BEST_METHOD).method
@@ -62,7 +62,7 @@ def main() -> None:
             params=told,
             inputs={"search": BEST_METHOD},
             outputs=[MODEL_PT],
-            datasets=tracking.datasets(SPLITS, *map(folder, setup.qualities)),
+            datasets=tracking.datasets(SPLITS, *map(cache_folder, setup.qualities)),
         ) as run:
             history = train(
                 network,

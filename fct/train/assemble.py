@@ -19,14 +19,14 @@ from fct.models.device import pick_device
 from fct.models.network import Network
 from fct.models.params import ModelParams
 from fct.models.saved import Description
-from fct.models.weights import locate, start_from
+from fct.models.weights import find_weights, load_pretrained
 from fct.splits.params import JpegParams
-from fct.splits.store import Split, let_go, open_split, read_meta
-from fct.train.companions import OF_PIPELINE, check_teacher, teacher_file
+from fct.splits.store import Split, drop_pages, open_split, read_meta
+from fct.train.aids import OF_PIPELINE, check_teacher, teacher_file
 from fct.train.loop import Data
 from fct.train.params import TrainParams
-from fct.train.precision import resolved
-from fct.train.sources import pick
+from fct.train.precision import resolve_precision
+from fct.train.sources import choose_source
 
 STATISTICS_FROM = 5_000  # images, evenly spread, that the channels' mean and deviation are taken from
 STATISTICS_AT_ONCE = 64  # images in memory
@@ -43,7 +43,7 @@ class Setup(NamedTuple):
     @classmethod
     def of(cls, cache: CacheParams, jpeg: JpegParams, model: ModelParams, train: TrainParams) -> Setup:
         """Return the setup that sections of params.yaml describe, with the precision that "auto" means here."""
-        precision = resolved(train.precision, pick_device())
+        precision = resolve_precision(train.precision, pick_device())
         known = train.model_copy(update={"precision": precision})
         return cls(tuple(cache.qualities), jpeg.subsampling, model, known)
 
@@ -66,7 +66,9 @@ def open_data(setup: Setup) -> tuple[Data, dict[str, Any]]:
     def views(split: Split) -> dict[int, np.ndarray[Any, np.dtype[np.uint8]]]:
         return open_views(split, setup.qualities, setup.subsampling, source_digest=meta["digest"])
 
-    source = pick(setup.train.views, train, lambda: views(train), setup.qualities, setup.subsampling, pick_device())
+    source = choose_source(
+        setup.train.views, train, lambda: views(train), setup.qualities, setup.subsampling, pick_device()
+    )
     return Data(train, source, val, views(val)), meta | {"codec": VERSION, "order": source.order}
 
 
@@ -81,8 +83,10 @@ def identity(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> dict[s
         "model": setup.model.model_dump(),
         "train": setup.train.model_dump(),
         "method": method.model_dump(),
-        "weights": sha256(locate(setup.model.weights, "model.weights")) if setup.model.weights is not None else None,
-        "teacher": sha256(teacher_file(method)) if method.wants_file else None,
+        "weights": sha256(find_weights(setup.model.weights, "model.weights"))
+        if setup.model.weights is not None
+        else None,
+        "teacher": sha256(teacher_file(method)) if method.needs_teacher_file else None,
     }
 
 
@@ -93,7 +97,9 @@ def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[st
     torch.manual_seed(setup.train.seed)
     network = description.build()
     if setup.model.weights is not None:
-        untrained = start_from(network.backbone, locate(setup.model.weights, "model.weights"), setup.model.stem)
+        untrained = load_pretrained(
+            network.backbone, find_weights(setup.model.weights, "model.weights"), setup.model.stem
+        )
         print(f"starts from {setup.model.weights}; untrained: {', '.join(untrained) or 'nothing'}")
     network.to(device=pick_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     return network, description
@@ -121,7 +127,7 @@ def check_network(setup: Setup, method: MethodParams, meta: dict[str, Any], *, m
 def _check(setup: Setup, method: MethodParams, meta: dict[str, Any], *, with_teacher: bool) -> None:
     check_crops(setup.train, method)
     check_size(setup.train, meta["size"])
-    if with_teacher and method.wants_file:
+    if with_teacher and method.needs_teacher_file:
         check_teacher(method, setup.model, meta)
 
 
@@ -132,13 +138,13 @@ def _description(
         backbone=setup.model.name,
         width=setup.model.width,
         stem=setup.model.stem,
-        mirror=setup.model.mirror,
+        flip_tta=setup.model.flip_tta,
         classes=meta["classes"],
         channels=meta["channels"],
         size=meta["size"],
         mean=channels.mean,
         std=channels.std,
-        layers=method.layers if method.wants_features else [],
+        layers=method.layers if method.uses_features else [],
         block=method.block if method.name in WITH_BLOCKS else None,
         qualities=list(setup.qualities),
         data_digest=meta["digest"],
@@ -147,17 +153,17 @@ def _description(
     )
 
 
-def check_crops(train: TrainParams, method: MethodParams, key: str = "method.gradient") -> None:
+def check_crops(train: TrainParams, method: MethodParams, key: str = "method.target") -> None:
     """Refuse to compare, position by position, features of views that were cropped apart.
 
     Raises:
-        FctError: `train.crops` is own, and `method.gradient`, read from `key`, sees none of the compressed view's crop.
+        FctError: `train.crops` is own, and `method.target`, read from `key`, sees none of the compressed view's crop.
     """
     by_position = method.name in WITH_CONSISTENCY and method.projection != "mean"
-    if train.crops == "own" and by_position and not (method.wants_file or method.wants_average):
+    if train.crops == "own" and by_position and not (method.needs_teacher_file or method.needs_ema_teacher):
         raise FctError(
-            f"params.yaml: {key}: {method.gradient} pulls features to those of the raw view, which train.crops: own "
-            "crops elsewhere. Take frozen-teacher or average-teacher, which see the compressed view's crop, "
+            f"params.yaml: {key}: {method.target} pulls features to those of the raw view, which train.crops: own "
+            "crops elsewhere. Take teacher or ema-teacher, which see the compressed view's crop, "
             "or method.projection: mean, or train.crops: shared."
         )
 
@@ -182,7 +188,7 @@ def statistics(train: Split) -> Statistics:
         pixels = images[start : start + STATISTICS_AT_ONCE].reshape(-1, channels).astype(np.float64) / 255
         sums += pixels.sum(0)
         squares += np.square(pixels).sum(0)
-        let_go(images)
+        drop_pages(images)
     count = images.size // channels
     mean = sums / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from fct import jpeg
 from fct.methods.batch import Batch
-from fct.models.device import put, to_device
-from fct.splits.store import Split, let_go
-from fct.train.crop import Augmentation, Crops, cut_out
+from fct.models.device import move_to, to_device
+from fct.splits.store import Split, drop_pages
+from fct.train.crop import Augmentation, Crops, cutout_mask
 
 Images = NDArray[np.uint8]  # [N, H, W, C]
 KEPT = 1 << 30  # bytes of images and views that may stay mapped; the pages of more are let go of after each batch
@@ -132,17 +132,17 @@ class Resident:
         for target, images in zip(both, sources, strict=True):
             for start in range(0, len(images), UPLOADED):
                 target[start : start + UPLOADED] = torch.from_numpy(np.array(images[start : start + UPLOADED]))
-                let_go(images)
+                drop_pages(images)
         return cls(both[0], both[1:], cached.qualities)
 
     def views(self, split: Split, draw: Draw, device: torch.device) -> tuple[Tensor, Tensor]:
         """Gather both views of each image."""
-        rows, which = put(draw.rows, device), put(np.searchsorted(self.qualities, draw.quality), device)
+        rows, which = move_to(draw.rows, device), move_to(np.searchsorted(self.qualities, draw.quality), device)
         return self.raw_views(split, draw, device), _crop_on(self.cache[which, rows], draw.crops)
 
     def raw_views(self, split: Split, draw: Draw, device: torch.device) -> Tensor:  # noqa: ARG002
         """Gather the raw view of each image."""
-        return _crop_on(self.raw[put(draw.rows, device)], draw.crops)
+        return _crop_on(self.raw[move_to(draw.rows, device)], draw.crops)
 
     def every(self, step: int) -> Resident:
         """Return the source of every `step`-th image of the split."""
@@ -179,14 +179,14 @@ def epoch(  # noqa: PLR0913  # each is a choice of its own
             (raw,) = _cut(augmentation, [source.raw_views(split, own, device)], rng)
         yield Batch(
             raw=raw,
-            raw_quality=put(split.quality[rows], device),
+            raw_quality=move_to(split.quality[rows], device),
             compressed=compressed,
-            quality=put(draw.quality, device),
-            labels=put(split.labels[rows], device),
+            quality=move_to(draw.quality, device),
+            labels=move_to(split.labels[rows], device),
             reference=reference,
         )
         if large:
-            let_go(*maps)  # a page may be one of 2 MiB: where the system caches files so, one image counts as that
+            drop_pages(*maps)  # a page may be one of 2 MiB: where the system caches files so, one image counts as that
 
 
 def _cropped(split: Split, draw: Draw) -> Images:
@@ -201,14 +201,14 @@ def _cut(augmentation: Augmentation, views: Sequence[Tensor], rng: np.random.Gen
     if not augmentation.cutout:
         return views
     count, _, height, width = views[0].shape
-    kept = put(cut_out(augmentation, (count, height, width), rng), views[0].device)[:, None]
+    kept = move_to(cutout_mask(augmentation, (count, height, width), rng), views[0].device)[:, None]
     return [view * kept for view in views]
 
 
 def _crop_on(images: Tensor, crops: Crops) -> Tensor:
     """Return [B, H, W, C], cropped and flipped where they are, as [B, C, H, W] in channels-last memory."""
     count, height, width, _ = images.shape
-    top, left, flipped = (put(each, images.device)[:, None] for each in (crops.top, crops.left, crops.flipped))
+    top, left, flipped = (move_to(each, images.device)[:, None] for each in (crops.top, crops.left, crops.flipped))
     x = torch.arange(width, device=images.device).expand(count, width)
     rows = top + torch.arange(height, device=images.device)  # [B, H], of the image; outside it is border
     columns = left + torch.where(flipped, x.flip(1), x)

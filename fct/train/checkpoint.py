@@ -15,7 +15,7 @@ import torch
 import fct
 from fct.core.files import digest, sha256, write_bytes
 from fct.core.paths import CHECKPOINTS
-from fct.models.pickled import read, serialised
+from fct.models.state import load_state, serialise
 
 # Whose code decides the weights; the tables are what blocks may know a quality by.
 CODE = ("images/tables.py", "jpeg", "nn", "losses", "splits", "cache", "models", "methods", "train")
@@ -38,11 +38,11 @@ class Checkpoint:
         """
         if not self.path.exists():
             return None
-        return read(self.path, "Remove it to train from the start.")
+        return load_state(self.path, "Remove it to train from the start.")
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint, whole or not at all, and forget all but the newest trainings."""
-        write_bytes(self.path, serialised(state))
+        write_bytes(self.path, serialise(state))
         for old in sorted(self.root.iterdir(), key=_newest_first)[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
 

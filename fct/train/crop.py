@@ -63,7 +63,7 @@ class Crops:
         _crop(source, rows, _in_lines(out), places, self.top, self.left, self.flipped, width, channels)
 
 
-def cut_out(augmentation: Augmentation, shape: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
+def cutout_mask(augmentation: Augmentation, shape: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
     """Draw a square for each of B images; return where they are kept, [B, H, W] of that shape."""
     count, *lengths = shape
     inside = []

@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional
 from tqdm import tqdm
 
+from fct.images.tables import NO_TABLES
 from fct.methods.batch import Batch
 from fct.methods.params import MethodParams
 from fct.models.network import Network
@@ -22,7 +23,7 @@ from fct.train.crop import Augmentation
 from fct.train.loop import AHEAD, Data
 from fct.train.params import TrainParams
 from fct.train.precision import autocast
-from fct.train.prefetch import ahead
+from fct.train.prefetch import prefetch
 
 STEPS = 500
 LEARNING_RATE = 4e-3  # of Adam, at the peak of the one-cycle schedule
@@ -31,7 +32,7 @@ ROUNDED = 10  # quality points within which an error counts with its square, bey
 
 def fit_estimator(network: Network, data: Data, method: MethodParams, params: TrainParams) -> None:
     """Give `network`, trained and in evaluation mode, an estimator, if it has blocks and `method` wants one."""
-    if not network.uses_quality or method.block.unknown != "estimate":
+    if not network.uses_quality or method.block.unknown_quality != "estimate":
         return
     torch.manual_seed(params.seed)
     device = network.mean.device
@@ -39,10 +40,11 @@ def fit_estimator(network: Network, data: Data, method: MethodParams, params: Tr
     estimator.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     optimiser = torch.optim.Adam(estimator.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=STEPS + 1)
-    batches = ahead(itertools.islice(_batches(data, params, device), STEPS), AHEAD)
+    batches = prefetch(itertools.islice(_batches(data, params, device), STEPS), AHEAD)
     for batch in tqdm(batches, total=STEPS, desc="quality estimator", unit="step", disable=None):
         image = network.normalised(torch.cat([batch.raw, batch.compressed]))
-        quality = torch.cat([batch.raw_quality, batch.quality]).float()
+        raw_quality = batch.raw_quality.masked_fill(batch.raw_quality == NO_TABLES, 100)  # nothing is lost
+        quality = torch.cat([raw_quality, batch.quality]).float()
         with autocast(params.precision, device):
             estimate = estimator(image)
         loss = functional.huber_loss(estimate, quality, delta=ROUNDED)

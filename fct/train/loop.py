@@ -24,14 +24,14 @@ from fct.methods.registry import METHODS
 from fct.models.device import to_device
 from fct.models.network import Network
 from fct.splits.store import Split
+from fct.train.aids import TrainingAids
 from fct.train.batches import Images, Source, epoch
 from fct.train.checkpoint import Checkpoint
-from fct.train.companions import Companions
 from fct.train.crop import Augmentation
 from fct.train.optimiser import make_optimiser
 from fct.train.params import TrainParams
 from fct.train.precision import autocast
-from fct.train.prefetch import ahead
+from fct.train.prefetch import prefetch
 from fct.train.sampler import probabilities
 from fct.train.validation import validate
 
@@ -87,7 +87,7 @@ def train(  # noqa: PLR0913  # each is a part of its own
         on_epoch(number, metrics)
     while not training.finished:
         number = len(training.history)
-        training.take_epoch(number)
+        training.run_epoch(number)
         on_epoch(number, training.history[number])
     network.load_state_dict(training.best_state)
     network.eval()
@@ -110,7 +110,7 @@ class Training:
         self.steps = len(data.train) // self.batch_size  # an epoch
         self.device = network.mean.device
         few = to_device(np.array(data.train.images[:2]), self.device)
-        self.companions = Companions(network, method, few, label_smoothing=params.label_smoothing)
+        self.companions = TrainingAids(network, method, few, label_smoothing=params.label_smoothing)
         self.optimiser, self.schedule = make_optimiser(
             [*network.parameters(), *self.companions.weights], params, self.steps
         )
@@ -138,7 +138,7 @@ class Training:
         self.taken = len(saved["history"]) * self.steps
         self.history, self.best_epoch, self.best_state = saved["history"], saved["best_epoch"], saved["best_state"]
 
-    def take_epoch(self, number: int) -> None:
+    def run_epoch(self, number: int) -> None:
         """Train for one epoch, validate, keep the weights if they are the best so far, and save a checkpoint."""
         metrics = self._run(number)
         accuracy = validate(self.network, self.data.val, self.data.val_views, precision=self.params.precision)
@@ -176,10 +176,10 @@ class Training:
             rng=rng,
             device=self.device,
             probabilities=probabilities(
-                self.params.sampler, self.data.source.qualities, progress=number / self.params.epochs
+                self.params.quality_sampler, self.data.source.qualities, progress=number / self.params.epochs
             ),
         )
-        return ahead(batches, AHEAD)
+        return prefetch(batches, AHEAD)
 
     def step(self, batch: Batch) -> Loss:
         """Take one step, of a network in training mode; return the loss before it."""
@@ -190,7 +190,7 @@ class Training:
         loss.total.backward()  # type: ignore[no-untyped-call]  # torch's own
         self.optimiser.step()
         self.schedule.step()
-        self.companions.follow(self.network)
+        self.companions.update(self.network)
         self.taken += 1
         return loss
 
@@ -227,7 +227,9 @@ class Training:
             if self.checkpoint and self.checkpoint.path.exists()
             else "There is no checkpoint yet."
         )
-        by_variance = self.method.wants_features and self.method.wants_file and self.method.distance == "centred-mse"
+        by_variance = (
+            self.method.uses_features and self.method.needs_teacher_file and self.method.distance == "centred-mse"
+        )
         little = (
             " Or the teacher has learnt so little that its features hardly vary: raise train.epochs, or set "
             "method.distance to cosine."

@@ -28,6 +28,6 @@ class TrainParams(Section):
     crops: Whose  # shared: one crop and flip for both views of an image | own: each view has its own
     cutout: int = Field(ge=0)  # pixels, height and width of a square that is blackened in each image; 0 for none
     label_smoothing: float = Field(ge=0, lt=1)  # share of a label's probability that is spread over all classes
-    sampler: Sampler  # how often each trained quality is drawn: fct.train.sampler
+    quality_sampler: Sampler  # how often each trained quality is drawn: fct.train.sampler
     views: Views  # cache: compress, then crop | online: crop, then compress, while training runs
     precision: Literal["auto", "fp32", "bf16"]

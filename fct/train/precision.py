@@ -10,7 +10,7 @@ import torch
 Precision = Literal["fp32", "bf16"]
 
 
-def resolved(precision: str, device: torch.device) -> Precision:
+def resolve_precision(precision: str, device: torch.device) -> Precision:
     """Return the precision to train in: as params.yaml says, or by "auto" bf16 where the hardware has it.
 
     CPUs without AVX512-BF16 or AMX emulate bf16 and are four to seven times slower with it than without.
@@ -35,5 +35,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
         ValueError: it is "auto", which is resolved once, before the training.
     """
     if precision == "auto":
-        raise ValueError("precision: auto is to be resolved before the training (fct.train.precision.resolved)")
+        raise ValueError(
+            "precision: auto is to be resolved before the training (fct.train.precision.resolve_precision)"
+        )
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 Thing = TypeVar("Thing")
 
 
-def ahead(things: Iterator[Thing], count: int) -> Generator[Thing]:
+def prefetch(things: Iterator[Thing], count: int) -> Generator[Thing]:
     """Yield `things`, made in order by a thread of their own that is up to `count` of them ahead.
 
     An error of theirs is raised here, after the things before it.

@@ -15,7 +15,7 @@ from fct.train.params import Views
 SHARE = 0.5  # of a memory, that images and views may take
 
 
-def pick(  # noqa: PLR0913, PLR0917  # all that decides
+def choose_source(  # noqa: PLR0913, PLR0917  # all that decides
     wanted: Views,
     split: Split,
     cache: Callable[[], Mapping[int, Images]],

@@ -10,7 +10,7 @@ import torch
 
 from fct.models.device import to_device
 from fct.models.network import Network
-from fct.splits.store import Split, let_go
+from fct.splits.store import Split, drop_pages
 from fct.train.batches import Images
 from fct.train.precision import autocast
 
@@ -48,7 +48,7 @@ def validate(network: Network, split: Split, views: Mapping[int, Images], *, pre
                 logits, _ = network(to_device(images, device), torch.from_numpy(known).to(device))
             finite &= logits.isfinite().all()
             right[view, rows] = logits.argmax(1).cpu().numpy() == split.labels[rows]
-        let_go(split.images, *views.values())
+        drop_pages(split.images, *views.values())
     network.train(training)
     raw, compressed_accuracy = right.mean(1)
     return Validation(float(raw), float(compressed_accuracy), bool(finite))

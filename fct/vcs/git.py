@@ -53,10 +53,10 @@ def commit_outs(message: str) -> None:
     Raises:
         FctError: git refused; its own words say why.
     """
-    commit([*made(), *(path for path in tree().changed if path.endswith(".dvc"))], message)
+    commit([*written_by_pipeline(), *(path for path in tree().changed if path.endswith(".dvc"))], message)
 
 
-def made() -> list[str]:
+def written_by_pipeline() -> list[str]:
     """Return what a pipeline writes and git holds: dvc.lock, metrics, plots and the like, as far as they are here."""
     here = [path for path in ("dvc.lock", *_outs(Path("dvc.yaml"))) if Path(path).exists()]
     return [path for path in here if run("check-ignore", path) is None]

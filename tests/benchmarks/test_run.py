@@ -1,11 +1,80 @@
-"""One run of the comparison."""
+"""Runs of the comparison, one and many."""
 
+import numpy as np
 import pytest
 
-from benchmarks.comparison import run
-from benchmarks.comparison.run import place
-from benchmarks.comparison.settings import Plan
+from benchmarks.comparison import results, run
+from benchmarks.comparison.settings import Plan, RunGroup, RunId, read, resolve
 from fct.core.errors import FctError
+from fct.core.locks import locked
+
+GROUPS = {
+    "methods": RunGroup(dataset="cifar10", names=["pair", "fct"], seeds=[0, 1]),
+    "narrow": RunGroup(dataset="cifar10-narrow", names=["pair"]),
+}
+SETTINGS = read().model_copy(update={"runs": GROUPS})
+ALL = [("cifar10", "pair", 0), ("cifar10", "pair", 1), ("cifar10", "fct", 0), ("cifar10", "fct", 1)]
+ALL.append(("cifar10-narrow", "pair", 0))
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """Train nothing, but save a record for each run; list them in the order in which they were made."""
+    order = []
+
+    def save(settings, which, *, repeat):
+        order.append(which[:3])
+        row = which._asdict() | {"repeat": repeat, "settings": resolve(settings, which)}
+        results.results_of(which.dataset).save(row | {"test": {"raw": 1.0}, "unseen": {}}, np.ones((1, 8), bool))
+
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(results, "LOCKS", tmp_path / "locks")
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(run, "_run", save)
+    return order
+
+
+def test_all_that_is_missing_is_made_once(made):
+    """In the order of the file; a second time there is nothing to do."""
+    assert run.run_missing(SETTINGS) == 5
+    assert made == ALL
+    assert run.run_missing(SETTINGS) == 0
+
+
+def test_a_run_that_is_there_is_not_made_again(made):
+    """What was made before a kill, or on another machine, stays."""
+    run.run(SETTINGS, RunId("cifar10", "fct", 0))
+    made.clear()
+    run.run_missing(SETTINGS)
+    assert made == [each for each in ALL if each != ("cifar10", "fct", 0)]
+
+
+def test_what_is_missing_can_be_made_of_one_method(made):
+    """Data set and name narrow it down."""
+    run.run_missing(SETTINGS, "cifar10", "fct")
+    assert made == ALL[2:4]
+
+
+def test_nothing_to_ask_for_is_an_error():
+    """A misspelt name would else look like work that is done."""
+    with pytest.raises(FctError, match=r"No run of benchmarks/params\.yaml is of cifar10 fcd"):
+        run.run_missing(SETTINGS, "cifar10", "fcd")
+
+
+def test_a_stale_run_is_made_again(made):
+    """Its settings have changed since; those of the others have not."""
+    run.run_missing(SETTINGS)
+    made.clear()
+    methods = SETTINGS.methods | {"fct": SETTINGS.methods["fct"].model_copy(update={"train": {"epochs": 13}})}
+    run.run_missing(SETTINGS.model_copy(update={"methods": methods}))
+    assert made == ALL[2:4]
+
+
+def test_a_run_that_another_process_makes_is_left_to_it(made, tmp_path):
+    """Two processes share the work; neither waits for the other's run."""
+    with locked(tmp_path / "locks/cifar10-pair-1-0.lock"):
+        run.run_missing(SETTINGS)
+    assert made == [each for each in ALL if each != ("cifar10", "pair", 1)]
 
 
 def test_a_training_that_was_killed_after_its_last_epoch_is_finished(toy, monkeypatch):
@@ -14,7 +83,7 @@ def test_a_training_that_was_killed_after_its_last_epoch_is_finished(toy, monkey
     def killed(*_args):
         raise KeyboardInterrupt
 
-    planned = Plan(toy.setup(), toy.method())
+    planned = Plan(toy.setup(epochs=1), toy.method())
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(run, "fit_estimator", killed)
         run._trained(planned)
@@ -25,6 +94,6 @@ def test_a_training_that_was_killed_after_its_last_epoch_is_finished(toy, monkey
 
 
 def test_a_trial_has_no_other_seed_than_the_first():
-    """All methods' trials are of one seed, and their files are named by the trial alone: another seed is refused."""
+    """All methods' trials are of one seed: another is refused."""
     with pytest.raises(FctError, match="seed 0"):
-        place("cifar10", "pair", seed=1, trial=2)
+        run.run(SETTINGS, RunId("cifar10", "pair", 1, 2))

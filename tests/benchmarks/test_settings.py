@@ -2,9 +2,8 @@
 
 import pytest
 from pydantic import ValidationError
-from ruamel.yaml import YAML
 
-from benchmarks.comparison.settings import PARAMS, Settings, plan, read
+from benchmarks.comparison.settings import PARAMS, Settings, all_runs, plan, read
 from fct import recipes
 from fct.core import params
 from fct.core.errors import FctError
@@ -107,14 +106,6 @@ def test_an_ablation_of_no_method_is_refused():
         plan(settings, "fct-last", 0)
 
 
-def test_stages_of_ablations_depend_on_what_these_are_of():
-    """A change of a method would else leave the runs of its ablations as they are, without a word."""
-    stages = YAML(typ="safe").load((PARAMS.parent / "dvc.yaml").read_text())["stages"]
-    for stage, group in (("ablation", "ablations"), ("choice", "choices")):
-        needed = {f"methods.{SETTINGS.ablations[name].of}" for name in SETTINGS.runs[group]["names"]}
-        assert needed <= set(stages[stage]["params"])
-
-
 def test_an_unknown_data_set_is_refused_with_those_that_are_known():
     """The error names the file and the data sets."""
     with pytest.raises(FctError, match=r"there is no data set 'cifar'\. Known: cifar10, fashion-mnist, cifar10-narrow"):
@@ -130,13 +121,15 @@ def test_every_method_has_as_many_trials():
 def test_claims_are_about_methods_that_are_run():
     """A misspelt name would leave its row out of README without a word."""
     named = {name for claim in SETTINGS.claims for name in (claim.method, claim.other) if name}
-    assert named <= set(SETTINGS.runs["methods"]["names"])
+    assert named <= set(SETTINGS.runs["methods"].names)
 
 
-def test_stages_name_what_there_is():
-    """dvc.yaml's matrices run methods and ablations that the file defines."""
-    named = {name for group in SETTINGS.runs.values() for name in group["names"]}
-    assert named == set(SETTINGS.entries)
+def test_runs_are_of_all_that_there_is():
+    """Every method and ablation of the file is run, each on a data set of the file, and none twice."""
+    runs = list(all_runs(SETTINGS))
+    assert {run.name for run in runs} == set(SETTINGS.entries)
+    assert {run.dataset for run in runs} == set(SETTINGS.datasets)
+    assert len(runs) == len(set(runs))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.comparison.settings import SummaryParams
-from benchmarks.comparison.statistics import Interval, over_seeds, over_seeds_and_images
+from benchmarks.comparison.statistics import Interval, Sample, over_seeds, over_seeds_and_images, resample_images
 
 HOW = SummaryParams(resamples=1000, confidence=0.95, seed=0)
 
@@ -16,9 +16,15 @@ def coins(seeds, images, *, spread=0.0, rate=0.6, seed=0):
     return (rng.random((seeds, images)) < rates[:, None]).astype(float)
 
 
+def intervals(values, how=HOW):
+    """Return the intervals of values [K, S, N]: K quantities, one for each seed and image."""
+    by_seed = [resample_images(values[:, seed], how) for seed in range(values.shape[1])]
+    return over_seeds_and_images(Sample(*(np.stack(part, axis=1) for part in zip(*by_seed, strict=True))), how)
+
+
 def interval(values, how=HOW):
     """Return the interval of one quantity."""
-    (found,) = over_seeds_and_images(values[np.newaxis], how)
+    (found,) = intervals(values[np.newaxis], how)
     return found
 
 
@@ -84,4 +90,12 @@ def test_the_order_of_additions_does_not_show():
 def test_quantities_are_each_told_apart():
     """Several at once are what they are alone, in their order."""
     several = np.stack([coins(3, 100, rate=0.2), coins(3, 100, rate=0.8)])
-    assert over_seeds_and_images(several, HOW) == [interval(several[0]), interval(several[1])]
+    assert intervals(several) == [interval(several[0]), interval(several[1])]
+
+
+def test_a_difference_of_samples_is_the_sample_of_differences():
+    """What is resampled once for each run serves every comparison of it."""
+    one, other = (coins(1, 500, rate=rate, seed=seed) for rate, seed in ((0.6, 0), (0.7, 1)))
+    of_samples = resample_images(one, HOW).minus(resample_images(other, HOW))
+    for parts in zip(of_samples, resample_images(one - other, HOW), strict=True):
+        np.testing.assert_allclose(*parts, atol=1e-12)

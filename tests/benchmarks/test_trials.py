@@ -1,10 +1,7 @@
 """The table of trials, which validation images alone have seen."""
 
-import pytest
-
 from benchmarks.comparison.settings import read
 from benchmarks.comparison.trials import tried
-from fct.core.errors import FctError
 
 SETTINGS = read()
 
@@ -12,7 +9,7 @@ SETTINGS = read()
 def record(accuracy, rate=0.4):
     """Return what the table reads of a record."""
     validation = dict.fromkeys(["raw", "q10", "q50"], accuracy)
-    return {"validation": validation, "method": {"weight": 1.0}, "train": {"learning_rate": rate}}
+    return {"validation": validation, "settings": {"method": {"weight": 1.0}, "train": {"learning_rate": rate}}}
 
 
 def cells(markdown):
@@ -33,9 +30,3 @@ def test_a_trial_is_told_by_what_was_tried():
     assert SETTINGS.methods["pair"].trials[0] == {}
     told = cells(tried(SETTINGS, {"pair": {0: record(0.80, 0.4), 1: record(0.79, 0.2)}}))
     assert [row[1] for row in told] == ["learning_rate 0.4", "learning_rate 0.2"]
-
-
-def test_a_trial_that_params_has_no_more_is_named():
-    """The error names the file and what to do."""
-    with pytest.raises(FctError, match=r"trials/pair-9\.json: .* has only 3 trials of pair\. Delete the file"):
-        tried(SETTINGS, {"pair": {9: record(0.80)}})

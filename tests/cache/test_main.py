@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fct.cache import index as cache_index
-from fct.splits.views import compressed
+from fct.splits.views import compress_split
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +31,7 @@ def test_a_quality_is_cached_by_one_command(toy):
     assert done.returncode == 0, done.stderr
     assert "quality 35: 144 images in" in done.stdout
     views = toy.views("val", qualities=(35,), subsampling="4:4:4")
-    np.testing.assert_array_equal(views[35], compressed(toy.split("val"), 35, "4:4:4"))
+    np.testing.assert_array_equal(views[35], compress_split(toy.split("val"), 35, "4:4:4"))
 
 
 def test_without_splits_the_command_says_how_to_make_them(tmp_path, monkeypatch):

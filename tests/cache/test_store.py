@@ -11,7 +11,7 @@ import pytest
 from fct.cache import store
 from fct.core.errors import FctError
 from fct.jpeg.arrays import VERSION
-from fct.splits.views import compressed
+from fct.splits.views import compress_split
 
 
 def edit(path, **changed):
@@ -24,7 +24,7 @@ def test_views_are_the_splits_images_compressed(toy, name):
     views = toy.views(name)
     assert list(views) == [20, 60]
     for quality, view in views.items():
-        np.testing.assert_array_equal(view, compressed(toy.split(name), quality, toy.subsampling))
+        np.testing.assert_array_equal(view, compress_split(toy.split(name), quality, toy.subsampling))
 
 
 def test_the_manifest_says_what_the_cache_was_made_from(toy):
@@ -42,10 +42,10 @@ def test_the_manifest_says_what_the_cache_was_made_from(toy):
 
 def test_the_same_splits_give_the_same_bytes(toy):
     """A cache that is built again has the same files, byte for byte."""
-    here = store.folder(20, toy.root / "data/cache")
+    here = store.cache_folder(20, toy.root / "data/cache")
     before = {path.name: path.read_bytes() for path in here.iterdir()}
     splits = [toy.split(name) for name in store.SPLITS]
-    store.build(splits, 20, toy.subsampling, source_digest=toy.digest, cache=here.parent)
+    store.build_cache(splits, 20, toy.subsampling, source_digest=toy.digest, cache=here.parent)
     assert {path.name: path.read_bytes() for path in here.iterdir()} == before
 
 
@@ -54,7 +54,7 @@ def test_a_build_that_fails_leaves_the_old_cache(toy):
     before = toy.views()[20].copy()
     names = sorted(path.name for path in (toy.root / "data/cache").iterdir())
     with pytest.raises(ValueError, match="subsampling is '4:2:7'"):
-        store.build([toy.split("train")], 20, "4:2:7", source_digest="other", cache=toy.root / "data/cache")
+        store.build_cache([toy.split("train")], 20, "4:2:7", source_digest="other", cache=toy.root / "data/cache")
     np.testing.assert_array_equal(toy.views()[20], before)
     assert sorted(path.name for path in (toy.root / "data/cache").iterdir()) == names
 
@@ -142,4 +142,4 @@ def test_folders_of_no_named_quality_are_found(toy):
     """What DVC leaves behind is told from what is named, also where one name begins with the other."""
     cache = toy.root / "data/cache"
     (cache / "q6").mkdir()
-    assert store.unnamed([60], cache) == ["q20", "q6"]
+    assert store.stale_folders([60], cache) == ["q20", "q6"]

@@ -10,11 +10,11 @@ from click.testing import CliRunner
 
 from fct import cli
 from fct.cache import store
-from fct.core.files import new_folder, write_json
+from fct.core.files import atomic_folder, write_json
 from fct.core.paths import ORIGINALS, SPLITS
-from fct.data import stock
+from fct.data import dataset
+from fct.data.dataset import Dataset, LabelledImages
 from fct.data.params import DataParams
-from fct.data.stock import Labelled, Stock
 
 PARAMS = DataParams.model_validate(
     {"source": "cifar-10", "mirror": None, "seed": 0, "fractions": {"val": 0.2, "gate": 0.1, "test": 0.1}}
@@ -28,12 +28,12 @@ def healthy(toy, scenes):
     Path("params.yaml").write_text('jpeg: {subsampling: "4:2:0"}\ncache: {qualities: [20, 60]}\n')
     shutil.rmtree("data")
     made = scenes(count=120)
-    drawn = Stock(("left", "right", "top"), Labelled(made.images, made.labels), None)
-    with new_folder(SPLITS) as splits, new_folder(ORIGINALS) as originals:
-        digest = stock.build(drawn, PARAMS, splits, originals)["digest"]
+    drawn = Dataset(("left", "right", "top"), LabelledImages(made.images, made.labels), None)
+    with atomic_folder(SPLITS) as splits, atomic_folder(ORIGINALS) as originals:
+        digest = dataset.build(drawn, PARAMS, splits, originals)["digest"]
     for quality in toy.qualities:
         both = [toy.split(name) for name in store.SPLITS]
-        store.build(both, quality, toy.subsampling, source_digest=digest)
+        store.build_cache(both, quality, toy.subsampling, source_digest=digest)
     return replace(toy, digest=digest)
 
 

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from fct.cli import layers, main
+from fct.core import params
 from fct.models import backbones
 from fct.models.params import BlockParams
 from fct.nn.layout import Layout
@@ -16,7 +17,7 @@ from fct.nn.residual import ResidualMappingBlock
 @pytest.fixture
 def told(tmp_path, monkeypatch):
     """Run the command in a folder with the repository's params.yaml; return its lines."""
-    shutil.copy(Path(__file__).parents[1] / "params.yaml", tmp_path)
+    shutil.copy(Path(__file__).parents[2] / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
@@ -37,8 +38,8 @@ def named(lines):
 
 def test_the_model_of_params_is_listed(told):
     """Without a name: shapes at 32 pixels in colour where there are no data, parameters, and the cost of a block."""
-    lines, model = told(), recipes.load(layers.Params).model
-    network = backbones.build(model.name, width=model.width, classes=10, channels=3, size=32, stem=model.stem)
+    lines, model = told(), params.load(layers.Params).model
+    network = backbones.build_backbone(model.name, width=model.width, classes=10, channels=3, size=32, stem=model.stem)
     assert lines[0] == f"{model.name}: 3 x 32 x 32 pixels, {weights(network):,} parameters"
     stages = {name: line for name, line in named(lines).items() if line[-1] == "stage"}
     assert len(stages) > 1
@@ -86,8 +87,8 @@ def test_the_cost_is_that_of_params_block(told):
     """A block half as wide has its parameters."""
     params = Path("params.yaml")
     params.write_text(params.read_text().replace("width: 1.0", "width: 0.5"))
-    block = BlockParams(layers=["any"], width=0.5, quality="film", consistency="after", unknown="bypass")
-    real = ResidualMappingBlock(32, block, Layout(1, is_map=True))
+    block = BlockParams(layers=["any"], width=0.5, quality="film", consistency="after", unknown_quality="bypass")
+    real = ResidualMappingBlock(32, Layout(1, is_map=True), width=block.width, quality=block.quality)
     assert named(told())["stage3"][-2] == f"{weights(real):,}"
 
 

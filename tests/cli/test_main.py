@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from fct import cli
-from fct.registry import words
+from fct.registry import messages
 
 
 def test_help_imports_nothing_heavy():
@@ -66,11 +66,11 @@ def test_status_names_verdict_file_and_doubt():
     """Every role is a line with version, verdict and checksum; an alias moved by hand is called unproven."""
     version = SimpleNamespace(number="2", tags={"fct.sha256": "0123456789abcdef", "fct.verdict": "PASS"})
     state = SimpleNamespace(champion=version, challenger=version, previous=None, is_proven=False)
-    name, champion, challenger, previous = words.shown("toy", state).splitlines()
+    name, champion, challenger, previous = messages.format_status("toy", state).splitlines()
     assert name == "toy"
     assert champion.split() == [
         *["champion", "version", "2", "PASS", "sha256", "0123456789ab"],
-        *words.UNPROVEN.split(),
+        *messages.UNPROVEN.split(),
     ]
     assert "unproven" not in challenger
     assert previous.split() == ["previous", "-"]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from fct.core.edit import edited
+from fct.core.edit import edit_yaml
 from fct.core.errors import FctError
 
 TEXT = """# head
@@ -41,12 +41,12 @@ last: null
 )
 def test_one_value_changes(values, old, new):
     """The value's own characters are replaced and no others."""
-    assert edited(TEXT, values, name="a.yaml") == TEXT.replace(old, new)
+    assert edit_yaml(TEXT, values, name="a.yaml") == TEXT.replace(old, new)
 
 
 def test_a_block_is_replaced_as_a_whole():
     """A list that is written over several lines can be replaced; what follows it stays."""
-    text = edited(TEXT, {"train.block.layers": ["three"]}, name="a.yaml")
+    text = edit_yaml(TEXT, {"train.block.layers": ["three"]}, name="a.yaml")
     assert YAML(typ="safe").load(text)["train"]["block"] == {"width": 1.0, "layers": ["three"]}
     assert text.endswith(TEXT[TEXT.index("gate:") :])
 
@@ -62,7 +62,7 @@ def test_a_block_is_replaced_as_a_whole():
 def test_an_unknown_key_is_named_with_its_neighbours(key, said):
     """Nothing is added: a key that is not there is a mistake."""
     with pytest.raises(FctError, match=said):
-        edited(TEXT, {key: 1}, name="a.yaml")
+        edit_yaml(TEXT, {key: 1}, name="a.yaml")
 
 
 VALUES = st.one_of(
@@ -79,7 +79,7 @@ VALUES = st.one_of(
 def test_any_value_is_read_back(value):
     """Whatever JSON-like value goes in comes out, and the rest is as it was."""
     before = YAML(typ="safe").load(TEXT)
-    after = YAML(typ="safe").load(edited(TEXT, {"train.epochs": value}, name="a.yaml"))
+    after = YAML(typ="safe").load(edit_yaml(TEXT, {"train.epochs": value}, name="a.yaml"))
     assert after["train"].pop("epochs") == value
     before["train"].pop("epochs")
     assert after == before

@@ -27,13 +27,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 def test_a_folder_is_replaced_only_when_complete(tmp_path):
     """A block that raises leaves the old folder, one that ends well puts the new one in its place."""
     target = tmp_path / "out"
-    with files.new_folder(target) as folder:
+    with files.atomic_folder(target) as folder:
         (folder / "a").write_text("old")
-    with pytest.raises(RuntimeError, match="stop"), files.new_folder(target) as folder:
+    with pytest.raises(RuntimeError, match="stop"), files.atomic_folder(target) as folder:
         (folder / "a").write_text("new")
         raise RuntimeError("stop")
     assert (target / "a").read_text() == "old"
-    with files.new_folder(target) as folder:
+    with files.atomic_folder(target) as folder:
         (folder / "b").write_text("new")
     assert [path.name for path in target.iterdir()] == ["b"]
 
@@ -41,15 +41,15 @@ def test_a_folder_is_replaced_only_when_complete(tmp_path):
 def test_a_killed_build_leaves_nothing_that_the_next_one_does_not_clear(tmp_path):
     """After kill -9 in the middle, the target is absent and the next build removes what was left."""
     code = (
-        "import os, signal, sys; from pathlib import Path; from fct.core.files import new_folder\n"
-        "with new_folder(Path(sys.argv[1])) as folder:\n"
+        "import os, signal, sys; from pathlib import Path; from fct.core.files import atomic_folder\n"
+        "with atomic_folder(Path(sys.argv[1])) as folder:\n"
         "    (folder / 'half').write_text('x'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     target = tmp_path / "out"
     subprocess.run([sys.executable, "-c", code, str(target)], check=False)
     assert not target.exists()
     assert len(list(tmp_path.iterdir())) == 1
-    with files.new_folder(target):
+    with files.atomic_folder(target):
         pass
     assert list(tmp_path.iterdir()) == [target]
 
@@ -152,14 +152,14 @@ def test_a_folder_holds_what_its_block_made_or_what_was_there(old, new):
 
     with TemporaryDirectory() as place:
         target = Path(place) / "out"
-        with files.new_folder(target) as folder:
+        with files.atomic_folder(target) as folder:
             fill(folder, old)
-        with pytest.raises(RuntimeError, match="stop"), files.new_folder(target) as folder:
+        with pytest.raises(RuntimeError, match="stop"), files.atomic_folder(target) as folder:
             assert not list(folder.iterdir())
             fill(folder, new)
             raise RuntimeError("stop")
         assert found(target) == old
-        with files.new_folder(target) as folder:
+        with files.atomic_folder(target) as folder:
             fill(folder, new)
         assert found(target) == new
         assert list(Path(place).iterdir()) == [target]

@@ -1,5 +1,6 @@
 """params.yaml: what is wrong is said with file, line, key and value."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -74,10 +75,25 @@ def test_a_file_in_another_encoding_is_named(tmp_path):
         params.load(Sections, path)
 
 
-def test_a_key_of_an_earlier_version_is_answered_with_the_new_one(file):
-    """Who brings an old params.yaml is told what to do, not that the key is unknown."""
+def test_a_section_of_an_earlier_version_is_answered_with_what_to_do(file):
+    """Who brings an old params.yaml is told what to do, not that the section is unknown."""
     with pytest.raises(FctError, match=r"line 1: recipe: .*`fct recipe apply NAME`"):
         params.load(Sections, file("recipe: pair\n" + GOOD))
+
+
+@pytest.mark.parametrize("old", [key for key in params.RENAMED if "." in key])
+def test_a_key_of_an_earlier_version_is_answered_with_the_new_one(tmp_path, old):
+    """An old key names the new one, which params.yaml has in its place."""
+    from pipelines.params import Params
+
+    text = (Path(__file__).parents[2] / "params.yaml").read_text()
+    new = re.search(r"is called (\w+) now", params.RENAMED[old])[1]
+    section, _, key = old.rpartition(".")
+    path = tmp_path / "params.yaml"
+    before, head, after = text.partition(f"\n{section.partition('.')[0]}:")
+    path.write_text(before + head + re.sub(rf"\b{new}: ", f"{key}: ", after, count=1))
+    with pytest.raises(FctError, match=rf"params\.yaml, line \d+: {re.escape(old)}: it is called {new} now"):
+        params.load(Params, path)
 
 
 def test_a_missing_file_says_where_to_run(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fct.core.files import new_folder
+from fct.core.files import atomic_folder
 from fct.data import folder
 from fct.data.params import DataParams
 from fct.splits import store
@@ -39,7 +39,7 @@ class Own:
 
     def build(self, **changed):
         splits, originals = self.here / "splits", self.here / "originals"
-        with new_folder(splits) as s, new_folder(originals) as o:
+        with atomic_folder(splits) as s, atomic_folder(originals) as o:
             meta = folder.build(self.params(**changed), s, o)
         return meta, {name: store.open_split(name, splits, originals) for name in store.NAMES}
 

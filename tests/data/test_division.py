@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fct.core.errors import FctError
-from fct.data.division import divide, fingerprint, first_copies, shares
+from fct.data.division import divide_indices, fingerprint, first_copies, split_sizes
 
 FRACTIONS = {"val": 0.08, "gate": 0.08, "test": 0.1}
 
@@ -17,7 +17,7 @@ def marks(count):
 
 def division(labels, seed=0, names=None):
     labels = np.array(labels)
-    return divide(
+    return divide_indices(
         names or marks(len(labels)), labels, [f"c{i}" for i in range(labels.max() + 1)], fractions=FRACTIONS, seed=seed
     )
 
@@ -28,14 +28,14 @@ def division(labels, seed=0, names=None):
 )
 def test_each_split_gets_at_least_one_and_all_are_used(images, fractions):
     """Any class of four or more images gives each split one or more, and every image goes somewhere."""
-    counts = shares(images, dict(zip(("val", "gate", "test"), fractions, strict=True)))
+    counts = split_sizes(images, dict(zip(("val", "gate", "test"), fractions, strict=True)))
     assert min(counts.values()) >= 1
     assert sum(counts.values()) == images
 
 
 def test_a_large_class_is_divided_by_the_fractions():
     """A thousand images give 80, 80 and 100, and train the rest."""
-    assert shares(1000, FRACTIONS) == {"val": 80, "gate": 80, "test": 100, "train": 740}
+    assert split_sizes(1000, FRACTIONS) == {"val": 80, "gate": 80, "test": 100, "train": 740}
 
 
 def test_the_division_is_disjoint_complete_and_stratified():
@@ -94,7 +94,7 @@ def test_only_first_copies_are_kept():
 @given(st.integers(4, 5000), st.tuples(*[st.floats(0.001, 0.3)] * 3))
 def test_a_share_is_the_nearest_whole_number_of_images(images, fractions):
     """Each split gets its fraction, rounded, and at least one image; less only where train would get none."""
-    counts = shares(images, dict(zip(("val", "gate", "test"), fractions, strict=True)))
+    counts = split_sizes(images, dict(zip(("val", "gate", "test"), fractions, strict=True)))
     rounded = {
         name: max(1, round(images * part)) for name, part in zip(("val", "gate", "test"), fractions, strict=True)
     }
@@ -109,13 +109,13 @@ def test_a_share_is_the_nearest_whole_number_of_images(images, fractions):
 @pytest.mark.parametrize(("images", "count"), [(25, 2), (26, 3), (34, 3), (35, 4), (36, 4), (44, 4), (46, 5)])
 def test_fractions_of_an_image_are_rounded_and_not_cut_off(images, count):
     """A tenth of 26 images is 3, of 34 it is 3, of 36 it is 4."""
-    assert shares(images, {"test": 0.1})["test"] == count
+    assert split_sizes(images, {"test": 0.1})["test"] == count
 
 
 def test_the_largest_split_gives_way_where_rounding_took_all():
     """Of four images three splits leave train one; no split falls below one image."""
-    assert shares(4, {"val": 0.4, "gate": 0.2, "test": 0.3}) == {"val": 1, "gate": 1, "test": 1, "train": 1}
-    assert shares(6, {"val": 0.6, "gate": 0.2, "test": 0.19}) == {"val": 3, "gate": 1, "test": 1, "train": 1}
+    assert split_sizes(4, {"val": 0.4, "gate": 0.2, "test": 0.3}) == {"val": 1, "gate": 1, "test": 1, "train": 1}
+    assert split_sizes(6, {"val": 0.6, "gate": 0.2, "test": 0.19}) == {"val": 3, "gate": 1, "test": 1, "train": 1}
 
 
 @settings(max_examples=50, deadline=None)
@@ -126,14 +126,14 @@ def test_the_largest_split_gives_way_where_rounding_took_all():
     st.randoms(use_true_random=False),
 )
 def test_any_division_is_disjoint_stratified_and_the_same_again(sizes, fractions, seed, order):
-    """Whatever classes, fractions and seed: each image in one split, each class by its shares, each run alike."""
+    """Whatever classes, fractions and seed: each image in one split, each class by its share, each run alike."""
     labels = [label for label, size in enumerate(sizes) for _ in range(size)]
     order.shuffle(labels)
     labels, classes = np.array(labels), [f"c{label}" for label in range(len(sizes))]
-    one, again = (divide(marks(len(labels)), labels, classes, fractions=fractions, seed=seed) for _ in range(2))
+    one, again = (divide_indices(marks(len(labels)), labels, classes, fractions=fractions, seed=seed) for _ in range(2))
     assert sorted(np.concatenate(list(one.values())).tolist()) == list(range(len(labels)))
     for label, size in enumerate(sizes):
-        assert {name: int((labels[part] == label).sum()) for name, part in one.items()} == shares(size, fractions)
+        assert {name: int((labels[part] == label).sum()) for name, part in one.items()} == split_sizes(size, fractions)
     for name, part in one.items():
         np.testing.assert_array_equal(part, again[name])
         assert (np.diff(part) > 0).all()

@@ -11,7 +11,7 @@ import pytest
 
 from fct.core.errors import FctError
 from fct.data import download
-from fct.data.download import Published, Way, fetch, mirror_folder
+from fct.data.download import Fallback, PublishedFile, fetch, mirror_folder
 
 CONTENT = bytes(range(256)) * 4096
 DEAD = "http://127.0.0.1:9"  # the discard port, where nothing listens
@@ -50,7 +50,7 @@ def mirror(tmp_path):
 
 
 def published(url=DEAD, name="one.bin", content=CONTENT, **more):
-    return Published(name, "set", f"{url}/{name}", hashlib.md5(content).hexdigest(), **more)
+    return PublishedFile(name, "set", f"{url}/{name}", hashlib.md5(content).hexdigest(), **more)
 
 
 @pytest.mark.parametrize("place", ["one.bin", "set/one.bin"])
@@ -103,7 +103,7 @@ def test_all_that_was_tried_is_listed(mirror, cache, server):
 
     (mirror / "one.bin").write_bytes(b"broken")
     with pytest.raises(FctError) as caught:
-        fetch([published(server[1])], mirror, Way("a package", fail))
+        fetch([published(server[1])], mirror, Fallback("a package", fail))
     said = str(caught.value)
     assert f"{mirror / 'one.bin'}: its MD5" in said
     assert f"{mirror / 'set/one.bin'}: no such file" in said
@@ -124,7 +124,7 @@ def test_the_last_way_gives_what_the_server_does_not(server, cache):
         return work
 
     wanted = [published(url), published(url, "two.bin", b"two")]
-    assert [path.read_bytes() for path in fetch(wanted, None, Way("a package", give))] == [CONTENT, b"two"]
+    assert [path.read_bytes() for path in fetch(wanted, None, Fallback("a package", give))] == [CONTENT, b"two"]
     assert sorted(path.name for path in cache.iterdir()) == ["one.bin", "two.bin"]
 
 
@@ -152,7 +152,7 @@ def test_a_file_compressed_anew_is_verified_by_its_content(mirror, stored, is_us
 def test_an_installed_package_is_left_as_it_is(tmp_path, cache):
     """Files that a further way finds on this machine are copied into the cache, not moved there."""
     (tmp_path / "one.bin").write_bytes(CONTENT)
-    assert fetch([published()], None, Way("a package", lambda _: tmp_path)) == [cache / "one.bin"]
+    assert fetch([published()], None, Fallback("a package", lambda _: tmp_path)) == [cache / "one.bin"]
     assert (tmp_path / "one.bin").read_bytes() == CONTENT
 
 

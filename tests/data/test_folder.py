@@ -10,6 +10,7 @@ from PIL import Image
 from fct.core.errors import FctError
 from fct.data import folder
 from fct.images.decode import decode, resize
+from fct.images.tables import NO_TABLES
 from fct.splits import store
 
 
@@ -32,14 +33,14 @@ def test_each_image_is_in_one_split_with_its_class(good):
 
 
 def test_each_images_own_quality_is_recorded(own):
-    """JPEGs carry the quality they were saved with, everything else 100."""
+    """JPEGs carry the quality they were saved with, everything else `NO_TABLES`."""
     for label in ("cat", "dog"):
         for i in range(5):
             own.add(f"{label}/{i}.jpg", quality=20 + i)
             own.add(f"{label}/{i}.png")
     _, splits = own.build()
     told = sorted(int(q) for split in splits.values() for q in split.quality)
-    assert told == sorted([*range(20, 25)] * 2 + [100] * 10)
+    assert told == sorted([*range(20, 25)] * 2 + [NO_TABLES] * 10)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -14,7 +14,7 @@ def resumed(finished, tmp_path_factory):
     checkpoints = project.forget_training()
     _, killed = project.show("dvc", "repro", "train", until=lambda: any(checkpoints.glob("*/last.pt")))
     left = (project.folder / "model/model.pt").exists()
-    status, again = project.show("dvc", "repro", "export")
+    status, again = project.show("dvc", "repro", "export@model")
     return SimpleNamespace(project=project, killed=killed, left=left, status=status, again=again)
 
 

@@ -20,7 +20,7 @@ def at_work(folder):
     found = []
     for process in psutil.process_iter():
         try:
-            if process.cwd().startswith(str(folder)) and "fct.stages" in " ".join(process.cmdline()):
+            if process.cwd().startswith(str(folder)) and "fct." in " ".join(process.cmdline()):
                 found.append(process)
         except psutil.Error:
             continue
@@ -137,7 +137,7 @@ def users(fresh):
     for number in range(180):
         place = project.folder / f"images/{KINDS[number % 3]}/{number}.jpg"
         photograph(number, number % 3, place, quality=60 + number % 36)
-    project.change({"gate.7.champion": 0.9, "intake.settle": 0, "train.epochs": 8})
+    project.change({"gate.7.champion": 0.9, "intake.min_age_seconds": 0, "train.epochs": 8})
     project.run("dvc", "add", "--quiet", *(f"images/{kind}" for kind in KINDS))
     project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message", "My images")

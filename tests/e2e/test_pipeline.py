@@ -17,16 +17,17 @@ from fct.train.validation import validate
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-TRACKED = {"search", "train", "baseline", "export", "evaluate", "features", "gate", "int8"}
+EXPORTS = ("export@model", "export@standard")
+TRACKED = {"search", "train", "baseline", *EXPORTS, "evaluate", "features", "gate", "int8"}
 
 
 @pytest.fixture
 def declared(finished):
-    """Return the stages that dvc.yaml declares, one of them for each quality."""
+    """Return the stages that dvc.yaml declares, one for each quality and each exported network."""
     stages = YAML(typ="safe").load(finished.folder / "dvc.yaml")["stages"]
     qualities = YAML(typ="safe").load(finished.folder / "params.yaml")["cache"]["qualities"]
-    cache = stages.pop("cache")
-    return stages | {f"cache@{quality}": cache for quality in qualities}
+    cache, export = stages.pop("cache"), stages.pop("export")
+    return stages | {f"cache@{quality}": cache for quality in qualities} | dict.fromkeys(EXPORTS, export)
 
 
 def test_the_pipeline_ends_with_a_verdict(finished, declared, ran):

@@ -58,7 +58,7 @@ def test_a_run_whose_process_was_killed_does_not_block_the_queue(deployments, pr
     """What says RUNNING where nothing runs is closed before the next runs are let in."""
     with get_client(sync_client=True) as client:
         run = client.create_flow_run(reproduce, state=Running())
-        serve.bury()
+        serve.mark_dead_runs_crashed()
         assert client.read_flow_run(run.id).state.type.value == "CRASHED"
 
 

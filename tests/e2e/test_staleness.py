@@ -13,24 +13,36 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 HARMLESS = '\n\ndef harmless() -> None:\n    """Do nothing."""\n'
 
 
+TRAININGS = {"baseline", "search", "train"}
+CACHES = {"cache@10", "cache@50", "cache-index"}
+EXPORTS = {"export@model", "export@standard"}
+
+
 @pytest.mark.parametrize(
     ("path", "stale"),
     [
-        ("fct/train/loop.py", {"search", "train", "baseline"}),
-        ("fct/methods/fct.py", {"search", "train", "baseline"}),
-        (
-            "fct/splits/views.py",
-            {"cache@10", "cache@50", "cache-index", "search", "train", "baseline", "evaluate", "features", "int8"},
-        ),
+        ("fct/train/loop.py", TRAININGS),
+        ("fct/methods/fct.py", TRAININGS),
+        ("fct/cache/store.py", CACHES | TRAININGS | {"int8"}),
+        ("fct/splits/views.py", {"data", "evaluate", "features", "gate", "int8"} | CACHES | TRAININGS | EXPORTS),
         ("fct/gate/checks.py", {"gate", "int8"}),
         ("fct/tracking/record.py", set()),
         ("fct/registry/promotion.py", set()),
+        ("images/README.md", set()),
+        ("weights/README.md", set()),
     ],
 )
-def test_code_makes_stale_what_runs_it(copy, path, stale):
-    """A function added to a module makes those stages stale that import it, and no others."""
+def test_a_file_makes_stale_what_its_folder_runs(copy, path, stale):
+    """A line more makes those stages stale whose room, or a room that they use, has the file, and no others."""
     copy.append(path, HARMLESS)
     assert copy.stale() == stale
+
+
+def test_another_torch_makes_the_trainings_stale(copy):
+    """environment.yaml names the packages that decide weights; what does not train leaves them alone."""
+    path = copy.folder / "environment.yaml"
+    path.write_text(path.read_text().replace("torch: ", "torch: 1."))
+    assert copy.stale() == TRAININGS
 
 
 def test_a_frozen_baseline_is_not_trained_again(copy, ran):
@@ -94,5 +106,5 @@ def test_an_added_image_reruns_what_depends_on_it(copy, ran):
     pixels = np.random.default_rng(7).integers(0, 256, (28, 28), np.uint8)
     Image.fromarray(pixels).save(copy.folder / "images/Bag/new.png")
     assert ran(copy.run("dvc", "repro", "cache@50")) == ["data", "cache@50"]
-    later = {"search", "train", "baseline", "export", "evaluate", "features", "gate", "int8"}
+    later = {"evaluate", "features", "gate", "int8"} | TRAININGS | EXPORTS
     assert copy.stale() == {"cache@10"} | later

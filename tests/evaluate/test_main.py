@@ -77,7 +77,7 @@ def test_a_model_of_other_classes_is_refused(bright):
 def test_without_a_model_the_error_says_what_makes_it():
     """A missing model is an error for people."""
     Path("model/model.onnx").unlink()
-    with pytest.raises(FctError, match=r"model/model\.onnx is not here\. Make it with `dvc repro export`\."):
+    with pytest.raises(FctError, match=r"model/model\.onnx is not here\. Make it with `dvc repro export@model`\."):
         evaluate.measure(load(evaluate.Params))
 
 

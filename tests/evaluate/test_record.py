@@ -8,8 +8,8 @@ import pytest
 
 from fct.core.errors import FctError
 from fct.evaluate import record
-from fct.evaluate.answers import Answers
 from fct.evaluate.params import EvaluateParams
+from fct.evaluate.predictions import Predictions
 from fct.splits.store import Originals
 
 MADE_WITH = {"model_sha256": "a" * 64}
@@ -20,7 +20,7 @@ HOW = EvaluateParams(qualities=(5,), unseen=("webp",), batch_size=1, resamples=1
 @pytest.fixture
 def written(tmp_path, make_split):
     split = make_split()
-    answers = Answers(VIEWS, np.arange(18).reshape(3, 6), np.linspace(0.5, 1, 18).reshape(3, 6), split.labels)
+    answers = Predictions(VIEWS, np.arange(18).reshape(3, 6), np.linspace(0.5, 1, 18).reshape(3, 6), split.labels)
     folder = tmp_path / "evaluation"
     record.write({"gate": answers}, [split], made_with=MADE_WITH, evaluation=folder)
     return folder, split, answers

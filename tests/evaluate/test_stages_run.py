@@ -23,7 +23,7 @@ def run(workplace, schema, monkeypatch):
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
 
     def stage(name):
-        command = [sys.executable, "-m", f"fct.stages.{name}"]
+        command = [sys.executable, "-m", f"fct.{name}"]
         return subprocess.run(command, env=os.environ, capture_output=True, text=True, check=False)
 
     return stage

@@ -50,6 +50,12 @@ def test_the_model_is_told_the_quality_that_the_file_in_hand_has(echo, make_spli
     np.testing.assert_array_equal(predicted, [own, [5] * 6, [95] * 6])
 
 
+def test_a_file_of_an_earlier_version_takes_100_where_there_are_no_tables(echo, make_split):
+    """It says nothing of its own value for "no JPEG tables", so that it is told the one of its time."""
+    predicted = sweep.predict(echo, make_split(quality=[0, 1, 100, 0, 50, 99]), [5], "4:2:0", batch_size=4).classes
+    np.testing.assert_array_equal(predicted[0], [100, 1, 100, 100, 50, 99])
+
+
 def test_unseen_views_come_last_each_at_every_severity(brightest, make_split):
     """Views are named; those of a distortion are the model's answers on the distorted images."""
     split = make_split(channels=3)

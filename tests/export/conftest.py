@@ -7,7 +7,13 @@ from fct.export.onnx import export
 from fct.models.saved import Description
 from fct.nn.estimator import QualityEstimator
 
-BLOCK = {"layers": ["stage1", "stage3"], "width": 0.5, "quality": "film", "consistency": "after", "unknown": "bypass"}
+BLOCK = {
+    "layers": ["stage1", "stage3"],
+    "width": 0.5,
+    "quality": "film",
+    "consistency": "after",
+    "unknown_quality": "bypass",
+}
 
 
 def _network(**changed):
@@ -29,7 +35,7 @@ def exported(tmp_path_factory):
     """Networks with blocks, without, with blocks and mirror, or an estimator: network, description, file, by name."""
     folder, made = tmp_path_factory.mktemp("exported"), {}
     for name in ("blocks", "plain", "mirror", "estimator"):
-        network, description = _network(block=None if name == "plain" else BLOCK, mirror=name == "mirror")
+        network, description = _network(block=None if name == "plain" else BLOCK, flip_tta=name == "mirror")
         if name == "estimator":
             network.estimator = QualityEstimator(3).eval()
         export(network, description, folder / f"{name}.onnx")

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from fct.export.onnx import export
+from fct.images.tables import NO_TABLES
 
 WITH_BLOCKS = ["image", "quality"]
 INPUTS = {"blocks": WITH_BLOCKS, "plain": ["image"], "mirror": WITH_BLOCKS, "estimator": WITH_BLOCKS}
@@ -55,9 +56,9 @@ def test_the_quality_reaches_the_blocks(exported, pixels):
 
 
 def test_an_unknown_quality_is_estimated_within_the_file(exported, pixels):
-    """Told 100, the file takes what its estimator sees; told another quality, it takes that, as one without does."""
+    """Told of no tables, the file takes what its estimator sees; told a quality, it takes that, as one without does."""
     estimating, bypassing = (session(exported[name][2]) for name in ("estimator", "blocks"))
-    for quality, same in ((100, False), (20, True)):
+    for quality, same in ((NO_TABLES, False), (20, True), (100, True)):
         feeds = {"image": pixels[0], "quality": np.full(7, quality)}
         logits = [each.run(None, feeds)[0] for each in (estimating, bypassing)]
         assert np.allclose(*logits, atol=1e-4) is same

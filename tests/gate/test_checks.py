@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fct.core.errors import FctError
-from fct.evaluate.answers import Answers
-from fct.evaluate.intervals import Estimate, exactly
+from fct.evaluate.intervals import Estimate, exact
 from fct.evaluate.params import EvaluateParams
+from fct.evaluate.predictions import Predictions
 from fct.gate import checks as gate
 from fct.gate.checks import Check
 from fct.gate.measures import measure, parts
@@ -65,7 +65,7 @@ def test_what_is_exact_is_never_close():
 
 def answers(right, count=100):
     classes = np.stack([(np.arange(count) < right).astype(int)] * 2)
-    return Answers(("raw", "q10"), classes, np.full(classes.shape, 0.9), np.ones(count, int))
+    return Predictions(("raw", "q10"), classes, np.full(classes.shape, 0.9), np.ones(count, int))
 
 
 LINES = [
@@ -77,7 +77,7 @@ LINES = [
 
 def test_every_line_but_the_champions_is_judged():
     """The order is the file's; what is of the file is handed in."""
-    found = gate.judge(LINES, answers(80), {"file_mib": exactly(3.0)}, HOW)
+    found = gate.check_lines(LINES, answers(80), {"file_mib": exact(3.0)}, HOW)
     assert [(each.name, each.estimate.value, each.passed) for each in found] == [
         ("raw_accuracy", 0.8, True),
         ("file_mib", 3.0, False),
@@ -87,7 +87,7 @@ def test_every_line_but_the_champions_is_judged():
 @pytest.mark.parametrize(("right", "passed"), [(80, True), (60, False)])
 def test_the_champions_lines_are_judged_against_it(right, passed):
     """A model as good as the champion passes, one far worse does not."""
-    (found,) = gate.judge_against(LINES, answers(right), answers(80), HOW)
+    (found,) = gate.check_against(LINES, answers(right), answers(80), HOW)
     assert (found.name, found.passed) == ("mean_accuracy_vs_champion", passed)
 
 
@@ -141,7 +141,7 @@ def test_the_metrics_are_numbers():
 
 def test_the_table_says_every_check_in_words():
     """Without colour the table has plain words only: a line a check, what would settle a close one, the verdict."""
-    lines = gate.table(made(), colour=False).splitlines()
+    lines = gate.format_verdict(made(), colour=False).splitlines()
     assert len(lines) == 5
     assert lines[1].split() == ["raw_accuracy", "0.9", "0.8900", "to", "0.9100", "at", "least", "0.8", "PASS"]
     assert "FAIL  too close to call: about 4,000 images would settle it" in lines[2].replace("4,001", "4,000")
@@ -151,7 +151,7 @@ def test_the_table_says_every_check_in_words():
 
 def test_the_table_colours_pass_and_fail():
     """With colour PASS is green and FAIL is red."""
-    text = gate.table(made(), colour=True)
+    text = gate.format_verdict(made(), colour=True)
     assert text.count("\033[32mPASS\033[0m") == 2
     assert text.count("\033[31mFAIL\033[0m") == 2  # the check and the verdict
 
@@ -172,8 +172,8 @@ def test_colour_is_for_terminals_that_allow_it(monkeypatch):
 
 def test_only_what_is_of_images_can_be_settled_by_more_of_them():
     """Lines about views count the images of the split, those against a champion too; a file's size counts none."""
-    judged = gate.judge(LINES, answers(80), {"file_mib": exactly(3.0)}, HOW)
-    assert [each.images for each in [*judged, *gate.judge_against(LINES, answers(80), answers(80), HOW)]] == [
+    judged = gate.check_lines(LINES, answers(80), {"file_mib": exact(3.0)}, HOW)
+    assert [each.images for each in [*judged, *gate.check_against(LINES, answers(80), answers(80), HOW)]] == [
         100,
         0,
         100,
@@ -186,14 +186,14 @@ def test_a_line_about_views_that_are_not_measured_is_refused(index):
     unmeasured = CheckParams(slice="q30", metric="accuracy", at_least=0.5)
     lines = [*LINES[:index], unmeasured, *LINES[index:]]
     with pytest.raises(FctError, match=rf"gate.*{index}.*'q30' is not measured"):
-        gate.refuse_unmeasured(lines, HOW)
-    gate.refuse_unmeasured(LINES, HOW)
+        gate.refuse_unmeasured_slices(lines, HOW)
+    gate.refuse_unmeasured_slices(LINES, HOW)
 
 
 def of_rights(right, labels):
     """Return answers to raw, q10, q90 and two levels of webp, right where `right` [5, N] says so."""
     classes = np.where(right, labels, labels + 1)
-    return Answers(("raw", "q10", "q90", "webp/1", "webp/2"), classes, np.full(classes.shape, 0.9), labels)
+    return Predictions(("raw", "q10", "q90", "webp/1", "webp/2"), classes, np.full(classes.shape, 0.9), labels)
 
 
 def varies(lines, answers):
@@ -225,8 +225,8 @@ def test_a_wrong_answer_made_right_never_fails_a_line_over_single_views(both):
     before, after = both
     lines = [CheckParams(slice=name, metric="accuracy", at_least=0.5) for name in ("raw", "q10", "q90", "worst")]
     just = [bar(line, measure(line, before, HOW)) for line in lines]
-    assert all(check.passed for check in gate.judge(just, before, {}, HOW))
-    assert all(check.passed for check in gate.judge(just, after, {}, HOW))
+    assert all(check.passed for check in gate.check_lines(just, before, {}, HOW))
+    assert all(check.passed for check in gate.check_lines(just, after, {}, HOW))
 
 
 @settings(max_examples=50, deadline=None)
@@ -239,7 +239,7 @@ def test_a_wrong_answer_made_right_never_fails_a_line_over_several_views(both):
     # bootstrap's place and is wider, so that all right may fail where all but one passed. Left out of this property.
     lines = [line for line in lines if varies([line], before) and varies([line], after)]
     just = [bar(line, measure(line, before, HOW)) for line in lines]
-    assert all(check.passed for check in gate.judge(just, after, {}, HOW))
+    assert all(check.passed for check in gate.check_lines(just, after, {}, HOW))
 
 
 @settings(max_examples=50, deadline=None)
@@ -255,5 +255,5 @@ def test_a_wrong_answer_made_right_never_fails_a_line_against_a_champion(both, d
         if not all(np.ptp(gap) for gap in gaps):
             continue  # issue 26: a difference that no image varies is widened, and may fail where a smaller one passed
         # No margin is below 0, so that not every bound can be a threshold: the bounds themselves are compared.
-        low, high = (gate.judge_against([line], each, champion, HOW)[0].estimate.low for each in (before, after))
+        low, high = (gate.check_against([line], each, champion, HOW)[0].estimate.low for each in (before, after))
         assert high >= low - 1e-12

@@ -20,7 +20,7 @@ def evaluated(workplace):
 
 
 def judge():
-    return gate.judge(load(gate.Params))
+    return gate.judge_model(load(gate.Params))
 
 
 def checks():
@@ -120,7 +120,7 @@ def test_an_evaluation_of_another_file_is_refused(bright):
 
 def test_an_export_of_another_file_is_refused():
     """Export metrics that tell another size than the file has are of another export."""
-    Path("metrics/export.json").write_text('{"parity": 0.0, "file_bytes": 7}')
+    Path("metrics/export-model.json").write_text('{"parity": 0.0, "file_bytes": 7}')
     with pytest.raises(FctError, match=r"file_bytes is 7, but model/model\.onnx has"):
         judge()
 
@@ -128,15 +128,15 @@ def test_an_export_of_another_file_is_refused():
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, r"metrics/export\.json is not here\. Make it with `dvc repro export`\."),
-        ("{}", r"metrics/export\.json is damaged \(KeyError: 'parity'\)"),
-        ("[1]", r"metrics/export\.json is damaged"),
+        (None, r"metrics/export-model\.json is not here\. Make it with `dvc repro export@model`\."),
+        ("{}", r"metrics/export-model\.json is damaged \(KeyError: 'parity'\)"),
+        ("[1]", r"metrics/export-model\.json is damaged"),
         ('{"parity": NaN, "file_bytes": 7}', "parity is nan, not a finite number"),
     ],
 )
 def test_bad_export_metrics_are_refused(content, said):
     """Missing or unreadable export metrics are an error that says what to do."""
-    path = Path("metrics/export.json")
+    path = Path("metrics/export-model.json")
     path.unlink()
     if content is not None:
         path.write_text(content)

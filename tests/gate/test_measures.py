@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from fct.core.errors import FctError
-from fct.evaluate.answers import Answers
 from fct.evaluate.intervals import wilson
 from fct.evaluate.params import EvaluateParams
-from fct.gate.measures import against, measure, parts
+from fct.evaluate.predictions import Predictions
+from fct.gate.measures import measure, measure_difference, parts
 from fct.gate.params import CheckParams
 
 HOW = EvaluateParams(qualities=(10, 90), unseen=("webp",), batch_size=1, resamples=400, confidence=0.95, seed=0)
@@ -26,7 +26,7 @@ CLASSES = np.array(
         [1, 1, 1, 1, 0, 0, 0, 1],  # blur/1: 1 of 8
     ]
 )
-ANSWERS = Answers(VIEWS, CLASSES, np.full(CLASSES.shape, 0.75), LABELS)
+ANSWERS = Predictions(VIEWS, CLASSES, np.full(CLASSES.shape, 0.75), LABELS)
 
 
 def line(name, metric="accuracy", **bound):
@@ -76,7 +76,9 @@ def test_the_bound_of_the_worst_is_the_worst_bound():
 
 def test_every_view_counts_in_calibration():
     """Answers that are sure and wrong, and unsure and right, do not cancel: they fall into different bins."""
-    answers = Answers(("raw", "q10"), np.array([[0, 0], [0, 0]]), np.array([[0.9, 0.6], [0.9, 0.6]]), np.array([1, 0]))
+    answers = Predictions(
+        ("raw", "q10"), np.array([[0, 0], [0, 0]]), np.array([[0.9, 0.6], [0.9, 0.6]]), np.array([1, 0])
+    )
     assert measure(line("q10", "ece"), answers, HOW).value == pytest.approx((0.9 + 0.4) / 2)
 
 
@@ -89,14 +91,14 @@ def test_parts_of_a_class_hold_its_images():
 
 def many(rng, chance, count=400):
     right = rng.random((3, count)) < chance
-    return Answers(("raw", "q10", "q90"), right.astype(int), np.full(right.shape, 0.8), np.ones(count, int))
+    return Predictions(("raw", "q10", "q90"), right.astype(int), np.full(right.shape, 0.8), np.ones(count, int))
 
 
 def test_a_model_against_itself_has_no_difference():
     """Of the same answers every difference is 0, as certain as a share that was seen in none of the images."""
     ours = many(np.random.default_rng(0), 0.8)
     for metric in ("accuracy", "agreement", "drop", "ece"):
-        found = against(line("q10", metric, champion=0), ours, ours, HOW)
+        found = measure_difference(line("q10", metric, champion=0), ours, ours, HOW)
         reach = wilson(np.zeros(ours.labels.size, bool), HOW.confidence).high
         assert (found.value, found.low, found.high) == (0, -reach, reach)
 
@@ -106,12 +108,12 @@ def test_answers_to_other_views_are_not_compared():
     ours = many(np.random.default_rng(0), 0.8)
     theirs = dataclasses.replace(ours, views=("raw", "q10", "q80"))
     with pytest.raises(FctError, match="measured on other views"):
-        against(line("mean", "accuracy", champion=0), ours, theirs, HOW)
+        measure_difference(line("mean", "accuracy", champion=0), ours, theirs, HOW)
 
 
 def test_a_drop_that_no_image_shows_is_not_certain():
     """That none of 200 images is lost happens to a model that loses 1.2 % of all, too, once in eleven times."""
-    ours = Answers(("raw", "q10", "q90"), np.ones((3, 200), int), np.full((3, 200), 0.8), np.ones(200, int))
+    ours = Predictions(("raw", "q10", "q90"), np.ones((3, 200), int), np.full((3, 200), 0.8), np.ones(200, int))
     assert measure(line("q10", "drop", at_most=0.01), ours, HOW).high > 0.012
 
 
@@ -120,8 +122,8 @@ def test_pairing_is_by_image():
     champion = many(np.random.default_rng(0), 0.7)
     classes = champion.classes.copy()
     classes[:, :8] = 0
-    ours = Answers(champion.views, classes, champion.confidence, champion.labels)
-    assert against(line("mean", champion=0.001), ours, champion, HOW).high < 0
+    ours = Predictions(champion.views, classes, champion.confidence, champion.labels)
+    assert measure_difference(line("mean", champion=0.001), ours, champion, HOW).high < 0
 
 
 def test_the_interval_of_a_difference_narrows_with_images():
@@ -129,14 +131,14 @@ def test_the_interval_of_a_difference_narrows_with_images():
     widths = []
     for count in (250, 4000):
         rng = np.random.default_rng(0)
-        found = against(line("mean", champion=0), many(rng, 0.8, count), many(rng, 0.8, count), HOW)
+        found = measure_difference(line("mean", champion=0), many(rng, 0.8, count), many(rng, 0.8, count), HOW)
         widths.append(found.high - found.low)
     assert widths[0] / widths[1] == pytest.approx(4, rel=0.25)
 
 
 def test_the_surest_answers_are_calibrated_too():
     """Answers of confidence 1 that are wrong are as far off as can be."""
-    sure = Answers(("raw", "q10"), np.zeros((2, 4), int), np.ones((2, 4)), np.array([0, 1, 1, 1]))
+    sure = Predictions(("raw", "q10"), np.zeros((2, 4), int), np.ones((2, 4)), np.array([0, 1, 1, 1]))
     assert measure(line("q10", "ece"), sure, HOW).value == pytest.approx(0.75)
 
 
@@ -147,6 +149,9 @@ def test_the_worst_difference_from_a_champion_is_where_the_model_is_worst(metric
     good, half = labels, (np.arange(40) < 20).astype(int)
 
     def of(*views):
-        return Answers(("raw", "q10", "q90"), np.stack(views), np.ones((3, 40)), labels)
+        return Predictions(("raw", "q10", "q90"), np.stack(views), np.ones((3, 40)), labels)
 
-    assert against(line("worst", metric, champion=0), of(good, good, half), of(good, good, good), HOW).value == value
+    assert (
+        measure_difference(line("worst", metric, champion=0), of(good, good, half), of(good, good, good), HOW).value
+        == value
+    )

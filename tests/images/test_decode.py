@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fct.images.decode import Unusable, decode, resize
+from fct.images.decode import UnusableImage, decode, resize
 
 RGB = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
 GREY = RGB[:, :, 0]
@@ -160,7 +160,7 @@ FRAMES = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
 )
 def test_what_cannot_be_used_says_why(content, said):
     """A broken, oversized, animated or otherwise unfit file is an error with the kind of its problem."""
-    with pytest.raises(Unusable, match=said):
+    with pytest.raises(UnusableImage, match=said):
         decode(content, 3)
 
 
@@ -170,14 +170,14 @@ WHOLE = [saved(RGB, kind) for kind in ("PNG", "JPEG", "WEBP", "BMP", "TIFF")]
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(WHOLE), st.data())
 def test_damage_never_raises_anything_else(content, data):
-    """A file with any bytes changed or cut off gives pixels or an Unusable, and nothing else."""
+    """A file with any bytes changed or cut off gives pixels or an UnusableImage, and nothing else."""
     damaged = bytearray(content[: data.draw(st.integers(0, len(content)))])
     for _ in range(data.draw(st.integers(0, 8))):
         if damaged:
             damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     try:
         pixels = decode(bytes(damaged), 3)
-    except Unusable:
+    except UnusableImage:
         return
     assert pixels.dtype == np.uint8
     assert pixels.shape[2] == 3

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fct.images import tables
-from fct.images.tables import ijg_tables, quality_of
+from fct.images.tables import NO_TABLES, ijg_tables, jpeg_quality
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (17, 23, 3), np.uint8)
 IMAGES = {"RGB": Image.fromarray(PIXELS), "L": Image.fromarray(PIXELS[:, :, 0])}
@@ -30,7 +30,7 @@ def saved(mode, **options):
 )
 def test_every_quality_is_told_exactly(mode, options):
     """Qualities 1 to 100 are told exactly, however the rest of the file is coded."""
-    assert [quality_of(saved(mode, quality=q, **options)) for q in range(1, 101)] == list(range(1, 101))
+    assert [jpeg_quality(saved(mode, quality=q, **options)) for q in range(1, 101)] == list(range(1, 101))
 
 
 def test_the_tables_are_libjpegs():
@@ -46,14 +46,14 @@ def test_foreign_tables_give_the_nearest(quality, mode):
     """Tables a little off a quality's own, as of a program that has its own, give that quality."""
     nudged = ijg_tables(quality)
     nudged[:, 1::9] += 1
-    assert quality_of(saved(mode, qtables=nudged.tolist())) == quality
+    assert jpeg_quality(saved(mode, qtables=nudged.tolist())) == quality
 
 
 def test_tables_beyond_eight_bits_are_taken_as_limited():
     """A file with 16-bit table entries, as cjpeg writes below quality 25, is told exactly too."""
     wide = np.array([tables.LUMINANCE, tables.CHROMINANCE]).reshape(2, 64) * 10  # the scale of quality 5, not limited
     assert wide.max() > 255
-    assert quality_of(with_tables(saved("RGB", quality=50), wide)) == 5
+    assert jpeg_quality(with_tables(saved("RGB", quality=50), wide)) == 5
 
 
 def with_tables(content, wide):
@@ -82,16 +82,16 @@ def with_tables(content, wide):
     ],
     ids=["png", "webp", "tiff", "empty", "marker", "stump"],
 )
-def test_anything_else_is_taken_as_lossless(content):
-    """What is not a JPEG, or is too damaged to have tables, gives 100."""
-    assert quality_of(content) == 100
+def test_anything_else_has_no_quality(content):
+    """What is not a JPEG, or is too damaged to have tables, gives `NO_TABLES`."""
+    assert jpeg_quality(content) == NO_TABLES
 
 
 def test_pixels_are_not_decoded():
     """A file cut off after its headers is told as well as a whole one."""
     content = saved("RGB", quality=37)
     scan = content.index(b"\xff\xda")
-    assert quality_of(content[: scan + 20]) == 37
+    assert jpeg_quality(content[: scan + 20]) == 37
 
 
 def test_a_higher_quality_never_divides_by_more():
@@ -117,7 +117,7 @@ def test_a_file_tells_its_quality_and_so_does_its_copy(quality, height, width, m
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     first, second = io.BytesIO(), io.BytesIO()
     Image.fromarray(pixels).convert(mode).save(first, "JPEG", quality=quality, subsampling=subsampling)
-    assert quality_of(first.getvalue()) == quality
+    assert jpeg_quality(first.getvalue()) == quality
     with Image.open(first) as image:
         image.save(second, "JPEG", quality="keep")
-    assert quality_of(second.getvalue()) == quality
+    assert jpeg_quality(second.getvalue()) == quality

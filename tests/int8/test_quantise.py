@@ -14,7 +14,7 @@ def exported(toy, tmp_path, request):
     """Export an untrained network and return its path, with images and their qualities."""
     from fct.train.assemble import make_network, open_data
 
-    setup, method = toy.setup(of_model={"width": 16, "mirror": request.param}), toy.method()
+    setup, method = toy.setup(of_model={"width": 16, "flip_tta": request.param}), toy.method()
     data, meta = open_data(setup)
     network, description = make_network(setup, method, data.train, meta)
     path = tmp_path / "model/model.onnx"

@@ -31,7 +31,9 @@ def make_network():
     def make(*, layers=("stage1", "stage3"), blocks=False):
         torch.manual_seed(0)
         backbone = ResNet(8, width=8, classes=3, channels=3)
-        block = BlockParams(layers=list(layers), width=0.5, quality="film", consistency="after", unknown="bypass")
+        block = BlockParams(
+            layers=list(layers), width=0.5, quality="film", consistency="after", unknown_quality="bypass"
+        )
         network = Network(backbone, mean=[0.5] * 3, std=[0.25] * 3, layers=layers, block=block if blocks else None)
         for block in network.blocks.values() if network.blocks else ():
             torch.nn.init.normal_(block.expand.weight, std=0.1)

@@ -5,21 +5,21 @@ import math
 import pytest
 import torch
 
-from fct.methods.batch import Context, entropy
+from fct.methods.batch import Context, mean_cross_entropy
 from fct.methods.registry import METHODS
 
 
 def test_smoothed_labels_by_hand():
     """With smoothing 0.2 of two classes the label counts 0.9: 0.9 ln 4/3 + 0.1 ln 4 for probabilities 3/4 and 1/4."""
     logits = torch.tensor([[math.log(3), 0.0]])
-    found = entropy(logits, torch.tensor([0]), Context(label_smoothing=0.2))
+    found = mean_cross_entropy(logits, torch.tensor([0]), Context(label_smoothing=0.2))
     assert found.item() == pytest.approx(0.9 * math.log(4 / 3) + 0.1 * math.log(4), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_smooths_its_labels(name, make_network, batch, toy):
     """The part `cross_entropy` of each method's loss follows the context."""
-    method = toy.method(name=name, teacher="some.pt", gradient="raw-detached")
+    method = toy.method(name=name, teacher="some.pt", target="raw-detached")
     teacher = make_network().eval()
 
     def of(label_smoothing):

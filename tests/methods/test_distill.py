@@ -84,7 +84,7 @@ def test_on_features_it_is_fct_to_the_bit(make_network, batch, toy, gradients):
     """It is `fct` with a frozen teacher, the cosine and the last layer alone, in the loss and every gradient."""
     one, other, frozen = make_network(), make_network(), Context(teacher=teacher(make_network))
     method = toy.method(name="distill", teacher="some.pt", match="features", weight=3.0)
-    same = {"layers": ("stage3",), "distance": "cosine", "gradient": "frozen-teacher"}
+    same = {"layers": ("stage3",), "distance": "cosine", "target": "teacher"}
     ours = distill.loss(one, batch, method, frozen)
     theirs = fct.loss(other, batch, method.model_copy(update={"name": "fct", **same}), frozen)
     assert torch.equal(ours.total, theirs.total)

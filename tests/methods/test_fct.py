@@ -23,7 +23,7 @@ def feature(seed, *shape):
 def test_without_weight_it_is_pair_to_the_bit(make_network, batch, toy, gradients, distance, blocks):
     """At weight 0 the loss and every gradient are those of `pair`."""
     one, other = make_network(blocks=blocks), make_network(blocks=blocks)
-    ours = fct.loss(one, batch, toy.method(weight=0, distance=distance, gradient="both"))
+    ours = fct.loss(one, batch, toy.method(weight=0, distance=distance, target="raw"))
     control = pair.loss(other, batch, toy.method(name="pair"))
     assert torch.equal(ours.total, control.total)
     mine, theirs = gradients(one, ours.total), gradients(other, control.total)
@@ -31,11 +31,11 @@ def test_without_weight_it_is_pair_to_the_bit(make_network, batch, toy, gradient
     assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
 
 
-@pytest.mark.parametrize("gradient", ["both", "raw-detached"])
-def test_the_loss_adds_the_weighted_mean_over_layers(make_network, batch, toy, gradient):
+@pytest.mark.parametrize("target", ["raw", "raw-detached"])
+def test_the_loss_adds_the_weighted_mean_over_layers(make_network, batch, toy, target):
     """Cross entropy plus lambda times the layers' mean distance; how gradients flow does not change the value."""
     network = make_network(blocks=True).eval()
-    method = toy.method(weight=0.7, distance="mse", gradient=gradient)
+    method = toy.method(weight=0.7, distance="mse", target=target)
     loss = fct.loss(network, batch, method)
     _, features = forward_both(network, batch, method)
     by_layer = [float((compressed - raw).detach().square().mean()) for raw, compressed in features.values()]
@@ -60,19 +60,19 @@ class _Branches(torch.nn.Module):
 def test_a_detached_raw_branch_gets_no_gradient(batch, toy, distance):
     """With raw-detached only the compressed features are pulled; with both, the raw ones too."""
     pulled = {}
-    for gradient in ("raw-detached", "both"):
+    for target in ("raw-detached", "raw"):
         network = _Branches(feature(1, 6, 4, 2, 2), feature(2, 6, 4, 2, 2))
-        fct.loss(network, batch, toy.method(distance=distance, gradient=gradient, layers=["layer"])).total.backward()
-        pulled[gradient] = [float(each.grad.abs().sum()) for each in (network.raw, network.compressed)]
+        fct.loss(network, batch, toy.method(distance=distance, target=target, layers=["layer"])).total.backward()
+        pulled[target] = [float(each.grad.abs().sum()) for each in (network.raw, network.compressed)]
     assert pulled["raw-detached"][0] == 0
-    assert min(pulled["raw-detached"][1], *pulled["both"]) > 0
+    assert min(pulled["raw-detached"][1], *pulled["raw"]) > 0
 
 
-@pytest.mark.parametrize("gradient", ["both", "raw-detached"])
-def test_consistency_reaches_the_weights_below_its_layers(make_network, batch, toy, gradients, gradient):
+@pytest.mark.parametrize("target", ["raw", "raw-detached"])
+def test_consistency_reaches_the_weights_below_its_layers(make_network, batch, toy, gradients, target):
     """The consistency term alone moves the stem and the blocks, and leaves the head alone."""
     network = make_network(blocks=True)
-    loss = fct.loss(network, batch, toy.method(gradient=gradient))
+    loss = fct.loss(network, batch, toy.method(target=target))
     moved = gradients(network, loss.parts["consistency"])
     assert float(moved["backbone.stem.0.weight"].abs().sum()) > 0
     assert float(moved["blocks.stage3.expand.weight"].abs().sum()) > 0
@@ -157,12 +157,12 @@ def test_the_weight_follows_its_schedule(make_network, batch, toy, schedule, pro
     torch.testing.assert_close(loss.total, expected)
 
 
-@pytest.mark.parametrize("gradient", ["frozen-teacher", "average-teacher"])
-def test_features_are_pulled_to_a_teachers(make_network, batch, toy, gradient):
+@pytest.mark.parametrize("target", ["teacher", "ema-teacher"])
+def test_features_are_pulled_to_a_teachers(make_network, batch, toy, target):
     """With a teacher, the target is its feature of the reference, not the network's own of the raw view."""
     network, teacher = make_network().eval(), make_network(blocks=False).eval()
     torch.nn.init.constant_(teacher.backbone.stem[0].weight, 0.1)
-    method = toy.method(name="fct", distance="mse", gradient=gradient, teacher="some.pt")
+    method = toy.method(name="fct", distance="mse", target=target, teacher="some.pt")
     batch = replace(batch, reference=batch.raw.flip(3))
     loss = fct.loss(network, batch, method, Context(teacher=teacher))
     _, ours = network(batch.compressed, batch.quality)
@@ -173,10 +173,10 @@ def test_features_are_pulled_to_a_teachers(make_network, batch, toy, gradient):
 
 @pytest.mark.parametrize("own", [False, True])
 def test_features_of_both_views_are_pulled_to_a_teachers(make_network, batch, toy, own):
-    """With `pulled: both` the term is the mean of both views' distances, each to the teacher's of its own crop."""
+    """With `matched_views: both` the term is the mean of both distances, each to the teacher's of its own crop."""
     network, teacher = make_network().eval(), make_network().eval()
     torch.nn.init.constant_(teacher.backbone.stem[0].weight, 0.1)
-    method = toy.method(name="fct", distance="mse", gradient="frozen-teacher", teacher="some.pt", pulled="both")
+    method = toy.method(name="fct", distance="mse", target="teacher", teacher="some.pt", matched_views="both")
     batch = replace(batch, reference=batch.raw.flip(3)) if own else batch
     loss = fct.loss(network, batch, method, Context(teacher=teacher))
     pairs = [(batch.raw, batch.raw_quality, batch.raw), (batch.compressed, batch.quality, batch.reference)]

@@ -14,7 +14,7 @@ def test_a_layer_named_twice_is_refused(toy):
     "changed",
     [
         {"weight": float("inf")}, {"weight": -0.1}, {"probability": 1.1}, {"layers": []}, {"name": "fct-x"},
-        {"momentum": 1.0}, {"noise": -0.1}, {"schedule": "linear"},
+        {"ema_momentum": 1.0}, {"noise": -0.1}, {"schedule": "linear"},
     ],
 )  # fmt: skip
 def test_impossible_values_are_refused(toy, changed):
@@ -25,29 +25,34 @@ def test_impossible_values_are_refused(toy, changed):
 
 def test_a_teacher_is_not_asked_for_where_none_is_looked_at(toy):
     """`pair` has no use for `gradient`; what it says there is ignored."""
-    assert not toy.method(name="pair", gradient="frozen-teacher").wants_file
+    assert not toy.method(name="pair", target="teacher").needs_teacher_file
 
 
 def test_raw_features_are_pulled_to_nothing_but_a_teachers(toy):
     """Pulled to the network's own, the raw view's features would be pulled to themselves."""
-    with pytest.raises(ValidationError, match="pulled: both needs a teacher"):
-        toy.method(pulled="both", gradient="both")
+    with pytest.raises(ValidationError, match="matched_views: both needs a teacher"):
+        toy.method(matched_views="both", target="raw")
 
 
-WANTED = {"features": "wants_features", "file": "wants_file", "average": "wants_average", "linear": "wants_projections"}
+WANTED = {
+    "features": "uses_features",
+    "file": "needs_teacher_file",
+    "average": "needs_ema_teacher",
+    "linear": "needs_projections",
+}
 
 
 @pytest.mark.parametrize(
     ("changed", "wanted"),
     [
-        ({"name": "pair", "gradient": "average-teacher", "projection": "linear"}, set()),
+        ({"name": "pair", "target": "ema-teacher", "projection": "linear"}, set()),
         ({"name": "distill", "match": "logits", "projection": "linear"}, {"file"}),
         ({"name": "distill", "match": "features"}, {"file", "features"}),
         ({"name": "fct"}, {"features"}),
         ({"name": "fct", "projection": "mean"}, {"features"}),
         ({"name": "fct", "projection": "linear"}, {"features", "linear"}),
-        ({"name": "fct-r", "gradient": "frozen-teacher"}, {"features", "file"}),
-        ({"name": "fct-r", "gradient": "average-teacher"}, {"features", "average"}),
+        ({"name": "fct-r", "target": "teacher"}, {"features", "file"}),
+        ({"name": "fct-r", "target": "ema-teacher"}, {"features", "average"}),
     ],
 )
 def test_a_method_wants_what_its_loss_reads(toy, changed, wanted):

@@ -51,10 +51,10 @@ def test_noise_has_its_deviation():
     """Gaussian, on the scale 0..1, rounded to whole grey levels and never beyond black and white."""
     torch.manual_seed(0)
     grey = torch.full((4, 3, 64, 64), 128, dtype=torch.uint8)
-    difference = stability.noisy(grey, 0.1).double() - 128
+    difference = stability.add_noise(grey, 0.1).double() - 128
     assert difference.std().item() == pytest.approx(25.5, rel=0.02)
     assert abs(difference.mean().item()) < 0.5
-    assert stability.noisy(torch.full((1000,), 255, dtype=torch.uint8), 0.5).max() == 255
+    assert stability.add_noise(torch.full((1000,), 255, dtype=torch.uint8), 0.5).max() == 255
 
 
 def test_a_noisy_image_has_the_quality_of_the_raw_one(make_network, batch, toy):
@@ -72,4 +72,4 @@ def test_noise_makes_images_neither_darker_nor_brighter():
     """Grey levels are rounded to the nearest: the mean over many pixels stays within a tenth of a level."""
     torch.manual_seed(0)
     grey = torch.full((400_000,), 128, dtype=torch.uint8)
-    assert abs((stability.noisy(grey, 0.02).double() - 128).mean().item()) < 0.1
+    assert abs((stability.add_noise(grey, 0.02).double() - 128).mean().item()) < 0.1

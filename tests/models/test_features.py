@@ -12,7 +12,7 @@ from fct.nn.layout import Layout, channels_second
 
 def test_a_feature_that_cannot_be_told_is_refused():
     """At 384 pixels a Swin gives 96 x 96 x 96: its first stage tells, the stem, which permutes, does not."""
-    swin = backbones.build("swin_t", width=8, classes=3, channels=3, size=384)
+    swin = backbones.build_backbone("swin_t", width=8, classes=3, channels=3, size=384)
     swin.features = swin.features[:2]
     swin.norm, swin.head = nn.Identity(), nn.LazyLinear(3)
     found = features_of(swin, ["features.1"], key="method.layers", channels=3, size=384)
@@ -23,7 +23,7 @@ def test_a_feature_that_cannot_be_told_is_refused():
 
 def test_attention_within_windows_is_no_feature():
     """Its rows are windows, not images."""
-    swin = backbones.build("timm/swin_tiny_patch4_window7_224", width=8, classes=3, channels=3, size=56)
+    swin = backbones.build_backbone("timm/swin_tiny_patch4_window7_224", width=8, classes=3, channels=3, size=56)
     with pytest.raises(FctError, match=r"'layers\.0\.blocks\.0\.attn' gives a tensor of shape \[4, 49, 96\]"):
         features_of(swin, ["layers.0.blocks.0.attn"], key="method.layers", channels=3, size=56)
 
@@ -31,7 +31,7 @@ def test_attention_within_windows_is_no_feature():
 @pytest.mark.parametrize("layer", ["self_attention", "self_attention.out_proj"])
 def test_a_layer_that_gives_no_feature_is_refused(layer):
     """Attention gives a tuple, and its projection is never called: nothing that could be pulled at."""
-    vit = backbones.build("vit_b_32", width=8, classes=3, channels=3, size=32)
+    vit = backbones.build_backbone("vit_b_32", width=8, classes=3, channels=3, size=32)
     with pytest.raises(FctError, match=rf"method\.layers: '.*{layer}' gives no tensor"):
         features_of(vit, [f"encoder.layers.encoder_layer_0.{layer}"], key="method.layers", channels=3, size=32)
 
@@ -48,7 +48,7 @@ def test_a_layer_that_is_called_twice_is_refused():
 @pytest.mark.parametrize("name", ["alexnet", "inception_v3", "maxvit_t"])
 def test_a_model_that_takes_no_such_images_says_so(name):
     """Less may be left of an image than a kernel or a window takes: the error names key and size."""
-    backbone = backbones.build(name, width=8, classes=3, channels=3, size=32)
+    backbone = backbones.build_backbone(name, width=8, classes=3, channels=3, size=32)
     with pytest.raises(FctError, match=r"model\.name: the model does not take images of 32 x 32 pixels"):
         features_of(backbone, [], key="method.layers", channels=3, size=32)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fct.core.errors import FctError
+from fct.images.tables import NO_TABLES
 from fct.models import backbones
 from fct.models.network import Network
 from fct.models.params import BlockParams
@@ -14,13 +15,19 @@ QUALITY = torch.tensor([30, 100])
 
 
 def blocks(layers, **changed):
-    told = {"layers": list(layers), "width": 0.5, "quality": "film", "consistency": "after", "unknown": "bypass"}
+    told = {
+        "layers": list(layers),
+        "width": 0.5,
+        "quality": "film",
+        "consistency": "after",
+        "unknown_quality": "bypass",
+    }
     return BlockParams.model_validate(told | changed)
 
 
 def make(name="resnet8", layers=("stage1", "stage3"), block=None, channels=3, size=32):
     torch.manual_seed(0)
-    backbone = backbones.build(name, width=8, classes=3, channels=channels, size=size)
+    backbone = backbones.build_backbone(name, width=8, classes=3, channels=channels, size=size)
     statistics = {"mean": [0.25] * channels, "std": [0.5] * channels}
     return Network(backbone, **statistics, layers=layers, block=block, size=size).eval()
 
@@ -37,7 +44,7 @@ def hooks(network):
 def test_pixels_are_normalised_by_channel():
     """(pixel / 255 - mean) / std, with each channel's own mean and deviation."""
     network = Network(
-        backbones.build("resnet8", width=8, classes=3, channels=3, size=32),
+        backbones.build_backbone("resnet8", width=8, classes=3, channels=3, size=32),
         mean=[0.0, 0.5, 1.0], std=[1.0, 0.5, 0.25], layers=["stage1"],
     )  # fmt: skip
     pixel = torch.tensor([51, 255, 0], dtype=torch.uint8).view(1, 3, 1, 1)
@@ -91,7 +98,7 @@ def test_a_mirrored_prediction_is_the_mean_with_the_mirror_images():
     torch.nn.init.normal_(network.blocks["stage1"].expand.weight)
     logits, features = network(image(), QUALITY)
     others, _ = network(image().flip(3), QUALITY)
-    network.mirror = True
+    network.flip_tta = True
     both, shown = network(image(), QUALITY)
     torch.testing.assert_close(both, (logits + others) / 2)
     assert torch.equal(shown["stage3"], features["stage3"])
@@ -102,16 +109,16 @@ def test_a_mirrored_prediction_is_the_mean_with_the_mirror_images():
 
 
 def test_an_unknown_quality_is_estimated():
-    """Told 100, blocks take what the estimator sees; told another quality, or in training, they take that."""
+    """Told of no tables, blocks take what the estimator sees; told another quality, or in training, they take that."""
     network = make(block=blocks(["stage1"]))
     torch.nn.init.normal_(network.blocks["stage1"].expand.weight)
-    bypassed = network(image(), torch.tensor([100, 100]))[0]
+    bypassed = network(image(), torch.tensor([100, NO_TABLES]))[0]
     at_forty = network(image(), torch.tensor([40, 40]))[0]
     network.estimator = lambda pixels: torch.full((len(pixels),), 40.0)
-    torch.testing.assert_close(network(image(), torch.tensor([100, 40]))[0], at_forty)
+    torch.testing.assert_close(network(image(), torch.tensor([NO_TABLES, 40]))[0], at_forty)
     network.train()
     network.backbone.eval()  # whose statistics are not in question
-    torch.testing.assert_close(network(image(), torch.tensor([100, 100]))[0], bypassed)
+    torch.testing.assert_close(network(image(), torch.tensor([NO_TABLES, 100]))[0], bypassed)
 
 
 def test_only_blocks_use_the_quality():
@@ -151,7 +158,7 @@ def test_blocks_need_maps_or_tokens():
 def test_finding_the_channels_leaves_the_backbone_as_it_was():
     """Making blocks passes an image through the backbone: its statistics, mode and hooks stay."""
     torch.manual_seed(0)
-    backbone = backbones.build("resnet8", width=8, classes=3, channels=3, size=32).train()
+    backbone = backbones.build_backbone("resnet8", width=8, classes=3, channels=3, size=32).train()
     before = copy.deepcopy(backbone.state_dict())
     Network(backbone, mean=[0.0] * 3, std=[1.0] * 3, layers=["stage1"], block=blocks(["stage1"]))
     assert backbone.training
@@ -243,10 +250,10 @@ def test_watched_layers_must_give_features_too():
 
 
 def test_a_quality_that_a_table_told_is_never_estimated():
-    """Only 100 stands for an unknown quality: from 1 to 99 the blocks take what they are told."""
+    """Only `NO_TABLES` stands for an unknown quality: from 1 to 100 the blocks take what they are told."""
     network = make(block=blocks(["stage1"]))
     torch.nn.init.normal_(network.blocks["stage1"].expand.weight)
-    told = torch.arange(1, 100)
+    told = torch.arange(1, 101)
     images = image()[:1].expand(len(told), -1, -1, -1)
     before = network(images, told)[0]
     network.estimator = lambda pixels: torch.full((len(pixels),), 10.0)

@@ -34,7 +34,7 @@ def test_a_stage_begins_by_handing_on():
 @pytest.mark.parametrize(("size", "channels"), [(16, 1), (28, 1), (32, 3)])
 def test_images_become_logits(size, channels):
     """Small, grey and coloured images give logits, and every trained weight a gradient."""
-    network = backbones.build("speednet", width=8, classes=5, channels=channels, size=size)
+    network = backbones.build_backbone("speednet", width=8, classes=5, channels=channels, size=size)
     logits = network(torch.rand(2, channels, size, size))
     assert logits.shape == (2, 5)
     logits.square().sum().backward()
@@ -45,4 +45,4 @@ def test_images_become_logits(size, channels):
 def test_images_that_are_too_small_are_refused():
     """Three poolings need 16 pixels; the error says so before torch does."""
     with pytest.raises(FctError, match="speednet needs images of 16 pixels or more"):
-        backbones.build("speednet", width=8, classes=5, channels=3, size=12)
+        backbones.build_backbone("speednet", width=8, classes=5, channels=3, size=12)

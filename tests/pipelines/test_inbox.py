@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from fct.core.errors import FctError
-from pipelines.inbox import Arrival, sort
+from fct.images.tables import NO_TABLES
+from pipelines.inbox import Arrival, sort_inbox
 
 
 def picture(seed, suffix="png", **options):
@@ -36,7 +37,7 @@ def put(path, content):
 
 
 def run(settle=0):
-    return sort(Path("inbox"), Path("images"), Path("quarantine"), channels=3, settle=settle)
+    return sort_inbox(Path("inbox"), Path("images"), Path("quarantine"), channels=3, settle=settle)
 
 
 def files(folder):
@@ -45,11 +46,11 @@ def files(folder):
 
 @pytest.mark.usefixtures("inbox")
 def test_good_images_move_to_their_class_with_their_quality():
-    """A lossless file counts as 100; a JPEG has the quality of its tables."""
+    """A lossless file has none; a JPEG has the quality of its tables."""
     put("inbox/cat/new.jpg", picture(5, "jpg", quality=35))
     put("inbox/dog/new.png", picture(6))
     found = run()
-    assert found.taken == (Arrival("cat/new.jpg", 35), Arrival("dog/new.png", 100))
+    assert found.taken == (Arrival("cat/new.jpg", 35), Arrival("dog/new.png", NO_TABLES))
     assert not found.refused
     assert files("inbox") == []
     assert files("images") == ["cat/known.png", "cat/new.jpg", "dog/known.png", "dog/new.png"]
@@ -104,7 +105,7 @@ def test_a_pipe_is_not_waited_for():
 def test_folders_that_overlap_are_refused(inbox, quarantine):
     """An inbox in the data set would empty it into quarantine."""
     with pytest.raises(FctError, match="lies in"):
-        sort(Path(inbox), Path("images"), Path(quarantine), channels=3, settle=0)
+        sort_inbox(Path(inbox), Path("images"), Path(quarantine), channels=3, settle=0)
 
 
 @pytest.mark.usefixtures("inbox")

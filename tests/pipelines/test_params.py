@@ -7,7 +7,7 @@ import pytest
 
 from fct.core.errors import FctError
 from fct.core.params import SECTIONS, load
-from pipelines.params import Params, Schedules, changed
+from pipelines.params import Params, Schedules, apply_overrides
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -28,7 +28,7 @@ def test_every_section_is_validated():
 
 def test_changed_params_keep_everything_else(params):
     """Only the lines that an override names differ; comments stay."""
-    lines = zip(params.splitlines(), changed({"train.epochs": 777}).splitlines(), strict=True)
+    lines = zip(params.splitlines(), apply_overrides({"train.epochs": 777}).splitlines(), strict=True)
     [(old, new)] = [pair for pair in lines if pair[0] != pair[1]]
     assert re.sub("epochs: [0-9]+", "epochs: 777", old) == new
 
@@ -47,7 +47,7 @@ def test_changed_params_keep_everything_else(params):
 def test_an_impossible_override_is_named(overrides, message):
     """A key that is not there and a value that cannot be are refused with what would do."""
     with pytest.raises(FctError, match=message):
-        changed(overrides)
+        apply_overrides(overrides)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from pipelines import process
-from pipelines.process import Commands, StoppedError, lines
+from pipelines.process import Commands, StoppedError, read_lines
 
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(99)"
@@ -28,7 +28,7 @@ def read():
             os.write(sink, chunk)
         os.close(sink)
         try:
-            return list(lines(source))
+            return list(read_lines(source))
         finally:
             os.close(source)
 
@@ -116,7 +116,7 @@ def test_stopping_ends_a_command_with_its_children(commands):
 
 def test_a_child_in_a_session_of_its_own_is_ended_too(commands, monkeypatch):
     """What left the command's group, and so hears nothing of the request, is killed when the time is up."""
-    monkeypatch.setattr(process, "end", partial(process.end, grace=0.5))
+    monkeypatch.setattr(process, "terminate", partial(process.terminate, grace=0.5))
     code = (
         "import subprocess, time; subprocess.Popen(['sleep', '99'], start_new_session=True); "
         "print('ready', flush=True); time.sleep(99)"
@@ -131,7 +131,7 @@ def test_a_child_in_a_session_of_its_own_is_ended_too(commands, monkeypatch):
 
 def test_what_does_not_end_is_killed(commands, monkeypatch):
     """A command that ignores the request has its seconds and no more."""
-    monkeypatch.setattr(process, "end", partial(process.end, grace=0.5))
+    monkeypatch.setattr(process, "terminate", partial(process.terminate, grace=0.5))
     outcome = []
     thread = start(commands, STUBBORN, outcome)
     begun = time.monotonic()
@@ -154,6 +154,6 @@ def test_children_end_before_their_parent():
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         while not psutil.Process(parent.pid).children():
             time.sleep(0.01)
-        process.end_children(parent.pid)
+        process.terminate_children(parent.pid)
         assert parent.stdout.readline() == b"outlived\n"
         assert parent.poll() is None

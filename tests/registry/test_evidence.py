@@ -19,13 +19,13 @@ YARDSTICK = {"confidence": 0.95, "qualities": [10, 50], "unseen": ["webp", "blur
 TODAY = Evidence("fp32", "ab" * 32, {}, "c0ffee", {}, LINES, YARDSTICK)
 
 
-def champion(lines=LINES, yardstick=YARDSTICK, precision="fp32"):
-    tags = {"fct.gate": json.dumps(lines), "fct.yardstick": json.dumps(yardstick), "fct.precision": precision}
+def champion(lines=LINES, conditions=YARDSTICK, precision="fp32"):
+    tags = {"fct.gate": json.dumps(lines), "fct.yardstick": json.dumps(conditions), "fct.precision": precision}
     return Version("7", tags)
 
 
 @pytest.mark.parametrize(
-    ("lines", "yardstick", "said"),
+    ("lines", "conditions", "said"),
     [
         ({"raw_accuracy": ["at least", 0.69]}, {}, "raw_accuracy: at least 0.7 then, at least 0.69 now"),
         ({"raw_ece": ["at most", 0.11]}, {}, "raw_ece: at most 0.1 then, at most 0.11 now"),
@@ -40,16 +40,16 @@ def champion(lines=LINES, yardstick=YARDSTICK, precision="fp32"):
         ({}, {"unseen": ["webp"]}, "evaluate.unseen: blur then, not now"),
     ],
 )
-def test_each_way_of_asking_for_less_is_refused_by_name(lines, yardstick, said):
+def test_each_way_of_asking_for_less_is_refused_by_name(lines, conditions, said):
     """A looser or a missing line, a lower confidence, and views that are left out: the error says what it is."""
     left = {name: line for name, line in (LINES | lines).items() if line is not None}
     with pytest.raises(FctError, match="less than it asked of the champion, version 7") as caught:
-        refuse_weaker(champion(), replace(TODAY, lines=left, yardstick=YARDSTICK | yardstick))
+        refuse_weaker(champion(), replace(TODAY, lines=left, conditions=YARDSTICK | conditions))
     assert [line for line in str(caught.value).splitlines() if line.startswith("  ")] == [f"  {said}"]
 
 
 @pytest.mark.parametrize(
-    ("lines", "yardstick"),
+    ("lines", "conditions"),
     [
         ({}, {}),
         ({"raw_accuracy": ["at least", 0.71], "raw_ece": ["at most", 0.09]}, {}),
@@ -58,14 +58,14 @@ def test_each_way_of_asking_for_less_is_refused_by_name(lines, yardstick, said):
         ({}, {"qualities": [5, 50, 10], "unseen": ["avif", "blur", "webp"]}),
     ],
 )
-def test_a_gate_that_asks_for_as_much_or_more_is_taken(lines, yardstick):
+def test_a_gate_that_asks_for_as_much_or_more_is_taken(lines, conditions):
     """The same gate, stricter lines, further lines, more confidence and more views are no less."""
-    refuse_weaker(champion(), replace(TODAY, lines=LINES | lines, yardstick=YARDSTICK | yardstick))
+    refuse_weaker(champion(), replace(TODAY, lines=LINES | lines, conditions=YARDSTICK | conditions))
 
 
 def test_all_that_is_weaker_is_named_at_once():
     """A person puts everything right in one go."""
-    weaker = replace(TODAY, lines={}, yardstick={"confidence": 0.5, "qualities": [], "unseen": []})
+    weaker = replace(TODAY, lines={}, conditions={"confidence": 0.5, "qualities": [], "unseen": []})
     with pytest.raises(FctError) as caught:
         refuse_weaker(champion(), weaker)
     assert sum(line.startswith("  ") for line in str(caught.value).splitlines()) == len(LINES) + 1 + 2 + 2
@@ -92,26 +92,26 @@ def test_parity_is_missed_between_files_of_one_precision():
 
 def test_a_champion_that_says_nothing_of_its_gate_asks_for_nothing():
     """A version that was registered without these tags cannot be asked for less than."""
-    refuse_weaker(Version("1", {}), replace(TODAY, lines={}, yardstick={**YARDSTICK, "confidence": 0.5}))
+    refuse_weaker(Version("1", {}), replace(TODAY, lines={}, conditions={**YARDSTICK, "confidence": 0.5}))
 
 
 @pytest.mark.parametrize(
     "changed",
     [
         {"lines": LINES | {"raw_accuracy": ["at least", 0.8]}},
-        {"yardstick": YARDSTICK | {"confidence": 0.99}},
+        {"conditions": YARDSTICK | {"confidence": 0.99}},
         {"verdict": {"value": 0.91}},
         {"verdict": {"digest": "other"}},
     ],
 )
 def test_a_version_is_told_anew_only_what_it_does_not_say(changed):
-    """A proof like the one that it carries is no news; other lines, another yardstick, values or images are."""
+    """A proof like the one that it carries is no news; other lines, another conditions, values or images are."""
 
     def evidence(value=0.9, digest="split"):
         return {"verdict": "PASS", "split": {"digest": digest}, "checks": [{"name": "raw_accuracy", "value": value}]}
 
     proof = replace(TODAY, verdict=evidence())
     version = Version("7", proof.tags())
-    assert proof.news(version) == {}
+    assert proof.changed_tags(version) == {}
     other = replace(proof, **changed | ({"verdict": evidence(**changed["verdict"])} if "verdict" in changed else {}))
-    assert other.news(version) == other.tags()
+    assert other.changed_tags(version) == other.tags()

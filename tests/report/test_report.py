@@ -9,7 +9,7 @@ from fct.core.errors import FctError
 from fct.core.params import load
 from fct.evaluate import __main__ as evaluate
 from fct.gate import __main__ as gate
-from fct.report import build, others
+from fct.report import build, models_beside
 
 pytestmark = pytest.mark.usefixtures("judged")
 
@@ -19,7 +19,7 @@ def judged(workplace):
     with (workplace / "params.yaml").open("a") as file:
         file.write("registry: {name: lamps}\n")
     evaluate.measure(load(evaluate.Params))
-    gate.judge(load(gate.Params))
+    gate.judge_model(load(gate.Params))
     (workplace / "metrics/features.json").write_text('{"stage1": {"q5": 0.5, "q90": 0.01}}')
     return workplace
 
@@ -58,11 +58,11 @@ def test_another_model_is_shown_beside(tmp_path, bright):
 
 def test_the_baseline_and_named_files_are_shown_beside(tmp_path):
     """What the stage `baseline` made is `standard`; who names a file of their own is told how, where it is none."""
-    assert others(["mine=a.onnx"], tmp_path, champion=False) == {"mine": Path("a.onnx")}
+    assert models_beside(["mine=a.onnx"], tmp_path, champion=False) == {"mine": Path("a.onnx")}
     Path("model/standard.onnx").write_bytes(Path("model/model.onnx").read_bytes())
-    assert list(others(["mine=a.onnx"], tmp_path, champion=False)) == ["standard", "mine"]
+    assert list(models_beside(["mine=a.onnx"], tmp_path, champion=False)) == ["standard", "mine"]
     with pytest.raises(FctError, match="--beside 'mine': give a name and a file"):
-        others(["mine"], tmp_path, champion=False)
+        models_beside(["mine"], tmp_path, champion=False)
 
 
 @pytest.mark.parametrize("taken", ["candidate", "standard"])
@@ -70,7 +70,7 @@ def test_no_model_takes_the_name_of_another(tmp_path, taken):
     """Else the page would show one's numbers under the other's verdict."""
     Path("model/standard.onnx").write_bytes(Path("model/model.onnx").read_bytes())
     with pytest.raises(FctError, match=f"{taken} is the name of another model"):
-        others([f"{taken}=a.onnx"], tmp_path, champion=False)
+        models_beside([f"{taken}=a.onnx"], tmp_path, champion=False)
 
 
 def test_a_baseline_of_other_classes_is_left_out(tmp_path, bright, capsys):
@@ -78,7 +78,7 @@ def test_a_baseline_of_other_classes_is_left_out(tmp_path, bright, capsys):
     mine = Path("model/model.onnx").read_bytes()
     bright(metadata={"fct.classes": '["dark", "light"]'}).rename("model/standard.onnx")
     Path("model/model.onnx").write_bytes(mine)
-    assert others([], tmp_path, champion=False) == {}
+    assert models_beside([], tmp_path, champion=False) == {}
     assert "without model/standard.onnx: its classes are ['dark', 'light']" in capsys.readouterr().out
 
 

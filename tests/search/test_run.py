@@ -20,8 +20,8 @@ from fct.train.assemble import make_network, open_data
 from fct.train.loop import DivergenceError
 
 TOLD = {
-    "trials": 4, "images": 60, "epochs": 2, "clean_loss": 0.05, "gain": 0.01, "seed": 0,
-    "weight": {"low": 0.1, "high": 2.0}, "distances": ["mse", "cosine"], "gradients": ["both"],
+    "trials": 4, "images": 60, "epochs": 2, "max_raw_drop": 0.05, "min_gain": 0.01, "seed": 0,
+    "weight": {"low": 0.1, "high": 2.0}, "distances": ["mse", "cosine"], "targets": ["raw"],
 }  # fmt: skip
 
 
@@ -189,10 +189,10 @@ def teacher(toy):
 def test_trials_of_another_teacher_are_not_reused(toy, scripted, teacher):
     """Also where not the baseline but a gradient that is searched has it."""
     scripted(*[(0.8, 0.9)] * 4)
-    method, gradients = toy.method(teacher=teacher()), ["frozen-teacher"]
-    look(toy, method=method, trials=2, gradients=gradients)
+    method, targets = toy.method(teacher=teacher()), ["teacher"]
+    look(toy, method=method, trials=2, targets=targets)
     teacher(seed=1)
-    _, trials = look(toy, method=method, trials=2, gradients=gradients)
+    _, trials = look(toy, method=method, trials=2, targets=targets)
     assert len(trials) == 2
 
 
@@ -200,7 +200,7 @@ def test_a_teacher_that_does_not_fit_stops_the_search(toy, teacher):
     """It is no trial that went badly: the error names the key, whichever trial finds it."""
     method = toy.method(teacher=teacher("speednet"))
     with pytest.raises(FctError, match=r"method\.teacher: weights/teacher\.pt is speednet"):
-        look(toy, method=method, trials=8, gradients=["frozen-teacher"])
+        look(toy, method=method, trials=8, targets=["teacher"])
 
 
 def test_a_diverging_baseline_is_an_error_and_a_diverging_trial_is_not(toy, monkeypatch):
@@ -270,12 +270,12 @@ def test_a_killed_search_does_only_what_is_missing(toy, killed):
 
 
 def test_gradients_without_the_teacher_that_raw_features_are_pulled_to_are_refused(toy):
-    """With `pulled: both` the search tries teachers alone; the error names the search's key."""
-    with pytest.raises(FctError, match=r"search\.gradients: with both, method\.pulled: both needs a teacher"):
-        look(toy, gradients=["average-teacher", "both"], method=toy.method(gradient="average-teacher", pulled="both"))
+    """With `matched_views: both` the search tries teachers alone; the error names the search's key."""
+    with pytest.raises(FctError, match=r"search\.targets: with raw, method\.matched_views: both needs a teacher"):
+        look(toy, targets=["ema-teacher", "raw"], method=toy.method(target="ema-teacher", matched_views="both"))
 
 
 def test_gradients_that_own_crops_forbid_are_refused(toy):
     """The search tries no gradient that `train.crops` rules out; the error names the search's key."""
-    with pytest.raises(FctError, match=r"search\.gradients: both pulls features"):
-        look(toy, method=toy.method(gradient="average-teacher"), train={"crops": "own"}, gradients=["both"])
+    with pytest.raises(FctError, match=r"search\.targets: raw pulls features"):
+        look(toy, method=toy.method(target="ema-teacher"), train={"crops": "own"}, targets=["raw"])

@@ -4,14 +4,14 @@ import pytest
 from optuna.trial import TrialState
 
 from fct.search.params import SearchParams
-from fct.search.study import BASELINE, NO_LAYERS, _values, finished, next_trial, open_study, suggest
+from fct.search.study import BASELINE, NO_LAYERS, _values, finished_trials, next_trial, open_study, suggest
 
 
 @pytest.fixture
 def params():
     def make(**changed):
-        told = {"trials": 4, "images": 60, "epochs": 1, "clean_loss": 0.1, "gain": 0.0, "seed": 0}
-        told |= {"weight": {"low": 0.1, "high": 2.0}, "distances": ["mse", "cosine"], "gradients": ["both"]}
+        told = {"trials": 4, "images": 60, "epochs": 1, "max_raw_drop": 0.1, "min_gain": 0.0, "seed": 0}
+        told |= {"weight": {"low": 0.1, "high": 2.0}, "distances": ["mse", "cosine"], "targets": ["raw"]}
         return SearchParams.model_validate(told | changed)
 
     return make
@@ -77,7 +77,7 @@ def test_what_a_killed_process_left_is_failed(open_it, params, toy):
     next_trial(study, toy.method(), params())
     again = open_it()
     assert [trial.state for trial in again.trials] == [TrialState.COMPLETE, TrialState.FAIL]
-    assert len(finished(again)) == 1
+    assert len(finished_trials(again)) == 1
 
 
 def test_a_kill_between_the_baseline_s_queueing_and_its_start_is_survived(open_it, params, toy):
@@ -92,7 +92,7 @@ def test_a_kill_between_the_baseline_s_queueing_and_its_start_is_survived(open_i
 def test_the_name_digests_what_decides_a_trial(open_it):
     """Other data, or another search space, is another study; more trials go on with the same."""
     names = {open_it(data).study_name for data in ({"data": "d"}, {"data": "e"})}
-    names |= {open_it(**changed).study_name for changed in ({"seed": 1}, {"gain": 0.5}, {"images": 61})}
+    names |= {open_it(**changed).study_name for changed in ({"seed": 1}, {"min_gain": 0.5}, {"images": 61})}
     assert len(names) == 5
     assert open_it(trials=9).study_name == open_it().study_name
 
@@ -101,8 +101,8 @@ def test_fresh_forgets_this_study_alone(open_it, params, toy):
     """--fresh starts with no trials; studies of other data keep theirs."""
     for data in ("d", "e"):
         take(open_it({"data": data}), toy.method(), params())
-    assert finished(open_it({"data": "d"}, fresh=True)) == []
-    assert len(finished(open_it({"data": "e"}))) == 1
+    assert finished_trials(open_it({"data": "d"}, fresh=True)) == []
+    assert len(finished_trials(open_it({"data": "e"}))) == 1
 
 
 def test_a_trial_without_layers_does_not_count(open_it, params, toy):
@@ -111,5 +111,5 @@ def test_a_trial_without_layers_does_not_count(open_it, params, toy):
     tried = [take(study, baseline, params()) for _ in range(15)]
     assert tried[0] == baseline
     assert None in tried
-    assert len(finished(study)) == 15 - tried.count(None)
+    assert len(finished_trials(study)) == 15 - tried.count(None)
     assert sum(NO_LAYERS in trial.user_attrs for trial in study.trials) == tried.count(None)

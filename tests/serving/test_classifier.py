@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fct.images.decode import Unusable
+from fct.images.decode import UnusableImage
 from fct.serving.classifier import LARGEST_FILE, Classifier, open_session
 
 ANSWERED = """
@@ -71,7 +71,7 @@ def test_a_model_with_blocks_is_told_the_quality(colour_model, picture):
     classifier = Classifier.of(open_session(colour_model(takes_quality=True)))
     grey = (128, 128, 128)
     found = list(classifier.classify([picture(grey, "JPEG", quality=3), picture(grey)]))
-    assert [each.quality for each in found] == [3, 100]
+    assert [each.quality for each in found] == [3, None]
     assert found[0].probabilities["red"] == pytest.approx(1 / (1 + 2 * np.exp(-3)), rel=1e-4)
 
 
@@ -91,7 +91,7 @@ def test_a_file_without_metadata_numbers_its_classes(colour_model, picture):
 
 def test_a_model_of_oblong_images_is_refused(colour_model):
     """Which part of a photograph an oblong model wants is not for us to guess."""
-    with pytest.raises(Unusable, match="3 x 8 x 9"):
+    with pytest.raises(UnusableImage, match="3 x 8 x 9"):
         Classifier.of(open_session(colour_model(width=9)))
 
 
@@ -225,3 +225,16 @@ def test_six_hundred_damaged_files_neither_crash_nor_hang(colour_model, tmp_path
     answered, right = map(int, done.stdout.split())
     assert answered == 600
     assert 0 < right < 600
+
+
+def test_a_file_of_an_earlier_version_is_told_100_for_no_tables(colour_model, picture):
+    """Files that do not say what they take for "no JPEG tables" were made when that was 100."""
+    grey = (128, 128, 128)
+    told = {"fct.classes": ("red", "green", "blue"), "fct.qualities": [30, 90]}
+    old, new = (
+        Classifier.of(open_session(colour_model(takes_quality=True, metadata=metadata)))
+        for metadata in (told, told | {"fct.no_tables": 0})
+    )
+    red = [next(each.classify([picture(grey)])).probabilities["red"] for each in (old, new)]
+    assert red[0] == pytest.approx(1, abs=1e-6)
+    assert red[1] == pytest.approx(1 / 3, abs=1e-6)

@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 
 from fct.jpeg.arrays import roundtrip
 from fct.splits.store import Originals, Split
-from fct.splits.views import compressed
+from fct.splits.views import compress_split
 
 
 def scene(seed, height, width, channels):
@@ -56,7 +56,7 @@ def test_array_sources_are_compressed_as_pillow_does(channels, quality):
     """Images that are their own originals get the pixels of Pillow's `save(quality=...)`."""
     images = np.stack([scene(seed, 28, 28, channels) for seed in range(5)])
     expected = [np.asarray(by_pillow(image, quality)).reshape(image.shape) for image in images]
-    np.testing.assert_array_equal(compressed(of_arrays(images), quality, "4:2:0"), expected)
+    np.testing.assert_array_equal(compress_split(of_arrays(images), quality, "4:2:0"), expected)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -66,13 +66,13 @@ def test_originals_are_compressed_at_their_native_size_and_then_resized(channels
     fitted = (ImageOps.fit(by_pillow(native, 25), (16, 16), Image.Resampling.BILINEAR) for native in natives)
     expected = [np.asarray(each).reshape(16, 16, channels) for each in fitted]
     split = of_files([png(native) for native in natives], 16, channels)
-    np.testing.assert_array_equal(compressed(split, 25, "4:2:0"), expected)
+    np.testing.assert_array_equal(compress_split(split, 25, "4:2:0"), expected)
 
 
 def test_subsampling_changes_what_colours_become():
     """4:4:4 keeps colours that 4:2:0 averages, so the parameter reaches the codec."""
     images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
-    coarse, fine = (compressed(of_arrays(images), 90, subsampling) for subsampling in ("4:2:0", "4:4:4"))
+    coarse, fine = (compress_split(of_arrays(images), 90, subsampling) for subsampling in ("4:2:0", "4:4:4"))
     lost = [np.abs(views.astype(int) - images).mean() for views in (coarse, fine)]
     assert lost[0] > 2 * lost[1]
 
@@ -81,8 +81,8 @@ def test_views_are_put_where_the_caller_says():
     """`out` is filled and returned; nothing else is allocated for the result."""
     images = scene(0, 16, 16, 3)[None]
     out = np.zeros_like(images)
-    assert compressed(of_arrays(images), 10, "4:2:0", out=out) is out
-    np.testing.assert_array_equal(out, compressed(of_arrays(images), 10, "4:2:0"))
+    assert compress_split(of_arrays(images), 10, "4:2:0", out=out) is out
+    np.testing.assert_array_equal(out, compress_split(of_arrays(images), 10, "4:2:0"))
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +100,9 @@ def test_one_core_and_two_give_the_same_views(sources, monkeypatch):
         views = []
         for cores in ("1", "2"):
             monkeypatch.setenv("LOKY_MAX_CPU_COUNT", cores)
-            views.append(compressed(split, 40, "4:2:0"))
+            views.append(compress_split(split, 40, "4:2:0"))
         np.testing.assert_array_equal(*views)
         if split.originals is None:
             np.testing.assert_array_equal(views[0], roundtrip(split.images, 40, "4:2:0"))
         last = split.every(len(split) - 1)
-        np.testing.assert_array_equal(compressed(last, 40, "4:2:0"), views[0][:: len(split) - 1])
+        np.testing.assert_array_equal(compress_split(last, 40, "4:2:0"), views[0][:: len(split) - 1])

@@ -152,7 +152,7 @@ class Build:
         ).stdout.strip()
         Path(self.pip_cache).mkdir(parents=True, exist_ok=True)
 
-    def follow(self, dockerfile: Path) -> Stage:
+    def update(self, dockerfile: Path) -> Stage:
         stage = None
         for instruction in DockerfileParser(path=str(dockerfile)).structure:
             name, value = instruction["instruction"], instruction["value"]
@@ -239,6 +239,6 @@ def image() -> Iterator[Stage]:
     work = Path(tempfile.mkdtemp(prefix="fct-image-"))
     try:
         assert shutil.disk_usage(work).free > SPACE, f"{work} needs {SPACE >> 30} GiB; TMPDIR chooses another place"
-        yield Build(work).follow(REPOSITORY / "Dockerfile")
+        yield Build(work).update(REPOSITORY / "Dockerfile")
     finally:
         shutil.rmtree(work)

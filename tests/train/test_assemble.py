@@ -9,21 +9,21 @@ from fct.models import saved as candidate
 from fct.train.assemble import check_crops, check_network, make_network, open_data
 
 
-@pytest.mark.parametrize("gradient", ["both", "raw-detached"])
-def test_features_cropped_apart_are_not_compared(toy, gradient):
+@pytest.mark.parametrize("target", ["raw", "raw-detached"])
+def test_features_cropped_apart_are_not_compared(toy, target):
     """Own crops and a target of the raw view: refused before anything is trained, with keys and what to take."""
     setup = toy.setup(crops="own")
     data, meta = open_data(setup)
-    with pytest.raises(FctError, match=rf"method\.gradient: {gradient} pulls .* train\.crops: own .* average-teacher"):
-        make_network(setup, toy.method(gradient=gradient), data.train, meta)
+    with pytest.raises(FctError, match=rf"method\.target: {target} pulls .* train\.crops: own .* ema-teacher"):
+        make_network(setup, toy.method(target=target), data.train, meta)
 
 
 @pytest.mark.parametrize(
     "method",
     [
-        {"gradient": "average-teacher"},
-        {"gradient": "frozen-teacher", "teacher": "some.pt"},
-        {"gradient": "both", "projection": "mean"},
+        {"target": "ema-teacher"},
+        {"target": "teacher", "teacher": "some.pt"},
+        {"target": "raw", "projection": "mean"},
         {"name": "pair"},
         {"name": "distill", "teacher": "some.pt"},
     ],
@@ -68,7 +68,7 @@ def test_a_teacher_of_another_architecture_is_refused(toy, other, said):
     setup = toy.setup(**other)
     data, meta = open_data(setup)
     candidate.save(*make_network(setup, toy.method(name="standard"), data.train, meta), Path("weights/teacher.pt"))
-    method = toy.method(name="fct", gradient="frozen-teacher", teacher="weights/teacher.pt")
+    method = toy.method(name="fct", target="teacher", teacher="weights/teacher.pt")
     with pytest.raises(FctError, match=rf"method\.teacher: weights/teacher\.pt is {said}"):
         check_network(toy.setup(), method, meta)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fct.core.errors import FctError
-from fct.models.pickled import serialised
+from fct.models.state import serialise
 from fct.train.checkpoint import Checkpoint, code_digest
 
 STATE = {"network": {"weight": torch.arange(6.0).view(2, 3)}, "history": [{"loss": 1.5}], "best_epoch": 0}
@@ -108,4 +108,4 @@ def test_a_folder_that_another_process_removes_is_no_error(tmp_path):
 
 def test_the_same_state_is_the_same_bytes():
     """What is saved follows from content only."""
-    assert serialised(STATE) == serialised(STATE)
+    assert serialise(STATE) == serialise(STATE)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fct.train.batches import _crop_on
-from fct.train.crop import Augmentation, Crops, cut_out
+from fct.train.crop import Augmentation, Crops, cutout_mask
 
 STILL = Augmentation(0, flip=False)
 MOVED = Augmentation(2, flip=True)
@@ -79,7 +79,7 @@ def test_every_third_image_of_a_mapped_file_is_read_as_it_is(tmp_path):
 @pytest.mark.parametrize("cutout", [3, 4])
 def test_a_square_of_its_size_is_cut_out_anywhere(cutout):
     """Each mask lacks a square, whole where it lies inside, less at an edge; every pixel is lost in some mask."""
-    kept = cut_out(Augmentation(0, flip=False, cutout=cutout), (500, 8, 10), np.random.default_rng(0))
+    kept = cutout_mask(Augmentation(0, flip=False, cutout=cutout), (500, 8, 10), np.random.default_rng(0))
     lost = (~kept).sum((1, 2))
     assert kept.shape == (500, 8, 10)
     assert lost.max() == cutout**2
@@ -108,7 +108,7 @@ def squares(cutout, height, width):
 @pytest.mark.parametrize("cutout", [1, 3, 4])
 def test_a_square_lies_around_its_centre(cutout):
     """The squares that are drawn are exactly those around the pixels of the image, each cut off at its edges."""
-    kept = cut_out(Augmentation(0, flip=False, cutout=cutout), (1500, 5, 6), np.random.default_rng(0))
+    kept = cutout_mask(Augmentation(0, flip=False, cutout=cutout), (1500, 5, 6), np.random.default_rng(0))
     assert {frozenset(zip(*np.nonzero(lost), strict=True)) for lost in ~kept} == squares(cutout, 5, 6)
 
 

@@ -8,10 +8,10 @@ from fct.train.assemble import make_network, open_data
 from fct.train.estimator import fit_estimator
 
 
-def fitted(toy, unknown="estimate", **changed):
+def fitted(toy, unknown_quality="estimate", **changed):
     """Return an untrained network that went through `fit_estimator`, its weights before, and what it saw."""
     setup, plain = toy.setup(), toy.method()
-    method = toy.method(block=plain.block.model_dump() | {"unknown": unknown}, **changed)
+    method = toy.method(block=plain.block.model_dump() | {"unknown_quality": unknown_quality}, **changed)
     data, meta = open_data(setup)
     network, _ = make_network(setup, method, data.train, meta)
     before = {name: value.clone() for name, value in network.eval().state_dict().items()}
@@ -45,7 +45,7 @@ def test_the_same_training_gives_the_same_estimator(toy):
     assert all(torch.equal(*pair) for pair in same)
 
 
-@pytest.mark.parametrize("changed", [{"unknown": "bypass"}, {"name": "fct"}])
+@pytest.mark.parametrize("changed", [{"unknown_quality": "bypass"}, {"name": "fct"}])
 def test_there_is_none_where_none_is_wanted(toy, changed):
     """Where unknown qualities bypass the blocks, or there are no blocks, nothing is fitted."""
     assert fitted(toy, **changed)[0].estimator is None

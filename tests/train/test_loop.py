@@ -13,10 +13,10 @@ from fct.core.paths import STANDARD_PT
 from fct.methods.batch import Context
 from fct.methods.registry import METHODS
 from fct.models import saved as candidate
+from fct.train.aids import TrainingAids
 from fct.train.assemble import identity, make_network, open_data
 from fct.train.batches import Cached
 from fct.train.checkpoint import Checkpoint
-from fct.train.companions import Companions
 from fct.train.loop import Training as Loop
 from fct.train.loop import score, train
 
@@ -252,7 +252,7 @@ def test_the_best_epoch_is_kept(toy):
 
 def test_what_a_method_keeps_beside_the_network_is_taken_up(toy):
     """A training with a moving-average teacher and projections, stopped after an epoch, ends with the same weights."""
-    method = toy.method(name="fct", gradient="average-teacher", projection="linear", weight=1.0)
+    method = toy.method(name="fct", target="ema-teacher", projection="linear", weight=1.0)
     straight = Training(toy, method).run()
     stopped = Training(toy, method)
 
@@ -269,7 +269,7 @@ def test_what_a_method_keeps_beside_the_network_is_taken_up(toy):
 
 def test_the_sampler_decides_which_qualities_are_drawn(toy):
     """A curriculum begins with the highest quality alone."""
-    training = Training(toy, sampler="curriculum")
+    training = Training(toy, quality_sampler="curriculum")
     started = Loop(training.network, training.data, training.method, training.setup.train)
     with closing(started.batches(0)) as batches:
         assert {int(quality) for batch in batches for quality in batch.quality} == {60}
@@ -284,7 +284,7 @@ def loop(training, checkpoint=None):
 
 def test_the_moving_average_teacher_moves_with_each_step(toy):
     """After a step the teacher lies between where it was and the network's new weights, by the momentum."""
-    running = loop(Training(toy, toy.method(name="fct", gradient="average-teacher", momentum=0.75)))
+    running = loop(Training(toy, toy.method(name="fct", target="ema-teacher", ema_momentum=0.75)))
     ours, teachers = running.network.backbone.head.weight, running.companions.teacher.module.backbone.head.weight
     running.network.train()
     with closing(running.batches(0)) as batches:
@@ -298,13 +298,13 @@ def test_the_moving_average_teacher_moves_with_each_step(toy):
 def test_methods_see_how_much_of_the_training_is_over(toy, monkeypatch):
     """The progress is 0 at the first step, grows by a step's share of all, and goes on so after a resumed epoch."""
     seen = []
-    told = Companions.at
-    monkeypatch.setattr(Companions, "at", lambda self, progress: seen.append(progress) or told(self, progress))
+    told = TrainingAids.at
+    monkeypatch.setattr(TrainingAids, "at", lambda self, progress: seen.append(progress) or told(self, progress))
     first = Training(toy, epochs=2)
-    loop(first, first.checkpoint).take_epoch(0)
+    loop(first, first.checkpoint).run_epoch(0)
     again = loop(Training(toy, epochs=2), first.checkpoint)
     again.resume()
-    again.take_epoch(1)
+    again.run_epoch(1)
     assert seen == pytest.approx([step / 8 for step in range(8)])  # four steps an epoch
 
 
@@ -314,7 +314,7 @@ def test_steps_are_plain_gradient_descent(toy, augments):
     method = toy.method(name="augment" if augments else "pair")
     one, other = Training(toy, method), Training(toy, method)
     running, by_hand = loop(one), loop(other)
-    running.take_epoch(0)
+    running.run_epoch(0)
     network, batches = other.network.train(), by_hand.batches(0)
     with closing(batches):
         for batch in batches:
@@ -348,7 +348,7 @@ def test_every_epoch_trains_in_training_mode(toy):
     counted = running.network.backbone.stem[1].num_batches_tracked
     for number in range(2):
         running.network.eval()
-        running.take_epoch(number)
+        running.run_epoch(number)
         assert int(counted) == (number + 1) * running.steps
 
 

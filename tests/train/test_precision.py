@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fct.models.device import pick_device
-from fct.train.precision import autocast, resolved
+from fct.train.precision import autocast, resolve_precision
 
 CPU = torch.device("cpu")
 
@@ -21,7 +21,7 @@ def test_what_is_told_is_used(precision, dtype):
 def test_auto_on_a_cpu_asks_for_the_instructions():
     """Bf16 where /proc/cpuinfo lists AVX512-BF16 or AMX-BF16, and nowhere else."""
     flags = Path("/proc/cpuinfo").read_text()
-    assert resolved("auto", CPU) == ("bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "fp32")
+    assert resolve_precision("auto", CPU) == ("bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "fp32")
 
 
 def test_auto_is_resolved_before_the_training():

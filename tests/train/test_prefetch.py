@@ -5,13 +5,13 @@ import time
 
 import pytest
 
-from fct.train.prefetch import ahead
+from fct.train.prefetch import prefetch
 
 
 def test_all_come_in_order():
     """Every thing comes once, in order, None among them."""
-    assert list(ahead(iter([3, None, 1]), 2)) == [3, None, 1]
-    assert list(ahead(iter([]), 2)) == []
+    assert list(prefetch(iter([3, None, 1]), 2)) == [3, None, 1]
+    assert list(prefetch(iter([]), 2)) == []
 
 
 def test_a_few_are_made_before_they_are_asked_for():
@@ -23,7 +23,7 @@ def test_a_few_are_made_before_they_are_asked_for():
             made.append(number)
             yield number
 
-    coming = ahead(things(), 2)
+    coming = prefetch(things(), 2)
     assert next(coming) == 0
     deadline = time.monotonic() + 10
     while len(made) < 3 and time.monotonic() < deadline:
@@ -40,7 +40,7 @@ def test_an_error_comes_in_its_turn():
         yield 1
         raise ValueError("broken")
 
-    coming = ahead(things(), 2)
+    coming = prefetch(things(), 2)
     assert next(coming) == 1
     with pytest.raises(ValueError, match="broken"):
         next(coming)
@@ -49,8 +49,8 @@ def test_an_error_comes_in_its_turn():
 def test_the_thread_ends_with_its_user():
     """Closed early, or used up, no thread stays behind."""
     before = threading.active_count()
-    coming = ahead(iter(range(100)), 2)
+    coming = prefetch(iter(range(100)), 2)
     next(coming)
     coming.close()
-    list(ahead(iter(range(3)), 2))
+    list(prefetch(iter(range(3)), 2))
     assert threading.active_count() == before

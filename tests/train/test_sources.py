@@ -10,7 +10,7 @@ import torch
 from fct.core.errors import FctError
 from fct.splits.store import Originals
 from fct.train.batches import Cached, Online
-from fct.train.sources import pick
+from fct.train.sources import choose_source
 
 CPU = torch.device("cpu")
 NATIVE = Originals(np.empty(0, np.uint8), np.empty(0, np.int64), np.empty(0, np.int64))
@@ -32,7 +32,7 @@ def split(scenes):
 
 
 def picked(wanted, split, device=CPU):
-    return pick(wanted, split, lambda: {20: split.images, 60: split.images}, (20, 60), "4:2:0", device)
+    return choose_source(wanted, split, lambda: {20: split.images, 60: split.images}, (20, 60), "4:2:0", device)
 
 
 @pytest.mark.parametrize(("wanted", "kind"), [("cache", Cached), ("online", Online)])
@@ -79,7 +79,7 @@ def test_online_opens_no_cache(split):
     def never():
         raise AssertionError
 
-    assert pick("online", split, never, (20, 60), "4:2:0", CPU).qualities == (20, 60)
+    assert choose_source("online", split, never, (20, 60), "4:2:0", CPU).qualities == (20, 60)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

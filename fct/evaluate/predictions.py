@@ -1,0 +1,39 @@
+"""What a model answers on every view of a split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model answered on V views of N images, and what would have been right."""
+
+    views: tuple[str, ...]  # V: raw, then q5, q10, ... (JPEG at a quality), then webp/1, webp/2, ... (unseen)
+    classes: NDArray[np.int64]  # [V, N]
+    confidence: NDArray[np.float64]  # [V, N], the probability of that class
+    labels: NDArray[np.int64]  # [N]
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether each answer is right, [V, N]."""
+        right: NDArray[np.bool_] = self.classes == self.labels
+        return right
+
+    @property
+    def qualities(self) -> list[int]:
+        """The JPEG qualities of the sweep, in the order of their rows."""
+        return [int(view[1:]) for view in self.views if view[1:].isdecimal()]
+
+    @property
+    def distortions(self) -> list[str]:
+        """The unseen distortions, in the order of their rows."""
+        return list(dict.fromkeys(view.partition("/")[0] for view in self.views if "/" in view))
+
+    @property
+    def sweep(self) -> NDArray[np.bool_]:
+        """Whether each answer to the raw and the JPEG views is right, [1 + Q, N]."""
+        return self.correct[: 1 + len(self.qualities)]

@@ -1,0 +1,105 @@
+"""Published data sets become splits."""
+
+import numpy as np
+import pytest
+
+from fct.core.errors import FctError
+from fct.core.files import atomic_folder
+from fct.data.dataset import Dataset, LabelledImages, build
+from fct.data.division import fingerprint
+from fct.data.params import DataParams
+from fct.images.tables import NO_TABLES
+from fct.splits import store
+from fct.splits.meta import format_meta
+
+PARAMS = DataParams.model_validate(
+    {
+        "source": "cifar-10",
+        "mirror": None,
+        "seed": 0,
+        "fractions": {"val": 0.1, "gate": 0.1, "test": 0.2},
+        "folder": {"path": "images", "size": 32, "channels": 3, "on_error": "fail"},
+    }
+)
+
+
+def labelled(seed, count):
+    images = np.random.default_rng(seed).integers(0, 256, (count, 9, 9, 3), np.uint8)
+    return LabelledImages(images, np.arange(count) % 2)
+
+
+@pytest.fixture
+def made(tmp_path):
+    def make(pool, test=None, params=PARAMS):
+        splits, originals = tmp_path / "splits", tmp_path / "originals"
+        with atomic_folder(splits) as s, atomic_folder(originals) as o:
+            meta = build(Dataset(("cat", "dog"), pool, test), params, s, o)
+        return meta, {name: store.open_split(name, splits, originals) for name in store.NAMES}
+
+    return make
+
+
+def test_an_official_test_set_is_the_test_split(made):
+    """The official test set is kept whole and in order, and the rest is divided into the other splits."""
+    test = labelled(1, 20)
+    meta, splits = made(labelled(0, 100), test)
+    assert meta["test"] == "official"
+    assert meta["counts"] == {"train": 80, "val": 10, "gate": 10, "test": 20}
+    assert np.array_equal(splits["test"].images, test.images)
+    assert np.array_equal(splits["test"].labels, test.labels)
+
+
+def test_without_one_test_is_held_out_and_it_says_so(made):
+    """Without an official test set its share is held out, which meta and the summary both say."""
+    meta, _ = made(labelled(0, 100))
+    assert meta["test"] == "held out of train"
+    assert meta["counts"] == {"train": 60, "val": 10, "gate": 10, "test": 20}
+    assert "held out of train" in format_meta(meta)
+
+
+def test_labels_stay_with_their_images(made):
+    """Each image of each split has the label it came with."""
+    pool = labelled(0, 100)
+    label = {fingerprint(image): label for image, label in zip(pool.images, pool.labels, strict=True)}
+    _, splits = made(pool)
+    for split in splits.values():
+        assert [label[fingerprint(image)] for image in split.images] == split.labels.tolist()
+
+
+def test_the_same_pixels_are_in_one_split_only(made):
+    """A repeated image is kept once, the official test set's copy first, and the others are counted."""
+    pool, test = labelled(0, 100), labelled(1, 20)
+    pool.images[7] = test.images[3]
+    pool.images[50] = pool.images[40]
+    test.images[19] = test.images[0]
+    meta, splits = made(pool, test)
+    marks = [fingerprint(image) for split in splits.values() for image in split.images]
+    assert len(set(marks)) == len(marks) == 117
+    assert meta["skipped"]["reasons"] == {"same pixels as another image": 3}
+    assert set(meta["skipped"]["items"]) == {"train image 7", "train image 50", "test image 19"}
+    assert "skipped 3: same pixels" in format_meta(meta)
+
+
+def test_stock_images_never_were_jpegs_and_are_their_own_originals(made):
+    """No JPEG tables tell a quality, and there are no originals of another size."""
+    _, splits = made(labelled(0, 100))
+    assert {int(q) for split in splits.values() for q in split.quality} == {NO_TABLES}
+    assert all(split.originals is None for split in splits.values())
+
+
+def test_the_digest_follows_content(made):
+    """The same images and seed give the same meta, a changed pixel or another seed another digest."""
+    first, _ = made(labelled(0, 100))
+    again, _ = made(labelled(0, 100))
+    changed = labelled(0, 100)
+    changed.images[0, 0, 0, 0] ^= 1
+    assert first == again
+    digests = {first["digest"], made(changed)[0]["digest"]}
+    digests.add(made(labelled(0, 100), params=PARAMS.model_copy(update={"seed": 1}))[0]["digest"])
+    assert len(digests) == 3
+
+
+def test_a_class_that_is_too_small_is_named(made):
+    """A class with fewer images than splits stops with its name."""
+    with pytest.raises(FctError, match="class 'cat' has 3 images"):
+        made(labelled(0, 6))
