@@ -19,8 +19,9 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 WORKERS ?= 2# processes that share the tests; each takes up to 1.5 GB
-# What the inner loop leaves out: it starts processes or servers, or waits for MLflow, Prefect, torchvision or timm.
-SLOWER := e2e system mutants benchmarks pipelines registry test_registry.py test_tracking.py
+# What the inner loop leaves out: it starts processes or servers, exports or builds large networks, or waits for imports.
+SLOWER := e2e system mutants benchmarks pipelines registry test_registry.py test_tracking.py \
+	cli export int8 report search models/test_backbones.py
 INSTALLED := .venv/.installed# newer than what it was installed from, or there is something to install
 
 .PHONY: help setup repro promote-if-passed ui promote test test-fast test-all mutants lint format lock clean

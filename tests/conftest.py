@@ -28,9 +28,10 @@ from fct.tracking.server import connect
 pytest_plugins = ["tests.onnx_models"]
 
 ROOT = Path(__file__).parents[1]
-# Networks and images of tests are so small that more threads only wait for one another, in the processes that tests
-# start too. Set before a test imports torch.
+# For workers and the processes that tests start. Networks and images of tests are so small that more threads only wait
+# for one another. glibc gives back the memory of a large network only where its tensors are mapped one by one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 20))  # bytes
 FIRST = ("prefect", "mlflow")  # groups that take longest: workers begin with them, so that short files fill the end
 
 with suppress(ImportError):  # else tests run in one process
