@@ -75,7 +75,7 @@ def test_a_narrow_layer_keeps_a_bottleneck():
 
 def test_a_table_is_that_of_the_quality():
     """What the block is told of a quality follows from the quantisation tables: more is divided away at lower ones."""
-    known = Film(4, table=True).known
+    rows = Film(4, table=True).tables
     assert known.shape == (101, 128)
     assert (known[10] > known[50]).all()
     assert torch.equal(known[10] == known[1], torch.from_numpy(ijg_tables(10) == ijg_tables(1)).flatten())
