@@ -57,7 +57,7 @@ def main(*, fresh: bool) -> None:
             run.tag("trial", best.trial)
             write_text(BEST_METHOD, HEADING + to_yaml({"trial": best.trial, "method": best.method.model_dump()}))
         print(
-            f"best: trial {best.trial} of {sections.search.trials} (trial 0 is the method of params.yaml), in {BEST_METHOD}"
+            f"best: trial {best.trial} of {sections.search.trials} (0 is the method of params.yaml), in {BEST_METHOD}"
         )
 
 
