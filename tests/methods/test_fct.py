@@ -87,7 +87,7 @@ def test_mse_by_hand():
 
 
 def test_centred_mse_by_hand():
-    """The distance is 3.5, the mean squared difference, over the variance around the channel means, (6.25 + 0.25) / 2."""
+    """The distance is the mean squared difference 3.5 over the variance within channels, (6.25 + 0.25) / 2."""
     compressed = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     raw = torch.tensor([[0.0, 2.0], [5.0, 1.0]])  # channel means 2.5 and 1.5
     assert float(distance(compressed, raw, "centred-mse")) == pytest.approx(3.5 / 3.25, rel=1e-6)
@@ -173,7 +173,7 @@ def test_the_target_can_be_a_teachers_feature(make_network, batch, toy, target):
 
 @pytest.mark.parametrize("own", [False, True])
 def test_features_of_both_views_can_be_matched(make_network, batch, toy, own):
-    """With `matched_views: both` the term is the mean distance of both views to the teacher's features of their crop."""
+    """With `matched_views: both` the term is the mean distance of both views to the teacher's features."""
     network, teacher = make_network().eval(), make_network().eval()
     torch.nn.init.constant_(teacher.backbone.stem[0].weight, 0.1)
     method = toy.method(name="fct", distance="mse", target="teacher", teacher="some.pt", matched_views="both")
