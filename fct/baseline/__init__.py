@@ -1,1 +1,1 @@
-"""The stage `baseline`: the same network trained on raw images alone."""
+"""The stage `baseline`: the same network, trained on raw images only."""

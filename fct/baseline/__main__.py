@@ -1,9 +1,9 @@
-"""Train the same network on raw images alone: the teacher of methods that want one, and the report's worst case.
+"""Train the same network on raw images only: a teacher for methods that need one, and the worst case of the report.
 
     python -m fct.baseline
 
-Writes model/standard.pt. It has the candidate's network and schedule, but nothing of its method, and is never judged or
-promoted.
+Writes model/standard.pt. It has the network and the schedule of the candidate, but not its method. It is never judged
+or promoted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fct.train.params import TrainParams
 
 
 class Params(Section):
-    """What this stage reads of params.yaml."""
+    """The sections of params.yaml that this stage reads."""
 
     jpeg: JpegParams
     cache: CacheParams
@@ -36,25 +36,25 @@ class Params(Section):
 
 
 class Later(Section):
-    """What later stages read: nothing here depends on it, so that another method leaves this training as it is."""
+    """Sections of later stages. Here they are only checked: a change does not make this training stale."""
 
     method: MethodParams
     features: FeaturesParams
 
 
 def main() -> None:
-    """Train with `standard`; what later stages would refuse after hours is refused before."""
+    """Train with `standard`, after checking the params of later stages that would otherwise fail after hours."""
     with exit_on_error(), training_lock():
         environment.check()
-        read = params.load(Params)
-        setup = Setup.of(read.cache, read.jpeg, read.model, read.train)
+        sections = params.load(Params)
+        setup = Setup.of(sections.cache, sections.jpeg, sections.model, sections.train)
         data, meta = open_data(setup)
         later = params.load(Later)
         check_network(setup, later.method, meta, measured=later.features.layers)
         network, description = make_network(setup, STANDARD, data.train, meta)
         with tracking.stage(
             "baseline",
-            params=read.model_dump() | {"train": setup.train.model_dump()},
+            params=sections.model_dump() | {"train": setup.train.model_dump()},
             outputs=[STANDARD_PT],
             datasets=tracking.datasets(SPLITS, *map(cache_folder, setup.qualities)),
         ) as run:

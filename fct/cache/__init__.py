@@ -1,1 +1,1 @@
-"""The stages `cache` and `cache-index`: compressed views on disk, one folder a quality."""
+"""The stages `cache` and `cache-index`: compressed views on disk, in one folder for each quality."""

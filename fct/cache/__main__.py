@@ -2,7 +2,7 @@
 
     python -m fct.cache --quality 30
 
-One DVC stage a quality, so that adding a quality computes that one alone.
+There is one DVC stage for each quality, so that a new quality is computed alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fct.splits.store import open_split, read_meta
 
 
 class Params(Section):
-    """What this stage reads of params.yaml."""
+    """The sections of params.yaml that this stage reads."""
 
     jpeg: JpegParams
 
@@ -32,8 +32,8 @@ def main(quality: int) -> None:
     with exit_on_error():
         start = time.perf_counter()
         subsampling = params.load(Params).jpeg.subsampling
-        if not 1 <= quality <= 100:  # dvc.yaml hands on what the list says
-            raise FctError(f"{params.location('cache', 'qualities')}: a JPEG quality is 1 to 100 (it is {quality})")
+        if not 1 <= quality <= 100:  # dvc.yaml passes the items of the list unchecked
+            raise FctError(f"{params.location('cache', 'qualities')}: a JPEG quality is 1 to 100 (it is {quality}).")
         splits = [open_split(name) for name in store.SPLITS]
         manifest = store.build_cache(splits, quality, subsampling, source_digest=read_meta()["digest"])
         images, seconds = sum(manifest["images"].values()), time.perf_counter() - start

@@ -1,8 +1,8 @@
-"""Remove the caches of qualities that params.yaml no longer names, and list those it does.
+"""Delete the caches of qualities that are no longer in params.yaml, and list the others.
 
     python -m fct.cache.index
 
-DVC leaves the folder of a removed matrix item behind; without this stage it would count as an input of training.
+DVC keeps the folder of a removed matrix item. Without this stage it would count as an input of the training.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from fct.core.paths import CACHE
 
 
 class Params(Section):
-    """What this stage reads of params.yaml."""
+    """The sections of params.yaml that this stage reads."""
 
     cache: CacheParams
 
 
 def main() -> None:
-    """Write data/cache/index.json."""
+    """Delete stale folders and write data/cache/index.json."""
     with exit_on_error():
         qualities = params.load(Params).cache.qualities
         for name in stale_folders(qualities):
             shutil.rmtree(CACHE / name)
-            print(f"removed {CACHE / name}: params.yaml does not name it any more")
+            print(f"deleted {CACHE / name}: its quality is not in params.yaml any more")
         write_json(CACHE / "index.json", {"qualities": qualities})
 
 

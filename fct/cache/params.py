@@ -10,13 +10,13 @@ from fct.core.params import Section
 from fct.splits.params import Quality
 
 
-def _ascending(qualities: list[int]) -> list[int]:
+def _check_ascending(qualities: list[int]) -> list[int]:
     if sorted(set(qualities)) != qualities:
         raise ValueError("list each quality once, in ascending order")
     return qualities
 
 
 class CacheParams(Section):
-    """Which compressed views are made ahead of training."""
+    """The compressed views that are made before the training."""
 
-    qualities: Annotated[list[Quality], Field(min_length=1), AfterValidator(_ascending)]
+    qualities: Annotated[list[Quality], Field(min_length=1), AfterValidator(_check_ascending)]

@@ -1,10 +1,10 @@
-"""The multi-quality cache on disk: one folder a quality, each with a manifest that says what it was made from.
+"""The cache of compressed views on disk: one folder for each quality, with a manifest of its inputs.
 
-    <cache>/q<quality>/<split>.npy     uint8 [N, H, W, C], row k the compressed view of the split's image k
-    <cache>/q<quality>/manifest.json   codec and its version, subsampling, quality, digest of the source splits, and
-                                       of each array the number of images and the checksum
+    <cache>/q<quality>/<split>.npy     uint8 [N, H, W, C], row k is the compressed view of the split's image k
+    <cache>/q<quality>/manifest.json   codec and its version, subsampling, quality, digest of the source splits; number
+                                       of images and checksum of each array
 
-A cache whose manifest does not fit is refused, never mixed with others.
+A cache with another manifest than expected is an error.
 """
 
 from __future__ import annotations
@@ -26,21 +26,19 @@ from fct.jpeg.arrays import VERSION
 from fct.splits.store import Split
 from fct.splits.views import compress_split
 
-SPLITS = (
-    "train",
-    "val",
-)  # gate and test are compressed when they are evaluated, at more qualities than are trained
+# The splits gate and test are compressed when they are evaluated, at more qualities.
+SPLITS = ("train", "val")
 
 
 def cache_folder(quality: int, cache: Path = CACHE) -> Path:
-    """Return where the views at `quality` are."""
+    """Return the folder of the views at `quality`."""
     return cache / f"q{quality}"
 
 
 def build_cache(
     splits: Iterable[Split], quality: int, subsampling: str, *, source_digest: str, cache: Path = CACHE
 ) -> dict[str, Any]:
-    """Compress every image of `splits` at `quality`; write the views and their manifest, all or nothing.
+    """Compress every image of `splits` at `quality`. Write the views and their manifest atomically.
 
     Returns:
         The manifest.
@@ -68,24 +66,24 @@ def build_cache(
 def open_views(
     split: Split, qualities: Iterable[int], subsampling: str, *, source_digest: str, cache: Path = CACHE
 ) -> dict[int, NDArray[np.uint8]]:
-    """Memory-map the compressed views of `split` at exactly `qualities`, after checking every manifest.
+    """Memory-map the compressed views of `split` at `qualities`, after checking every manifest.
 
     Returns:
         A uint8 [N, H, W, C] array for each quality.
 
     Raises:
-        FctError: a quality is missing, was made with another subsampling, from other splits, or by another codec, or
-            its array is cut short; it names the folder and the command that rebuilds it.
+        FctError: a quality is missing or damaged, or was made with another subsampling, from other splits or by another
+            codec. The message has the folder and the command that rebuilds it.
     """
     views: dict[int, NDArray[np.uint8]] = {}
     for quality in qualities:
-        here, rebuild = cache_folder(quality, cache), _rebuild(quality)
-        with _readable(here, rebuild):
-            _manifest(quality, subsampling, source_digest, cache)
-            array = np.load(here / f"{split.name}.npy", mmap_mode="r")
+        folder, remedy = cache_folder(quality, cache), _remedy(quality)
+        with _translate_errors(folder, remedy):
+            _read_manifest(quality, subsampling, source_digest, cache)
+            array = np.load(folder / f"{split.name}.npy", mmap_mode="r")
         if (array.shape, array.dtype) != (split.images.shape, split.images.dtype):
-            kinds = [f"{each.dtype} {each.shape}" for each in (array, split.images)]
-            raise FctError(f"{here}: {split.name} is {kinds[0]}, not {kinds[1]}. {rebuild}")
+            actual, expected = (f"{images.dtype} {images.shape}" for images in (array, split.images))
+            raise FctError(f"{folder}: {split.name} is {actual}, not {expected}. {remedy}")
         views[quality] = array
     return views
 
@@ -94,42 +92,42 @@ def verify_cache(quality: int, subsampling: str, *, source_digest: str, cache: P
     """Read every byte of the views at `quality`.
 
     Raises:
-        FctError: they are not those that were written, or not those that are wanted; it names the file and the command
-            that rebuilds it.
+        FctError: they have changed since they were written, or the manifest is not the expected one. The message has
+            the file and the command that rebuilds it.
     """
-    here, rebuild = cache_folder(quality, cache), _rebuild(quality)
-    with _readable(here, rebuild):
-        checksums = dict(_manifest(quality, subsampling, source_digest, cache)["sha256"])
+    folder, remedy = cache_folder(quality, cache), _remedy(quality)
+    with _translate_errors(folder, remedy):
+        checksums = dict(_read_manifest(quality, subsampling, source_digest, cache)["sha256"])
         for name in SPLITS:
-            path = here / f"{name}.npy"
+            path = folder / f"{name}.npy"
             if sha256(path) != checksums[name]:
-                raise FctError(f"{path} is damaged (its checksum is not the manifest's). {rebuild}")
+                raise FctError(f"{path} is damaged (its checksum is not the manifest's). {remedy}")
 
 
-def _manifest(quality: int, subsampling: str, source_digest: str, cache: Path) -> dict[str, Any]:
-    """Return the manifest of a quality, which must say what is expected of it."""
+def _read_manifest(quality: int, subsampling: str, source_digest: str, cache: Path) -> dict[str, Any]:
+    """Return the manifest of a quality, after checking its values."""
     path = cache_folder(quality, cache) / "manifest.json"
     manifest = dict(json.loads(path.read_text()))
     expected = {"codec": VERSION, "subsampling": subsampling, "quality": quality, "source": source_digest}
     for key, value in expected.items():
         if manifest.get(key) != value:
-            raise FctError(f"{path}: {key} is {manifest.get(key)!r}, not {value!r}. {_rebuild(quality)}")
+            raise FctError(f"{path}: {key} is {manifest.get(key)!r}, not {value!r}. {_remedy(quality)}")
     return manifest
 
 
-def _rebuild(quality: int) -> str:
+def _remedy(quality: int) -> str:
     return f"Rebuild it with `dvc repro --force --single-item cache@{quality}`."
 
 
 @contextmanager
-def _readable(here: Path, rebuild: str) -> Iterator[None]:
-    """Turn what reading a cache raises into an error for people."""
+def _translate_errors(folder: Path, remedy: str) -> Iterator[None]:
+    """Turn exceptions of reading a cache into an FctError."""
     try:
         yield
     except FileNotFoundError as error:
-        raise FctError(f"{error.filename} is not here. {rebuild}") from None
+        raise FctError(f"{error.filename} is not here. {remedy}") from None
     except KeyError as error:
-        raise FctError(f"{here / 'manifest.json'} has no {error}. {rebuild}") from None
+        raise FctError(f"{folder / 'manifest.json'} has no {error}. {remedy}") from None
     except (
         ValueError,
         TypeError,
@@ -137,11 +135,11 @@ def _readable(here: Path, rebuild: str) -> Iterator[None]:
         SyntaxError,
         TokenError,
         OSError,
-    ) as error:  # numpy reads headers as Python
-        raise FctError(f"{here} is damaged ({error}). {rebuild}") from None
+    ) as error:  # numpy parses headers as Python
+        raise FctError(f"{folder} is damaged ({error}). {remedy}") from None
 
 
 def stale_folders(qualities: Iterable[int], cache: Path = CACHE) -> list[str]:
-    """Return the names of the folders under `cache` that belong to none of `qualities`: what DVC leaves behind."""
+    """Return the names of the folders in `cache` of other qualities than `qualities`, which DVC does not delete."""
     keep = {cache_folder(quality, cache) for quality in qualities}
     return sorted(path.name for path in cache.glob("q*") if path not in keep)

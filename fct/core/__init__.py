@@ -1,1 +1,1 @@
-"""What every stage shares: errors for people, whole-or-nothing files, validated parameters."""
+"""Shared by all stages: errors for users, atomic files, locks, validated parameters and paths."""

@@ -1,4 +1,4 @@
-"""Other values in a YAML file, in place: comments, order and layout of everything else stay as they are."""
+"""Change values in a YAML file. Comments, order and layout of everything else stay the same."""
 
 from __future__ import annotations
 
@@ -14,62 +14,63 @@ from fct.core.errors import FctError
 
 
 def edit_yaml(text: str, values: Mapping[str, Any], *, name: str) -> str:
-    """Return the text of a YAML file with other values for some keys.
+    """Return the text of a YAML file with new values for some keys.
 
     Args:
-        text: valid YAML, sections at its top.
-        values: new values by dotted key, such as {"train.epochs": 5}, or {"gate.0.at_least": 0.8} in a list. Of a
-            mapping, only the keys that are named change.
+        text: valid YAML with sections at the top level.
+        values: new values by dotted key, such as {"train.epochs": 5}, or {"gate.0.at_least": 0.8} in a list. In a
+            mapping, only the named keys change.
         name: of the file, for errors.
 
     Raises:
-        FctError: the file has no such key; the message names those that stand there.
+        FctError: the file does not have the key. The message lists the keys that it has.
     """
     for key, value in _leaves(text, values, name):
         node = _find(YAML().compose(io.StringIO(text)), key, name)
         start, end = node.start_mark.index, node.end_mark.index
         after = text[end:]
         if isinstance(node, MappingNode | SequenceNode) and not node.flow_style:
-            end = start + len(text[start:end].rstrip())  # a block ends where the next key begins
+            end = start + len(text[start:end].rstrip())  # the mark of a block's end is at the next key
             after = text[end:]
-        text = text[:start] + _flow(value) + after
+        text = text[:start] + _to_line(value) + after
     return text
 
 
 def _leaves(text: str, values: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
-    """Return `values` without mappings: their keys, where the file has a mapping too."""
-    found: list[tuple[str, Any]] = []
+    """Return `values` as pairs of dotted key and value. Mappings are flattened where the file has a mapping, too."""
+    leaves: list[tuple[str, Any]] = []
     root = YAML().compose(io.StringIO(text))
     for key, value in values.items():
         if isinstance(value, Mapping) and isinstance(_find(root, key, name), MappingNode):
-            found += _leaves(text, {f"{key}.{inner}": each for inner, each in value.items()}, name)
+            nested = {f"{key}.{inner_key}": inner_value for inner_key, inner_value in value.items()}
+            leaves += _leaves(text, nested, name)
         else:
-            found.append((key, value))
-    return found
+            leaves.append((key, value))
+    return leaves
 
 
 def _find(root: Node, key: str, name: str) -> Node:
     """Return the value of a dotted key."""
-    node, above = root, ""
+    node, prefix = root, ""
     for part in key.split("."):
-        inside = _children(node)
-        if part not in inside:
-            known = ", ".join(f"{above}{each}" for each in inside or _children(root))
+        children = _children(node)
+        if part not in children:
+            known = ", ".join(f"{prefix}{child}" for child in children or _children(root))
             raise FctError(f"{key}: there is no such key in {name}. Known: {known}.")
-        node, above = inside[part], f"{above}{part}."
+        node, prefix = children[part], f"{prefix}{part}."
     return node
 
 
 def _children(node: Node) -> dict[str, Node]:
-    """Return what is in a mapping or a list by the names that a dotted key has for it: a list's are 0, 1, ..."""
+    """Return the children of a mapping by key, or those of a list by index, "0", "1", ..."""
     if isinstance(node, MappingNode):
         return {str(key.value): value for key, value in node.value}
     if isinstance(node, SequenceNode):
-        return {str(place): value for place, value in enumerate(node.value)}
+        return {str(index): value for index, value in enumerate(node.value)}
     return {}
 
 
-def _flow(value: Any) -> str:
+def _to_line(value: Any) -> str:
     """Return a value as YAML on one line."""
     yaml, stream = YAML(), io.StringIO()
     yaml.default_flow_style, yaml.width = True, 1 << 20

@@ -1,8 +1,8 @@
 """The versions of the packages that decide a training's weights: `environment.yaml`, which dvc.yaml tracks as params.
 
-    python -m fct.core.environment     # writes the versions that are installed; `make setup` and `make repro` do it
+    python -m fct.core.environment     # writes the installed versions; `make setup` and `make repro` run it
 
-So another torch or numba makes the trainings stale.
+Therefore another version of torch or numba makes the trainings stale.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ HEADING = "# Written by `python -m fct.core.environment`: packages that decide a
 
 
 class Environment(Section):
-    """What environment.yaml holds."""
+    """The content of environment.yaml."""
 
     numba: str
     torch: str
 
 
 def installed() -> Environment:
-    """Return the releases that are installed, without importing the packages; builds of one release count as one."""
+    """Return the installed releases, without importing the packages; all builds of a release count as one."""
     return Environment.model_validate({name: version(name).partition("+")[0] for name in Environment.model_fields})
 
 
 def write(path: Path = ENVIRONMENT) -> None:
-    """Bring environment.yaml up to date; a file that is right already is left alone."""
+    """Write the installed releases to environment.yaml, unless it has them already."""
     content = HEADING + params.to_yaml(installed().model_dump())
     if not path.is_file() or path.read_text() != content:
         write_text(path, content)
 
 
 def check() -> None:
-    """Refuse to train with other versions than environment.yaml names: dvc.lock would name the wrong ones.
+    """Check that the installed versions are those of environment.yaml. Otherwise dvc.lock would have the wrong ones.
 
     Raises:
-        FctError: the file is missing, or names other versions.
+        FctError: the file is missing, or has other versions.
     """
-    written, here = params.read(Environment, ENVIRONMENT), installed()
-    for name, told in written:
-        if told != getattr(here, name):
+    expected, actual = params.read(Environment, ENVIRONMENT), installed()
+    for name, version_in_file in expected:
+        if version_in_file != getattr(actual, name):
             raise FctError(
-                f"{ENVIRONMENT}: {name}: it says {told}, installed is {getattr(here, name)}. "
-                "Write it anew with `python -m fct.core.environment`, then run `dvc repro`."
+                f"{ENVIRONMENT}: {name} is {version_in_file}, but {getattr(actual, name)} is installed. "
+                "Update the file with `python -m fct.core.environment`, then run `dvc repro`."
             )
 
 

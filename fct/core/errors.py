@@ -1,4 +1,4 @@
-"""The exceptions whose messages are meant for a person."""
+"""Exceptions with messages for users, and the exit status of commands."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-TRY_AGAIN = 75  # exit status: nothing is wrong here and the same command may succeed later (EX_TEMPFAIL of sysexits.h)
+TRY_AGAIN = 75  # exit status: the same command may succeed later (EX_TEMPFAIL of sysexits.h)
 
 
 class FctError(Exception):
-    """Something a person can put right.
+    """An error that the user can correct.
 
-    The message names the file, the key and the value, and says what to do; commands print it without a traceback.
+    The message names the file, the key and the value, and says what to do. Commands print it without a traceback.
     """
 
 
 class UnreachableError(FctError):
-    """A server that does not answer now; the same command may succeed later."""
+    """A server does not reply. The same command may succeed later."""
 
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
     """Print an `FctError` to stderr and exit, so that bad input never shows a traceback.
 
-    So for a file that cannot be read or written, and a full disk. The exit status is 1, or `TRY_AGAIN` for an
-    `UnreachableError`, which is how a schedule knows what to try again.
+    The same holds for an `OSError` of a file, such as a full disk. The exit status is 1. It is `TRY_AGAIN` for an
+    `UnreachableError`, so that a schedule knows that it can try again.
     """
     try:
         yield
@@ -39,6 +39,6 @@ def exit_on_error() -> Iterator[None]:
 
 
 def _exit(message: str, status: int) -> NoReturn:
-    red, plain = ("\033[31m", "\033[0m") if sys.stderr.isatty() else ("", "")
-    print(f"{red}error:{plain} {message}", file=sys.stderr)
+    red, reset = ("\033[31m", "\033[0m") if sys.stderr.isatty() else ("", "")
+    print(f"{red}error:{reset} {message}", file=sys.stderr)
     sys.exit(status)

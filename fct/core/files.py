@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and digests of what they hold."""
+"""Files and folders that are written whole or not at all, and digests of content."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ CHUNK = 1 << 20  # bytes read at a time when hashing
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path` through a temporary name in the same folder, so that a reader never sees half of it.
+    """Write `content` to `path` through a temporary file in the same folder, so that a reader never sees half of it.
 
-    A device or a pipe, such as /dev/stdout, is written to: nothing may take its place.
+    A device or a pipe, such as /dev/stdout, is written directly, since no file may replace it.
     """
     if path.exists() and not path.is_file():
         path.write_bytes(content)
@@ -30,7 +30,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp makes files private; outs are for the whole team
+        Path(temporary).chmod(0o644)  # mkstemp creates private files; outs are for the whole team
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -38,21 +38,21 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
+    """Write UTF-8 text atomically."""
     write_bytes(path, content.encode())
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON that people can read and that is the same, byte for byte, for the same content."""
+    """Write indented JSON. The same content gives the same bytes."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of `path` when the block ends well, and vanishes when it does not."""
+    """Yield an empty folder. It replaces `path` at the end of the block, or is deleted if the block raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left_over in path.parent.glob(f".{path.name}.*.tmp"):  # from a killed run
-        shutil.rmtree(left_over)
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):  # from a killed run
+        shutil.rmtree(leftover)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
     temporary.chmod(0o755)
     try:
@@ -66,12 +66,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, as hexadecimal digits."""
+    """Return the SHA-256 of a file in hexadecimal digits."""
     return _file_digest(path, "sha256")
 
 
 def md5(path: Path) -> str:
-    """Return the MD5 of a file, as hexadecimal digits: the checksum that data sets publish and DVC records."""
+    """Return the MD5 of a file in hexadecimal digits. Data sets publish it, and DVC records it."""
     return _file_digest(path, "md5")
 
 
@@ -84,6 +84,6 @@ def _file_digest(path: Path, algorithm: str) -> str:
 
 
 def digest(content: Any) -> str:
-    """Return 16 hexadecimal digits that change whenever `content`, anything JSON can hold, does."""
+    """Return 16 hexadecimal digits that identify `content`, any JSON value. The order of keys does not matter."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -11,27 +11,28 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def locked(lock: Path, *, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Let one process at a time into the block.
+    """Allow one process at a time in the block.
 
     Args:
-        lock: an empty file, made if it is not there. It stays; the lock ends with its process, however that ends.
-        on_wait: called once where another process is in the block, before it is waited for.
+        lock: an empty file, which is created if it is missing and never deleted. The lock ends with its process, even
+            after kill -9.
+        on_wait: called once before waiting for another process.
     """
     lock.parent.mkdir(exist_ok=True)
-    one = FileLock(lock)
+    file_lock = FileLock(lock)
     try:
-        one.acquire(blocking=False)
+        file_lock.acquire(blocking=False)
     except Timeout:
         on_wait()
-        one.acquire()
+        file_lock.acquire()
     try:
         yield
     finally:
-        one.release()
+        file_lock.release()
 
 
 def is_held(lock: Path) -> bool:
-    """Tell, without waiting, whether a process holds a lock."""
+    """Return whether a process holds a lock, without waiting."""
     if not lock.exists():
         return False
     try:

@@ -1,8 +1,8 @@
 """params.yaml as validated, frozen objects.
 
-Each part of the library declares its own section as a subclass of `Section`, without defaults: params.yaml is the only
-place that has them. A stage declares the sections it reads as the fields of one `Section` of its own, and `load` gives
-it those and no others, so that what dvc.yaml declares can be held against what the code can see.
+Each part of the code declares its own section as a subclass of `Section`, without defaults: only params.yaml has them.
+A stage declares a `Section` whose fields are the sections that it reads. `load` returns these sections and no others. A
+test compares them with those that dvc.yaml declares for the stage.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SECTIONS = (
     "intake",
 )
 RENAMED = {  # keys of earlier versions, and what to do about them
-    "recipe": "there is no such key any more: write a recipe's values into the file with `fct recipe apply NAME`",
+    "recipe": "this key was removed: write a recipe's values into the file with `fct recipe apply NAME`",
     "model.mirror": "it is called flip_tta now",
     "method.gradient": "it is called target now: raw (was both), raw-detached, teacher (was frozen-teacher) or "
     "ema-teacher (was average-teacher)",
@@ -55,7 +55,7 @@ RENAMED = {  # keys of earlier versions, and what to do about them
 
 
 class Section(BaseModel):
-    """A part of params.yaml: unknown keys and infinite numbers are refused, values do not change after loading."""
+    """A part of params.yaml. Unknown keys and infinite numbers are errors, and values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -64,38 +64,38 @@ Sections = TypeVar("Sections", bound=Section)
 
 
 def load(sections: type[Sections], path: Path = PARAMS) -> Sections:
-    """Read from `path` the sections that are the fields of `sections`.
+    """Read the sections that are the fields of `sections` from `path`.
 
     Raises:
-        FctError: the file is missing or not YAML, a section or key is missing or unknown, or a value is impossible; it
-            names the key, its line and the value.
+        FctError: the file is missing or not YAML, a section or key is missing or unknown, or a value is impossible. The
+            message has the key, its line and the value.
     """
     content = parse(path)
     if unknown := [name for name in content if name not in SECTIONS]:
-        location = _place(path, content, (unknown[0],))
+        location = _locate(path, content, (unknown[0],))
         raise FctError(f"{location}: {_renamed(unknown[0]) or f'unknown section.{_nearest(unknown[0], SECTIONS)}'}")
-    return _validated(sections, path, {name: content[name] for name in sections.model_fields if name in content})
+    return _validate(sections, path, {name: content[name] for name in sections.model_fields if name in content})
 
 
 def read(model: type[Sections], path: Path) -> Sections:
-    """Read another YAML file, whose keys are the fields of `model`; errors as for `load`."""
-    return _validated(model, path, parse(path))
+    """Read another YAML file, whose keys are the fields of `model`. Errors are those of `load`."""
+    return _validate(model, path, parse(path))
 
 
 def location(*key: str | int, path: Path = PARAMS) -> str:
-    """Return `file, line N: section.key`, for an error about a value that came here by another way than `load`."""
-    return _place(path, parse(path), key)
+    """Return `file, line N: section.key`, for an error about a value that `load` did not check."""
+    return _locate(path, parse(path), key)
 
 
 def to_yaml(values: Mapping[str, Any]) -> str:
-    """Return `values` as they could stand in params.yaml, a line each."""
+    """Return `values` as YAML, in the layout of params.yaml."""
     yaml, stream = YAML(), io.StringIO()
     yaml.default_flow_style = False
     yaml.dump(values, stream)
     return stream.getvalue()
 
 
-def _validated(model: type[Sections], path: Path, content: Mapping[str, Any]) -> Sections:
+def _validate(model: type[Sections], path: Path, content: Mapping[str, Any]) -> Sections:
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -104,7 +104,7 @@ def _validated(model: type[Sections], path: Path, content: Mapping[str, Any]) ->
 
 
 def parse(path: Path = PARAMS) -> Mapping[str, Any]:
-    """Return what a YAML file holds, unchecked, with the lines that it stands on; errors as for `load`."""
+    """Return the unchecked content of a YAML file, with line numbers. Errors are those of `load`."""
     try:
         content = YAML(typ="rt").load(path.read_text("utf-8"))  # YAML 1.2, as DVC reads it, with line numbers
     except FileNotFoundError:
@@ -112,7 +112,7 @@ def parse(path: Path = PARAMS) -> Mapping[str, Any]:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise FctError(f"{path}, line {line}: not valid YAML: {error.problem}") from None
-    except (UnicodeDecodeError, YAMLError) as error:  # not UTF-8, or a character that no text has
+    except (UnicodeDecodeError, YAMLError) as error:  # not UTF-8, or a control character
         raise FctError(f"{path}: not valid YAML: {str(error).partition(chr(10))[0]}") from None
     if not isinstance(content, Mapping):
         raise FctError(f"{path}: expected sections with keys, found {type(content).__name__}.")
@@ -121,24 +121,24 @@ def parse(path: Path = PARAMS) -> Mapping[str, Any]:
 
 def _explain(path: Path, content: Mapping[str, Any], problem: dict[str, Any], sections: type[Section]) -> str:
     key = problem["loc"]
-    where = _place(path, content, key)
+    where = _locate(path, content, key)
     if problem["type"] == "missing":
         return f"{where}: this key is missing."
     if problem["type"] == "extra_forbidden":
         if renamed := _renamed(".".join(str(part) for part in key)):
             return f"{where}: {renamed}"
-        return f"{where}: unknown key.{_nearest(str(key[-1]), _keys_beside(sections, key))}"
+        return f"{where}: unknown key.{_nearest(str(key[-1]), _sibling_keys(sections, key))}"
     value = problem["input"]
-    shown = "" if isinstance(value, Mapping) else f" (it is {value!r})"
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')}{shown}"
+    current = "" if isinstance(value, Mapping) else f" (it is {value!r})"
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')}{current}"
 
 
 def _renamed(key: str) -> str | None:
-    """Return what to say of a key of an earlier version, or None."""
+    """Return what to do about a key of an earlier version, or None."""
     return f"{RENAMED[key]}." if key in RENAMED else None
 
 
-def _keys_beside(sections: type[Section], key: Sequence[Any]) -> list[str]:
+def _sibling_keys(sections: type[Section], key: Sequence[Any]) -> list[str]:
     model: Any = sections
     for part in key[:-1]:
         field = getattr(model, "model_fields", {}).get(part)
@@ -148,7 +148,7 @@ def _keys_beside(sections: type[Section], key: Sequence[Any]) -> list[str]:
     return list(getattr(model, "model_fields", {}))
 
 
-def _place(path: Path, content: Any, key: Sequence[Any]) -> str:
+def _locate(path: Path, content: Any, key: Sequence[Any]) -> str:
     """Return `file, line N: section.key`, with the line of the deepest part of `key` that the file has."""
     line: int | None = None
     node: Any = content

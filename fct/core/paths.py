@@ -1,4 +1,4 @@
-"""Where everything lies in a working copy; every path is relative to the folder that holds params.yaml."""
+"""All paths of a working copy, relative to the folder of params.yaml."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SPLITS = Path("data/splits")
 ORIGINALS = Path("data/originals")
 CACHE = Path("data/cache")
 CACHE_INDEX = CACHE / "index.json"
-WEIGHTS = Path("weights")  # files to start from and teachers, put there by the user
+WEIGHTS = Path("weights")  # pretrained weights and teachers, which the user puts there
 
 # search and training
 BEST_METHOD = Path("search/best.yaml")
 MODEL_PT = Path("model/model.pt")
-STANDARD_PT = Path("model/standard.pt")  # the same network, trained on raw images alone
+STANDARD_PT = Path("model/standard.pt")  # the same network, trained on raw images only
 TRAIN_METRICS = Path("metrics/train.json")
 TRAINING_CSV = Path("plots/training.csv")
 
@@ -41,29 +41,29 @@ VERDICT = Path("metrics/gate.json")
 VERDICT_INT8 = Path("metrics/gate-int8.json")
 REPORT = Path("report.html")
 
-# state of this machine, which neither git nor DVC holds
+# state of this machine, not in git or DVC
 STATE = Path(".fct")
 CHECKPOINTS = STATE / "checkpoints"
 SEARCH_JOURNAL = STATE / "search.journal"
 TRAINING_LOCK = STATE / "training.lock"
 REGISTRY_LOCK = STATE / "registry.lock"
-TRACKING_LOCK = STATE / "tracking.lock"  # held by a process that joins, leaves or cleans up a pipeline's run
-RUNNING_LOCK = STATE / "running.lock"  # held by the flow run at work
+TRACKING_LOCK = STATE / "tracking.lock"  # held while a process joins, leaves or cleans up a pipeline's run
+RUNNING_LOCK = STATE / "running.lock"  # held by the active flow run
 SERVING_LOCK = STATE / "serving.lock"  # held by the process that serves the deployments
 CLONES = STATE / "clones"
 LOGS = STATE / "logs"
-PREFECT_HOME = STATE / "prefect"  # Prefect's database and settings: this project's own
+PREFECT_HOME = STATE / "prefect"  # this project's own database and settings of Prefect
 RUN_REPORT = STATE / "report.html"  # of the last flow run
 
 
 def export_metrics(model: Path) -> Path:
-    """Return where the export of an ONNX file, such as model/model.onnx, notes what it measured."""
+    """Return the file of metrics for the export of an ONNX file, such as model/model.onnx."""
     return Path(f"metrics/export-{model.stem}.json")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An exported model that may be promoted, with its answers and its verdict."""
+    """An exported model that can be promoted, with its predictions and its verdict."""
 
     precision: str  # fp32 | int8
     model: Path

@@ -1,4 +1,4 @@
-"""An image file's bytes: its pixels, upright and at the wanted size, and its JPEG quality.
+"""Decode an image file to upright pixels of a given size, and read its JPEG quality.
 
-Needs numpy and Pillow alone: a copy of this folder is stored in every registered model.
+Needs only numpy and Pillow: every registered model contains a copy of this folder.
 """

@@ -1,8 +1,8 @@
-"""The quality that a JPEG was saved with, told from its quantisation tables.
+"""Read the quality that a JPEG was saved with from its quantisation tables.
 
 The Independent JPEG Group's library scales the two example tables of the JPEG standard (ITU-T T.81, annex K.1) to a
-quality from 1 to 100, and so do libjpeg-turbo, Pillow, OpenCV and most programs. Those tables are 100 different pairs,
-so the quality can be looked up; of a program with tables of its own the nearest pair is a fair guess.
+quality from 1 to 100. So do libjpeg-turbo, Pillow, OpenCV and most programs. This gives 100 different pairs of tables,
+so the quality can be looked up. For a program with other tables, the nearest pair is a good estimate.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from PIL import Image, JpegImagePlugin
 
 from .decode import silence_pillow
 
-NO_TABLES = 0  # in the place of a quality: there are no JPEG tables that tell it, as in a PNG
+NO_TABLES = 0  # value of an unknown quality: the file has no JPEG tables, for example a PNG
 # ITU-T T.81, tables K.1 (luminance) and K.2 (chrominance), in rows.
 LUMINANCE = (
     (16, 11, 10, 16, 24, 40, 51, 61),
@@ -41,13 +41,13 @@ CHROMINANCE = (
 
 
 def ijg_tables(quality: int) -> NDArray[np.int64]:
-    """Return the luminance and the chrominance table of a quality (1..100), int64 [2, 64] in rows.
+    """Return the luminance and the chrominance table of a quality (1..100), int64 [2, 64] in row order.
 
     Source: jpeg_quality_scaling and jpeg_add_quant_table of libjpeg (jcparam.c), limited to baseline's 8 bits.
     """
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
-    example = np.array([LUMINANCE, CHROMINANCE], np.int64).reshape(2, 64)
-    return np.clip((example * percent + 50) // 100, 1, 255)
+    base = np.array([LUMINANCE, CHROMINANCE], np.int64).reshape(2, 64)
+    return np.clip((base * percent + 50) // 100, 1, 255)
 
 
 def jpeg_quality(content: bytes) -> int:
@@ -56,7 +56,7 @@ def jpeg_quality(content: bytes) -> int:
     Exact where the tables are the Independent JPEG Group's, else the nearest by least squares over all table entries.
     A file that is not a JPEG gives `NO_TABLES`, and so does a JPEG without tables, which nothing can decode either.
     """
-    tables = _tables(content)
+    tables = _read_tables(content)
     if not len(tables):
         return NO_TABLES
     distances = ((all_tables()[:, : len(tables)] - tables) ** 2).sum(axis=(1, 2))
@@ -69,16 +69,16 @@ def all_tables() -> NDArray[np.int64]:
     return np.stack([ijg_tables(quality) for quality in range(1, 101)])
 
 
-def _tables(content: bytes) -> NDArray[np.int64]:
-    """Return the tables that components use, int64 [0..2, 64] in rows: luminance, then chrominance where it differs."""
+def _read_tables(content: bytes) -> NDArray[np.int64]:
+    """Return the tables of the components, int64 [0..2, 64] in row order: luminance, then chrominance if it differs."""
     silence_pillow()
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
             if not isinstance(image, JpegImagePlugin.JpegImageFile):
                 return np.empty((0, 64), np.int64)
-            # A component is (id, horizontal sampling, vertical sampling, table); grey, CMYK and RGB files have one
-            # table for all. Programs that do not limit tables to 8 bits scale as libjpeg does, so limit them here.
+            # A component is (id, horizontal sampling, vertical sampling, table). Grey, CMYK and RGB files have one
+            # table for all. Some programs scale like libjpeg but do not limit tables to 8 bits, so limit them here.
             slots = dict.fromkeys(layer[3] for layer in image.layer[:2])
             return np.minimum([image.quantization[slot] for slot in slots], 255).astype(np.int64)
-    except Exception:  # noqa: BLE001 a file too damaged to tell; decoding it says what is wrong
+    except Exception:  # noqa: BLE001 a damaged file; decoding reports the reason
         return np.empty((0, 64), np.int64)

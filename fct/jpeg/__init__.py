@@ -1,4 +1,4 @@
-"""JPEG as the pipeline sees it: what it does to pixels, and the quality that a file's tables tell."""
+"""The effect of JPEG compression on pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["roundtrip"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import torch when `fct.jpeg.roundtrip` is first asked for: stages that only move pixels never wait for it."""
+    """Import torch at the first use of `fct.jpeg.roundtrip`. Stages that only move pixels never import it."""
     if name != "roundtrip":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from fct.jpeg.tensors import roundtrip

@@ -1,8 +1,9 @@
-"""What JPEG does to pixels, without the file: bit-identical to Pillow's save and open, and many times faster.
+"""The effect of JPEG on arrays of pixels, without a file: bit-identical to Pillow's save and open, and much faster.
 
-A JPEG's entropy coder loses nothing, so what a round trip leaves of an image follows from integer arithmetic alone:
-colour conversion, chroma downsampling, DCT, quantisation, and their inverses. Here it is libjpeg-turbo's, with what
-Pillow leaves as it is: the accurate integer DCT, fancy upsampling, the tables of the Independent JPEG Group.
+A JPEG's entropy coder is lossless. The result of a round trip therefore depends only on integer arithmetic: colour
+conversion, chroma downsampling, DCT, quantisation, and their inverses. This module uses the arithmetic of
+libjpeg-turbo with Pillow's defaults: the accurate integer DCT, fancy upsampling, the tables of the Independent JPEG
+Group.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from fct.images.tables import all_tables
 from fct.jpeg import kernel
 from fct.jpeg.shapes import FACTORS, check
 
-VERSION = "fct.jpeg 1"  # what a cache was made with; another one where pixels would differ
+VERSION = "fct.jpeg 1"  # codec of a cache; changes when the pixels of the result change
 
 
-def roundtrip(  # noqa: PLR0913  # what, how, and by keyword the details
+def roundtrip(  # noqa: PLR0913  # details by keyword
     images: NDArray[np.uint8],
     quality: int | NDArray[np.integer],
     subsampling: str,
@@ -31,21 +32,21 @@ def roundtrip(  # noqa: PLR0913  # what, how, and by keyword the details
     out: NDArray[np.uint8] | None = None,
     threads: int = 1,
 ) -> NDArray[np.uint8]:
-    """Return images as they are after JPEG compression.
+    """Compress images with JPEG and return the decoded pixels.
 
     Args:
-        images: uint8 [N, H, W, C] with C 1 or 3; [N, C, H, W] where `planar`.
-        quality: 1..100, one for all or one for each image, [N].
+        images: uint8 [N, H, W, C] with C 1 or 3, or [N, C, H, W] if `planar`.
+        quality: 1..100, one value for all images or one for each, [N].
         subsampling: of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
-        planar: whether each channel is a plane of its own.
-        out: where to put them, C-contiguous; a new array if absent.
-        threads: that share the images.
+        planar: whether each channel is a separate plane.
+        out: C-contiguous array for the result; a new array by default.
+        threads: number of threads.
 
     Returns:
-        uint8, of the shape of `images`.
+        uint8, in the shape of `images`.
 
     Raises:
-        ValueError: a shape, type, quality or subsampling that no JPEG has, or an `out` that does not fit.
+        ValueError: a shape, type, quality or subsampling that JPEG does not support, or an `out` that does not fit.
     """
     check(images.shape, quality, subsampling, planar=planar)
     if images.dtype != np.uint8:
@@ -58,14 +59,14 @@ def roundtrip(  # noqa: PLR0913  # what, how, and by keyword the details
     grey = images.shape[1 if planar else 3] == 1
     rows = (count, images.size // max(1, count * width), width) if planar or grey else (count, height, 3 * width)
     source, target = np.ascontiguousarray(images).reshape(rows), result.reshape(rows)
-    source.flags.writeable = False  # so that there is one type of it, and one compilation
+    source.flags.writeable = False  # one type, so that numba compiles once
     compiled: Callable[..., None] = kernel.grey if grey else kernel.planar if planar else kernel.interleaved
     tables = all_tables().reshape(100, 2, 8, 8)
 
     def run(part: slice) -> None:
         compiled(source[part], target[part], height, *FACTORS[subsampling], tables, qualities[part] - 1)
 
-    share = max(1, -(-count // threads))  # images
+    share = max(1, -(-count // threads))  # images per thread
     parts = [slice(start, start + share) for start in range(0, count, share)]
     if len(parts) > 1:
         list(_pool(os.getpid()).map(run, parts))
@@ -75,5 +76,5 @@ def roundtrip(  # noqa: PLR0913  # what, how, and by keyword the details
 
 
 @cache
-def _pool(process: int) -> ThreadPoolExecutor:  # noqa: ARG001  # a forked process has none of its parent's threads
+def _pool(process: int) -> ThreadPoolExecutor:  # noqa: ARG001  # a forked process does not have its parent's threads
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="jpeg")

@@ -1,4 +1,4 @@
-"""Functions that numba compiles to machine code: loops over pixels, without the interpreter's lock."""
+"""Decorators for functions that numba compiles: loops over pixels that release the interpreter's lock."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function when it is first called; the result is kept beside its file, for all processes.
+    """Compile a function at its first call. The result is cached next to its file, for all processes.
 
-    Whatever it calls must be in the same file: numba would not notice a change in another. Nor would it notice one of
-    `OPTIONS`, after which `make clean` is due.
+    All functions that it calls must be in the same file, since numba does not notice changes in other files. It does
+    not notice changes of `OPTIONS` either: run `make clean` after one.
     """
     try:
-        made: Function = numba.njit(cache=True, **OPTIONS)(function)
-    except RuntimeError:  # there is no folder to keep it in: compile it in each process
-        made = numba.njit(**OPTIONS)(function)
-    return made
+        dispatcher: Function = numba.njit(cache=True, **OPTIONS)(function)
+    except RuntimeError:  # no folder for the cache: compile in each process
+        dispatcher = numba.njit(**OPTIONS)(function)
+    return dispatcher
 
 
 def part(function: Function) -> Function:
-    """Make a function a part of the compiled ones that call it: what is constant in them is constant in it."""
-    made: Function = numba.njit(inline="always", **OPTIONS)(function)
-    return made
+    """Inline a function into the compiled functions that call it, so that their constants are constants in it."""
+    dispatcher: Function = numba.njit(inline="always", **OPTIONS)(function)
+    return dispatcher

@@ -1,10 +1,10 @@
-"""The arithmetic of a JPEG round trip, compiled by numba for the processor at hand: libjpeg-turbo's, to the bit.
+"""The arithmetic of a JPEG round trip, equal to libjpeg-turbo's to the bit. numba compiles it for this processor.
 
-Each step names the file of libjpeg-turbo whose integers it computes. Called through `fct.jpeg.arrays`.
+Each step names the file of libjpeg-turbo that it reproduces. `fct.jpeg.arrays` calls this module.
 
-All code that is compiled together is in this file: numba keeps the result beside it, and would not notice a change in
-another. Integers are cast back to 32 bits after each step, since numba widens them to 64, and a vector register would
-hold half as many. LANES blocks are transformed at a time, one in each lane.
+All code that is compiled together is in this file: numba caches the result next to it, and does not notice changes in
+other files. numba widens integers to 64 bits, which halves the number of them in a vector register, so each step casts
+them back to 32 bits. LANES blocks are transformed at a time, one in each lane.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from numba import float32, int32, uint8
 
 from fct.jpeg.compiled import OPTIONS, compiled, part
 
-LANES = 8  # int32 in a register of AVX2; on AVX-512 as fast as 16, which small chroma planes would not fill
-# Bits dropped after the rows and the columns of the forward DCT (jfdctint.c), and after the columns and the rows of the
-# inverse one (jidctint.c): CONST_BITS -+ PASS1_BITS, and 3 more for the scale of 8.
+LANES = 8  # int32 in a register of AVX2. On AVX-512, 16 is not faster, and small chroma planes would not fill it
+# Bits that are dropped after rows and columns of the forward DCT (jfdctint.c), and after columns and rows of the
+# inverse DCT (jidctint.c): CONST_BITS -+ PASS1_BITS, and 3 more for the scale of 8.
 BITS_1, BITS_2, BITS_3, BITS_4 = 11, 15, 11, 18
 
 
 @compiled
 def interleaved(source, target, height, down, across, tables, quality):
-    """Take RGB images [N, H, 3 W]."""
+    """Compress RGB images [N, H, 3 W]."""
     width = source.shape[2] // 3
     luma, full, small, line = _planes(height, width, down, across)
     for image in range(len(source)):
@@ -34,7 +34,7 @@ def interleaved(source, target, height, down, across, tables, quality):
 
 @compiled
 def planar(source, target, height, down, across, tables, quality):
-    """Take RGB images [N, 3 H, W]."""
+    """Compress RGB images [N, 3 H, W]."""
     width = source.shape[2]
     luma, full, small, line = _planes(height, width, down, across)
     for image in range(len(source)):
@@ -44,8 +44,8 @@ def planar(source, target, height, down, across, tables, quality):
 
 
 @compiled
-def grey(source, target, height, down, across, tables, quality):  # noqa: ARG001  # called as the others are
-    """Take grey images [N, H, W]."""
+def grey(source, target, height, down, across, tables, quality):  # noqa: ARG001  # same arguments as the others
+    """Compress grey images [N, H, W]."""
     width = source.shape[2]
     luma = np.empty((_blocks(height), _blocks(width)), np.uint8)
     for image in range(len(source)):
@@ -58,13 +58,13 @@ def grey(source, target, height, down, across, tables, quality):  # noqa: ARG001
 
 @part
 def _blocks(pixels):
-    """Return how many pixels whole blocks have."""
+    """Return the number of pixels, rounded up to whole blocks."""
     return (pixels + 7) // 8 * 8
 
 
 @part
 def _planes(height, width, down, across):
-    """Return scratch: luma, chroma at full size [2, rows, columns], both chromas downsampled in one, a line."""
+    """Return scratch arrays: luma, chroma at full size [2, rows, columns], both chromas downsampled, and a line."""
     rows, columns = (height + down - 1) // down, (width + across - 1) // across
     luma = np.empty((_blocks(height), _blocks(width)), np.uint8)
     full = np.empty((2, rows * down, _blocks(columns) * across), np.uint8)
@@ -90,7 +90,7 @@ def _to_ycc(source, luma, full, height, width, step, row, column):
 
 @part
 def _to_rgb(luma, full, target, height, width, step, row, column):
-    """Convert YCbCr to RGB (jdcolor.c); `step`, `row` and `column` as for `_to_ycc`."""
+    """Convert YCbCr to RGB (jdcolor.c). `step`, `row` and `column` are those of `_to_ycc`."""
     for y in range(height):
         for x in range(width):
             light = int32(luma[y, x])
@@ -110,10 +110,10 @@ def _byte(value):
 
 @part
 def _distort_colour(luma, full, small, line, height, width, down, across, tables):
-    """Do to an image in YCbCr what JPEG does, in place.
+    """Compress an image in YCbCr and decompress it, in place.
 
-    Columns are padded before downsampling; rows only to a whole pair, and then downsampled rows are repeated
-    (jcprepct.c, jcsample.c).
+    Before downsampling, columns are padded to whole blocks and rows to a whole pair. Afterwards the last downsampled
+    row is repeated (jcprepct.c, jcsample.c).
     """
     _pad_right(luma, height, width)
     _pad_down(luma, height)
@@ -147,11 +147,11 @@ def _pad_down(plane, height):
 
 @part
 def _downsample(full, small, rows, down, across):
-    """Average pairs or squares; halves are rounded up and down in turn (jcsample.c: the "bias")."""
+    """Average pairs or squares. Halves are rounded up and down in turn (jcsample.c: the "bias")."""
     if across == 1:
         small[:rows] = full[:rows]
         return
-    first = 1 if down == 2 else 0  # the rows above each other are the same row where only columns are halved
+    first = 1 if down == 2 else 0  # if only columns are halved, upper and lower are the same row
     for y in range(rows):
         upper, lower = down * y, down * y + down - 1
         for x in range(small.shape[1]):
@@ -162,9 +162,9 @@ def _downsample(full, small, rows, down, across):
 
 @part
 def _upsample(small, full, line, rows, height, width, down, across):
-    """Interpolate: 3/4 of the nearer sample and 1/4 of the next, in each direction that was halved (jdsample.c).
+    """Interpolate in each direction that was halved: 3/4 of the nearer sample and 1/4 of the next (jdsample.c).
 
-    Neighbours end with the image, not with its last block. Planes of two columns or fewer are repeated instead.
+    The last neighbour is at the end of the image, not of its last block. Planes of one or two columns are repeated.
     """
     columns = (width + across - 1) // across
     for y in range(height):
@@ -180,16 +180,16 @@ def _upsample(small, full, line, rows, height, width, down, across):
             for x in range(columns):
                 line[1 + x] = 3 * int32(small[near, x]) + int32(small[far, x])
             line[0], line[columns + 1] = line[1], line[columns]
-            left, right = (8, 7) if down == 2 else (4, 8)  # the rounding
+            left, right = (8, 7) if down == 2 else (4, 8)  # rounding
             for x in range(columns):
                 near3 = int32(3 * line[1 + x])
                 full[y, 2 * x] = uint8(int32(near3 + line[x] + left) >> 4)
                 full[y, 2 * x + 1] = uint8(int32(near3 + line[x + 2] + right) >> 4)
 
 
-@numba.njit(**OPTIONS)  # compiled once for all that call it
+@numba.njit(**OPTIONS)  # compiled once for all callers
 def _distort(plane, table):
-    """Transform, quantise, and transform back each block of a plane [8 n, 8 m], in place."""
+    """Apply DCT, quantisation and inverse DCT to each block of a plane [8 n, 8 m], in place."""
     block = np.empty((8, 8, LANES), np.int32)
     block[:] = 0
     across = plane.shape[1] // 8
@@ -203,7 +203,7 @@ def _distort(plane, table):
                     block[y, x, lane] = int32(plane[top + y, left + x]) - 128
         _transform(block)
         _quantise(block, table)
-        _transform_back(block)
+        _inverse_transform(block)
         for lane in range(count):
             top, left = (first + lane) // across * 8, (first + lane) % across * 8
             for y in range(8):
@@ -213,7 +213,7 @@ def _distort(plane, table):
 
 @part
 def _transform(b):
-    """Take the DCT of LANES blocks of samples around zero, int32 [8, 8, LANES], in place; 8 times too large."""
+    """Compute the DCT of LANES blocks of samples around zero, int32 [8, 8, LANES], in place, scaled by 8."""
     for y in range(8):
         for i in range(LANES):
             b[y, 0, i], b[y, 1, i], b[y, 2, i], b[y, 3, i], b[y, 4, i], b[y, 5, i], b[y, 6, i], b[y, 7, i] = _forward(
@@ -230,8 +230,8 @@ def _transform(b):
 def _quantise(b, table):
     """Round each coefficient to the nearest multiple of its step (jcdctmgr.c), in place.
 
-    Coefficients are 8 times too large, and so is the divisor. The quotient is exact: with numbers below 2^22, the half
-    that is added outweighs what the reciprocal and the product are rounded by.
+    Coefficients and divisor are scaled by 8. The quotient is exact: for numbers below 2^22, the added half is larger
+    than the rounding errors of reciprocal and product.
     """
     for y in range(8):
         for x in range(8):
@@ -244,8 +244,8 @@ def _quantise(b, table):
 
 
 @part
-def _transform_back(b):
-    """Take the inverse DCT, in place, and leave samples 0..255."""
+def _inverse_transform(b):
+    """Compute the inverse DCT, in place. The result has samples 0..255."""
     for x in range(8):
         for i in range(LANES):
             b[0, x, i], b[1, x, i], b[2, x, i], b[3, x, i], b[4, x, i], b[5, x, i], b[6, x, i], b[7, x, i] = _inverse(
@@ -306,7 +306,7 @@ def _inverse(x0, x1, x2, x3, x4, x5, x6, x7, bits):
 
 @part
 def _odd(t4, t5, t6, t7, half):
-    """Return the odd half of either transform; its matrix is symmetric."""
+    """Return the odd half of both transforms. Its matrix is symmetric."""
     z1, z2 = int32(int32(t4 + t7) * -7373), int32(int32(t5 + t6) * -20995)
     z3, z4 = int32(t4 + t6), int32(t5 + t7)
     z5 = int32(int32(int32(z3 + z4) * 9633) + half)

@@ -1,4 +1,4 @@
-"""What a JPEG can be of: the checks in front of the round trip."""
+"""Check the arguments of the round trip."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ from numpy.typing import NDArray
 
 from fct.images.decode import LARGEST_SIDE
 
-FACTORS = {"4:2:0": (2, 2), "4:2:2": (1, 2), "4:4:4": (1, 1)}  # luma samples a chroma sample, down and across
+FACTORS = {"4:2:0": (2, 2), "4:2:2": (1, 2), "4:4:4": (1, 1)}  # luma samples per chroma sample, down and across
 
 
 def check(shape: Sequence[int], quality: int | NDArray[np.integer], subsampling: str, *, planar: bool) -> None:
-    """Refuse a shape, quality or subsampling that no JPEG has; arguments as for `fct.jpeg.arrays.roundtrip`."""
+    """Check shape, quality and subsampling; the arguments are those of `fct.jpeg.arrays.roundtrip`.
+
+    Raises:
+        ValueError: JPEG does not support one of them.
+    """
     layout = "[N, C, H, W]" if planar else "[N, H, W, C]"
     if len(shape) != 4:
         raise ValueError(f"images have shape {list(shape)}; a batch is {layout}.")
     channels, *sides = shape[1:] if planar else (shape[3], *shape[1:3])
     if channels not in (1, 3) or not 0 < min(sides) <= max(sides) <= LARGEST_SIDE:
         raise ValueError(
-            f"images have shape {list(shape)}; of {layout}, C is 1 or 3, H and W are 1 to {LARGEST_SIDE:,} pixels."
+            f"images have shape {list(shape)}; in {layout}, C is 1 or 3, H and W are 1 to {LARGEST_SIDE:,} pixels."
         )
     qualities = np.asarray(quality)
     if qualities.dtype.kind not in "iu":
@@ -29,7 +33,7 @@ def check(shape: Sequence[int], quality: int | NDArray[np.integer], subsampling:
         raise ValueError(
             f"quality has shape {list(qualities.shape)}; give one for all images, or one for each of {shape[0]}."
         )
-    if outside := [int(each) for each in np.unique(qualities) if not 1 <= each <= 100]:
-        raise ValueError(f"quality {outside[0]} is not one; it is an integer from 1 to 100.")
+    if invalid := [int(value) for value in np.unique(qualities) if not 1 <= value <= 100]:
+        raise ValueError(f"quality is {invalid[0]}; it is an integer from 1 to 100.")
     if subsampling not in FACTORS:
         raise ValueError(f"subsampling is {subsampling!r}; it is one of {', '.join(FACTORS)}.")

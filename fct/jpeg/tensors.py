@@ -1,8 +1,8 @@
-"""The JPEG round trip on tensors: bit-identical to Pillow's, a quality for each image, on whatever device they are.
+"""The JPEG round trip on tensors of any device: bit-identical to Pillow's, with a quality for each image.
 
-On the CPU it is `fct.jpeg.arrays`. Elsewhere it is the same arithmetic in torch's own operations: integers, and float64
-matrix products for the DCT. libjpeg's butterflies add up integer multiples of their inputs and round once at the end,
-so each is a matrix of integers; float64 holds every sum exactly.
+On the CPU it uses `fct.jpeg.arrays`. On other devices it does the same arithmetic in torch's operations: integers, and
+float64 matrix products for the DCT. libjpeg's butterflies sum integer multiples of their inputs and round once at the
+end. So each is a matrix of integers, and float64 represents every sum exactly.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch import Tensor
 from fct.images.tables import all_tables
 from fct.jpeg.shapes import FACTORS, check
 
-# libjpeg's DCT (jfdctint.c), scaled by 2^13: row k makes coefficient k of eight samples. Its transpose is the inverse
-# (jidctint.c). That 10703 and 10704 differ, and 2259 to 2261, is the rounding of libjpeg's constants.
+# libjpeg's DCT (jfdctint.c), scaled by 2^13: row k gives coefficient k of eight samples. Its transpose is the inverse
+# (jidctint.c). 10703 and 10704 differ, and 2259 to 2261, because libjpeg rounds its constants.
 DCT = (
     (8192, 8192, 8192, 8192, 8192, 8192, 8192, 8192),
     (11363, 9633, 6437, 2260, -2260, -6437, -9633, -11363),
@@ -33,33 +33,33 @@ DCT = (
 
 
 def roundtrip(images: Tensor, quality: int | Tensor, *, subsampling: str = "4:2:0") -> Tensor:
-    """Return images as they are after JPEG compression, bit-identical to Pillow's encoding and decoding.
+    """Compress images with JPEG and return the decoded pixels, bit-identical to Pillow's.
 
     Args:
         images: uint8 [B, C, H, W] with C 1 or 3, in any memory format.
-        quality: 1..100, one for all or an integer tensor [B], on any device.
+        quality: 1..100, one value for all images or an integer tensor [B], on any device.
         subsampling: of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
 
     Returns:
         uint8 [B, C, H, W] on the same device, in the memory format of `images`.
 
     Raises:
-        ValueError: a type, shape, quality or subsampling that no JPEG has.
+        ValueError: a type, shape, quality or subsampling that JPEG does not support.
     """
-    values = _checked(images, quality, subsampling)
+    values = _check(images, quality, subsampling)
     if images.device.type == "cpu" and _is_compiled():
         return _by_arrays(images, values, subsampling)
     return by_tensors(images, torch.from_numpy(np.broadcast_to(values, len(images)).astype(np.int64)), subsampling)
 
 
-def _checked(images: Tensor, quality: int | Tensor, subsampling: str) -> NDArray[np.integer]:
-    """Return the quality as an array, [] or [B]."""
+def _check(images: Tensor, quality: int | Tensor, subsampling: str) -> NDArray[np.integer]:
+    """Check the arguments; return the quality as an array, [] or [B]."""
     if not isinstance(images, Tensor) or images.dtype != torch.uint8:
         kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(f"images are {kind}; the round trip takes a uint8 tensor [B, C, H, W].")
-    for name, each in (("images", images), ("quality", quality)):
-        if isinstance(each, Tensor) and each.device.type == "meta":
-            raise ValueError(f"{name} are on the device meta, which holds no values; move them to one that does.")
+    for name, value in (("images", images), ("quality", quality)):
+        if isinstance(value, Tensor) and value.device.type == "meta":
+            raise ValueError(f"{name} are on the device meta, which has no values; move them to another device.")
     values = quality.detach().cpu().numpy() if isinstance(quality, Tensor) else np.asarray(quality)
     check(images.shape, values, subsampling, planar=True)
     return values
@@ -67,13 +67,13 @@ def _checked(images: Tensor, quality: int | Tensor, subsampling: str) -> NDArray
 
 @cache
 def _is_compiled() -> bool:
-    """Return whether the compiled kernel can be had; say so, once, if not."""
+    """Return whether the compiled kernel is available. Warn once if it is not."""
     try:
         from fct.jpeg import arrays  # noqa: F401
     except ImportError as error:
         warnings.warn(
-            "fct.jpeg.roundtrip computes with torch's own operations on the CPU, to the same pixels and some ten times "
-            f"slower: its kernel needs numba ({error}).",
+            "fct.jpeg.roundtrip uses torch's operations on the CPU: the pixels are the same, but it is about ten times "
+            f"slower. Its kernel needs numba ({error}).",
             stacklevel=3,
         )
         return False
@@ -97,19 +97,19 @@ def _by_arrays(images: Tensor, quality: NDArray[np.integer], subsampling: str) -
 
 
 def by_tensors(images: Tensor, quality: Tensor, subsampling: str) -> Tensor:
-    """Do it in torch's own operations, on any device, by qualities int64 [B]; arguments are those of `roundtrip`."""
+    """Do the round trip in torch's operations, on any device. Arguments are those of `roundtrip`, quality int64 [B]."""
     down, across = FACTORS[subsampling]
     *_, height, width = images.shape
-    known, _ = _constants(images.device)
-    which = quality.pin_memory() if images.device.type == "cuda" and quality.device.type == "cpu" else quality
-    tables = known[which.to(images.device, non_blocking=True) - 1]  # [B, 2, 1, 1, 8, 8]
+    all_quality_tables, _ = _constants(images.device)
+    indices = quality.pin_memory() if images.device.type == "cuda" and quality.device.type == "cpu" else quality
+    tables = all_quality_tables[indices.to(images.device, non_blocking=True) - 1]  # [B, 2, 1, 1, 8, 8]
     if images.shape[1] == 1:
         result = _distort(images.int(), tables[:, :1])
     else:
         luma, chroma = _to_ycc(images.int())
         luma = _distort(luma, tables[:, :1])
         small = _distort(_downsample(chroma, down, across), tables[:, 1:])
-        small = small[..., : -(-width // across)]  # neighbours end with the image, not with its last block
+        small = small[..., : -(-width // across)]  # the last neighbour is in the image, not in the padding
         result = _to_rgb(luma, _upsample(small, height, width, down, across))
     layout = torch.channels_last if images.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
     return result.to(torch.uint8).contiguous(memory_format=layout)
@@ -117,7 +117,7 @@ def by_tensors(images: Tensor, quality: Tensor, subsampling: str) -> Tensor:
 
 @cache
 def _constants(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the tables of all qualities, [100, 2, 1, 1, 8, 8], and the DCT: copied to a device once."""
+    """Return the tables of all qualities, [100, 2, 1, 1, 8, 8], and the DCT. They are copied to a device once."""
     tables = torch.tensor(all_tables(), dtype=torch.float64, device=device).view(100, 2, 1, 1, 8, 8)
     return tables, torch.tensor(DCT, dtype=torch.float64, device=device)
 
@@ -140,24 +140,24 @@ def _to_rgb(luma: Tensor, chroma: Tensor) -> Tensor:
     return torch.cat([red, green, blue], dim=1).clamp(0, 255)
 
 
-def _extended(plane: Tensor, height: int, width: int) -> Tensor:
-    """Return planes [..., height, width] whose last row and column are repeated."""
+def _pad(plane: Tensor, height: int, width: int) -> Tensor:
+    """Pad planes to [..., height, width] by repeating the last row and column."""
     rows, columns = (
-        torch.arange(wanted, device=plane.device).clamp(max=has - 1)
-        for wanted, has in zip((height, width), plane.shape[-2:], strict=True)
+        torch.arange(padded, device=plane.device).clamp(max=length - 1)
+        for padded, length in zip((height, width), plane.shape[-2:], strict=True)
     )
     return plane[..., rows[:, None], columns]
 
 
 def _downsample(chroma: Tensor, down: int, across: int) -> Tensor:
-    """Average pairs or squares (jcsample.c); columns are padded to whole blocks before, rows to a whole pair.
+    """Average pairs or squares (jcsample.c). Halves are rounded up and down in turn.
 
-    Halves are rounded up and down in turn.
+    Before that, columns are padded to whole blocks and rows to a whole pair.
     """
     if across == 1:
         return chroma
     height, width = chroma.shape[-2:]
-    full = _extended(chroma, -(-height // down) * down, -(-width // (8 * across)) * 8 * across)
+    full = _pad(chroma, -(-height // down) * down, -(-width // (8 * across)) * 8 * across)
     pairs = full[..., ::2] + full[..., 1::2]
     odd = torch.arange(pairs.shape[-1], device=full.device) & 1
     if down == 1:
@@ -166,9 +166,9 @@ def _downsample(chroma: Tensor, down: int, across: int) -> Tensor:
 
 
 def _upsample(small: Tensor, height: int, width: int, down: int, across: int) -> Tensor:
-    """Interpolate: 3/4 of the nearer sample, 1/4 of the next, in each direction that was halved (jdsample.c).
+    """Interpolate in each direction that was halved: 3/4 of the nearer sample and 1/4 of the next (jdsample.c).
 
-    Planes of two columns or fewer are repeated instead.
+    Planes of one or two columns are repeated instead.
     """
     if across == 1:
         return small
@@ -181,24 +181,24 @@ def _upsample(small: Tensor, height: int, width: int, down: int, across: int) ->
     left = torch.cat([line[..., :1], line[..., :-1]], dim=-1)
     right = torch.cat([line[..., 1:], line[..., -1:]], dim=-1)
     half_left, half_right = (4, 8) if down == 1 else (8, 7)
-    both = torch.stack([(3 * line + left + half_left) >> 4, (3 * line + right + half_right) >> 4], dim=-1)
-    return both.flatten(-2)[..., :width]
+    columns = torch.stack([(3 * line + left + half_left) >> 4, (3 * line + right + half_right) >> 4], dim=-1)
+    return columns.flatten(-2)[..., :width]
 
 
 def _distort(planes: Tensor, tables: Tensor) -> Tensor:
-    """Transform, quantise and transform back each 8x8 block of planes [B, P, H, W] by tables [B, 1, 1, 1, 8, 8]."""
+    """Apply DCT, quantisation and inverse DCT to each 8x8 block of planes [B, P, H, W], tables [B, 1, 1, 1, 8, 8]."""
     count, kinds, height, width = planes.shape
     down, across = -(-height // 8), -(-width // 8)  # blocks
-    padded = _extended(planes, 8 * down, 8 * across).view(count, kinds, down, 8, across, 8).transpose(3, 4)
+    padded = _pad(planes, 8 * down, 8 * across).view(count, kinds, down, 8, across, 8).transpose(3, 4)
     _, dct = _constants(planes.device)
-    rows = _rounded((padded - 128).double() @ dct.T, 11)
-    coefficients = _rounded(dct @ rows, 15)  # 8 times too large, and so is the divisor (jcdctmgr.c)
+    rows = _drop_bits((padded - 128).double() @ dct.T, 11)
+    coefficients = _drop_bits(dct @ rows, 15)  # scaled by 8, like the divisor (jcdctmgr.c)
     steps = ((coefficients.abs() + 4 * tables) / (8 * tables)).floor()
-    columns = _rounded(dct.T @ (steps * tables).copysign(coefficients), 11)
-    samples = (_rounded(columns @ dct, 18) + 128).clamp(0, 255)
+    columns = _drop_bits(dct.T @ (steps * tables).copysign(coefficients), 11)
+    samples = (_drop_bits(columns @ dct, 18) + 128).clamp(0, 255)
     return samples.int().transpose(3, 4).reshape(count, kinds, 8 * down, 8 * across)[..., :height, :width]
 
 
-def _rounded(value: Tensor, bits: int) -> Tensor:
-    """Return integers without their last `bits` bits, rounded to the nearest, halves up."""
+def _drop_bits(value: Tensor, bits: int) -> Tensor:
+    """Divide integers by 2^bits and round to the nearest, halves up."""
     return ((value + (1 << (bits - 1))) / (1 << bits)).floor()

@@ -1,4 +1,4 @@
-"""How far features of compressed images lie from those of raw ones: D in the losses."""
+"""Distances between features of compressed and of raw images: D in the losses."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, mse_loss
 
 Distance = Literal["mse", "centred-mse", "cosine"]
-TINY = 1e-6  # keeps the centred distance finite where a feature is constant
+TINY = 1e-6  # keeps the centred distance finite for a constant feature
 
 
 def distance(compressed: Tensor, raw: Tensor, kind: Distance) -> Tensor:
     """Return D(compressed, raw) >= 0, a scalar, for features of shape [B, C, ...].
 
     - "mse": the mean squared difference.
-    - "centred-mse": the same over the raw feature's variance around each channel's mean. A network cannot lower it by
-      shrinking its features, nor by adding a constant to them.
+    - "centred-mse": mse divided by the raw feature's variance around each channel's mean. A network cannot lower it by
+      scaling its features or by adding a constant to them.
     - "cosine": 1 - cos of the angle between an image's two feature vectors, averaged over images.
     """
     compressed, raw = compressed.float(), raw.float()

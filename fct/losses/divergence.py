@@ -1,4 +1,4 @@
-"""How far predictions lie apart: divergences of logits."""
+"""Divergences between predictions, computed from logits."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ def kl_divergence(logits: Tensor, target: Tensor, temperature: float = 1.0) -> T
     return temperature**2 * kl_div(soft, soft_target, reduction="batchmean", log_target=True)
 
 
-def jensen_shannon(one: Tensor, other: Tensor) -> Tensor:
-    """Return the Jensen-Shannon divergence of the predictions of two float logits [B, classes], a scalar.
+def jensen_shannon(logits: Tensor, other_logits: Tensor) -> Tensor:
+    """Return the Jensen-Shannon divergence of two predictions, a scalar, from float logits [B, classes].
 
     1/2 [KL(f || m) + KL(g || m)],    m = 1/2 [f + g]
     """
-    both = torch.stack([log_softmax(one, 1), log_softmax(other, 1)])  # [2, B, classes]
-    mean = both.logsumexp(0) - math.log(2)
-    return kl_div(mean.expand_as(both), both, reduction="sum", log_target=True) / (2 * len(one))
+    log_probabilities = torch.stack([log_softmax(logits, 1), log_softmax(other_logits, 1)])  # [2, B, classes]
+    mean = log_probabilities.logsumexp(0) - math.log(2)
+    divergence = kl_div(mean.expand_as(log_probabilities), log_probabilities, reduction="sum", log_target=True)
+    return divergence / (2 * len(logits))

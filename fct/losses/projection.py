@@ -1,4 +1,4 @@
-"""A learnt projection in front of the distance: it may turn what compression did to a feature, the network need not."""
+"""A learnt projection before the distance: it can undo a linear effect of compression, so the network need not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fct.nn.layout import layer_key
 
 
 class Projection(nn.Module):
-    """A linear map of the channels, the identity at first: [B, C, ...] -> [B, C, ...]."""
+    """A linear map of the channels that starts as the identity: [B, C, ...] -> [B, C, ...]."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -23,5 +23,5 @@ class Projection(nn.Module):
 
 
 def projections(channels: Mapping[str, int]) -> nn.ModuleDict:
-    """Return a projection for each layer, by `layer_key` its name."""
+    """Return a projection for each layer, under its `layer_key`."""
     return nn.ModuleDict({layer_key(layer): Projection(count) for layer, count in channels.items()})

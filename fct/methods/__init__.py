@@ -1,1 +1,1 @@
-"""Training methods, one short file each: views of a batch in, loss and its named parts out."""
+"""Training methods, one short file each. A method computes a loss and its named parts from the views of a batch."""

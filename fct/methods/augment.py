@@ -1,4 +1,4 @@
-"""`augment`: compression as data augmentation. Each image is seen either raw or compressed, as a new sample."""
+"""`augment`: compression as data augmentation. Each image is a sample, either raw or compressed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ VIEWS = 1
 
 
 def loss(network: Network, batch: Batch, params: MethodParams, context: Context = START) -> Loss:
-    """Return the cross entropy of images of which each is compressed with probability `params.probability`."""
-    chosen = torch.rand(len(batch.labels), device=batch.labels.device) < params.probability  # [B]
-    image = torch.where(chosen[:, None, None, None], batch.compressed, batch.raw)
-    logits, _ = network(image, torch.where(chosen, batch.quality, batch.raw_quality))
+    """Return the cross entropy of images, each of which is compressed with probability `params.probability`."""
+    is_compressed = torch.rand(len(batch.labels), device=batch.labels.device) < params.probability  # [B]
+    image = torch.where(is_compressed[:, None, None, None], batch.compressed, batch.raw)
+    logits, _ = network(image, torch.where(is_compressed, batch.quality, batch.raw_quality))
     total = mean_cross_entropy(logits, batch.labels, context)
     return Loss(total, {"cross_entropy": total})

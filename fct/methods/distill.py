@@ -1,14 +1,14 @@
-"""`distill`: both views learn from what a frozen network, trained on raw images, makes of the raw one.
+"""`distill`: both views learn from the predictions or features of a frozen network that was trained on raw images.
 
     1/2 [CE(f(x), y) + CE(f(x~), y)] + weight * D
 
-with, by `params.match`, one of
+D depends on `params.match`:
 
     logits:   D = 1/2 T^2 [KL(t(x) || f(x)) + KL(t(x) || f(x~))], predictions at temperature T
     features: D = 1 - cos(phi_l(x~), phi_l of t(x)) at the last of `params.layers`
 
-"logits" is Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, used against JPEG by Marie et al. 2022
-(known to us by abstract); "features" is the line of Endo and of Daultani.
+"logits" is Hinton et al., "Distilling the Knowledge in a Neural Network", 2015. Marie et al. 2022 use it against JPEG
+(known to us by abstract). "features" follows Endo and Daultani.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fct.methods.params import MethodParams
 from fct.models.network import Network
 
 VIEWS = 2
-TEMPERATURE = 4.0  # Hinton et al.'s for softened predictions
+TEMPERATURE = 4.0  # a value of Hinton et al. for softened predictions
 
 
 def loss(network: Network, batch: Batch, params: MethodParams, context: Context = START) -> Loss:
@@ -35,11 +35,11 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
         raise ValueError("distill needs a teacher")
     logits, features = forward_both(network, batch, params)
     cross_entropy = mean_cross_entropy(logits, batch.labels, context)
-    shown = teacher_outputs(context.teacher, batch, both=params.match == "logits")
+    outputs = teacher_outputs(context.teacher, batch, both=params.match == "logits")
     if params.match == "logits":
-        taught_logits = torch.cat([predicted for predicted, _ in shown])
-        gap = kl_divergence(logits.float(), taught_logits.float(), TEMPERATURE)
+        teacher_logits = torch.cat([teacher_logits for teacher_logits, _ in outputs])
+        gap = kl_divergence(logits.float(), teacher_logits.float(), TEMPERATURE)
     else:
         last = params.layers[-1]
-        gap = distance(features[last][1], shown[-1][1][last], "cosine")
+        gap = distance(features[last][1], outputs[-1][1][last], "cosine")
     return Loss(cross_entropy + params.weight * gap, {"cross_entropy": cross_entropy, "distillation": gap})

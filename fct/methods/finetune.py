@@ -1,7 +1,7 @@
-"""`finetune`: first an ordinary training on raw images, then its continuation on compressed ones.
+"""`finetune`: a training on raw images, continued on compressed images.
 
-A strong baseline of the literature. Both halves are one training of as many steps as any other method's, under one
-schedule of the learning rate; in the second half each image is compressed with probability `params.probability`.
+This is a strong baseline of the literature. Both halves are one training, with as many steps as any other method's and
+one schedule of the learning rate. In the second half, each image is compressed with probability `params.probability`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from fct.methods.params import MethodParams
 from fct.models.network import Network
 
 VIEWS = 1
-TURN = 0.5  # progress at which raw images give way to compressed ones
+TURN = 0.5  # progress at which compressed images replace raw ones
 
 
 def loss(network: Network, batch: Batch, params: MethodParams, context: Context = START) -> Loss:
-    """Return the loss of `standard` in the first half of a training, of `augment` in the second."""
+    """Return the loss of `standard` in the first half of a training, and of `augment` in the second half."""
     if context.progress < TURN:
         return standard.loss(network, batch, params, context)
     return augment.loss(network, batch, params, context)

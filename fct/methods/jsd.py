@@ -1,11 +1,11 @@
-"""`jsd`: cross entropy on the raw view alone, and predictions of both views that lie close to their mean.
+"""`jsd`: cross entropy on the raw view, and a term that keeps the predictions of both views close to their mean.
 
-Hendrycks et al., "AugMix", ICLR 2020, equation 2, with the JPEG view in the place of two augmented ones, so that a step
-forwards as many images as those of the other methods:
+Hendrycks et al., "AugMix", ICLR 2020, equation 2. The JPEG view replaces two augmented views, so that a step forwards
+as many images as in other methods:
 
     CE(f(x), y) + weight * 1/2 [KL(f(x) || m) + KL(f(x~) || m)],    m = 1/2 [f(x) + f(x~)]
 
-AugMix's own weight is 12.
+AugMix uses the weight 12.
 """
 
 from __future__ import annotations

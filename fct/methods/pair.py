@@ -1,4 +1,4 @@
-"""`pair`: both views in one forward pass, cross entropy on each. `fct` without its consistency term: its control."""
+"""`pair`: cross entropy on both views, in one forward pass. It is `fct` without the consistency term, its control."""
 
 from __future__ import annotations
 

@@ -13,11 +13,11 @@ Distance = Literal["mse", "centred-mse", "cosine"]
 Target = Literal["raw", "raw-detached", "teacher", "ema-teacher"]
 Schedule = Literal["constant", "rising", "falling"]
 Projection = Literal["none", "mean", "linear"]
-WITH_CONSISTENCY = frozenset({"fct", "fct-r"})  # over features: methods that the search can tune
+WITH_CONSISTENCY = frozenset({"fct", "fct-r"})  # methods with a consistency term on features; the search can tune them
 
 
 class MethodParams(Section):
-    """How raw and compressed views become a loss. Keys that a method has no use for are checked and ignored."""
+    """How the loss is computed from raw and compressed views. Keys that a method does not use are only checked."""
 
     name: Literal["standard", "augment", "finetune", "pair", "stability", "jsd", "distill", "fct", "fct-r"]
     probability: float = Field(ge=0, le=1)
@@ -36,37 +36,37 @@ class MethodParams(Section):
     block: BlockParams
 
     @model_validator(mode="after")
-    def _pulled_to_a_teacher(self) -> Self:
+    def _check_matched_views(self) -> Self:
         if (
             self.name in WITH_CONSISTENCY
             and self.matched_views == "both"
             and not (self.needs_teacher_file or self.needs_ema_teacher)
         ):
             raise ValueError(
-                f"matched_views: both needs a teacher to pull raw features to; set target to teacher or "
+                f"matched_views: both needs a teacher as the target of raw features; set target to teacher or "
                 f"ema-teacher (it is {self.target}), or matched_views to compressed"
             )
         return self
 
     @property
     def uses_features(self) -> bool:
-        """Whether features of `layers` take part."""
+        """Whether the loss depends on features of `layers`."""
         return self.name in WITH_CONSISTENCY or (self.name == "distill" and self.match == "features")
 
     @property
     def needs_teacher_file(self) -> bool:
-        """Whether a frozen teacher, read from a file, takes part."""
+        """Whether the method needs a frozen teacher from a file."""
         return self.name == "distill" or (self.name in WITH_CONSISTENCY and self.target == "teacher")
 
     @property
     def needs_ema_teacher(self) -> bool:
-        """Whether a moving average of the network teaches it."""
+        """Whether the teacher is a moving average of the network."""
         return self.name in WITH_CONSISTENCY and self.target == "ema-teacher"
 
     @property
     def needs_projections(self) -> bool:
-        """Whether features are projected by layers of their own."""
+        """Whether the method trains linear projections of features."""
         return self.name in WITH_CONSISTENCY and self.projection == "linear"
 
 
-STANDARD = MethodParams.model_construct(name="standard", layers=[])  # type: ignore[call-arg]  # it reads no more
+STANDARD = MethodParams.model_construct(name="standard", layers=[])  # type: ignore[call-arg]  # it needs no other value

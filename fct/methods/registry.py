@@ -1,6 +1,6 @@
-"""The methods by name. A new one is a module with `VIEWS` and `loss`, registered here and in `MethodParams.name`.
+"""The methods by name. A new method is a module with `VIEWS` and `loss`, registered here and in `MethodParams.name`.
 
-Two places, as parameters are checked where nothing waits for torch.
+There are two places, so that parameters can be checked without importing torch.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from fct.models.network import Network
 
 
 class Method(Protocol):
-    """What a method's module offers."""
+    """The interface of a method's module."""
 
-    VIEWS: int  # images forwarded for each image of a batch
+    VIEWS: int  # forwarded images per image of a batch
 
     def loss(self, network: Network, batch: Batch, params: MethodParams, context: Context, /) -> Loss:
         """Return the loss of one batch."""

@@ -1,12 +1,12 @@
-"""`stability`: cross entropy on the raw view alone, and a prediction that stays the same on the compressed one.
+"""`stability`: cross entropy on the raw view, and a term that keeps the prediction the same on the compressed view.
 
-Zheng et al., "Improving the Robustness of Deep Neural Networks via Stability Training", CVPR 2016, equation 3, with the
-divergence for their cross entropy, which differs by the entropy of the raw prediction:
+Zheng et al., "Improving the Robustness of Deep Neural Networks via Stability Training", CVPR 2016, equation 3. Their
+cross entropy is replaced by the divergence, which differs by the entropy of the raw prediction:
 
     CE(f(x), y) + weight * KL(f(x) || f(x~))
 
-The paper's own perturbation is x~ = x + Gaussian noise: so it is here where `params.noise`, its standard deviation on
-the scale 0..1, is not 0. Else x~ is the compressed view.
+The paper's perturbation is x~ = x + Gaussian noise. It is used if `params.noise`, its standard deviation on the scale
+0..1, is not 0. Otherwise x~ is the compressed view.
 """
 
 from __future__ import annotations

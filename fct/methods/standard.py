@@ -1,4 +1,4 @@
-"""`standard`: raw images only. What JPEG does to a classifier that never met it."""
+"""`standard`: training on raw images only. It shows the effect of JPEG on a classifier that never saw it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fct.methods.batch import START, Batch, Context, Loss, mean_cross_entropy
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
-VIEWS = 1  # images forwarded for each image of a batch
+VIEWS = 1  # forwarded images per image of a batch
 
 
 def loss(network: Network, batch: Batch, _params: MethodParams, context: Context = START) -> Loss:

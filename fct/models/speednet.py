@@ -52,9 +52,8 @@ class Stem(nn.Module):
         step = torch.tensor([[1.0, 1.0], [1.0, -1.0]]) / 2**0.5
         haar = torch.einsum("ai,bj->abij", step, step).flatten(0, 1)  # [4, 2, 2]
         filters = torch.einsum("kc,pij->kpcij", _opponent(channels), haar).flatten(0, 1)
-        self.conv.weight = nn.Parameter(
-            filters, requires_grad=False
-        )  # not trained, which saves a third of the backward pass
+        # Not trained, which saves a third of the backward pass.
+        self.conv.weight = nn.Parameter(filters, requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the stem's feature."""

@@ -106,11 +106,9 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
             content = content[wrapper]
     if not (isinstance(content, dict) and content and all(map(_is_weight, content.items()))):
         raise FctError(f"params.yaml: model.weights: {path} holds no state dict.")
-    return (
-        _backbone_weights(content)
-        if is_model_pt
-        else {name.removeprefix("module."): value for name, value in content.items()}
-    )
+    if is_model_pt:
+        return _backbone_weights(content)
+    return {name.removeprefix("module."): value for name, value in content.items()}  # DataParallel adds a prefix
 
 
 def _is_weight(item: tuple[object, object]) -> bool:

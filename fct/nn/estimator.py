@@ -1,7 +1,7 @@
-"""The JPEG quality of an image that no table tells, estimated from its pixels.
+"""Estimate the JPEG quality of an image from its pixels, for files without JPEG tables.
 
-A screenshot, a WebP, or a crop that was saved as PNG shows what JPEG or a codec like it has done, but has no
-quantisation tables to read. Three convolutions look for the traces, wherever the 8x8 grid lies.
+A screenshot, a WebP, or a crop that was saved as PNG shows artefacts of JPEG or a similar codec, but has no
+quantisation tables. Three convolutions detect the artefacts at any position of the 8x8 grid.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ WIDTH = 16  # channels of the first convolution
 
 
 class QualityEstimator(nn.Module):
-    """Images float [B, C, H, W] of any size, normalised -> quality float32 [B], 0..100."""
+    """Normalised images, float [B, C, H, W] of any size -> quality float32 [B], 0..100."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -20,11 +20,11 @@ class QualityEstimator(nn.Module):
         for inputs, outputs, stride in ((channels, WIDTH, 1), (WIDTH, WIDTH, 2), (WIDTH, 2 * WIDTH, 2)):
             layers += [nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)]
             layers += [nn.BatchNorm2d(outputs), nn.ReLU()]
-        self.look = nn.Sequential(*layers)
+        self.look = nn.Sequential(*layers)  # both names are in the files of saved networks
         self.tell = nn.Linear(2 * WIDTH, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the quality of each image."""
-        traces = self.tell(self.look(image).mean((2, 3)))
-        quality: Tensor = 100 * (1 - traces.float().sigmoid().squeeze(1))
+        score = self.tell(self.look(image).mean((2, 3)))
+        quality: Tensor = 100 * (1 - score.float().sigmoid().squeeze(1))
         return quality

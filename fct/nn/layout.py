@@ -1,4 +1,4 @@
-"""Where a feature has its channels: convolutional maps, tokens, and maps with channels last."""
+"""The layout of features: maps with channels second, tokens, and maps with channels last."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import torch
 from torch import Tensor, nn
 
 CONVOLUTIONAL = (nn.Conv2d, nn.BatchNorm2d)  # modules that take channels second
-LINEAR = (nn.Linear, nn.LayerNorm)  # modules that take channels last; their subclasses may not, as LayerNorm2d
+LINEAR = (nn.Linear, nn.LayerNorm)  # modules that take channels last; some subclasses, as LayerNorm2d, do not
 
 
 class Layout(NamedTuple):
-    """How a feature is laid out."""
+    """The layout of a feature."""
 
     axis: int  # of the channels
-    is_map: bool  # [B, C, H, W], which convolutions take
+    is_map: bool  # [B, C, H, W], the input of a convolution
 
 
 def layout_of(shape: tuple[int, ...], module: nn.Module) -> Layout | None:
-    """Return the layout of what `module` gives for one square image, or None where that cannot be told.
+    """Return the layout of the output of `module` for one square image, or None if it is not clear.
 
     - [1, C] and [1, C, H, W], H = W: channels second.
     - [1, N, C]: tokens, channels last.
     - [1, H, W, C], H = W: channels last.
-    - [1, K, K, K]: as the layers inside `module` have it, if they are of one kind.
+    - [1, K, K, K]: the layout of the layers inside `module`, if all have the same.
 
-    Several rows for one image, as of attention within windows, are no feature of the image.
+    An output of several rows for one image, as of attention within windows, is not a feature of the image.
     """
     if shape[:1] != (1,):
         return None
@@ -38,18 +38,18 @@ def layout_of(shape: tuple[int, ...], module: nn.Module) -> Layout | None:
         return Layout(2, is_map=False)
     if len(shape) != 4:
         return None
-    second, last = shape[2] == shape[3], shape[1] == shape[2]
-    if second and last:
+    is_second, is_last = shape[2] == shape[3], shape[1] == shape[2]
+    if is_second and is_last:
         parts = list(module.modules())
-        last = any(type(part) in LINEAR for part in parts)
-        second = any(isinstance(part, CONVOLUTIONAL) for part in parts)
-    if second == last:
+        is_last = any(type(part) in LINEAR for part in parts)
+        is_second = any(isinstance(part, CONVOLUTIONAL) for part in parts)
+    if is_second == is_last:
         return None
-    return Layout(1, is_map=True) if second else Layout(3, is_map=False)
+    return Layout(1, is_map=True) if is_second else Layout(3, is_map=False)
 
 
 def channels_second(feature: Tensor, layout: Layout) -> Tensor:
-    """Return a feature as [B, C, ...], a view."""
+    """Return a feature as [B, C, ...], without a copy."""
     return feature.movedim(layout.axis, 1)
 
 
@@ -57,7 +57,7 @@ def channels_second(feature: Tensor, layout: Layout) -> Tensor:
 def shapes_of(
     backbone: nn.Module, layers: Sequence[str], *, channels: int, size: int
 ) -> dict[str, tuple[int, ...] | None]:
-    """Return the shape of each layer's output for one image; None where it gives no tensor, or does not run once.
+    """Return the shape of each layer's output for one image. It is None without a tensor, or without exactly one call.
 
     Raises:
         ValueError: the backbone does not take images of `size` pixels.
@@ -65,17 +65,17 @@ def shapes_of(
     shapes: dict[str, tuple[int, ...] | None] = dict.fromkeys(layers)
     called: set[str] = set()
 
-    def note(layer: str, _module: nn.Module, _inputs: object, output: object) -> None:
-        once = layer not in called  # what is called again, as a ReLU may be, gives more than one feature
+    def record_shape(layer: str, _module: nn.Module, _inputs: object, output: object) -> None:
+        is_first = layer not in called  # a layer that is called twice, as a ReLU may be, has no single feature
         called.add(layer)
-        shapes[layer] = tuple(output.shape) if once and isinstance(output, Tensor) else None
+        shapes[layer] = tuple(output.shape) if is_first and isinstance(output, Tensor) else None
 
-    handles = [backbone.get_submodule(layer).register_forward_hook(partial(note, layer)) for layer in layers]
+    handles = [backbone.get_submodule(layer).register_forward_hook(partial(record_shape, layer)) for layer in layers]
     training = backbone.training
     device = next((weight.device for weight in backbone.parameters()), None)
     try:
         backbone.eval()(torch.zeros(1, channels, size, size, device=device))
-    except (RuntimeError, AssertionError) as error:  # less is left of the image than a kernel or a patch takes
+    except (RuntimeError, AssertionError) as error:  # the image is too small for a kernel or a patch
         reason = str(error).partition("\n")[0]
         raise ValueError(f"the model does not take images of {size} x {size} pixels ({reason})") from None
     finally:
@@ -86,10 +86,10 @@ def shapes_of(
 
 
 def layer_key(layer: str) -> str:
-    """Return a layer's name as a key that ModuleDict allows."""
+    """Return a layer's name as a valid key of ModuleDict."""
     return layer.replace(".", "/")
 
 
 def layer_of(key: str) -> str:
-    """Return the layer whose key this is."""
+    """Return the name of the layer with this key."""
     return key.replace("/", ".")

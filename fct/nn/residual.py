@@ -1,17 +1,17 @@
-"""The residual mapping block: takes JPEG's distortion out of a feature, knowing the quality.
+"""The residual mapping block: it reduces JPEG's distortion of a feature, given the quality.
 
-The paper's abstract says that such a block uses the quality factor as extra information and reduces the distortion
-further. The rest is this project's reconstruction:
+The paper's abstract says that the block uses the quality factor as extra information and further reduces the
+distortion. The rest is this project's reconstruction:
 
     R(phi, q) = phi + s(q) * bottleneck(phi; q),    s(q) = (100 - q) / 100
 
-with a bottleneck of 1x1, 3x3 and 1x1 convolutions, or of three linear maps where a feature is made of tokens.
-s(100) = 0, so that a feature of a raw image passes unchanged; the last map starts at zero, so that an untrained block
-does nothing at any quality. How the quality enters is a choice:
+The bottleneck has 1x1, 3x3 and 1x1 convolutions, or three linear maps for a feature of tokens. s(100) = 0, so that the
+block does not change a feature of a raw image. The last map starts at zero, so that an untrained block changes nothing
+at any quality. The quality enters in one of three ways:
 
-    film    s(q), through a small network, scales and shifts the bottleneck (FiLM: Perez et al., AAAI 2018)
-    table   so do the 128 entries of the quantisation tables of quality q: what JPEG really divides by
-    plane   s(q) as one more channel of the bottleneck's input
+    film    a small network of s(q) scales and shifts the bottleneck (FiLM: Perez et al., AAAI 2018)
+    table   like film, but the input is the 128 entries of the quantisation tables of quality q, JPEG's real divisors
+    plane   s(q) is an additional channel of the bottleneck's input
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch.nn import functional
 from fct.images.tables import all_tables
 from fct.nn.layout import Layout
 
-FILM_WIDTH = 32  # hidden units of the small network that turns a quality into scales and shifts
+FILM_WIDTH = 32  # hidden units of the small network that computes scales and shifts from a quality
 
 
 class ResidualMappingBlock(nn.Module):
@@ -34,7 +34,7 @@ class ResidualMappingBlock(nn.Module):
     def __init__(
         self, channels: int, layout: Layout, *, width: float = 1.0, quality: Literal["film", "plane", "table"] = "film"
     ) -> None:
-        """Make a block.
+        """Create a block.
 
         Args:
             channels: of the features.
@@ -46,13 +46,13 @@ class ResidualMappingBlock(nn.Module):
         inner = max(4, round(channels * width))
         self.axis = layout.axis
         self.has_plane = quality == "plane"
-        seen = channels + self.has_plane
+        inputs = channels + self.has_plane
         if layout.is_map:
-            self.reduce: nn.Module = nn.Conv2d(seen, inner, 1)
+            self.reduce: nn.Module = nn.Conv2d(inputs, inner, 1)
             self.mix: nn.Module = nn.Conv2d(inner, inner, 3, padding=1)
             expand: nn.Conv2d | nn.Linear = nn.Conv2d(inner, channels, 1)
         else:
-            self.reduce, self.mix = nn.Linear(seen, inner), nn.Linear(inner, inner)
+            self.reduce, self.mix = nn.Linear(inputs, inner), nn.Linear(inner, inner)
             expand = nn.Linear(inner, channels)
         self.expand = expand
         nn.init.zeros_(self.expand.weight)
@@ -60,45 +60,45 @@ class ResidualMappingBlock(nn.Module):
         self.film = None if self.has_plane else Film(inner, table=quality == "table")
 
     def forward(self, phi: Tensor, quality: Tensor) -> Tensor:
-        """Return R(phi, quality); an estimated quality may lie between two whole ones."""
+        """Return R(phi, quality). An estimated quality need not be an integer."""
         strength = ((100 - quality) / 100).to(phi.dtype)  # s(q), [B]
-        spread = strength.view(-1, *[1] * (phi.ndim - 1))
-        seen = phi
+        scale = strength.view(-1, *[1] * (phi.ndim - 1))
+        x = phi
         if self.has_plane:
-            plane = spread.expand_as(phi.narrow(self.axis, 0, 1))
-            seen = torch.cat([phi, plane], dim=self.axis)
-        hidden = self.mix(functional.relu(self.reduce(seen)))
+            plane = scale.expand_as(phi.narrow(self.axis, 0, 1))
+            x = torch.cat([phi, plane], dim=self.axis)
+        hidden = self.mix(functional.relu(self.reduce(x)))
         if self.film is not None:
             hidden = self.film(hidden, quality, self.axis)
-        return torch.addcmul(phi, spread, self.expand(functional.relu(hidden)))
+        return torch.addcmul(phi, scale, self.expand(functional.relu(hidden)))
 
 
 class Film(nn.Module):
-    """Scales and shifts a feature's channels as a quality tells."""
+    """Scale and shift a feature's channels by the quality."""
 
-    known: Tensor | None
+    tables: Tensor | None
 
     def __init__(self, channels: int, *, table: bool) -> None:
         super().__init__()
-        self.register_buffer("known", _of_tables() if table else None, persistent=False)
-        inputs = 1 if self.known is None else self.known.shape[1]
+        self.register_buffer("tables", _standardised_tables() if table else None, persistent=False)
+        inputs = 1 if self.tables is None else self.tables.shape[1]
         self.net = nn.Sequential(nn.Linear(inputs, FILM_WIDTH), nn.ReLU(), nn.Linear(FILM_WIDTH, 2 * channels))
 
     def forward(self, feature: Tensor, quality: Tensor, axis: int) -> Tensor:
         """Return (1 + scale) * feature + shift, channels at `axis`."""
-        known = (100 - quality[:, None]) / 100 if self.known is None else self.known[(quality + 0.5).long()]
-        told = self.net(known.to(feature.dtype))
+        x = (100 - quality[:, None]) / 100 if self.tables is None else self.tables[(quality + 0.5).long()]
+        scales_and_shifts = self.net(x.to(feature.dtype))
         shape = [1] * feature.ndim
         shape[0], shape[axis] = -1, feature.shape[axis]
-        scale, shift = (half.reshape(shape) for half in told.chunk(2, dim=1))
-        moved: Tensor = feature * (1 + scale) + shift
-        return moved
+        scale, shift = (half.reshape(shape) for half in scales_and_shifts.chunk(2, dim=1))
+        modulated: Tensor = feature * (1 + scale) + shift
+        return modulated
 
 
-def _of_tables() -> Tensor:
+def _standardised_tables() -> Tensor:
     """Return the logarithms of both quantisation tables of each quality, standardised by entry: [101, 128].
 
-    Row q is of quality q; an estimate may be 0, whose row is that of 1.
+    Row q belongs to quality q. An estimate can be 0, whose row is equal to that of 1.
     """
     entries = torch.from_numpy(all_tables()).reshape(100, 128).float().log2()
     entries = (entries - entries.mean(0)) / entries.std(0)

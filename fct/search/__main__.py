@@ -1,8 +1,8 @@
-"""Choose the consistency term by short trainings; write search/best.yaml.
+"""Choose the consistency term by short trainings, and write search/best.yaml.
 
     python -m fct.search [--fresh]
 
-A search that was killed and is run again does only what is missing.
+Run the command again after a crash or a kill: only missing trials are run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HEADING = "# Written by the search; read by the training. params.yaml stays as i
 
 
 class Params(Section):
-    """What this stage reads of params.yaml."""
+    """The sections of params.yaml that this stage reads."""
 
     jpeg: JpegParams
     cache: CacheParams
@@ -41,22 +41,24 @@ class Params(Section):
 
 
 @click.command()
-@click.option("--fresh", is_flag=True, help="Forget the trials of an earlier run.")
+@click.option("--fresh", is_flag=True, help="Delete the trials of earlier runs.")
 def main(*, fresh: bool) -> None:
-    """Search the consistency weight, the layers, the distance and the target on validation data."""
+    """Search weight, layers, distance and target of the consistency term on validation data."""
     with exit_on_error(), training_lock():
         environment.check()
-        read = params.load(Params)
-        setup = Setup.of(read.cache, read.jpeg, read.model, read.train)
-        told = read.model_dump() | {"train": setup.train.model_dump()}
-        read_data = tracking.datasets(SPLITS, *map(cache_folder, setup.qualities))
-        with tracking.stage("search", params=told, outputs=[BEST_METHOD], datasets=read_data) as run:
-            best = search(setup, read.method, read.search, run.child, fresh=fresh)
+        sections = params.load(Params)
+        setup = Setup.of(sections.cache, sections.jpeg, sections.model, sections.train)
+        logged = sections.model_dump() | {"train": setup.train.model_dump()}
+        datasets = tracking.datasets(SPLITS, *map(cache_folder, setup.qualities))
+        with tracking.stage("search", params=logged, outputs=[BEST_METHOD], datasets=datasets) as run:
+            best = search(setup, sections.method, sections.search, run.child, fresh=fresh)
             if best.compressed is not None and best.raw is not None:
                 run.metrics({"val_compressed": best.compressed, "val_raw": best.raw})
             run.tag("trial", best.trial)
             write_text(BEST_METHOD, HEADING + to_yaml({"trial": best.trial, "method": best.method.model_dump()}))
-        print(f"best: trial {best.trial} of {read.search.trials} (0 is params.yaml's own), in {BEST_METHOD}")
+        print(
+            f"best: trial {best.trial} of {sections.search.trials} (0 is the method of params.yaml), in {BEST_METHOD}"
+        )
 
 
 if __name__ == "__main__":

@@ -11,20 +11,20 @@ from fct.methods.params import Distance, Target
 
 
 class Range(Section):
-    """Where the consistency weight is looked for, on a log scale."""
+    """The range of the consistency weight, searched on a log scale."""
 
     low: float = Field(gt=0)
     high: float = Field(gt=0)
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_order(self) -> Self:
         if self.low > self.high:
             raise ValueError("low must not be above high")
         return self
 
 
 class SearchParams(Section):
-    """How much is tried, on how many images, and among what."""
+    """The size of the search and its search space."""
 
     trials: int = Field(ge=1)
     images: int = Field(ge=2)

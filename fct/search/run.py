@@ -1,4 +1,4 @@
-"""Short trainings that choose the consistency term on validation data."""
+"""Choose the consistency term by short trainings on validation data."""
 
 from __future__ import annotations
 
@@ -20,75 +20,77 @@ from fct.train.assemble import Setup, check_crops, identity, make_network, open_
 from fct.train.checkpoint import code_digest
 from fct.train.loop import Data, DivergenceError, Metrics, train
 
-METHOD = "method"  # attribute of a trained trial: what it tried
-RAW = "val_raw"  # attribute of a finished trial: its clean validation accuracy
+METHOD = "method"  # attribute of a trained trial: its method
+RAW = "val_raw"  # attribute of a finished trial: its raw validation accuracy
 
 
 class Observer(Protocol):
-    """Something that takes a trial's metrics."""
+    """An object that records a trial's metrics."""
 
     def metrics(self, values: Metrics, step: int | None = None) -> None:
-        """Take the metrics of one epoch."""
+        """Record the metrics of one epoch."""
 
 
-Observed = Callable[[str, dict[str, Any]], AbstractContextManager[Observer]]  # (name, what is tried) -> observer
+MakeObserver = Callable[[str, dict[str, Any]], AbstractContextManager[Observer]]  # (name, method) -> observer
 
 
 class Best(NamedTuple):
-    """What the search found."""
+    """The result of the search."""
 
     method: MethodParams
     trial: int  # 0 is the baseline
-    compressed: float | None  # its mean validation accuracy over the trained qualities, after a trial's few epochs
+    compressed: float | None  # mean validation accuracy over the trained qualities, after a trial's epochs
     raw: float | None
 
 
-def search(setup: Setup, baseline: MethodParams, params: SearchParams, observed: Observed, *, fresh: bool) -> Best:
-    """Return the best method among `params.trials` short trainings, of which `baseline` is the first.
+def search(
+    setup: Setup, baseline: MethodParams, params: SearchParams, make_observer: MakeObserver, *, fresh: bool
+) -> Best:
+    """Return the best method of `params.trials` short trainings. The first of them is `baseline`.
 
-    Best means the highest mean validation accuracy over the trained qualities, among those that beat the baseline's by
-    `params.min_gain` (short trainings are noisy) and whose clean accuracy is at most `params.max_raw_drop` below the
-    baseline's; where there are none, the baseline. A trial that is behind the baseline after an epoch ends there.
-    Trials already in the study are not run again.
+    The best trial has the highest mean validation accuracy over the trained qualities. It must beat the baseline by
+    `params.min_gain`, since short trainings are noisy, and its raw accuracy must be at most `params.max_raw_drop` below
+    the baseline's. If there is no such trial, the baseline is the best. A trial ends early if it is behind the baseline
+    after an epoch. Trials in the study are not run again.
 
     Raises:
-        FctError: the baseline diverges, or one of `params.targets` cannot be tried with what params.yaml has besides.
+        FctError: the baseline diverges, or one of `params.targets` does not fit the other values of params.yaml.
     """
     if baseline.name not in WITH_CONSISTENCY or params.trials == 1:
         return Best(baseline, 0, None, None)
-    taught = baseline
+    with_teacher = baseline  # a method that needs the teacher's file, if one is tried
     for target in params.targets:
         try:
-            tried = MethodParams.model_validate(baseline.model_dump() | {"target": target})
+            method = MethodParams.model_validate(baseline.model_dump() | {"target": target})
         except ValidationError as error:
-            said = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise FctError(f"params.yaml: search.targets: with {target}, method.{said}") from error
-        check_crops(setup.train, tried, "search.targets")
-        taught = tried if tried.needs_teacher_file else taught
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise FctError(f"params.yaml: search.targets: with {target}, method.{message}") from error
+        check_crops(setup.train, method, "search.targets")
+        with_teacher = method if method.needs_teacher_file else with_teacher
     data, meta = open_data(setup)
-    data = _thinned(data, params.images)
+    data = _subsample(data, params.images)
     setup = setup._replace(train=setup.train.model_copy(update={"epochs": params.epochs}))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    known = identity(setup, baseline, meta) | {"teacher": identity(setup, taught, meta)["teacher"]}
-    made_by = {"code": code_digest("search"), "torch": torch.__version__}
-    study = open_study(known | made_by, params, fresh=fresh)
+    study_identity = identity(setup, baseline, meta) | {"teacher": identity(setup, with_teacher, meta)["teacher"]}
+    versions = {"code": code_digest("search"), "torch": torch.__version__}
+    study = open_study(study_identity | versions, params, fresh=fresh)
     with tqdm(
         total=params.trials, initial=len(finished_trials(study)), desc="search", unit="trial", disable=None
     ) as bar:
-        while len(done := finished_trials(study)) < params.trials:
+        while len(finished := finished_trials(study)) < params.trials:
             trial = next_trial(study, baseline, params)
-            method = suggest(trial, baseline, params)
-            if method is None:
+            suggestion = suggest(trial, baseline, params)
+            if suggestion is None:
                 study.tell(trial, state=TrialState.PRUNED)
                 continue
-            with observed(f"trial {len(done)}", method.model_dump()) as observer:
-                _run(study, trial, method, _Short(setup, data, meta, params, observer))
+            with make_observer(f"trial {len(finished)}", suggestion.model_dump()) as observer:
+                _run_trial(study, trial, suggestion, _Shared(setup, data, meta, params, observer))
             bar.update()
     return _best(study)
 
 
-class _Short(NamedTuple):
-    """What all trials of a search share."""
+class _Shared(NamedTuple):
+    """Values that all trials of a search share, and the observer of the trial."""
 
     setup: Setup
     data: Data
@@ -97,42 +99,42 @@ class _Short(NamedTuple):
     observer: Observer
 
 
-def _run(study: optuna.Study, trial: Trial, method: MethodParams, short: _Short) -> None:
-    """Train once, briefly, and tell the study how it went."""
+def _run_trial(study: optuna.Study, trial: Trial, method: MethodParams, shared: _Shared) -> None:
+    """Run one short training, and report its result to the study."""
     trial.set_user_attr(METHOD, method.model_dump())
-    network, _ = make_network(short.setup, method, short.data.train, short.meta)
-    baseline = next(iter(finished_trials(study)), None)  # which comes first
-    pace = baseline.intermediate_values if baseline else {}
+    network, _ = make_network(shared.setup, method, shared.data.train, shared.meta)
+    baseline = next(iter(finished_trials(study)), None)  # the first trial
+    baseline_accuracies = baseline.intermediate_values if baseline else {}
 
     def on_epoch(number: int, metrics: Metrics) -> None:
-        short.observer.metrics(metrics, step=number)
+        shared.observer.metrics(metrics, step=number)
         trial.report(metrics["val_compressed"], number)
-        if metrics["val_compressed"] < pace.get(number, 0.0):
+        if metrics["val_compressed"] < baseline_accuracies.get(number, 0.0):
             raise optuna.TrialPruned
 
     try:
-        history = train(network, short.data, method, short.setup.train, on_epoch=on_epoch)
+        history = train(network, shared.data, method, shared.setup.train, on_epoch=on_epoch)
     except (optuna.TrialPruned, DivergenceError):
         if baseline is None:
-            raise  # params.yaml itself must change
+            raise  # the user must change params.yaml
         study.tell(trial, state=TrialState.PRUNED)
         return
     compressed, raw = history[-1]["val_compressed"], history[-1]["val_raw"]
     trial.set_user_attr(RAW, raw)
-    if baseline:  # feasible at zero and below; the baseline itself always is
-        trial.set_constraint("clean accuracy", baseline.user_attrs[RAW] - raw - short.params.max_raw_drop)
-        trial.set_constraint("gain", (baseline.value or 0.0) + short.params.min_gain - compressed)
+    if baseline:  # a constraint holds at zero and below; the baseline has none
+        trial.set_constraint("clean accuracy", baseline.user_attrs[RAW] - raw - shared.params.max_raw_drop)
+        trial.set_constraint("gain", (baseline.value or 0.0) + shared.params.min_gain - compressed)
     study.tell(trial, compressed)
 
 
 def _best(study: optuna.Study) -> Best:
-    best = study.best_trial  # among the feasible, of which the baseline is always one
+    best = study.best_trial  # among feasible trials; the baseline is always feasible
     ordinal = next(index for index, trial in enumerate(finished_trials(study)) if trial.number == best.number)
     return Best(MethodParams.model_validate(best.user_attrs[METHOD]), ordinal, best.value, best.user_attrs[RAW])
 
 
-def _thinned(data: Data, images: int) -> Data:
-    """Return `data` with about `images` images of each split, evenly spread; nothing is read."""
-    train, val = data.train.step(images), data.val.step(images)
-    val_views = {quality: views[::val] for quality, views in data.val_views.items()}
-    return Data(data.train.every(train), data.source.every(train), data.val.every(val), val_views)
+def _subsample(data: Data, images: int) -> Data:
+    """Return `data` with about `images` evenly spaced images of each split, without reading any."""
+    train_step, val_step = data.train.step(images), data.val.step(images)
+    val_views = {quality: views[::val_step] for quality, views in data.val_views.items()}
+    return Data(data.train.every(train_step), data.source.every(train_step), data.val.every(val_step), val_views)

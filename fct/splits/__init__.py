@@ -1,1 +1,1 @@
-"""The contract on disk: splits of labelled images, and how they look after JPEG compression."""
+"""The files of splits of labelled images, and the splits after JPEG compression."""

@@ -1,4 +1,4 @@
-"""What the data stage records beside the splits: content only, no time, host or path of this machine."""
+"""The metadata of splits, `meta.json`: content only, no time, host or path of this machine."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ HELD_OUT = "held out of train"
 
 @dataclass(frozen=True)
 class Division:
-    """Which images went where."""
+    """A division of images into splits."""
 
     classes: Sequence[str]  # in the order of the labels
     shape: tuple[int, ...]  # [any, size, size, C] of the images
     labels: Mapping[str, NDArray[np.int64]]  # of each split
-    test: str  # where the test split comes from, `OFFICIAL` or `HELD_OUT`
-    skipped: Sequence[tuple[str, str]]  # (what was left out, why) for each image or class that was
+    test: str  # source of the test split, `OFFICIAL` or `HELD_OUT`
+    skipped: Sequence[tuple[str, str]]  # (name, reason) of each skipped image or class
 
 
 def describe(division: Division, written: Sequence[Path], *, source: str, seed: int) -> dict[str, Any]:
     """Return the content of `<splits>/meta.json`.
 
-    Its digest covers every file in the folders `written` and what is said of them, but for what was skipped: the same
-    images are the same data, whatever else lay beside them.
+    Its digest covers all files in the folders `written` and their metadata, except for skipped images: the same images
+    are the same data, whatever was skipped.
     """
     classes, labels, skipped = division.classes, division.labels, division.skipped
     content = {
@@ -49,24 +49,24 @@ def describe(division: Division, written: Sequence[Path], *, source: str, seed: 
             name: {label: int((labels[name] == index).sum()) for index, label in enumerate(classes)} for name in NAMES
         },
     }
-    left_out = {
+    skipped_summary = {
         "count": len(skipped),
         "reasons": dict(sorted(Counter(reason for _, reason in skipped).items())),
         "items": dict(skipped),
     }
-    return content | {"skipped": left_out, "digest": files.digest([content, *_sums(written)])}
+    return content | {"skipped": skipped_summary, "digest": files.digest([content, *_checksums(written)])}
 
 
 def verify(splits: Path, originals: Path) -> None:
     """Read every byte of the splits and originals.
 
     Raises:
-        FctError: they are not those that were written.
+        FctError: they have changed since they were written.
     """
     meta = read_meta(splits)
     content = {key: value for key, value in meta.items() if key not in ("skipped", "digest")}
-    here = [each for each in _sums([splits]) if each[0] != "meta.json"]
-    if files.digest([content, *here, *_sums([originals])]) != meta.get("digest"):
+    checksums = [[name, checksum] for name, checksum in _checksums([splits]) if name != "meta.json"]
+    if files.digest([content, *checksums, *_checksums([originals])]) != meta.get("digest"):
         raise FctError(
             f"{splits} or {originals} is damaged (their checksum is not that of {splits / 'meta.json'}). "
             "Rebuild them with `dvc repro --force --single-item data`."
@@ -74,19 +74,19 @@ def verify(splits: Path, originals: Path) -> None:
 
 
 def format_meta(meta: Mapping[str, Any]) -> str:
-    """Return a short summary for a person: images of each split, and what was left out."""
+    """Return a short summary as text: the images of each split, and the skipped ones."""
     lines = [f"{meta['source']}: {len(meta['classes'])} classes, {meta['size']} x {meta['size']} x {meta['channels']}"]
     for name in NAMES:
         count = meta["counts"][name]
-        least = min(meta["class_counts"][name].values())
-        most = max(meta["class_counts"][name].values())
+        smallest = min(meta["class_counts"][name].values())
+        largest = max(meta["class_counts"][name].values())
         note = f", {meta['test']}" if name == "test" else ""
-        lines.append(f"  {name:<5} {count:>8,} images  ({least:,} to {most:,} a class{note})")
+        lines.append(f"  {name:<5} {count:>8,} images  ({smallest:,} to {largest:,} a class{note})")
     lines += [f"  skipped {count:,}: {reason}" for reason, count in meta["skipped"]["reasons"].items()]
     return "\n".join(lines)
 
 
-def _sums(folders: Sequence[Path]) -> list[list[str]]:
+def _checksums(folders: Sequence[Path]) -> list[list[str]]:
     return [
         [str(path.relative_to(folder)), files.sha256(path)]
         for folder in folders

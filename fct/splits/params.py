@@ -8,11 +8,11 @@ from pydantic import Field
 
 from fct.core.params import Section
 
-Quality = Annotated[int, Field(ge=1, le=100)]  # of the Independent JPEG Group's scale
+Quality = Annotated[int, Field(ge=1, le=100)]  # on the scale of the Independent JPEG Group
 Subsampling = Literal["4:2:0", "4:2:2", "4:4:4"]
 
 
 class JpegParams(Section):
-    """How images are compressed, whatever their quality."""
+    """Options of JPEG compression, for all qualities."""
 
     subsampling: Subsampling

@@ -1,16 +1,16 @@
-"""Splits on disk: the contract between the data stage and everything after it.
+"""Splits on disk. The data stage writes these files, and all later stages read them.
 
     <splits>/<name>/images.npy    uint8 [N, H, W, C]   at the model's size
                     labels.npy    int64 [N]            index into classes
-                    quality.npy   int64 [N]            each image's own JPEG quality, 0 without JPEG tables
-    <splits>/meta.json            classes, source, counts, what was skipped, where the test images come from
+                    quality.npy   int64 [N]            JPEG quality of each image's file, 0 without JPEG tables
+    <splits>/meta.json            classes, source, counts, skipped images, source of the test images
 
-    <originals>/meta.json         whether the source has images at a size of their own
-    <originals>/<name>.bin        their files, as the user has them, one after the other (folder sources only)
-    <originals>/<name>.npy        int64 [N + 1]        where each file starts in it
+    <originals>/meta.json         whether the source has images of other sizes
+    <originals>/<name>.bin        the user's files, one after the other (folder sources only)
+    <originals>/<name>.npy        int64 [N + 1]        start of each file in <name>.bin, and the end
 
-JPEG compression happens at an image's native size and the resize to the model's size comes after it, as in a
-deployment. Images of array sources (Fashion-MNIST, CIFAR) have the model's size already, so they need no originals.
+An image is compressed at its native size and then resized to the model's size, as in a deployment. Images of array
+sources (Fashion-MNIST, CIFAR) have the model's size already, so they need no originals.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ NAMES = ("train", "val", "gate", "test")  # val chooses, gate decides promotions
 
 @dataclass(frozen=True)
 class Split:
-    """One split, memory-mapped: pixels are read when they are touched."""
+    """One split. Its arrays are memory-mapped, so that pixels are read at their first use."""
 
     name: str
     images: NDArray[np.uint8]  # [N, H, W, C]
     labels: NDArray[np.int64]  # [N]
     quality: NDArray[np.int64]  # [N]
-    originals: Originals | None  # None where `images` are the originals
+    originals: Originals | None  # None if `images` are the originals
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.labels)
 
     def step(self, images: int) -> int:
-        """Return the step at which to take images in order to have about `images`, evenly spread, and not fewer."""
+        """Return the step that selects at least, and about, `images` evenly spaced images."""
         return max(1, len(self) // images)
 
     def every(self, step: int) -> Split:
-        """Return every `step`-th image. Nothing is read."""
+        """Return every `step`-th image, without reading any."""
         return Split(
             self.name,
             self.images[::step],
@@ -61,7 +61,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Originals:
-    """The encoded files of one split at their native size, packed into one."""
+    """The encoded files of one split at their native size, packed into one file."""
 
     files: NDArray[np.uint8]  # [total bytes]
     starts: NDArray[np.int64]  # [N]
@@ -76,14 +76,18 @@ class Originals:
     @overload
     def __getitem__(self, index: slice) -> Originals: ...
     def __getitem__(self, index: int | slice) -> bytes | Originals:
-        """Return one encoded file, or some of them."""
+        """Return one encoded file, or a slice of them."""
         if isinstance(index, slice):
             return Originals(self.files, self.starts[index], self.stops[index])
         return self.files[self.starts[index] : self.stops[index]].tobytes()
 
 
 def read_meta(splits: Path = SPLITS) -> dict[str, Any]:
-    """Return what the data stage recorded about the splits under `splits`."""
+    """Return the metadata of the splits in the folder `splits`.
+
+    Raises:
+        FctError: it is missing or damaged.
+    """
     path = splits / "meta.json"
     try:
         meta = json.loads(path.read_text())
@@ -114,16 +118,16 @@ def open_split(name: str, splits: Path = SPLITS, originals: Path = ORIGINALS) ->
 
 
 def write_split(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.int64], quality: NDArray[np.int64]) -> None:
-    """Write one split's arrays into `folder`, which is made."""
+    """Create `folder` and write the arrays of one split into it."""
     folder.mkdir()
     for name, array in (("images", images), ("labels", labels), ("quality", quality)):
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
 
 def drop_pages(*arrays: NDArray[Any]) -> None:
-    """Drop the pages of memory-mapped arrays from this process's memory; they are read again when they are touched.
+    """Drop the pages of memory-mapped arrays from this process's memory. They are read again at their next use.
 
-    What was written to them stays, in the system's page cache and then in the file. Arrays in memory are left alone.
+    Changes are not lost: they are in the system's page cache, and later in the file. Other arrays are ignored.
     """
     for array in arrays:
         base: Any = array

@@ -1,4 +1,4 @@
-"""A cache is used if, and only if, it is what params and data say."""
+"""A cache is used only if it fits params and data."""
 
 import hashlib
 import json
@@ -20,15 +20,15 @@ def edit(path, **changed):
 
 @pytest.mark.parametrize("name", store.SPLITS)
 def test_views_are_the_splits_images_compressed(toy, name):
-    """Row k at quality q is the split's image k compressed at q."""
+    """Row k of quality q is the split's image k, compressed at q."""
     views = toy.views(name)
     assert list(views) == [20, 60]
     for quality, view in views.items():
         np.testing.assert_array_equal(view, compress_split(toy.split(name), quality, toy.subsampling))
 
 
-def test_the_manifest_says_what_the_cache_was_made_from(toy):
-    """Codec with its version, subsampling, quality, source, counts and checksums, and no time or host."""
+def test_the_manifest_lists_the_inputs_of_the_cache(toy):
+    """It has codec and version, subsampling, quality, source, counts and checksums, but no time or host."""
     here = toy.root / "data/cache/q20"
     assert json.loads((here / "manifest.json").read_text()) == {
         "codec": VERSION,
@@ -50,7 +50,7 @@ def test_the_same_splits_give_the_same_bytes(toy):
 
 
 def test_a_build_that_fails_leaves_the_old_cache(toy):
-    """An error while compressing leaves neither a half cache nor a temporary folder."""
+    """An error during compression leaves the old cache, and no temporary folder."""
     before = toy.views()[20].copy()
     names = sorted(path.name for path in (toy.root / "data/cache").iterdir())
     with pytest.raises(ValueError, match="subsampling is '4:2:7'"):
@@ -59,54 +59,54 @@ def test_a_build_that_fails_leaves_the_old_cache(toy):
     assert sorted(path.name for path in (toy.root / "data/cache").iterdir()) == names
 
 
-def test_exactly_the_named_qualities_are_read(toy):
-    """A cache that params do not name any more is not among the views."""
+def test_only_the_given_qualities_are_opened(toy):
+    """A cache of another quality is not among the views."""
     assert list(toy.views(qualities=(60,))) == [60]
 
 
-def test_a_changed_subsampling_is_refused(toy):
-    """Views of another subsampling are never trained on."""
+def test_a_changed_subsampling_is_an_error(toy):
+    """The error for views of another subsampling has both values."""
     with pytest.raises(FctError, match=r"q20/manifest\.json: subsampling is '4:2:0', not '4:4:4'\. Rebuild it with"):
         toy.views(subsampling="4:4:4")
 
 
-def test_other_source_images_are_refused(toy):
-    """Views of other splits are never trained on."""
+def test_other_source_images_are_an_error(toy):
+    """The error for views of other splits has both digests."""
     with pytest.raises(FctError, match=r"q20/manifest\.json: source is '0123456789abcdef', not 'f00d'"):
         toy.views(source_digest="f00d")
 
 
-def test_the_views_of_another_codec_are_refused(toy):
-    """Each quality must have been made by the codec of today; the command rebuilds one that was not."""
+def test_views_of_another_codec_are_an_error(toy):
+    """The error for views of another codec has the command that rebuilds them."""
     edit(toy.root / "data/cache/q60/manifest.json", codec="another 1.0")
     with pytest.raises(FctError, match=r"q60/manifest\.json: codec is 'another 1\.0', not .*cache@60"):
         toy.views()
 
 
-def test_a_cache_under_another_quality_s_name_is_refused(toy):
-    """A folder that was copied or renamed does not pass for another quality."""
+def test_a_cache_in_the_folder_of_another_quality_is_an_error(toy):
+    """The manifest of a copied or renamed folder has the wrong quality."""
     shutil.copytree(toy.root / "data/cache/q60", toy.root / "data/cache/q80")
     with pytest.raises(FctError, match=r"q80/manifest\.json: quality is 60, not 80"):
         toy.views(qualities=(60, 80))
 
 
-def test_a_missing_quality_names_the_command_that_makes_it(toy):
-    """A quality without a cache says which file is missing and how to make it."""
+def test_a_missing_quality_is_an_error(toy):
+    """The error for a quality without a cache has the missing file and the command that makes it."""
     with pytest.raises(FctError, match=r"q30/manifest\.json is not here\. Rebuild it with `dvc repro .*cache@30`"):
         toy.views(qualities=(20, 30))
 
 
-@pytest.mark.parametrize("kept", [0, 60, -1])
-def test_an_array_that_was_cut_short_is_refused(toy, kept):
-    """A file without content, without a whole header or without its last byte is damaged, and said to be."""
+@pytest.mark.parametrize("length", [0, 60, -1])
+def test_a_truncated_array_is_an_error(toy, length):
+    """A file without content, a complete header or its last byte is reported as damaged."""
     path = toy.root / "data/cache/q20/train.npy"
-    path.write_bytes(path.read_bytes()[:kept])
+    path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(FctError, match=r"q20 is damaged \(.*Rebuild it with `dvc repro --force .*cache@20`"):
         toy.views()
 
 
 def test_no_flipped_bit_of_a_header_is_a_traceback(toy):
-    """numpy reads headers as Python; whatever it makes of one bit, the answer is the views or an error for people."""
+    """numpy parses headers as Python. Any flipped bit gives the views or an FctError."""
     path = toy.root / "data/cache/q20/train.npy"
     whole = path.read_bytes()
     for bit in range(128 * 8):
@@ -118,28 +118,28 @@ def test_no_flipped_bit_of_a_header_is_a_traceback(toy):
 
 
 @pytest.mark.parametrize("text", ['{"codec": ', "[1]", "null"])
-def test_a_manifest_that_is_no_manifest_is_refused(toy, text):
-    """Half a manifest, or JSON of another kind, is damaged, and said to be."""
+def test_a_manifest_of_other_content_is_an_error(toy, text):
+    """Half a manifest, or other JSON, is reported as damaged."""
     (toy.root / "data/cache/q60/manifest.json").write_text(text)
     with pytest.raises(FctError, match=r"q60 is damaged"):
         toy.views()
 
 
 @pytest.mark.parametrize("array", [np.zeros((95, 16, 16, 3), np.uint8), np.zeros((96, 16, 16, 3), np.float32)])
-def test_an_array_of_another_shape_or_type_is_refused(toy, array):
-    """Rows must pair with the split's images, pixel for pixel."""
+def test_an_array_of_another_shape_or_type_is_an_error(toy, array):
+    """The error has the actual and the expected shape and type."""
     np.save(toy.root / "data/cache/q20/train.npy", array)
     with pytest.raises(FctError, match=r"q20: train is .*, not uint8 \(96, 16, 16, 3\)"):
         toy.views()
 
 
-def test_views_are_read_when_touched(toy):
-    """Views are maps of their files, not copies in memory."""
+def test_views_are_memory_mapped(toy):
+    """Views are memory maps of their files, not copies."""
     assert toy.views()[20].filename.name == "train.npy"
 
 
-def test_folders_of_no_named_quality_are_found(toy):
-    """What DVC leaves behind is told from what is named, also where one name begins with the other."""
+def test_stale_folders_are_found(toy):
+    """Folders of other qualities are found, even if a name is the start of another."""
     cache = toy.root / "data/cache"
     (cache / "q6").mkdir()
     assert store.stale_folders([60], cache) == ["q20", "q6"]

@@ -1,4 +1,4 @@
-"""A value is changed in place: every other byte of the file stays."""
+"""A value is changed in place, and all other bytes of the file stay the same."""
 
 import pytest
 from hypothesis import given
@@ -40,28 +40,28 @@ last: null
     ],
 )
 def test_one_value_changes(values, old, new):
-    """The value's own characters are replaced and no others."""
+    """Only the characters of the value change."""
     assert edit_yaml(TEXT, values, name="a.yaml") == TEXT.replace(old, new)
 
 
 def test_a_block_is_replaced_as_a_whole():
-    """A list that is written over several lines can be replaced; what follows it stays."""
+    """A list over several lines can be replaced, and the lines after it stay the same."""
     text = edit_yaml(TEXT, {"train.block.layers": ["three"]}, name="a.yaml")
     assert YAML(typ="safe").load(text)["train"]["block"] == {"width": 1.0, "layers": ["three"]}
     assert text.endswith(TEXT[TEXT.index("gate:") :])
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "message"),
     [
         ("train.epoch", r"train\.epoch: there is no such key in a\.yaml\. Known: train\.epochs, train\.name"),
         ("trian.epochs", r"trian\.epochs: .* Known: train, gate, last"),
         ("gate.7.at_least", r"gate\.7\.at_least: .* Known: gate\.0, gate\.1"),
     ],
 )
-def test_an_unknown_key_is_named_with_its_neighbours(key, said):
-    """Nothing is added: a key that is not there is a mistake."""
-    with pytest.raises(FctError, match=said):
+def test_an_unknown_key_is_an_error(key, message):
+    """The error for an unknown key lists the known keys. No key is added."""
+    with pytest.raises(FctError, match=message):
         edit_yaml(TEXT, {key: 1}, name="a.yaml")
 
 
@@ -77,7 +77,7 @@ VALUES = st.one_of(
 
 @given(VALUES)
 def test_any_value_is_read_back(value):
-    """Whatever JSON-like value goes in comes out, and the rest is as it was."""
+    """Any JSON-like value is read back, and the other values stay the same."""
     before = YAML(typ="safe").load(TEXT)
     after = YAML(typ="safe").load(edit_yaml(TEXT, {"train.epochs": value}, name="a.yaml"))
     assert after["train"].pop("epochs") == value

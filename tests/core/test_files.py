@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Files and folders are written whole or not at all."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from fct.core import files
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
-    """Content that cannot be written leaves what was there, and no temporary file."""
+    """A write that fails leaves the old file, and no temporary file."""
     path = tmp_path / "out.json"
     files.write_json(path, {"a": 1})
     with pytest.raises(ValueError, match="JSON"):
@@ -25,7 +25,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 
 
 def test_a_folder_is_replaced_only_when_complete(tmp_path):
-    """A block that raises leaves the old folder, one that ends well puts the new one in its place."""
+    """A block that raises leaves the old folder. A block that ends replaces it by the new one."""
     target = tmp_path / "out"
     with files.atomic_folder(target) as folder:
         (folder / "a").write_text("old")
@@ -38,8 +38,8 @@ def test_a_folder_is_replaced_only_when_complete(tmp_path):
     assert [path.name for path in target.iterdir()] == ["b"]
 
 
-def test_a_killed_build_leaves_nothing_that_the_next_one_does_not_clear(tmp_path):
-    """After kill -9 in the middle, the target is absent and the next build removes what was left."""
+def test_the_next_build_deletes_what_a_killed_one_left(tmp_path):
+    """After kill -9 there is no target folder, and the next build deletes the temporary folder."""
     code = (
         "import os, signal, sys; from pathlib import Path; from fct.core.files import atomic_folder\n"
         "with atomic_folder(Path(sys.argv[1])) as folder:\n"
@@ -55,21 +55,21 @@ def test_a_killed_build_leaves_nothing_that_the_next_one_does_not_clear(tmp_path
 
 
 def test_digests_follow_content_and_not_order():
-    """The same keys in another order digest alike, another value does not."""
+    """The order of keys does not change the digest, and another value does."""
     assert files.digest({"a": 1, "b": 2}) == files.digest({"b": 2, "a": 1})
     assert files.digest({"a": 1}) != files.digest({"a": 2})
 
 
 def test_file_checksums_are_the_published_ones(tmp_path):
-    """MD5 and SHA-256 of a known file are the known values."""
+    """MD5 and SHA-256 of a file have the published values."""
     path = tmp_path / "abc"
     path.write_text("abc")
     assert files.md5(path) == "900150983cd24fb0d6963f7d28e17f72"
     assert files.sha256(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def test_a_pipe_is_written_to_and_stays(tmp_path):
-    """What is no plain file, as /dev/stdout, is never replaced by one."""
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    """A pipe or a device, such as /dev/stdout, is not replaced by a file."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     handle = os.open(pipe, os.O_RDWR)
@@ -85,7 +85,7 @@ NAMES = st.text("abcxyz0189._-", min_size=1, max_size=8).filter(lambda name: nam
 @settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=3000), st.binary(max_size=3000))
 def test_any_bytes_are_written_whole(old, new):
-    """What is written is what is read, the last write counts, nothing lies beside it, and all may read it."""
+    """The file has the bytes of the last write and mode 644, and there is no other file."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "made/out.bin"
         for content in (old, new):
@@ -97,24 +97,24 @@ def test_any_bytes_are_written_whole(old, new):
 
 @settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=3000), st.binary(min_size=1, max_size=3000), st.sampled_from(["fsync", "chmod", "replace"]))
-def test_a_write_that_breaks_anywhere_leaves_the_old_file(old, new, where):
-    """A full disk or an interrupt at any step: the old content stands whole, and no half of the new one is left."""
+def test_a_write_that_fails_at_any_step_leaves_the_old_file(old, new, where):
+    """After an interrupt at any step the old content is complete, and there is no temporary file."""
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         path = Path(folder) / "out.bin"
         files.write_bytes(path, old)
 
-        def breaks(*_arguments, **_more):
+        def interrupt(*_arguments, **_options):
             raise KeyboardInterrupt
 
-        patch.setattr(*((os, where) if where == "fsync" else (Path, where)), breaks)
+        patch.setattr(*((os, where) if where == "fsync" else (Path, where)), interrupt)
         with pytest.raises(KeyboardInterrupt):
             files.write_bytes(path, new)
         assert path.read_bytes() == old
         assert list(path.parent.iterdir()) == [path]
 
 
-def test_who_reads_the_old_file_reads_it_to_the_end(tmp_path):
-    """A new file takes the old one's place and is not written into it: an open handle never sees half of each."""
+def test_a_reader_of_the_old_file_reads_it_to_the_end(tmp_path):
+    """The new file replaces the old one, so an open handle still reads the old content."""
     path = tmp_path / "out.bin"
     files.write_bytes(path, b"old" * 1000)
     with path.open("rb") as reader:
@@ -125,7 +125,7 @@ def test_who_reads_the_old_file_reads_it_to_the_end(tmp_path):
 
 
 def test_a_writer_that_is_killed_leaves_the_old_file(tmp_path):
-    """kill -9 before the new file takes its place: the old content stands, whole."""
+    """After kill -9 before the replacement, the old content is complete."""
     code = (
         "import os, signal, sys; from pathlib import Path; from fct.core import files\n"
         "os.fsync = lambda _handle: os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -133,33 +133,33 @@ def test_a_writer_that_is_killed_leaves_the_old_file(tmp_path):
     )
     path = tmp_path / "out.bin"
     path.write_bytes(b"old")
-    done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
-    assert done.returncode == -signal.SIGKILL
+    process = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert process.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.dictionaries(NAMES, st.binary(max_size=200), max_size=5), st.dictionaries(NAMES, st.binary(max_size=200)))
-def test_a_folder_holds_what_its_block_made_or_what_was_there(old, new):
-    """Any files: a block that raises changes nothing, one that ends well leaves its own files and no others."""
+def test_a_folder_has_the_new_files_or_the_old_ones(old, new):
+    """A block that raises changes nothing. A block that ends leaves exactly its own files."""
 
-    def found(path):
-        return {each.name: each.read_bytes() for each in path.iterdir()}
+    def contents(folder):
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
 
-    def fill(path, content):
-        for name, each in content.items():
-            (path / name).write_bytes(each)
+    def fill(folder, files_by_name):
+        for name, content in files_by_name.items():
+            (folder / name).write_bytes(content)
 
-    with TemporaryDirectory() as place:
-        target = Path(place) / "out"
+    with TemporaryDirectory() as parent:
+        target = Path(parent) / "out"
         with files.atomic_folder(target) as folder:
             fill(folder, old)
         with pytest.raises(RuntimeError, match="stop"), files.atomic_folder(target) as folder:
             assert not list(folder.iterdir())
             fill(folder, new)
             raise RuntimeError("stop")
-        assert found(target) == old
+        assert contents(target) == old
         with files.atomic_folder(target) as folder:
             fill(folder, new)
-        assert found(target) == new
-        assert list(Path(place).iterdir()) == [target]
+        assert contents(target) == new
+        assert list(Path(parent).iterdir()) == [target]

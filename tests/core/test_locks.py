@@ -24,7 +24,7 @@ def lock(tmp_path):
 
 @pytest.fixture
 def holder(lock):
-    """A process that holds the lock."""
+    """Start a process that holds the lock."""
     command = [sys.executable, "-c", HOLDER, str(lock)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "in\n"
@@ -32,25 +32,25 @@ def holder(lock):
         process.kill()
 
 
-def test_a_free_lock_is_not_waited_for(lock):
-    """Nothing is said where nobody holds the lock, the first time and again."""
-    said = []
+def test_a_free_lock_needs_no_waiting(lock):
+    """on_wait is not called for a free lock, even at the second use."""
+    messages = []
     for _ in range(2):
-        with locked(lock, on_wait=lambda: said.append("waits")):
+        with locked(lock, on_wait=lambda: messages.append("waits")):
             pass
-    assert said == []
+    assert messages == []
 
 
 def test_a_killed_process_holds_nothing(lock, holder):
-    """Whoever waits says so once, and is let in when the holder is killed by SIGKILL."""
-    said = []
+    """on_wait is called once, and the block runs after the holder was killed."""
+    messages = []
 
     def on_wait():
-        said.append("waits")
+        messages.append("waits")
         holder.kill()
 
     with locked(lock, on_wait=on_wait):
-        assert said == ["waits"]
+        assert messages == ["waits"]
 
 
 def test_an_error_in_the_block_frees_the_lock(lock):
@@ -60,8 +60,8 @@ def test_an_error_in_the_block_frees_the_lock(lock):
     assert not is_held(lock)
 
 
-def test_a_lock_can_be_asked_about(lock, holder):
-    """`is_held` is true while a process is in the block, and false before there is a file and after its death."""
+def test_is_held_reports_the_state_of_a_lock(lock, holder):
+    """`is_held` is true while a process is in the block, and false without a file and after a kill."""
     assert not is_held(lock.with_name("other.lock"))
     assert is_held(lock)
     holder.kill()

@@ -1,4 +1,4 @@
-"""params.yaml: what is wrong is said with file, line, key and value."""
+"""Errors of params.yaml have file, line, key and value."""
 
 import re
 from pathlib import Path
@@ -38,17 +38,17 @@ def file(tmp_path: Path):
 
 
 def test_a_good_file_gives_values(file):
-    """A valid file becomes the typed values it holds."""
+    """A valid file gives typed values."""
     assert params.load(Sections, file(GOOD)).data.folder.size == 32
 
 
-def test_only_the_declared_sections_are_seen(file):
-    """A section that is not a field of the asked-for type never reaches the caller, even if it is nonsense."""
+def test_only_the_declared_sections_are_loaded(file):
+    """A section that is not declared is not loaded or checked."""
     assert set(params.load(Sections, file(GOOD + "cache: nonsense\n")).model_dump()) == {"data"}
 
 
 @pytest.mark.parametrize(
-    ("broken", "said"),
+    ("broken", "message"),
     [
         (GOOD.replace("seed: 3", "seed: three"), r"line 2: data\.seed: .*integer.*\(it is 'three'\)"),
         (GOOD.replace("  seed: 3\n", ""), r"line 1: data\.seed: this key is missing"),
@@ -61,29 +61,29 @@ def test_only_the_declared_sections_are_seen(file):
         (GOOD.replace("size: 32", "size: 32\n    share: .inf"), r"line 6: data\.folder\.share: .*finite number"),
     ],
 )
-def test_what_is_wrong_is_named(file, broken, said):
-    """A wrong value, a missing or unknown key or section, and broken YAML are each named with their place."""
-    with pytest.raises(FctError, match=said):
+def test_errors_have_their_place(file, broken, message):
+    """The error for a wrong value, a missing or unknown key or section, or invalid YAML has its line and key."""
+    with pytest.raises(FctError, match=message):
         params.load(Sections, file(broken))
 
 
 def test_a_file_in_another_encoding_is_named(tmp_path):
-    """YAML is UTF-8; a byte that is not gives a sentence with the file's name."""
+    """The error for a file that is not UTF-8 has the file's name."""
     path = tmp_path / "params.yaml"
     path.write_bytes(GOOD.replace("here", "café").encode("latin-1"))
     with pytest.raises(FctError, match=r"params\.yaml: not valid YAML: 'utf-8' codec"):
         params.load(Sections, path)
 
 
-def test_a_section_of_an_earlier_version_is_answered_with_what_to_do(file):
-    """Who brings an old params.yaml is told what to do, not that the section is unknown."""
+def test_the_error_for_an_old_section_says_what_to_do(file):
+    """The error for a section of an earlier version says what to do."""
     with pytest.raises(FctError, match=r"line 1: recipe: .*`fct recipe apply NAME`"):
         params.load(Sections, file("recipe: pair\n" + GOOD))
 
 
 @pytest.mark.parametrize("old", [key for key in params.RENAMED if "." in key])
-def test_a_key_of_an_earlier_version_is_answered_with_the_new_one(tmp_path, old):
-    """An old key names the new one, which params.yaml has in its place."""
+def test_the_error_for_an_old_key_has_the_new_one(tmp_path, old):
+    """The error for a key of an earlier version has the new name, which params.yaml uses."""
     from pipelines.params import Params
 
     text = (Path(__file__).parents[2] / "params.yaml").read_text()
@@ -96,7 +96,7 @@ def test_a_key_of_an_earlier_version_is_answered_with_the_new_one(tmp_path, old)
         params.load(Params, path)
 
 
-def test_a_missing_file_says_where_to_run(tmp_path):
-    """Without params.yaml the error says so, and what to do."""
+def test_a_missing_file_is_an_error(tmp_path):
+    """The error for a missing params.yaml says where to run the command."""
     with pytest.raises(FctError, match="Run the command in the folder"):
         params.load(Sections, tmp_path / "params.yaml")

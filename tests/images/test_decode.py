@@ -1,4 +1,4 @@
-"""Encoded files become pixels, or an error that says why not."""
+"""Image files are decoded to pixels, or are an error with the reason."""
 
 import io
 import struct
@@ -16,7 +16,7 @@ RGB = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
 GREY = RGB[:, :, 0]
 
 
-def saved(image, kind="PNG", **options):
+def encode(image, kind="PNG", **options):
     buffer = io.BytesIO()
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
     picture.save(buffer, kind, **options)
@@ -27,33 +27,33 @@ def saved(image, kind="PNG", **options):
     ("kind", "options"), [("PNG", {}), ("WEBP", {"lossless": True}), ("BMP", {}), ("TIFF", {"compression": "lzma"})]
 )
 @pytest.mark.parametrize("pixels", [RGB, GREY], ids=["rgb", "grey"])
-def test_lossless_kinds_come_back_exactly(kind, options, pixels):
+def test_lossless_formats_are_decoded_exactly(kind, options, pixels):
     """PNG, WebP, BMP and TIFF give the pixels that were saved, grey and RGB."""
     options = {"compression": "tiff_lzw"} if kind == "TIFF" else options
     expected = pixels if pixels.ndim == 3 else np.stack([pixels] * 3, 2)
-    assert np.array_equal(decode(saved(pixels, kind, **options), 3), expected)
+    assert np.array_equal(decode(encode(pixels, kind, **options), 3), expected)
 
 
 @pytest.mark.parametrize("pixels", [RGB, GREY], ids=["rgb", "grey"])
-def test_what_a_phone_appends_is_not_part_of_the_image(pixels):
-    """A motion photo's video may hold any bytes, those that would begin a scan too."""
-    content = saved(pixels, "JPEG", quality=80)
+def test_data_after_the_image_is_ignored(pixels):
+    """A phone can append a video, even with bytes that look like the start of a scan."""
+    content = encode(pixels, "JPEG", quality=80)
     assert np.array_equal(decode(content + b"\xff\xda\x00\x02" * 1000, 3), decode(content, 3))
 
 
 @pytest.mark.parametrize("pixels", [RGB, GREY], ids=["rgb", "grey"])
-def test_a_jpeg_comes_back_as_pillow_decodes_it(pixels):
-    """A JPEG, grey or RGB, gives Pillow's pixels."""
-    content = saved(pixels, "JPEG", quality=80)
+def test_a_jpeg_is_decoded_like_pillow(pixels):
+    """A grey or RGB JPEG gives Pillow's pixels."""
+    content = encode(pixels, "JPEG", quality=80)
     expected = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
     assert np.array_equal(decode(content, 3), expected)
 
 
 @pytest.mark.parametrize("pixels", [RGB, GREY], ids=["rgb", "grey"])
 def test_one_channel_is_luma(pixels):
-    """With one channel the result is [H, W, 1]: grey as it is, colours by their luma."""
+    """With one channel the result is [H, W, 1], the luma of colours."""
     expected = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
-    assert np.array_equal(decode(saved(pixels), 1), expected)
+    assert np.array_equal(decode(encode(pixels), 1), expected)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -62,7 +62,7 @@ def test_an_image_is_turned_upright(orientation, kind):
     """Each of the eight EXIF orientations gives the upright image."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    turned = [
+    stored = [
         RGB,
         RGB[:, ::-1],
         RGB[::-1, ::-1],
@@ -73,51 +73,51 @@ def test_an_image_is_turned_upright(orientation, kind):
         np.rot90(RGB, -1),
     ][orientation - 1]
     options = {"lossless": True} if kind == "WEBP" else {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
-    upright = decode(saved(np.ascontiguousarray(turned), kind, exif=exif, **options), 3)
+    upright = decode(encode(np.ascontiguousarray(stored), kind, exif=exif, **options), 3)
     assert upright.shape == RGB.shape
     assert np.abs(upright.astype(int) - RGB).max() <= (12 if kind == "JPEG" else 0)
 
 
-def test_a_damaged_exif_block_is_passed_over():
-    """EXIF that cannot be read leaves the image as it is."""
-    assert np.array_equal(decode(saved(RGB, "PNG", exif=b"Exif\0\0nonsense"), 3), RGB)
+def test_a_damaged_exif_block_is_ignored():
+    """EXIF data that cannot be read do not change the image."""
+    assert np.array_equal(decode(encode(RGB, "PNG", exif=b"Exif\0\0nonsense"), 3), RGB)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_what_is_transparent_lies_on_white(channels, mode):
-    """Transparent pixels become white and opaque ones stay."""
+def test_transparent_pixels_are_blended_with_white(channels, mode):
+    """Transparent pixels become white, and opaque ones stay the same."""
     image = Image.new(mode, (2, 1), (0,) * len(mode))
     image.putpixel((1, 0), (*(50,) * (len(mode) - 1), 255))
-    assert decode(saved(image), channels)[0, :, 0].tolist() == [255, 50]
+    assert decode(encode(image), channels)[0, :, 0].tolist() == [255, 50]
 
 
-def test_a_palette_is_looked_up():
-    """A palette image gives its colours, with its transparent colour white."""
+def test_a_palette_image_gives_its_colours():
+    """A palette image gives the colours of its palette, and white for its transparent colour."""
     image = Image.new("P", (2, 1))
     image.putpalette([10, 20, 30, 40, 50, 60])
     image.putpixel((1, 0), 1)
-    assert decode(saved(image), 3).tolist() == [[[10, 20, 30], [40, 50, 60]]]
-    assert decode(saved(image, transparency=0), 3).tolist() == [[[255, 255, 255], [40, 50, 60]]]
+    assert decode(encode(image), 3).tolist() == [[[10, 20, 30], [40, 50, 60]]]
+    assert decode(encode(image, transparency=0), 3).tolist() == [[[255, 255, 255], [40, 50, 60]]]
 
 
 def test_black_and_white_is_grey():
-    """An image of one bit a pixel gives 0 and 255."""
+    """An image with one bit per pixel gives 0 and 255."""
     image = Image.new("1", (2, 1))
     image.putpixel((1, 0), 1)
-    assert decode(saved(image), 1).ravel().tolist() == [0, 255]
+    assert decode(encode(image), 1).ravel().tolist() == [0, 255]
 
 
-def test_a_phones_jpeg_with_further_pictures_gives_the_first():
-    """A multi-picture JPEG is the JPEG that it starts with."""
+def test_a_multi_picture_jpeg_gives_the_first_image():
+    """Only the first image of a multi-picture JPEG is decoded."""
     first, second = Image.fromarray(RGB), Image.fromarray(RGB[::-1].copy())
-    content = saved(first, "MPO", save_all=True, append_images=[second], quality=95)
+    content = encode(first, "MPO", save_all=True, append_images=[second], quality=95)
     assert Image.open(io.BytesIO(content)).n_frames == 2
-    assert np.array_equal(decode(content, 3), decode(saved(first, "JPEG", quality=95), 3))
+    assert np.array_equal(decode(content, 3), decode(encode(first, "JPEG", quality=95), 3))
 
 
 def png(width, height, bits=8):
-    """A small RGB PNG whose header claims any size, with the pixels of one dot."""
+    """Return a small RGB PNG with a header of any size, and the data of one pixel."""
 
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -131,46 +131,46 @@ FRAMES = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "not a JPEG, PNG"),
         (b"plain text", "not a JPEG, PNG"),
-        (saved(RGB, "GIF"), "not a JPEG, PNG"),
-        (saved(RGB)[:-200], "damaged or truncated"),
-        (saved(RGB, "JPEG")[:-200], "damaged or truncated"),
-        (saved(RGB, "WEBP")[:-50], "damaged or truncated|not a JPEG"),
-        (saved(RGB, "BMP")[:-50], "damaged or truncated"),
-        (saved(RGB, "TIFF")[:300], "damaged or truncated|not a JPEG"),
+        (encode(RGB, "GIF"), "not a JPEG, PNG"),
+        (encode(RGB)[:-200], "damaged or truncated"),
+        (encode(RGB, "JPEG")[:-200], "damaged or truncated"),
+        (encode(RGB, "WEBP")[:-50], "damaged or truncated|not a JPEG"),
+        (encode(RGB, "BMP")[:-50], "damaged or truncated"),
+        (encode(RGB, "TIFF")[:300], "damaged or truncated|not a JPEG"),
         (png(60_000, 60_000), "too large: more than"),
         (png(10_000, 10_000), "too large: 10000 x 10000"),
-        (saved(Image.new("L", (66_000, 1))), "too large: 66000 x 1 pixels, and a JPEG"),
-        (saved(FRAMES[0], "PNG", save_all=True, append_images=FRAMES[1:]), "several frames or pages"),
+        (encode(Image.new("L", (66_000, 1))), "too large: 66000 x 1 pixels, and a JPEG"),
+        (encode(FRAMES[0], "PNG", save_all=True, append_images=FRAMES[1:]), "several frames or pages"),
         (
-            saved(FRAMES[0], "WEBP", save_all=True, append_images=FRAMES[1:], lossless=True),
+            encode(FRAMES[0], "WEBP", save_all=True, append_images=FRAMES[1:], lossless=True),
             "several frames or pages",
         ),
-        (saved(FRAMES[0], "TIFF", save_all=True, append_images=FRAMES[1:]), "several frames or pages"),
-        (saved(Image.new("CMYK", (4, 4)), "JPEG"), "neither grey nor RGB: its colours are CMYK"),
-        (saved(Image.fromarray(GREY.astype(np.uint16))), "more than 8 bits"),
-        (png(1, 1, bits=16), "more than 8 bits"),  # and not cut to its upper halves unseen
-        (saved(Image.fromarray(GREY.astype(np.float32)), "TIFF"), "more than 8 bits"),
-        (saved(Image.new("LAB", (4, 4)), "TIFF"), "its colours are LAB"),
+        (encode(FRAMES[0], "TIFF", save_all=True, append_images=FRAMES[1:]), "several frames or pages"),
+        (encode(Image.new("CMYK", (4, 4)), "JPEG"), "neither grey nor RGB: its colours are CMYK"),
+        (encode(Image.fromarray(GREY.astype(np.uint16))), "more than 8 bits"),
+        (png(1, 1, bits=16), "more than 8 bits"),  # Pillow would drop the lower 8 bits
+        (encode(Image.fromarray(GREY.astype(np.float32)), "TIFF"), "more than 8 bits"),
+        (encode(Image.new("LAB", (4, 4)), "TIFF"), "its colours are LAB"),
     ],
     ids=range(19),
 )
-def test_what_cannot_be_used_says_why(content, said):
-    """A broken, oversized, animated or otherwise unfit file is an error with the kind of its problem."""
-    with pytest.raises(UnusableImage, match=said):
+def test_an_unusable_file_is_an_error(content, message):
+    """The error for a damaged, oversized, animated or unsupported file has the kind of problem."""
+    with pytest.raises(UnusableImage, match=message):
         decode(content, 3)
 
 
-WHOLE = [saved(RGB, kind) for kind in ("PNG", "JPEG", "WEBP", "BMP", "TIFF")]
+WHOLE = [encode(RGB, kind) for kind in ("PNG", "JPEG", "WEBP", "BMP", "TIFF")]
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(WHOLE), st.data())
-def test_damage_never_raises_anything_else(content, data):
-    """A file with any bytes changed or cut off gives pixels or an UnusableImage, and nothing else."""
+def test_a_damaged_file_raises_no_other_exception(content, data):
+    """A file with changed or missing bytes gives pixels or an UnusableImage."""
     damaged = bytearray(content[: data.draw(st.integers(0, len(content)))])
     for _ in range(data.draw(st.integers(0, 8))):
         if damaged:
@@ -185,21 +185,21 @@ def test_damage_never_raises_anything_else(content, data):
 
 @pytest.mark.parametrize(("height", "width"), [(9, 40), (40, 9), (100, 101), (3, 3), (1, 1)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_any_size_becomes_the_models(height, width, channels):
-    """Resizing gives [size, size, C] and keeps a flat image flat."""
+def test_images_of_any_size_are_resized(height, width, channels):
+    """Resizing gives [size, size, C], and a constant image stays constant."""
     image = np.full((height, width, channels), 77, np.uint8)
     assert np.array_equal(resize(image, 16), np.full((16, 16, channels), 77, np.uint8))
 
 
-def test_the_middle_is_kept():
-    """A wide image is cropped at both sides alike."""
+def test_resizing_crops_to_the_centre():
+    """A wide image is cropped equally on both sides."""
     image = np.zeros((10, 30, 1), np.uint8)
     image[:, 10:20] = 255
     assert (resize(image, 10) == 255).mean() > 0.75
     assert np.array_equal(resize(image, 10), resize(image, 10)[:, ::-1])
 
 
-def test_an_image_of_the_right_size_is_left_alone():
-    """An image of the model's size passes unchanged."""
+def test_an_image_of_the_right_size_does_not_change():
+    """An image of the model's size is returned unchanged."""
     image = RGB[:, :12]
     assert np.array_equal(resize(image, 12), image)

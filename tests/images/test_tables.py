@@ -1,4 +1,4 @@
-"""A JPEG's quality is told from its tables."""
+"""A JPEG's quality is read from its tables."""
 
 import io
 
@@ -16,7 +16,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (17, 23, 3), np.uint8)
 IMAGES = {"RGB": Image.fromarray(PIXELS), "L": Image.fromarray(PIXELS[:, :, 0])}
 
 
-def saved(mode, **options):
+def encode(mode, **options):
     buffer = io.BytesIO()
     IMAGES["RGB"].convert(mode).save(buffer, **{"format": "JPEG"} | options)
     return buffer.getvalue()
@@ -28,36 +28,36 @@ def saved(mode, **options):
     [{}, {"optimize": True}, {"progressive": True}, {"subsampling": "4:4:4"}, {"subsampling": "4:2:2"}],
     ids=str,
 )
-def test_every_quality_is_told_exactly(mode, options):
-    """Qualities 1 to 100 are told exactly, however the rest of the file is coded."""
-    assert [jpeg_quality(saved(mode, quality=q, **options)) for q in range(1, 101)] == list(range(1, 101))
+def test_every_quality_is_read_exactly(mode, options):
+    """Qualities 1 to 100 are read exactly, with any other options of the file."""
+    assert [jpeg_quality(encode(mode, quality=q, **options)) for q in range(1, 101)] == list(range(1, 101))
 
 
 def test_the_tables_are_libjpegs():
-    """The computed tables are those that Pillow finds in a file of each quality."""
+    """The computed tables are those in a file of each quality, as Pillow reads them."""
     for q in range(1, 101):
-        found = Image.open(io.BytesIO(saved("RGB", quality=q))).quantization
-        assert ijg_tables(q).tolist() == [found[0], found[1]]
+        stored = Image.open(io.BytesIO(encode("RGB", quality=q))).quantization
+        assert ijg_tables(q).tolist() == [stored[0], stored[1]]
 
 
 @pytest.mark.parametrize("quality", [10, 35, 60, 90])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_foreign_tables_give_the_nearest(quality, mode):
-    """Tables a little off a quality's own, as of a program that has its own, give that quality."""
+    """Tables of another program give the quality of the nearest tables."""
     nudged = ijg_tables(quality)
     nudged[:, 1::9] += 1
-    assert jpeg_quality(saved(mode, qtables=nudged.tolist())) == quality
+    assert jpeg_quality(encode(mode, qtables=nudged.tolist())) == quality
 
 
-def test_tables_beyond_eight_bits_are_taken_as_limited():
-    """A file with 16-bit table entries, as cjpeg writes below quality 25, is told exactly too."""
-    wide = np.array([tables.LUMINANCE, tables.CHROMINANCE]).reshape(2, 64) * 10  # the scale of quality 5, not limited
+def test_tables_of_16_bits_are_limited_to_8():
+    """The quality of a file with 16-bit tables, as cjpeg writes below quality 25, is read exactly."""
+    wide = np.array([tables.LUMINANCE, tables.CHROMINANCE]).reshape(2, 64) * 10  # tables of quality 5 without the limit
     assert wide.max() > 255
-    assert jpeg_quality(with_tables(saved("RGB", quality=50), wide)) == 5
+    assert jpeg_quality(with_tables(encode("RGB", quality=50), wide)) == 5
 
 
 def with_tables(content, wide):
-    """Put 16-bit tables in the place of a JPEG's own."""
+    """Replace the tables of a JPEG by 16-bit tables."""
     zigzag = sorted(range(64), key=lambda i: (i // 8 + i % 8, i // 8 if (i // 8 + i % 8) % 2 else i % 8))
     start = content.index(b"\xff\xdb")
     end = start
@@ -73,9 +73,9 @@ def with_tables(content, wide):
 @pytest.mark.parametrize(
     "content",
     [
-        saved("RGB", format="PNG"),
-        saved("RGB", format="WEBP", quality=20),
-        saved("RGB", format="TIFF"),
+        encode("RGB", format="PNG"),
+        encode("RGB", format="WEBP", quality=20),
+        encode("RGB", format="TIFF"),
         b"",
         b"\xff\xd8\xff",
         imagecodecs.jpeg8_encode(PIXELS, level=30)[:4],
@@ -83,24 +83,24 @@ def with_tables(content, wide):
     ids=["png", "webp", "tiff", "empty", "marker", "stump"],
 )
 def test_anything_else_has_no_quality(content):
-    """What is not a JPEG, or is too damaged to have tables, gives `NO_TABLES`."""
+    """A file that is not a JPEG, or has no readable tables, gives `NO_TABLES`."""
     assert jpeg_quality(content) == NO_TABLES
 
 
 def test_pixels_are_not_decoded():
-    """A file cut off after its headers is told as well as a whole one."""
-    content = saved("RGB", quality=37)
+    """The quality of a file that ends after its headers is read exactly."""
+    content = encode("RGB", quality=37)
     scan = content.index(b"\xff\xda")
     assert jpeg_quality(content[: scan + 20]) == 37
 
 
 def test_a_higher_quality_never_divides_by_more():
     """Each entry of both tables falls or stays as the quality rises, from 255 or less down to 1."""
-    every = tables.all_tables()
-    assert (np.diff(every, axis=0) <= 0).all()
-    assert (every[-1] == 1).all()
-    assert every.max() <= 255
-    assert len({each.tobytes() for each in every}) == 100
+    entries = tables.all_tables()
+    assert (np.diff(entries, axis=0) <= 0).all()
+    assert (entries[-1] == 1).all()
+    assert entries.max() <= 255
+    assert len({pair.tobytes() for pair in entries}) == 100
 
 
 @settings(max_examples=60, deadline=None)
@@ -112,8 +112,8 @@ def test_a_higher_quality_never_divides_by_more():
     subsampling=st.sampled_from(["4:4:4", "4:2:2", "4:2:0"]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_a_file_tells_its_quality_and_so_does_its_copy(quality, height, width, mode, subsampling, seed):
-    """Whatever it shows: Pillow's file tells what it was saved with, and saved again with its own tables, the same."""
+def test_a_file_and_its_copy_have_the_same_quality(quality, height, width, mode, subsampling, seed):
+    """The quality of any image that Pillow saved is read exactly, also after saving again with the same tables."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     first, second = io.BytesIO(), io.BytesIO()
     Image.fromarray(pixels).convert(mode).save(first, "JPEG", quality=quality, subsampling=subsampling)

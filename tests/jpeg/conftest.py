@@ -1,4 +1,4 @@
-"""Pillow, which the round trip is held against, and images that are hard on it."""
+"""Pillow's round trip as the reference, and images that are difficult for JPEG."""
 
 import io
 
@@ -44,7 +44,7 @@ def _gradient(rng, shape):
 
 
 def _edges(rng, shape):
-    """Saturated areas, whose borders lie across blocks."""
+    """Saturated areas with borders inside blocks."""
     image = np.zeros(shape)
     for _ in range(3):
         top, left = rng.integers(0, shape[0]), rng.integers(0, shape[1])
@@ -69,5 +69,5 @@ def drawn():
 
 @pytest.fixture(params=KINDS)
 def kind(request):
-    """Name each kind of image in turn."""
+    """Return each kind of image in turn."""
     return request.param

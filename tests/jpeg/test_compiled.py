@@ -1,4 +1,4 @@
-"""Compiled functions work wherever they are, and are compiled once."""
+"""Compiled functions are cached, and work without a cache."""
 
 import subprocess
 import sys
@@ -10,8 +10,8 @@ import pytest
 from fct.jpeg.compiled import compiled
 
 
-def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(monkeypatch):
-    """Without a folder to write to, numba refuses to cache; the function then works without."""
+def test_without_a_cache_folder_functions_are_compiled(monkeypatch):
+    """If numba cannot write its cache, the function is compiled without it."""
     real = numba.njit
 
     def refusing(*arguments, cache=False, **options):
@@ -29,8 +29,8 @@ def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(monkeypatch):
 
 
 @pytest.mark.timeout(120)
-def test_another_process_need_not_compile_again(tmp_path):
-    """What one process compiled the next one loads."""
+def test_another_process_loads_the_compiled_function(tmp_path):
+    """A function that one process compiled is loaded by the next."""
     (tmp_path / "work.py").write_text(
         textwrap.dedent("""
             from fct.jpeg.compiled import compiled

@@ -11,9 +11,9 @@ from fct.models.resnet import ResNet
 
 @pytest.fixture
 def batch():
-    """Six images, two of which came as JPEG."""
-    random = torch.Generator().manual_seed(0)
-    raw, compressed = torch.randint(0, 256, (2, 6, 3, 16, 16), dtype=torch.uint8, generator=random)
+    """Return a batch of six images, two of which are from JPEG files."""
+    generator = torch.Generator().manual_seed(0)
+    raw, compressed = torch.randint(0, 256, (2, 6, 3, 16, 16), dtype=torch.uint8, generator=generator)
     return Batch(
         raw=raw,
         raw_quality=torch.tensor([100, 90, 100, 100, 75, 100]),
@@ -26,7 +26,7 @@ def batch():
 
 @pytest.fixture
 def make_network():
-    """Make the same small network at each call, with blocks that do something where it has blocks."""
+    """Return a function that makes the same small network at each call. Its blocks, if any, have random weights."""
 
     def make(*, layers=("stage1", "stage3"), blocks=False):
         torch.manual_seed(0)
@@ -44,11 +44,11 @@ def make_network():
 
 @pytest.fixture
 def gradients():
-    """Return each parameter's gradient of a loss, by name."""
+    """Return a function that computes each parameter's gradient of a loss, by name."""
 
-    def of(network, loss):
+    def compute(network, loss):
         network.zero_grad()
         loss.backward()
         return {name: weight.grad for name, weight in network.named_parameters() if weight.grad is not None}
 
-    return of
+    return compute

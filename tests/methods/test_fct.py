@@ -1,4 +1,4 @@
-"""`fct` is `pair` plus the consistency of features; its distances are what their names say."""
+"""`fct` is `pair` plus the consistency of features, measured by several distances."""
 
 import math
 from dataclasses import replace
@@ -20,20 +20,20 @@ def feature(seed, *shape):
 
 @pytest.mark.parametrize("blocks", [False, True])
 @pytest.mark.parametrize("distance", DISTANCES)
-def test_without_weight_it_is_pair_to_the_bit(make_network, batch, toy, gradients, distance, blocks):
+def test_with_weight_0_it_is_pair_to_the_bit(make_network, batch, toy, gradients, distance, blocks):
     """At weight 0 the loss and every gradient are those of `pair`."""
-    one, other = make_network(blocks=blocks), make_network(blocks=blocks)
-    ours = fct.loss(one, batch, toy.method(weight=0, distance=distance, target="raw"))
-    control = pair.loss(other, batch, toy.method(name="pair"))
-    assert torch.equal(ours.total, control.total)
-    mine, theirs = gradients(one, ours.total), gradients(other, control.total)
-    assert mine.keys() == theirs.keys()
-    assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
+    network, control_network = make_network(blocks=blocks), make_network(blocks=blocks)
+    loss = fct.loss(network, batch, toy.method(weight=0, distance=distance, target="raw"))
+    control = pair.loss(control_network, batch, toy.method(name="pair"))
+    assert torch.equal(loss.total, control.total)
+    actual, expected = gradients(network, loss.total), gradients(control_network, control.total)
+    assert actual.keys() == expected.keys()
+    assert [name for name in actual if not torch.equal(actual[name], expected[name])] == []
 
 
 @pytest.mark.parametrize("target", ["raw", "raw-detached"])
 def test_the_loss_adds_the_weighted_mean_over_layers(make_network, batch, toy, target):
-    """Cross entropy plus lambda times the layers' mean distance; how gradients flow does not change the value."""
+    """The loss is the cross entropy plus lambda times the layers' mean distance, for both targets."""
     network = make_network(blocks=True).eval()
     method = toy.method(weight=0.7, distance="mse", target=target)
     loss = fct.loss(network, batch, method)
@@ -46,7 +46,7 @@ def test_the_loss_adds_the_weighted_mean_over_layers(make_network, batch, toy, t
 
 
 class _Branches(torch.nn.Module):
-    """A network whose features are two leaves, so that each branch's gradient shows."""
+    """A network whose features are two parameters, to test the gradient of each branch."""
 
     def __init__(self, raw, compressed):
         super().__init__()
@@ -58,51 +58,51 @@ class _Branches(torch.nn.Module):
 
 @pytest.mark.parametrize("distance", DISTANCES)
 def test_a_detached_raw_branch_gets_no_gradient(batch, toy, distance):
-    """With raw-detached only the compressed features are pulled; with both, the raw ones too."""
-    pulled = {}
+    """With raw-detached only the compressed features get a gradient. With raw, the raw features get one, too."""
+    gradients = {}
     for target in ("raw-detached", "raw"):
         network = _Branches(feature(1, 6, 4, 2, 2), feature(2, 6, 4, 2, 2))
         fct.loss(network, batch, toy.method(distance=distance, target=target, layers=["layer"])).total.backward()
-        pulled[target] = [float(each.grad.abs().sum()) for each in (network.raw, network.compressed)]
-    assert pulled["raw-detached"][0] == 0
-    assert min(pulled["raw-detached"][1], *pulled["raw"]) > 0
+        gradients[target] = [float(leaf.grad.abs().sum()) for leaf in (network.raw, network.compressed)]
+    assert gradients["raw-detached"][0] == 0
+    assert min(gradients["raw-detached"][1], *gradients["raw"]) > 0
 
 
 @pytest.mark.parametrize("target", ["raw", "raw-detached"])
 def test_consistency_reaches_the_weights_below_its_layers(make_network, batch, toy, gradients, target):
-    """The consistency term alone moves the stem and the blocks, and leaves the head alone."""
+    """The consistency term has a gradient for the stem and the blocks, but not for the head."""
     network = make_network(blocks=True)
     loss = fct.loss(network, batch, toy.method(target=target))
-    moved = gradients(network, loss.parts["consistency"])
-    assert float(moved["backbone.stem.0.weight"].abs().sum()) > 0
-    assert float(moved["blocks.stage3.expand.weight"].abs().sum()) > 0
-    assert "backbone.head.weight" not in moved
+    term_gradients = gradients(network, loss.parts["consistency"])
+    assert float(term_gradients["backbone.stem.0.weight"].abs().sum()) > 0
+    assert float(term_gradients["blocks.stage3.expand.weight"].abs().sum()) > 0
+    assert "backbone.head.weight" not in term_gradients
 
 
 def test_mse_by_hand():
-    """(1 + 0 + 4 + 9) / 4."""
+    """The mean squared difference is (1 + 0 + 4 + 9) / 4."""
     compressed = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     raw = torch.tensor([[0.0, 2.0], [5.0, 1.0]])
     assert float(distance(compressed, raw, "mse")) == 14 / 4
 
 
 def test_centred_mse_by_hand():
-    """The mean squared difference 3.5 over the variance around each channel's mean, (6.25 + 0.25) / 2."""
+    """The distance is the mean squared difference 3.5 over the variance within channels, (6.25 + 0.25) / 2."""
     compressed = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     raw = torch.tensor([[0.0, 2.0], [5.0, 1.0]])  # channel means 2.5 and 1.5
     assert float(distance(compressed, raw, "centred-mse")) == pytest.approx(3.5 / 3.25, rel=1e-6)
 
 
 def test_cosine_by_hand():
-    """Angles of 45, 90 and 180 degrees: the mean of 1 - cos."""
+    """The distance is the mean of 1 - cos over angles of 45, 90 and 180 degrees."""
     compressed = torch.tensor([[1.0, 1.0], [0.0, 2.0], [-3.0, 0.0]])
     raw = torch.tensor([[5.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
     expected = ((1 - math.sqrt(0.5)) + 1 + 2) / 3
     assert float(distance(compressed, raw, "cosine")) == pytest.approx(expected, rel=1e-6)
 
 
-def test_cosine_takes_one_vector_an_image():
-    """A feature [B, C, H, W] is one long vector for each image."""
+def test_cosine_uses_one_vector_per_image():
+    """A feature [B, C, H, W] is flattened to one vector for each image."""
     compressed, raw = feature(0, 4, 3, 5, 5), feature(1, 4, 3, 5, 5)
     angles = [
         float(torch.dot(a.flatten(), b.flatten()) / a.norm() / b.norm()) for a, b in zip(compressed, raw, strict=True)
@@ -111,25 +111,25 @@ def test_cosine_takes_one_vector_an_image():
 
 
 @pytest.mark.parametrize("kind", DISTANCES)
-def test_equal_features_are_no_distance_apart(kind):
-    """D(phi, phi) = 0, for features of any rank."""
+def test_equal_features_have_distance_0(kind):
+    """D(phi, phi) is 0 for features of any rank."""
     for shape in ((4, 6), (4, 6, 3, 3)):
         same = feature(0, *shape)
         assert float(distance(same, same, kind)) == pytest.approx(0, abs=1e-6)
 
 
 def test_centred_mse_cannot_be_lowered_by_scale_or_offset():
-    """Both features times a factor, or plus a constant a channel, are as far apart as before; plain mse is not."""
+    """Scaling both features, or adding a constant to a channel, does not change the distance. It changes mse."""
     compressed, raw = feature(0, 8, 3, 4, 4), feature(1, 8, 3, 4, 4)
     before = distance(compressed, raw, "centred-mse")
     offset = torch.tensor([100.0, -3.0, 0.5])[:, None, None]
-    for moved in ((compressed / 10, raw / 10), (compressed + offset, raw + offset)):
-        torch.testing.assert_close(distance(*moved, "centred-mse"), before, rtol=1e-3, atol=0)
+    for term_gradients in ((compressed / 10, raw / 10), (compressed + offset, raw + offset)):
+        torch.testing.assert_close(distance(*term_gradients, "centred-mse"), before, rtol=1e-3, atol=0)
     assert distance(compressed / 10, raw / 10, "mse") < distance(compressed, raw, "mse") / 50
 
 
 def test_a_constant_feature_leaves_the_distance_finite():
-    """A dead layer has no variance to divide by; the distance and its gradient are still numbers."""
+    """A constant feature has variance 0, but the distance and its gradient are finite."""
     compressed = torch.full((2, 3, 4, 4), 1.0, requires_grad=True)
     value = distance(compressed, torch.zeros(2, 3, 4, 4), "centred-mse")
     value.backward()
@@ -139,7 +139,7 @@ def test_a_constant_feature_leaves_the_distance_finite():
 
 @pytest.mark.parametrize("kind", DISTANCES)
 def test_features_in_bf16_are_compared_in_fp32(kind):
-    """The distance of bf16 features is a float32, as exact as if they had been float32 all along."""
+    """The distance of bf16 features is a float32, computed in float32."""
     compressed, raw = feature(0, 4, 3, 5, 5).bfloat16(), feature(1, 4, 3, 5, 5).bfloat16()
     value = distance(compressed, raw, kind)
     assert value.dtype == torch.float32
@@ -150,7 +150,7 @@ def test_features_in_bf16_are_compared_in_fp32(kind):
     ("schedule", "progress", "share"), [("constant", 0.3, 1.0), ("rising", 0.3, 0.3), ("falling", 0.3, 0.7)]
 )
 def test_the_weight_follows_its_schedule(make_network, batch, toy, schedule, progress, share):
-    """The consistency term counts by the share of its weight that is in force at this point of the training."""
+    """The consistency term has the share of its weight that the schedule gives for the progress."""
     method = toy.method(weight=0.5, schedule=schedule)
     loss = fct.loss(make_network().eval(), batch, method, Context(progress))
     expected = loss.parts["cross_entropy"] + 0.5 * share * loss.parts["consistency"]
@@ -158,33 +158,33 @@ def test_the_weight_follows_its_schedule(make_network, batch, toy, schedule, pro
 
 
 @pytest.mark.parametrize("target", ["teacher", "ema-teacher"])
-def test_features_are_pulled_to_a_teachers(make_network, batch, toy, target):
-    """With a teacher, the target is its feature of the reference, not the network's own of the raw view."""
+def test_the_target_can_be_a_teachers_feature(make_network, batch, toy, target):
+    """With a teacher, the target is its feature of the reference, not the network's feature of the raw view."""
     network, teacher = make_network().eval(), make_network(blocks=False).eval()
     torch.nn.init.constant_(teacher.backbone.stem[0].weight, 0.1)
     method = toy.method(name="fct", distance="mse", target=target, teacher="some.pt")
     batch = replace(batch, reference=batch.raw.flip(3))
     loss = fct.loss(network, batch, method, Context(teacher=teacher))
-    _, ours = network(batch.compressed, batch.quality)
-    _, theirs = teacher(batch.reference, batch.raw_quality)
-    expected = sum((ours[layer] - theirs[layer]).square().mean().item() for layer in method.layers) / 2
+    _, features = network(batch.compressed, batch.quality)
+    _, targets = teacher(batch.reference, batch.raw_quality)
+    expected = sum((features[layer] - targets[layer]).square().mean().item() for layer in method.layers) / 2
     assert loss.parts["consistency"].item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_features_of_both_views_are_pulled_to_a_teachers(make_network, batch, toy, own):
-    """With `matched_views: both` the term is the mean of both distances, each to the teacher's of its own crop."""
+def test_features_of_both_views_can_be_matched(make_network, batch, toy, own):
+    """With `matched_views: both` the term is the mean distance of both views to the teacher's features."""
     network, teacher = make_network().eval(), make_network().eval()
     torch.nn.init.constant_(teacher.backbone.stem[0].weight, 0.1)
     method = toy.method(name="fct", distance="mse", target="teacher", teacher="some.pt", matched_views="both")
     batch = replace(batch, reference=batch.raw.flip(3)) if own else batch
     loss = fct.loss(network, batch, method, Context(teacher=teacher))
     pairs = [(batch.raw, batch.raw_quality, batch.raw), (batch.compressed, batch.quality, batch.reference)]
-    gaps = []
-    for view, quality, shown in pairs:
-        ours, theirs = network(view, quality)[1], teacher(shown, batch.raw_quality)[1]
-        gaps += [(ours[layer] - theirs[layer]).square().mean().item() for layer in method.layers]
-    assert loss.parts["consistency"].item() == pytest.approx(sum(gaps) / 4, rel=1e-5)
+    distances = []
+    for view, quality, teacher_view in pairs:
+        features, targets = network(view, quality)[1], teacher(teacher_view, batch.raw_quality)[1]
+        distances += [(features[layer] - targets[layer]).square().mean().item() for layer in method.layers]
+    assert loss.parts["consistency"].item() == pytest.approx(sum(distances) / 4, rel=1e-5)
 
 
 def test_the_mean_over_positions_is_compared(make_network, batch, toy):
@@ -197,15 +197,15 @@ def test_the_mean_over_positions_is_compared(make_network, batch, toy):
     assert loss.parts["consistency"].item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_linear_projection_turns_the_compressed_feature(make_network, batch, toy):
-    """It is applied to the compressed view alone, and begins as the identity."""
+def test_a_linear_projection_maps_the_compressed_feature(make_network, batch, toy):
+    """It is applied only to the compressed view, and starts as the identity."""
     network = make_network().eval()
     plain, linear = (
         toy.method(name="fct", distance="mse", layers=["stage1"], projection=name) for name in ("none", "linear")
     )
     layers = projections({"stage1": 8})
-    same = fct.loss(network, batch, linear, Context(projections=layers))
-    torch.testing.assert_close(same.total, fct.loss(network, batch, plain).total)
+    identity = fct.loss(network, batch, linear, Context(projections=layers))
+    torch.testing.assert_close(identity.total, fct.loss(network, batch, plain).total)
     with torch.no_grad():
         layers["stage1"].weight.mul_(2)
     raw, compressed = forward_both(network, batch, linear)[1]["stage1"]
@@ -214,9 +214,9 @@ def test_a_linear_projection_turns_the_compressed_feature(make_network, batch, t
 
 
 def test_a_projection_mixes_channels_by_its_rows():
-    """Channel o of the projected feature is the sum of the channels, each times the entry of row o."""
+    """Channel o of the projected feature is the sum of all channels, weighted by row o."""
     projection = projections({"stage1": 2})["stage1"]
     with torch.no_grad():
         projection.weight.copy_(torch.tensor([[1.0, 2.0], [0.0, 3.0]]))
-    found = projection(torch.tensor([[[[1.0]], [[10.0]]]]))
-    assert found.flatten().tolist() == [21.0, 30.0]
+    projected = projection(torch.tensor([[[[1.0]], [[10.0]]]]))
+    assert projected.flatten().tolist() == [21.0, 30.0]

@@ -1,12 +1,12 @@
-"""The `method` section refuses what no method can mean."""
+"""Impossible values of the `method` section are errors."""
 
 import pytest
 from pydantic import ValidationError
 
 
-def test_a_layer_named_twice_is_refused(toy):
-    """Each layer counts once in the mean over layers."""
-    with pytest.raises(ValidationError, match="name each layer once"):
+def test_a_layer_that_is_listed_twice_is_an_error(toy):
+    """The error says to list each layer once."""
+    with pytest.raises(ValidationError, match="list each layer once"):
         toy.method(layers=["stage1", "stage1"])
 
 
@@ -17,24 +17,24 @@ def test_a_layer_named_twice_is_refused(toy):
         {"ema_momentum": 1.0}, {"noise": -0.1}, {"schedule": "linear"},
     ],
 )  # fmt: skip
-def test_impossible_values_are_refused(toy, changed):
-    """No infinite or negative weight, no probability above one, no empty list of layers, no unknown method."""
+def test_impossible_values_are_an_error(toy, changed):
+    """An infinite or negative weight, a probability above 1, no layers, and an unknown method are errors."""
     with pytest.raises(ValidationError):
         toy.method(**changed)
 
 
-def test_a_teacher_is_not_asked_for_where_none_is_looked_at(toy):
-    """`pair` has no use for `gradient`; what it says there is ignored."""
+def test_a_method_without_features_ignores_the_target(toy):
+    """`pair` does not use `target`, so it needs no teacher."""
     assert not toy.method(name="pair", target="teacher").needs_teacher_file
 
 
-def test_raw_features_are_pulled_to_nothing_but_a_teachers(toy):
-    """Pulled to the network's own, the raw view's features would be pulled to themselves."""
+def test_matching_both_views_needs_a_teacher(toy):
+    """Without a teacher, the raw view's features would be compared with themselves."""
     with pytest.raises(ValidationError, match="matched_views: both needs a teacher"):
         toy.method(matched_views="both", target="raw")
 
 
-WANTED = {
+PROPERTIES = {
     "features": "uses_features",
     "file": "needs_teacher_file",
     "average": "needs_ema_teacher",
@@ -43,7 +43,7 @@ WANTED = {
 
 
 @pytest.mark.parametrize(
-    ("changed", "wanted"),
+    ("changed", "needs"),
     [
         ({"name": "pair", "target": "ema-teacher", "projection": "linear"}, set()),
         ({"name": "distill", "match": "logits", "projection": "linear"}, {"file"}),
@@ -55,7 +55,7 @@ WANTED = {
         ({"name": "fct-r", "target": "ema-teacher"}, {"features", "average"}),
     ],
 )
-def test_a_method_wants_what_its_loss_reads(toy, changed, wanted):
-    """Features, a teacher from a file, a moving average, learnt projections: those and no others."""
+def test_a_method_needs_what_its_loss_uses(toy, changed, needs):
+    """The properties say whether a loss uses features, a teacher's file, a moving average, or learnt projections."""
     method = toy.method(**changed)
-    assert {name for name, key in WANTED.items() if getattr(method, key)} == wanted
+    assert {name for name, key in PROPERTIES.items() if getattr(method, key)} == needs

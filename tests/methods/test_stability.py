@@ -1,4 +1,4 @@
-"""`stability` keeps the prediction of the raw view where the image is compressed."""
+"""`stability` keeps the prediction of the compressed view close to that of the raw view."""
 
 import dataclasses
 
@@ -14,41 +14,41 @@ def predictions(network, batch):
 
 
 def test_the_loss_is_cross_entropy_and_weighted_divergence(make_network, batch, toy):
-    """By hand: minus the log probability of the label, and sum p log(p / q), each averaged over images."""
+    """The loss is equal to cross entropy and KL divergence computed by hand."""
     network = make_network().eval()  # batch statistics would mix the two
     raw, compressed = predictions(network, batch)
     entropy = -raw[range(6), batch.labels].log().mean()
     divergence = (raw * (raw / compressed).log()).sum(1).mean()
     assert divergence > 1e-4
-    found = stability.loss(network, batch, toy.method(name="stability", weight=0.7))
-    torch.testing.assert_close(found.total, entropy + 0.7 * divergence)
-    torch.testing.assert_close(found.parts["cross_entropy"], entropy)
-    torch.testing.assert_close(found.parts["stability"], divergence)
+    loss = stability.loss(network, batch, toy.method(name="stability", weight=0.7))
+    torch.testing.assert_close(loss.total, entropy + 0.7 * divergence)
+    torch.testing.assert_close(loss.parts["cross_entropy"], entropy)
+    torch.testing.assert_close(loss.parts["stability"], divergence)
 
 
 def test_labels_of_compressed_images_are_not_used(make_network, batch, toy, gradients):
-    """Without weight, the gradient in evaluation mode is that of the raw images alone."""
+    """With weight 0, the gradient in evaluation mode is that of the raw images."""
     network = make_network().eval()
-    found = gradients(network, stability.loss(network, batch, toy.method(name="stability", weight=0)).total)
+    actual = gradients(network, stability.loss(network, batch, toy.method(name="stability", weight=0)).total)
     entropy = torch.nn.functional.cross_entropy(network(batch.raw, batch.raw_quality)[0], batch.labels)
     for name, expected in gradients(network, entropy).items():
-        torch.testing.assert_close(found[name], expected)
+        torch.testing.assert_close(actual[name], expected)
 
 
-def test_noise_takes_the_place_of_jpeg(make_network, batch, toy):
-    """With noise the compressed view is never looked at: the other view is the raw one, disturbed."""
+def test_noise_replaces_jpeg(make_network, batch, toy):
+    """With noise, the second view is the raw image plus noise, and the compressed view is not used."""
     network = make_network().eval()
-    blind = dataclasses.replace(batch, compressed=torch.zeros_like(batch.compressed))
+    black = dataclasses.replace(batch, compressed=torch.zeros_like(batch.compressed))
     losses = []
-    for seen in (batch, blind):
+    for view in (batch, black):
         torch.manual_seed(0)
-        losses.append(stability.loss(network, seen, toy.method(name="stability", noise=0.1)))
+        losses.append(stability.loss(network, view, toy.method(name="stability", noise=0.1)))
     assert torch.equal(losses[0].total, losses[1].total)
     assert losses[0].parts["stability"] > 0
 
 
 def test_noise_has_its_deviation():
-    """Gaussian, on the scale 0..1, rounded to whole grey levels and never beyond black and white."""
+    """The noise has the given deviation on the scale 0..1. Values are rounded and clamped to 0..255."""
     torch.manual_seed(0)
     grey = torch.full((4, 3, 64, 64), 128, dtype=torch.uint8)
     difference = stability.add_noise(grey, 0.1).double() - 128
@@ -58,18 +58,18 @@ def test_noise_has_its_deviation():
 
 
 def test_a_noisy_image_has_the_quality_of_the_raw_one(make_network, batch, toy):
-    """Noise is no compression: blocks are told the quality that the image came with."""
+    """Blocks get the quality of the raw image for a noisy image."""
     network = make_network(blocks=True).eval()
     other = dataclasses.replace(batch, quality=101 - batch.quality)
     losses = []
-    for seen in (batch, other):
+    for view in (batch, other):
         torch.manual_seed(0)
-        losses.append(stability.loss(network, seen, toy.method(name="stability", noise=0.1)).total)
+        losses.append(stability.loss(network, view, toy.method(name="stability", noise=0.1)).total)
     assert torch.equal(*losses)
 
 
-def test_noise_makes_images_neither_darker_nor_brighter():
-    """Grey levels are rounded to the nearest: the mean over many pixels stays within a tenth of a level."""
+def test_noise_does_not_change_the_mean():
+    """The mean over many pixels changes by less than a tenth of a grey level."""
     torch.manual_seed(0)
     grey = torch.full((400_000,), 128, dtype=torch.uint8)
     assert abs((stability.add_noise(grey, 0.02).double() - 128).mean().item()) < 0.1

@@ -9,12 +9,12 @@ from fct.methods.params import STANDARD
 
 
 def by_hand(logits, labels):
-    """Mean of -log softmax at the label, from its definition."""
+    """Return the mean of -log softmax at the label, from its definition."""
     return (logits.exp().sum(1).log() - logits[range(len(labels)), labels]).mean()
 
 
 def test_the_loss_is_the_cross_entropy_of_raw_images(make_network, batch, toy):
-    """Each raw image is seen with its own quality; the part is the whole."""
+    """The loss is the cross entropy of raw images with their own qualities, and has one part."""
     network = make_network(blocks=True)
     expected = by_hand(network(batch.raw, batch.raw_quality)[0], batch.labels)
     loss = standard.loss(make_network(blocks=True), batch, toy.method(name="standard"))
@@ -22,14 +22,15 @@ def test_the_loss_is_the_cross_entropy_of_raw_images(make_network, batch, toy):
     assert loss.parts == {"cross_entropy": loss.total}
 
 
-def test_compressed_images_are_not_looked_at(make_network, batch, toy):
-    """Whatever the compressed view is, the loss is the same to the bit."""
+def test_compressed_images_are_not_used(make_network, batch, toy):
+    """The loss does not depend on the compressed view."""
     other = dataclasses.replace(batch, compressed=255 - batch.compressed, quality=101 - batch.quality)
-    both = [standard.loss(make_network(), each, toy.method(name="standard")).total for each in (batch, other)]
-    assert torch.equal(*both)
+    losses = [standard.loss(make_network(), view, toy.method(name="standard")).total for view in (batch, other)]
+    assert torch.equal(*losses)
 
 
-def test_it_needs_no_more_than_its_name(make_network, batch, toy):
-    """What the baseline is trained with gives the loss that the whole section gives."""
-    both = [standard.loss(make_network(), batch, each).total for each in (STANDARD, toy.method(name="standard"))]
-    assert torch.equal(*both)
+def test_it_needs_only_its_name(make_network, batch, toy):
+    """The baseline's params give the same loss as a complete section."""
+    methods = (STANDARD, toy.method(name="standard"))
+    losses = [standard.loss(make_network(), batch, method).total for method in methods]
+    assert torch.equal(*losses)

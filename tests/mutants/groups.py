@@ -217,7 +217,7 @@ FCT = Group(
         Mutant("the raw view is pulled to the teacher", "else features[layer][1],", "else features[layer][0],"),
         Mutant(
             "the target is projected",
-            "pulled = context.projections[layer_key(layer)](pulled)",
+            "feature = context.projections[layer_key(layer)](feature)",
             "target = context.projections[layer_key(layer)](target)",
         ),
         Mutant("matched_views: both pulls one", 'both = params.matched_views == "both"', "both = False"),
@@ -257,8 +257,8 @@ BATCH = Group(
         Mutant("the teacher learns", "@torch.no_grad()\n", ""),
         Mutant(
             "the teacher's two views change places",
-            "batch.raw_quality), of_compressed]",
-            "batch.raw_quality), of_compressed][::-1]",
+            "batch.raw_quality), reference_output]",
+            "batch.raw_quality), reference_output][::-1]",
         ),
     ),
 )
@@ -307,7 +307,7 @@ AUGMENT = Group(
         Mutant("one draw for the whole batch", "torch.rand(len(batch.labels),", "torch.rand(1,"),
         Mutant(
             "compressed images are told the raw quality",
-            "torch.where(chosen, batch.quality, batch.raw_quality)",
+            "torch.where(is_compressed, batch.quality, batch.raw_quality)",
             "batch.raw_quality",
         ),
     ),
@@ -415,7 +415,7 @@ TABLES = Group(
     "fct.images.tables",
     ("tests/images/test_tables.py",),
     (
-        Mutant("tables are cut off", "example * percent + 50", "example * percent"),
+        Mutant("tables are cut off", "base * percent + 50", "base * percent"),
         Mutant("steps of zero", "// 100, 1, 255)", "// 100, 0, 255)"),
         Mutant("the quality is one too low", "distances.argmin()) + 1", "distances.argmin())"),
         Mutant("wide tables are taken as they are", "for slot in slots], 255)", "for slot in slots], 65535)"),
@@ -809,7 +809,7 @@ FILES = Group(
             "        temporary.rename(path.with_name('half'))\n        raise",
         ),
         Mutant("files are private", "chmod(0o644)", "chmod(0o600)"),
-        Mutant("what a killed run left stays", "        shutil.rmtree(left_over)\n", "        pass\n"),
+        Mutant("what a killed run left stays", "        shutil.rmtree(leftover)\n", "        pass\n"),
         Mutant("digests follow the order of keys", "sort_keys=True", "sort_keys=False"),
     ),
 )
@@ -827,8 +827,8 @@ GROUPS = (
     MEASURES,
     PARAMS,
     EVALUATION,
-    DIVERGENCE,
     DISTANCE,
+    DIVERGENCE,
     FCT,
     BATCH,
     DISTILL,

@@ -1,4 +1,4 @@
-"""The quality estimator: any images in, a quality each out."""
+"""The quality estimator returns a quality for each image."""
 
 import pytest
 import torch
@@ -8,8 +8,8 @@ from fct.nn.estimator import QualityEstimator
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(16, 16), (28, 28), (33, 47)])
-def test_images_of_any_size_get_a_quality_each(channels, size):
-    """Grey and colour, square or not: one number an image, within 0..100, for extreme pixels too."""
+def test_images_of_any_size_get_a_quality(channels, size):
+    """Grey or colour images of any shape get a quality in 0..100, even with extreme pixels."""
     torch.manual_seed(0)
     estimator = QualityEstimator(channels).eval()
     quality = estimator(torch.randn(3, channels, *size) * torch.tensor([1.0, 100.0, 0.0]).view(-1, 1, 1, 1))

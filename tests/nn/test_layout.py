@@ -1,4 +1,4 @@
-"""Where a feature has its channels follows from its shape, as images are square, or from the layer."""
+"""The layout of a feature follows from its shape, since images are square, or from the layer."""
 
 import pytest
 from torch import nn
@@ -15,7 +15,7 @@ from fct.nn.layout import layout_of
     ],
 )  # fmt: skip
 def test_the_layout_of_a_shape(shape, layout):
-    """Vectors, tokens, maps, maps with channels last; neither other axes, nor rows that are no images."""
+    """Vectors, tokens and maps with channels second or last have a layout. Other shapes have none."""
     assert layout_of(shape, nn.Identity()) == layout
 
 
@@ -27,13 +27,13 @@ def test_the_layout_of_a_shape(shape, layout):
         (nn.ReLU(), None), (nn.Sequential(nn.Conv2d(8, 8, 1), nn.Linear(8, 8)), None),
     ],
 )  # fmt: skip
-def test_of_a_cube_the_layer_tells_the_layout(module, layout):
-    """As many channels as rows and columns: convolutions have them second, linear layers last, others do not tell."""
+def test_the_layer_decides_the_layout_of_a_cube(module, layout):
+    """With as many channels as rows and columns, convolutions mean channels second, and linear layers last."""
     assert layout_of((1, 8, 8, 8), module) == layout
 
 
-def test_a_layer_norm_of_maps_does_not_tell_the_layout():
-    """ConvNeXt's turns its input: a subclass of a layer that has channels last, with channels second."""
+def test_a_layer_norm_of_maps_does_not_decide_the_layout():
+    """ConvNeXt's LayerNorm2d is a subclass of a layer with channels last, but has channels second."""
     from torchvision.models.convnext import LayerNorm2d
 
     assert layout_of((1, 8, 8, 8), LayerNorm2d(8)) is None

@@ -1,4 +1,4 @@
-"""The residual mapping block: off at quality 100, off when untrained, else led by the quality."""
+"""The residual mapping block does nothing at quality 100 or untrained; otherwise the quality decides."""
 
 import pytest
 import torch
@@ -27,27 +27,27 @@ def step(block, phi, quality):
 
 
 def test_an_untrained_block_does_nothing(block, phi):
-    """The last convolution starts at zero: at any quality the feature passes to the bit."""
+    """The last convolution starts at zero, so the feature does not change at any quality."""
     for quality in (1, 10, 50, 100):
         assert torch.equal(block(phi, torch.full((5,), quality)), phi)
 
 
 def test_raw_images_pass_unchanged_after_training(block, phi):
-    """s(100) = 0: a trained block leaves quality 100 alone, to the bit, and only that."""
+    """A trained block changes all features except those of quality 100, since s(100) = 0."""
     step(block, phi, torch.full((5,), 10))
     out = block(phi, torch.tensor([100, 99, 50, 100, 1]))
     assert [torch.equal(a, b) for a, b in zip(out, phi, strict=True)] == [True, False, False, True, False]
 
 
 def test_the_quality_matters_beyond_its_strength(block, phi):
-    """The same feature at two qualities is corrected by other amounts, also once s(q) is divided out: FiLM."""
+    """Corrections of a feature at two qualities differ, even divided by s(q)."""
     step(block, phi, torch.tensor([10, 20, 30, 40, 50]))
     half, full = ((block(phi, torch.full((5,), quality)) - phi) / ((100 - quality) / 100) for quality in (80, 10))
     assert not torch.allclose(half, full, rtol=1e-2)
 
 
-def test_an_estimated_quality_counts_as_a_whole_one_does(block, phi):
-    """30.0 is 30; what lies between two qualities corrects by an amount between theirs."""
+def test_an_estimated_quality_works_like_an_integer(block, phi):
+    """30.0 is equal to 30. A quality between two others gives a correction between theirs."""
     step(block, phi, torch.tensor([10, 20, 30, 40, 50]))
     whole, real = (block(phi, torch.full((5,), quality)) for quality in (30, 30.0))
     torch.testing.assert_close(real, whole)
@@ -55,8 +55,8 @@ def test_an_estimated_quality_counts_as_a_whole_one_does(block, phi):
     assert near < between < far
 
 
-def test_every_weight_learns(block, phi):
-    """One step opens the last convolution; then every weight of the block has a gradient."""
+def test_every_weight_gets_a_gradient(block, phi):
+    """After one step the last convolution is not zero, and every weight of the block gets a gradient."""
     quality = torch.tensor([10, 20, 30, 40, 50])
     step(block, phi, quality)
     block.zero_grad()
@@ -68,21 +68,21 @@ def test_every_weight_learns(block, phi):
 
 
 def test_a_narrow_layer_keeps_a_bottleneck():
-    """Between its 1x1 convolutions a block never has fewer than four channels."""
+    """The bottleneck of a block has at least four channels."""
     shapes = [ResidualMappingBlock(size, Layout(1, is_map=True), width=0.25).mix.weight.shape for size in (4, 64)]
     assert shapes == [(4, 4, 3, 3), (16, 16, 3, 3)]
 
 
-def test_a_table_is_that_of_the_quality():
-    """What the block is told of a quality follows from the quantisation tables: more is divided away at lower ones."""
-    known = Film(4, table=True).known
-    assert known.shape == (101, 128)
-    assert (known[10] > known[50]).all()
-    assert torch.equal(known[10] == known[1], torch.from_numpy(ijg_tables(10) == ijg_tables(1)).flatten())
+def test_tables_follow_the_quality():
+    """The block's input is that of the quantisation tables, whose entries are larger at lower qualities."""
+    rows = Film(4, table=True).tables
+    assert rows.shape == (101, 128)
+    assert (rows[10] > rows[50]).all()
+    assert torch.equal(rows[10] == rows[1], torch.from_numpy(ijg_tables(10) == ijg_tables(1)).flatten())
 
 
-def test_an_estimated_quality_has_the_table_of_the_nearest_whole_one():
-    """The row of 30.6 is that of 31, and the row of 30.4 that of 30; at the ends they are those of 1 and 100."""
+def test_an_estimated_quality_is_rounded_to_a_table():
+    """30.6 gives the row of 31, and 30.4 that of 30. Estimates at the ends give the rows of 1 and 100."""
     torch.manual_seed(0)
     film = Film(4, table=True)
     feature = torch.randn(1, 4, 2, 2).expand(6, -1, -1, -1)

@@ -1,4 +1,4 @@
-"""The search finds what validation says is best, and goes on where it was stopped."""
+"""The search finds the best method on validation data, and resumes after a kill."""
 
 import json
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from fct.core.errors import FctError
-from fct.models import saved as candidate
+from fct.models import saved
 from fct.search import run
 from fct.search.params import SearchParams
 from fct.search.run import search
@@ -19,36 +19,36 @@ from fct.search.study import NO_LAYERS
 from fct.train.assemble import make_network, open_data
 from fct.train.loop import DivergenceError
 
-TOLD = {
+PARAMS = {
     "trials": 4, "images": 60, "epochs": 2, "max_raw_drop": 0.05, "min_gain": 0.01, "seed": 0,
     "weight": {"low": 0.1, "high": 2.0}, "distances": ["mse", "cosine"], "targets": ["raw"],
 }  # fmt: skip
 
 
-class Observed:
-    """Notes each trial and the epochs of it."""
+class Recorder:
+    """An observer that records each trial and its epochs."""
 
     def __init__(self):
         self.trials = []
 
     @contextmanager
-    def __call__(self, name, tried):
-        self.trials.append((name, tried, []))
+    def __call__(self, name, method):
+        self.trials.append((name, method, []))
         yield self
 
     def metrics(self, values, step=None):
         self.trials[-1][2].append((step, values["val_compressed"]))
 
 
-def look(toy, *, method=None, fresh=False, train=None, **changed):
-    observed = Observed()
-    params = SearchParams.model_validate(TOLD | changed)
-    best = search(toy.setup(**train or {}), method or toy.method(), params, observed, fresh=fresh)
-    return best, observed.trials
+def run_search(toy, *, method=None, fresh=False, train=None, **changed):
+    recorder = Recorder()
+    params = SearchParams.model_validate(PARAMS | changed)
+    best = search(toy.setup(**train or {}), method or toy.method(), params, recorder, fresh=fresh)
+    return best, recorder.trials
 
 
 def states(study):
-    """How the trials ended that chose a layer."""
+    """Return the states of the trials that have layers."""
     return [trial.state.name for trial in study.trials if NO_LAYERS not in trial.user_attrs]
 
 
@@ -58,14 +58,14 @@ def studies():
 
 
 @pytest.fixture
-def scripted(monkeypatch):
-    """Let trials come to given (compressed, raw) accuracies, one an epoch's end, instead of training."""
+def script_results(monkeypatch):
+    """Return a function that replaces trainings by given (compressed, raw) accuracies, one pair for each trial."""
 
-    def script(*results):
-        left = iter(results)
+    def set_results(*results):
+        remaining = iter(results)
 
         def train(_network, _data, _method, params, *, on_epoch):
-            compressed, raw = next(left)
+            compressed, raw = next(remaining)
             history = [{"val_compressed": compressed, "val_raw": raw}] * params.epochs
             for number, metrics in enumerate(history):
                 on_epoch(number, metrics)
@@ -73,11 +73,11 @@ def scripted(monkeypatch):
 
         monkeypatch.setattr(run, "train", train)
 
-    return script
+    return set_results
 
 
 def test_trials_are_short_trainings_on_some_images(toy, monkeypatch):
-    """Each trial trains `search.epochs` epochs on about `search.images` images, of train and at most all of val."""
+    """Each trial trains `search.epochs` epochs on about `search.images` images of train and of val."""
     sizes, real = [], run.train
 
     def spy(network, data, method, params, **rest):
@@ -86,7 +86,7 @@ def test_trials_are_short_trainings_on_some_images(toy, monkeypatch):
 
     monkeypatch.setattr(run, "train", spy)
     monkeypatch.setattr("fct.train.assemble.pick_device", lambda: torch.device("cpu"))
-    best, trials = look(toy, trials=2, images=48)
+    best, trials = run_search(toy, trials=2, images=48)
     assert sizes == [(48, {48}, 48, 2)] * 2
     assert [name for name, _, _ in trials] == ["trial 0", "trial 1"]
     assert [step for step, _ in trials[0][2]] == [0, 1]
@@ -95,116 +95,116 @@ def test_trials_are_short_trainings_on_some_images(toy, monkeypatch):
     assert best.method.model_dump() == trials[best.trial][1]
 
 
-def test_the_best_that_keeps_clean_accuracy_wins(toy, scripted):
-    """Trial 1 is best but costs too much clean accuracy; trial 2 is the answer, with what it tried and reached."""
-    scripted((0.80, 0.90), (0.95, 0.84), (0.90, 0.86), (0.85, 0.90))
-    best, trials = look(toy)
+def test_the_best_trial_that_keeps_raw_accuracy_wins(toy, script_results):
+    """Trial 1 loses too much raw accuracy, so trial 2 is the result, with its method and accuracies."""
+    script_results((0.80, 0.90), (0.95, 0.84), (0.90, 0.86), (0.85, 0.90))
+    best, trials = run_search(toy)
     assert (best.trial, best.compressed, best.raw) == (2, 0.90, 0.86)
     assert best.method.model_dump() == trials[2][1]
 
 
 @pytest.mark.parametrize(
-    "others", [[(0.95, 0.80)] * 3, [(0.805, 0.95)] * 3, [(0.7, 0.95)] * 3], ids=["clean", "gain", "worse"]
+    "results", [[(0.95, 0.80)] * 3, [(0.805, 0.95)] * 3, [(0.7, 0.95)] * 3], ids=["clean", "gain", "worse"]
 )
-def test_the_baseline_is_the_answer_where_nothing_is_feasible(toy, scripted, others):
-    """All others lose clean accuracy, or gain too little, or nothing: params.yaml's own method stays."""
-    scripted((0.80, 0.90), *others)
-    best, _ = look(toy)
+def test_the_baseline_is_the_result_if_no_trial_is_feasible(toy, script_results, results):
+    """If all trials lose raw accuracy or gain too little, the method of params.yaml is the result."""
+    script_results((0.80, 0.90), *results)
+    best, _ = run_search(toy)
     assert (best.trial, best.method, best.compressed) == (0, toy.method(), 0.80)
 
 
-def test_a_trial_that_is_behind_the_baseline_ends_early(toy, scripted):
-    """It ends at its first epoch, counts, and never wins."""
-    scripted((0.9, 0.9), (0.91, 0.9), (0.2, 0.9), (0.89, 0.9))
-    best, trials = look(toy)
+def test_a_trial_that_is_behind_the_baseline_ends_early(toy, script_results):
+    """It ends after its first epoch, counts as a trial, and cannot win."""
+    script_results((0.9, 0.9), (0.91, 0.9), (0.2, 0.9), (0.89, 0.9))
+    best, trials = run_search(toy)
     assert [len(epochs) for _, _, epochs in trials] == [2, 2, 1, 1]
     assert best.trial in (0, 1)
 
 
-def test_a_trial_that_costs_too_much_clean_accuracy_sets_no_pace(toy, scripted):
-    """Trial 1 cannot win; trial 2, behind it and ahead of the baseline, is trained to its end and does."""
-    scripted((0.80, 0.90), (0.95, 0.80), (0.82, 0.90))
-    best, trials = look(toy, trials=3)
+def test_trials_are_compared_with_the_baseline_only(toy, script_results):
+    """Trial 2 is behind trial 1, which cannot win, but ahead of the baseline: it is trained to its end and wins."""
+    script_results((0.80, 0.90), (0.95, 0.80), (0.82, 0.90))
+    best, trials = run_search(toy, trials=3)
     assert (best.trial, len(trials[2][2])) == (2, 2)
 
 
 def test_one_trial_is_no_search(toy):
-    """`search.trials: 1` takes the method as it stands, and trains nothing."""
-    best, trials = look(toy, trials=1)
+    """`search.trials: 1` returns the method of params.yaml without a training."""
+    best, trials = run_search(toy, trials=1)
     assert (best.method, best.trial, best.compressed, trials) == (toy.method(), 0, None, [])
 
 
 def test_methods_without_consistency_pass_through(toy):
-    """There is nothing to search for `pair`: no trial, no journal, the method as it stands."""
-    best, trials = look(toy, method=toy.method(name="pair"))
+    """For `pair` the method of params.yaml is returned, without trials or a journal."""
+    best, trials = run_search(toy, method=toy.method(name="pair"))
     assert (best.method, best.trial, best.compressed) == (toy.method(name="pair"), 0, None)
     assert trials == []
     assert not Path(".fct").exists()
 
 
-def test_a_finished_search_trains_nothing(toy, scripted):
-    """Run again, the answer is there at once; more trials do only what is missing; fresh does all again."""
+def test_a_finished_search_trains_nothing(toy, script_results):
+    """A second run returns the result without a training. More trials run only the missing ones; fresh runs all."""
     results = [(0.80, 0.90), (0.85, 0.90), (0.82, 0.90)]
-    scripted(*results)
-    first, _ = look(toy, trials=3)
-    again, trials = look(toy, trials=3)
+    script_results(*results)
+    first, _ = run_search(toy, trials=3)
+    again, trials = run_search(toy, trials=3)
     assert (again, trials) == (first, [])
-    scripted((0.99, 0.90))
-    more, trials = look(toy, trials=4)
+    script_results((0.99, 0.90))
+    more, trials = run_search(toy, trials=4)
     assert ([name for name, _, _ in trials], more.trial) == (["trial 3"], 3)
-    scripted(*results)
-    fresh, trials = look(toy, trials=3, fresh=True)
+    script_results(*results)
+    fresh, trials = run_search(toy, trials=3, fresh=True)
     assert (fresh, len(trials)) == (first, 3)
 
 
-def test_other_data_are_searched_anew(toy, scripted):
-    """Trials made on other data, or under other training params, are not reused."""
-    scripted(*[(0.8, 0.9)] * 9)
-    look(toy, trials=2)
+def test_other_data_start_a_new_search(toy, script_results):
+    """Trials of other data or other training params are not reused."""
+    script_results(*[(0.8, 0.9)] * 9)
+    run_search(toy, trials=2)
     meta = toy.root / "data/splits/meta.json"
-    told = json.loads(meta.read_text())
-    _, trials = look(toy, trials=2, train={"learning_rate": 0.2})
+    content = json.loads(meta.read_text())
+    _, trials = run_search(toy, trials=2, train={"learning_rate": 0.2})
     assert len(trials) == 2
-    meta.write_text(json.dumps(told | {"digest": "f00d"}))
+    meta.write_text(json.dumps(content | {"digest": "f00d"}))
     for manifest in (toy.root / "data/cache").glob("*/manifest.json"):
         manifest.write_text(manifest.read_text().replace(toy.digest, "f00d"))
-    _, trials = look(toy, trials=2)
+    _, trials = run_search(toy, trials=2)
     assert len(trials) == 2
     assert len(studies()) == 3
 
 
 @pytest.fixture
 def teacher(toy):
-    """Save an untrained network of the toy data as weights/teacher.pt."""
+    """Return a function that saves an untrained network of the toy data as weights/teacher.pt."""
 
     def save(model="resnet8", **changed):
         setup, method = toy.setup(model=model, **changed), toy.method(name="standard")
         data, meta = open_data(setup)
-        candidate.save(*make_network(setup, method, data.train, meta), Path("weights/teacher.pt"))
+        saved.save(*make_network(setup, method, data.train, meta), Path("weights/teacher.pt"))
         return "weights/teacher.pt"
 
     return save
 
 
-def test_trials_of_another_teacher_are_not_reused(toy, scripted, teacher):
-    """Also where not the baseline but a gradient that is searched has it."""
-    scripted(*[(0.8, 0.9)] * 4)
+def test_trials_of_another_teacher_are_not_reused(toy, script_results, teacher):
+    """This holds even if only one of the searched targets needs the teacher."""
+    script_results(*[(0.8, 0.9)] * 4)
     method, targets = toy.method(teacher=teacher()), ["teacher"]
-    look(toy, method=method, trials=2, targets=targets)
+    run_search(toy, method=method, trials=2, targets=targets)
     teacher(seed=1)
-    _, trials = look(toy, method=method, trials=2, targets=targets)
+    _, trials = run_search(toy, method=method, trials=2, targets=targets)
     assert len(trials) == 2
 
 
-def test_a_teacher_that_does_not_fit_stops_the_search(toy, teacher):
-    """It is no trial that went badly: the error names the key, whichever trial finds it."""
+def test_a_teacher_that_does_not_fit_is_an_error(toy, teacher):
+    """It stops the search, in whichever trial it is found, with an error that names the key."""
     method = toy.method(teacher=teacher("speednet"))
     with pytest.raises(FctError, match=r"method\.teacher: weights/teacher\.pt is speednet"):
-        look(toy, method=method, trials=8, targets=["teacher"])
+        run_search(toy, method=method, trials=8, targets=["teacher"])
 
 
 def test_a_diverging_baseline_is_an_error_and_a_diverging_trial_is_not(toy, monkeypatch):
-    """What params.yaml itself asks for must train; what the sampler tries may fail, and counts as pruned."""
+    """The method of params.yaml must train. A trial of the sampler may diverge, and counts as pruned."""
     calls, real = [], run.train
 
     def train(*arguments, **rest):
@@ -215,15 +215,15 @@ def test_a_diverging_baseline_is_an_error_and_a_diverging_trial_is_not(toy, monk
 
     monkeypatch.setattr(run, "train", train)
     with pytest.raises(FctError, match="diverged"):
-        look(toy, trials=2)
-    best, trials = look(toy, trials=2)
+        run_search(toy, trials=2)
+    best, trials = run_search(toy, trials=2)
     assert len(trials) == 2
     assert best.trial == 0
     (study,) = studies()
     assert states(study) == ["FAIL", "COMPLETE", "PRUNED"]
 
 
-KILLED = """
+KILLED_SCRIPT = """
 import json, os, signal
 from contextlib import contextmanager
 from fct.methods.params import MethodParams
@@ -234,48 +234,49 @@ from fct.search.study import NO_LAYERS
 from fct.train.assemble import Setup
 from fct.train.params import TrainParams
 
-told = json.loads('''{told}''')
-setup = Setup((20, 60), "4:2:0", ModelParams.model_validate(told["model"]), TrainParams.model_validate(told["train"]))
+config = json.loads('''{config}''')
+model, schedule = ModelParams.model_validate(config["model"]), TrainParams.model_validate(config["train"])
+setup = Setup((20, 60), "4:2:0", model, schedule)
 
-class Deadly:
+class KillInTrial1:
     def metrics(self, values, step=None):
         if self.name == "trial 1":
             os.kill(os.getpid(), signal.SIGKILL)
 
 @contextmanager
-def observed(name, tried):
-    observer = Deadly()
+def make_observer(name, method):
+    observer = KillInTrial1()
     observer.name = name
     yield observer
 
-method = MethodParams.model_validate(told["method"])
-search(setup, method, SearchParams.model_validate(told["search"]), observed, fresh=False)
+method = MethodParams.model_validate(config["method"])
+search(setup, method, SearchParams.model_validate(config["search"]), make_observer, fresh=False)
 """
 
 
-def test_a_killed_search_does_only_what_is_missing(toy, killed):
-    """SIGKILL in trial 1 and the same command again: trials 1 and 2 only, the same tries, the same answer."""
-    undisturbed, trials = look(toy, trials=3)
+def test_a_killed_search_runs_only_the_missing_trials(toy, killed):
+    """After a kill in trial 1, the next run makes trials 1 and 2, with the same methods and result."""
+    uninterrupted, trials = run_search(toy, trials=3)
     Path(".fct/search.journal").unlink()
     setup = toy.setup()
-    told = {"model": setup.model.model_dump(), "train": setup.train.model_dump(), "method": toy.method().model_dump()}
-    killed(KILLED.format(told=json.dumps(told | {"search": TOLD | {"trials": 3}})))
+    config = {"model": setup.model.model_dump(), "train": setup.train.model_dump(), "method": toy.method().model_dump()}
+    killed(KILLED_SCRIPT.format(config=json.dumps(config | {"search": PARAMS | {"trials": 3}})))
     (study,) = studies()
     assert states(study) == ["COMPLETE", "RUNNING"]
-    best, missing = look(toy, trials=3)
+    best, missing = run_search(toy, trials=3)
     assert missing == trials[1:]
-    assert best == undisturbed
+    assert best == uninterrupted
     (study,) = studies()
     assert states(study)[:2] == ["COMPLETE", "FAIL"]
 
 
-def test_gradients_without_the_teacher_that_raw_features_are_pulled_to_are_refused(toy):
-    """With `matched_views: both` the search tries teachers alone; the error names the search's key."""
+def test_targets_without_the_teacher_that_raw_features_need_are_an_error(toy):
+    """With `matched_views: both` all searched targets must be teachers. The error names the search's key."""
     with pytest.raises(FctError, match=r"search\.targets: with raw, method\.matched_views: both needs a teacher"):
-        look(toy, targets=["ema-teacher", "raw"], method=toy.method(target="ema-teacher", matched_views="both"))
+        run_search(toy, targets=["ema-teacher", "raw"], method=toy.method(target="ema-teacher", matched_views="both"))
 
 
-def test_gradients_that_own_crops_forbid_are_refused(toy):
-    """The search tries no gradient that `train.crops` rules out; the error names the search's key."""
-    with pytest.raises(FctError, match=r"search\.targets: raw pulls features"):
-        look(toy, method=toy.method(target="ema-teacher"), train={"crops": "own"}, targets=["raw"])
+def test_targets_that_own_crops_exclude_are_an_error(toy):
+    """A searched target that does not fit `train.crops: own` is an error that names the search's key."""
+    with pytest.raises(FctError, match=r"search\.targets: raw compares features"):
+        run_search(toy, method=toy.method(target="ema-teacher"), train={"crops": "own"}, targets=["raw"])

@@ -1,4 +1,4 @@
-"""Splits on disk are opened, or the command that makes them is named."""
+"""Splits on disk are opened, or the error has the command that makes them."""
 
 import pytest
 
@@ -6,8 +6,8 @@ from fct.core.errors import FctError
 from fct.splits import store
 
 
-def test_what_is_not_there_names_the_command(tmp_path):
-    """Without splits the error says which file is missing and how to make it."""
+def test_missing_splits_are_an_error(tmp_path):
+    """The error for missing splits has the missing file and the command that makes it."""
     with pytest.raises(FctError, match=r"images\.npy is not here\. Make it with `dvc repro data`"):
         store.open_split("train", tmp_path, tmp_path)
     with pytest.raises(FctError, match=r"meta\.json is not here\. Make it with `dvc repro data`"):
@@ -15,8 +15,8 @@ def test_what_is_not_there_names_the_command(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}"])
-def test_a_damaged_description_names_the_command(tmp_path, content):
-    """Half a file, or another one, is a sentence that says how to make it again."""
+def test_damaged_metadata_is_an_error(tmp_path, content):
+    """The error for half a file, or another file, has the command that makes it again."""
     (tmp_path / "meta.json").write_text(content)
     with pytest.raises(FctError, match=r"meta\.json is damaged\. Make it again with `dvc repro --force .* data`"):
         store.read_meta(tmp_path)

@@ -1,4 +1,4 @@
-"""Compressed views are what Pillow would make, whatever makes them."""
+"""Compressed views are equal to Pillow's, for arrays and for files."""
 
 import io
 
@@ -12,7 +12,7 @@ from fct.splits.views import compress_split
 
 
 def scene(seed, height, width, channels):
-    """Flat ground, an edge, a ramp and a little noise: what photographs are made of."""
+    """Return an image with parts of photographs: a flat area, an edge, a gradient and some noise."""
     rng = np.random.default_rng(seed)
     ramp = np.linspace(0, 200, width)[None, :, None] * np.linspace(1, 0.3, channels)
     image = np.broadcast_to(ramp, (height, width, channels)) + rng.normal(0, 6, (height, width, channels))
@@ -36,7 +36,7 @@ def of_arrays(images):
 
 
 def of_files(files, size, channels):
-    """A split whose originals are encoded files; its own images are black, so that using them would show."""
+    """Return a split whose originals are encoded files. Its images are black, so that a test would notice their use."""
     bounds = np.cumsum([0, *map(len, files)])
     packed = Originals(np.frombuffer(b"".join(files), np.uint8), bounds[:-1], bounds[1:])
     count = len(files)
@@ -53,7 +53,7 @@ def png(image):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("quality", [1, 30, 95])
 def test_array_sources_are_compressed_as_pillow_does(channels, quality):
-    """Images that are their own originals get the pixels of Pillow's `save(quality=...)`."""
+    """Images of array sources get the pixels of Pillow's `save(quality=...)`."""
     images = np.stack([scene(seed, 28, 28, channels) for seed in range(5)])
     expected = [np.asarray(by_pillow(image, quality)).reshape(image.shape) for image in images]
     np.testing.assert_array_equal(compress_split(of_arrays(images), quality, "4:2:0"), expected)
@@ -61,24 +61,24 @@ def test_array_sources_are_compressed_as_pillow_does(channels, quality):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_originals_are_compressed_at_their_native_size_and_then_resized(channels):
-    """Files of many sizes are compressed whole, then fitted to the model's size, as Pillow would do both."""
+    """Files of many sizes are compressed, then resized to the model's size, with Pillow's pixels."""
     natives = [scene(seed, 40 + 7 * seed, 61 - 5 * seed, channels) for seed in range(6)]
     fitted = (ImageOps.fit(by_pillow(native, 25), (16, 16), Image.Resampling.BILINEAR) for native in natives)
-    expected = [np.asarray(each).reshape(16, 16, channels) for each in fitted]
+    expected = [np.asarray(image).reshape(16, 16, channels) for image in fitted]
     split = of_files([png(native) for native in natives], 16, channels)
     np.testing.assert_array_equal(compress_split(split, 25, "4:2:0"), expected)
 
 
 def test_subsampling_changes_what_colours_become():
-    """4:4:4 keeps colours that 4:2:0 averages, so the parameter reaches the codec."""
+    """4:4:4 keeps colours that 4:2:0 averages."""
     images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
     coarse, fine = (compress_split(of_arrays(images), 90, subsampling) for subsampling in ("4:2:0", "4:4:4"))
     lost = [np.abs(views.astype(int) - images).mean() for views in (coarse, fine)]
     assert lost[0] > 2 * lost[1]
 
 
-def test_views_are_put_where_the_caller_says():
-    """`out` is filled and returned; nothing else is allocated for the result."""
+def test_views_are_written_to_out():
+    """`out` is filled and returned, without another array for the result."""
     images = scene(0, 16, 16, 3)[None]
     out = np.zeros_like(images)
     assert compress_split(of_arrays(images), 10, "4:2:0", out=out) is out
@@ -87,14 +87,14 @@ def test_views_are_put_where_the_caller_says():
 
 @pytest.fixture(scope="module")
 def sources():
-    """One split of arrays and one of files, each in several chunks."""
+    """A split of arrays and a split of files, both of several chunks."""
     many = np.random.default_rng(0).integers(0, 256, (3000, 28, 28, 1), np.uint8)
     files = [png(scene(seed, 24 + seed % 9, 30, 3)) for seed in range(130)]
     return of_arrays(many), of_files(files, 16, 3)
 
 
 def test_one_core_and_two_give_the_same_views(sources, monkeypatch):
-    """The number of cores changes the time only, for arrays and for files, with their rows in order."""
+    """The number of cores does not change the views or their order, for arrays and for files."""
     monkeypatch.setattr("fct.splits.views.CHUNK_BYTES", 1_000_000)
     for split in sources:
         views = []
