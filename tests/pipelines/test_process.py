@@ -41,7 +41,7 @@ def test_lines_come_without_colours_and_blanks(read_chunks):
 
 
 def test_a_line_may_come_in_pieces(read_chunks):
-    """Neither a line nor a character is torn by where a read_chunks ends."""
+    """A line or a character that two reads split stays whole."""
     whole = "läuft\n".encode()
     assert read_chunks(whole[:2], whole[2:], b"last") == ["läuft", "last"]
 
