@@ -1,14 +1,16 @@
 """The night shift: Prefect runs dvc.yaml's DAG on a schedule. The only package that imports prefect or dvc.
 
-What each module is about:
+Modules:
 
-- graph: what DVC knows of the stages, what each needs, which are up to date
-- process: one command in a process group of its own, its output line by line, ended as a whole
+- graph: DVC's stages, what each needs, and which are up to date
+- process: runs one command in its own process group, reads its output by lines, and ends the whole group
 - stage: one stage as one Prefect task
-- clone: a temporary clone in which a run with changed parameters leaves the user's tree alone
-- report: what a finished run shows in the UI
-- inbox, intake: new images, checked, sorted out, added as a new version of the data
+- clone: a temporary clone for a run with changed parameters, so that the user's files stay as they are
+- report: the artifacts of a finished run in the UI
+- inbox, intake: checks new images and adds them as a new version of the data
 - flows: reproduce, search, promote, rollback
-- serve: their deployments with names, schedules, queues
-- ui: `make ui`, the servers, started and stopped together
+- serve: the deployments of the flows, with names, schedules and queues
+- ui: `make ui`, which starts and stops the servers together
+- params: the sections of params.yaml that the night shift reads, and overrides of its values
+- errors: failed flows show a message instead of a traceback
 """

@@ -1,4 +1,4 @@
-"""Errors for people, in the UI as on the terminal."""
+"""Error messages for people in Prefect's UI, as on the terminal."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from prefect.states import Failed
 
 from fct.core.errors import FctError
 
-Given = ParamSpec("Given")
+Parameters = ParamSpec("Parameters")
 
 
-def fail_with_message(flow: Callable[Given, State[Any]]) -> Callable[Given, State[Any]]:
-    """Let a flow fail with the message of an `FctError` instead of a traceback."""
+def fail_with_message(flow: Callable[Parameters, State[Any]]) -> Callable[Parameters, State[Any]]:
+    """Make a flow fail with the message of an `FctError` instead of a traceback."""
 
     @wraps(flow)
-    def run(*args: Given.args, **kwargs: Given.kwargs) -> State[Any]:
+    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> State[Any]:
         try:
             return flow(*args, **kwargs)
         except FctError as error:

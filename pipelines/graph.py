@@ -1,4 +1,4 @@
-"""What DVC knows of the pipeline in the current folder: its stages, what each needs, which are up to date."""
+"""DVC's view of the pipeline in the current folder: its stages, what each needs, and which are up to date."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 DAG = "dvc.yaml"
-BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")  # DVC's words
+BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")  # parts of DVC's messages
 PAUSE = 1.0  # seconds between two looks at a lock
 
 
 def plan(targets: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
-    """Return the stages that make `targets`, each with those it needs, in an order in which they can run.
+    """Return the stages that make `targets`, each with the stages it needs, in an order in which they can run.
 
     Args:
-        targets: Names of stages (`cache` is all of `cache@10`, ...); all of dvc.yaml if there is none. What is under
-            `dvc add` is a stage too, called by its .dvc file, where another one needs it.
+        targets: Names of stages; `cache` means all of `cache@10`, ... Empty means all of dvc.yaml. Data under `dvc add`
+            that a stage needs are a stage too, named by their .dvc file.
 
     Raises:
-        FctError: dvc.yaml is broken, or there is no such target.
+        FctError: dvc.yaml is invalid, or there is no such target.
     """
     import networkx as nx
 
-    with _opened() as repo:
+    with _open_repo() as repo:
         needs = repo.index.graph  # an edge leads from a stage to one that it needs
         chosen = {stage for target in targets or [DAG] for stage in repo.stage.collect(target)}
-        wanted = chosen.union(*(nx.descendants(needs, stage) for stage in chosen))
-        written = {stage: place for place, stage in enumerate(needs)}  # where independent ones stand in dvc.yaml
-        ordered = nx.lexicographical_topological_sort(needs.subgraph(wanted).reverse(), key=written.__getitem__)
-        return {stage.addressing: tuple(each.addressing for each in needs[stage]) for stage in ordered}
+        required = chosen.union(*(nx.descendants(needs, stage) for stage in chosen))
+        position = {stage: index for index, stage in enumerate(needs)}  # in dvc.yaml, for independent stages
+        ordered = nx.lexicographical_topological_sort(needs.subgraph(required).reverse(), key=position.__getitem__)
+        return {stage.addressing: tuple(need.addressing for need in needs[stage]) for stage in ordered}
 
 
 def stale(stages: Sequence[str], on_wait: Callable[[str], object] = print) -> set[str]:
-    """Return those of `stages` whose dependencies, params, command or outs are not as dvc.lock says.
+    """Return those of `stages` whose dependencies, params, command or outs differ from dvc.lock.
 
-    Waits where another DVC process works on one of them; `on_wait` is told once what DVC says of it.
+    If another DVC process works on one of them, wait for it, and call `on_wait` once with DVC's message.
     """
-    with _opened() as repo:
+    with _open_repo() as repo:
         return {stage for stage in stages if _is_stale(repo, stage, on_wait)}
 
 
-def is_busy(said: str) -> bool:
-    """Tell from DVC's words whether another of its processes was faster."""
-    return any(words in said for words in BUSY)
+def is_busy(message: str) -> bool:
+    """Return whether a message of DVC says that another DVC process holds a lock."""
+    return any(part in message for part in BUSY)
 
 
 def _is_stale(repo: Repo, stage: str, on_wait: Callable[[str], object]) -> bool:
@@ -63,14 +63,14 @@ def _is_stale(repo: Repo, stage: str, on_wait: Callable[[str], object]) -> bool:
             if not is_busy(str(error)):
                 raise
             if not waited:
-                on_wait(f"waiting, for DVC says: {error}")
+                on_wait(f"waiting for another DVC process: {error}")
             waited = True
             time.sleep(PAUSE)
 
 
 @contextmanager
-def _opened() -> Iterator[Repo]:
-    """Open DVC's repository, waiting for its lock where another DVC process holds it."""
+def _open_repo() -> Iterator[Repo]:
+    """Open DVC's repository. Wait if another DVC process holds its lock."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 

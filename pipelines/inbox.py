@@ -1,7 +1,7 @@
-"""New images in an inbox: those that can be used move to the images, the others to quarantine, and none is lost.
+"""Sorts new images in an inbox: usable files move to the images, the others to quarantine, and none is lost.
 
-A file moves by a second name that never replaces another file, and loses its first one afterwards: killed anywhere, it
-is in one of the places or in both.
+To move a file, it first gets a second name (a hard link), which never replaces another file. Then its first name is
+removed. If the process is killed, the file is in one of the two folders or in both.
 """
 
 from __future__ import annotations
@@ -30,60 +30,60 @@ UNFINISHED = (".part", ".tmp", ".crdownload", "~")  # names of files that are st
 
 @dataclass(frozen=True)
 class Arrival:
-    """An image that was taken."""
+    """An image that was added to the data set."""
 
-    name: str  # path inside the images
-    quality: int  # its own, as a JPEG; NO_TABLES without tables
+    name: str  # path inside the folder of images
+    quality: int  # JPEG quality; NO_TABLES without JPEG tables
 
 
 @dataclass(frozen=True)
-class Sorted:
-    """What became of an inbox."""
+class SortedInbox:
+    """The result of sorting an inbox."""
 
     taken: tuple[Arrival, ...]
     refused: tuple[Problem, ...]
     waiting: int  # files that may still be uploading
 
 
-def sort_inbox(inbox: Path, images: Path, quarantine: Path, *, channels: int, settle: float) -> Sorted:
-    """Empty an inbox.
+def sort_inbox(inbox: Path, images: Path, quarantine: Path, *, channels: int, settle: float) -> SortedInbox:
+    """Move the files of an inbox to the images or to quarantine.
 
     Args:
-        inbox: One sub-folder a class.
-        images: Of the data set, one sub-folder a class; a class that it lacks is refused, so that no typing mistake
-            makes one.
-        quarantine: Where files go that cannot be used, each beside <name>.reason.txt.
+        inbox: Folder with one sub-folder per class.
+        images: Folder of the data set, with one sub-folder per class. Files of any other class are refused, so that
+            a typing mistake makes no new class.
+        quarantine: Folder for files that cannot be used, each beside <name>.reason.txt.
         channels: Of the data set's images, 1 or 3.
-        settle: Seconds that a file must not have changed before it is touched.
+        settle: Seconds since its last change before a file is moved.
 
     Raises:
-        FctError: there is no inbox or no folder of images.
+        FctError: the inbox or the folder of images is missing, or one folder lies in another.
     """
     _check_apart({"intake.inbox": inbox, "intake.quarantine": quarantine, "data.folder.path": images})
     for folder, key in ((inbox, "intake.inbox"), (images, "data.folder.path")):
         if not folder.is_dir():
             raise FctError(
-                f"params.yaml: {key}: {str(folder)!r} is not a folder. Make it, with one sub-folder a class."
+                f"params.yaml: {key}: {str(folder)!r} is not a folder. Make it, with one sub-folder per class."
             )
     files = [path.relative_to(inbox) for path in sorted(inbox.rglob("*")) if path.is_symlink() or not path.is_dir()]
     ready = [path for path in files if _is_at_rest(inbox / path, settle)]
-    known = {mark: path for path, mark in _fingerprints(images, channels)} if ready else {}
+    known = {key: path for path, key in _fingerprints(images, channels)} if ready else {}
     taken, refused = [], []
     for path in tqdm(ready, desc="inbox", unit="image", disable=None):
-        found = _examine(inbox, path, images, channels, known)
-        if isinstance(found, Problem):
-            _reject(inbox / path, quarantine / path, found)
-            refused.append(found)
+        result = _examine(inbox, path, images, channels, known)
+        if isinstance(result, Problem):
+            _reject(inbox / path, quarantine / path, result)
+            refused.append(result)
         else:
-            place = _move(inbox / path, images / path)
-            taken.append(Arrival(place.relative_to(images).as_posix(), found))
-    return Sorted(tuple(taken), tuple(refused), len(files) - len(ready))
+            target = _move(inbox / path, images / path)
+            taken.append(Arrival(target.relative_to(images).as_posix(), result))
+    return SortedInbox(tuple(taken), tuple(refused), len(files) - len(ready))
 
 
 def _check_apart(folders: Mapping[str, Path]) -> None:
-    for (key, one), (other_key, other) in itertools.permutations(folders.items(), 2):
-        if one.resolve().is_relative_to(other.resolve()):
-            raise FctError(f"params.yaml: {key} ({one}) lies in {other_key} ({other}). Choose folders that are apart.")
+    for (key, folder), (other_key, other) in itertools.permutations(folders.items(), 2):
+        if folder.resolve().is_relative_to(other.resolve()):
+            raise FctError(f"params.yaml: {key} ({folder}) lies in {other_key} ({other}). Choose separate folders.")
 
 
 def _is_at_rest(path: Path, settle: float) -> bool:
@@ -91,38 +91,38 @@ def _is_at_rest(path: Path, settle: float) -> bool:
         return False
     try:
         return time.time() - path.lstat().st_mtime >= settle
-    except FileNotFoundError:  # moved away meanwhile
+    except FileNotFoundError:  # it was moved meanwhile
         return False
 
 
 def _examine(inbox: Path, path: Path, images: Path, channels: int, known: dict[bytes, str]) -> Problem | int:
-    """Return an image's quality, or why it cannot be used; remember its pixels in `known`."""
+    """Return an image's quality and add its fingerprint to `known`, or return why it cannot be used."""
     name = path.as_posix()
-    if problem := _misplaced(inbox, path, images):
+    if problem := _check_place(inbox, path, images):
         return problem
     try:
         content = (inbox / path).read_bytes()
-        mark = fingerprint(decode(content, channels))
+        key = fingerprint(decode(content, channels))
     except UnusableImage as error:
-        what, _, detail = str(error).partition(": ")
-        return Problem(name, what, detail)
+        reason, _, detail = str(error).partition(": ")
+        return Problem(name, reason, detail)
     except OSError as error:
         return Problem(name, "cannot be read", error.strerror or type(error).__name__)
-    if mark in known:
-        return Problem(name, "the same pixels as another image", known[mark])
-    known[mark] = f"{images.name}/{name}"
+    if key in known:
+        return Problem(name, "the same pixels as another image", known[key])
+    known[key] = f"{images.name}/{name}"
     return jpeg_quality(content)
 
 
-def _misplaced(inbox: Path, path: Path, images: Path) -> Problem | None:
-    """Return what is wrong with a file before it is opened."""
-    name, group, file = path.as_posix(), images / path.parts[0], inbox / path
+def _check_place(inbox: Path, path: Path, images: Path) -> Problem | None:
+    """Return what is wrong with a file, judged without opening it."""
+    name, folder, file = path.as_posix(), images / path.parts[0], inbox / path
     if len(path.parts) != 2:
         return Problem(name, "not in a class", "put it into the sub-folder of its class, and no deeper")
     if file.is_symlink():
         return Problem(name, LINK, "copy the file itself")
-    if not group.is_dir():
-        return Problem(name, "an unknown class", f"make the folder {group} to begin one")
+    if not folder.is_dir():
+        return Problem(name, "an unknown class", f"make the folder {folder} to begin one")
     if not file.is_file():
         return Problem(name, "not a file", "a pipe, a socket or a device; remove it")
     if file.stat().st_size > LARGEST_FILE:
@@ -131,14 +131,14 @@ def _misplaced(inbox: Path, path: Path, images: Path) -> Problem | None:
 
 
 def _fingerprints(images: Path, channels: int) -> Iterator[tuple[str, bytes]]:
-    """Yield each image of the data set with its fingerprint; what cannot be decoded is for the stage `data` to name."""
+    """Yield each image of the data set with its fingerprint. The stage `data` reports images that cannot be decoded."""
     paths = [path for folder in sorted(images.iterdir()) if folder.is_dir() for path in sorted(folder.iterdir())]
-    marks = joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")(
+    fingerprints = joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")(
         joblib.delayed(_fingerprint)(path, channels) for path in paths
     )
-    for path, mark in zip(paths, tqdm(marks, total=len(paths), desc="known images", disable=None), strict=True):
-        if mark is not None:
-            yield path.as_posix(), mark
+    for path, key in zip(paths, tqdm(fingerprints, total=len(paths), desc="known images", disable=None), strict=True):
+        if key is not None:
+            yield path.as_posix(), key
 
 
 def _fingerprint(path: Path, channels: int) -> bytes | None:
@@ -149,30 +149,30 @@ def _fingerprint(path: Path, channels: int) -> bytes | None:
 
 
 def _reject(source: Path, target: Path, problem: Problem) -> None:
-    place = _free(source, target)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    write_text(place.with_name(f"{place.name}.reason.txt"), f"{problem}\n")
-    _move(source, place)
+    free_path = _find_free_path(source, target)
+    free_path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(free_path.with_name(f"{free_path.name}.reason.txt"), f"{problem}\n")
+    _move(source, free_path)
 
 
 def _move(source: Path, target: Path) -> Path:
-    """Move a file to `target`, or beside it where another file has that name; return where it is."""
-    place = _free(source, target)
+    """Move a file to `target`, or to a similar name if another file has this one. Return the new path."""
+    free_path = _find_free_path(source, target)
     try:
-        os.link(source, place, follow_symlinks=False)
-    except OSError:  # another file system, or one without links
-        copy = place.with_name(f".{place.name}.incoming")
+        os.link(source, free_path, follow_symlinks=False)
+    except OSError:  # another file system, or one without hard links
+        copy = free_path.with_name(f".{free_path.name}.incoming")
         if source.is_file() and not source.is_symlink():
             shutil.copy2(source, copy)
         else:
-            copy.write_text(f"{source} was no file of its own\n")
-        copy.rename(place)
+            copy.write_text(f"{source} was not a regular file\n")
+        copy.rename(free_path)
     source.unlink()
-    return place
+    return free_path
 
 
-def _free(source: Path, target: Path) -> Path:
-    """Return `target`, or, where that is taken, a name made from the content, so that nothing is replaced."""
+def _find_free_path(source: Path, target: Path) -> Path:
+    """Return `target` if it is free, or else a name with a digest of the content, so that nothing is replaced."""
     if not target.exists():
         return target
     digest = blake2b(source.read_bytes() if source.is_file() else str(source).encode(), digest_size=4).hexdigest()

@@ -1,4 +1,4 @@
-"""The flow `intake`: what arrived in the inbox becomes a new version of the data, and the pipeline runs on it."""
+"""The flow `intake`: adds new images from the inbox as a new version of the data, and runs the pipeline on it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed
 
 from fct.cache.params import CacheParams
-from fct.core import params
 from fct.core.errors import FctError
-from fct.core.params import Section
+from fct.core.params import Section, load, location
 from fct.data.params import DataParams
 from fct.images.tables import NO_TABLES
 from fct.vcs import git
@@ -30,8 +29,8 @@ from pipelines.process import output
 NIGHTLY = "reproduce/nightly"
 
 
-class Read(Section):
-    """What this flow reads of params.yaml."""
+class Params(Section):
+    """The sections of params.yaml that this flow reads."""
 
     data: DataParams
     cache: CacheParams
@@ -41,100 +40,104 @@ class Read(Section):
 @flow
 @fail_with_message
 def intake(*, run: bool = True) -> State[Any]:
-    """Take new images out of the inbox (`intake.inbox`) into the data set.
+    """Move new images from the inbox (`intake.inbox`) to the data set.
 
-    Each file is opened first: one that cannot be used goes to `intake.quarantine` with its reason beside it. The tab
-    "Artifacts" shows how many came and which JPEG qualities they have, against those that the model is trained on.
+    Each file is opened first. A file that cannot be used goes to `intake.quarantine`, with the reason beside it. The
+    tab "Artifacts" shows the number of new images and their JPEG qualities beside those of the training.
 
     Args:
-        run: Start `reproduce` if there are new images, and promote what passes.
+        run: If there are new images, start `reproduce` and promote a model that passes.
     """
-    read = params.load(Read)
-    if read.data.source != "folder":
-        raise FctError(f"{params.location('data', 'source')} is {read.data.source}; an inbox needs a folder source.")
-    folder = read.data.folder
+    params = load(Params)
+    if params.data.source != "folder":
+        raise FctError(f"{location('data', 'source')} is {params.data.source}, but intake needs the source folder.")
+    folder = params.data.folder
     images = Path(folder.path)
     with run_lock():
-        place = read.intake
-        found = inbox.sort_inbox(
-            place.inbox, images, place.quarantine, channels=folder.channels, settle=place.min_age_seconds
+        settings = params.intake
+        result = inbox.sort_inbox(
+            settings.inbox, images, settings.quarantine, channels=folder.channels, settle=settings.min_age_seconds
         )
-        for problem in found.refused:
-            get_run_logger().warning("to %s: %s", place.quarantine, problem)
-        _show(found, read)
-        versioned = _new_version(images, f"Add {len(found.taken)} images")
-    said = f"{len(found.taken)} taken, {len(found.refused)} to {place.quarantine}, {found.waiting} still arriving"
-    outside = _outside(found, read.cache.qualities)
-    if outside:
-        said += f"; ATTENTION: {outside}"
-        get_run_logger().warning(outside)
-    if run and (found.taken or versioned):
-        started = _start(said)
-        said += f"; started {started.name}"
-    return Completed(name="OutsideTrainedQualities" if outside else "Completed", message=said)
+        for problem in result.refused:
+            get_run_logger().warning("to %s: %s", settings.quarantine, problem)
+        _show(result, params)
+        changed = _add_version(images, f"Add {len(result.taken)} images")
+    message = (
+        f"{len(result.taken)} taken, {len(result.refused)} to {settings.quarantine}, {result.waiting} still arriving"
+    )
+    warning = _describe_untrained(result, params.cache.qualities)
+    if warning:
+        message += f"; ATTENTION: {warning}"
+        get_run_logger().warning(warning)
+    if run and (result.taken or changed):
+        flow_run = _start_reproduce(message)
+        message += f"; started {flow_run.name}"
+    return Completed(name="OutsideTrainedQualities" if warning else "Completed", message=message)
 
 
-def _start(why: str) -> FlowRun:
+def _start_reproduce(why: str) -> FlowRun:
     try:
-        started = run_deployment(NIGHTLY, parameters={"promote": True, "why": why}, timeout=0, as_subflow=False)
+        flow_run = run_deployment(NIGHTLY, parameters={"promote": True, "why": why}, timeout=0, as_subflow=False)
     except ObjectNotFound:
-        raise FctError(f"{NIGHTLY} is not deployed here; the images are in. Start it by hand, or `make ui`.") from None
-    assert isinstance(started, FlowRun)  # not a coroutine: this is no event loop
-    return started
+        raise FctError(
+            f"The images are in the data set, but {NIGHTLY} is not deployed here. Start it by hand, or with `make ui`."
+        ) from None
+    assert isinstance(flow_run, FlowRun)  # not a coroutine: this is no event loop
+    return flow_run
 
 
-def _new_version(images: Path, why: str) -> list[str]:
-    """Let DVC and git hold what is in the images now; return the .dvc files that changed since the last commit.
+def _add_version(images: Path, why: str) -> list[str]:
+    """Add the images to DVC and commit their .dvc files. Return those that changed since the last commit.
 
-    Images that are not under `dvc add` are a dependency as they are; there is nothing to do.
+    Images that are not under `dvc add` are a plain dependency and need nothing.
     """
-    place = Path(os.path.relpath(images))
-    held = [stage for stage in graph.plan() if stage.endswith(".dvc")]
-    held = [stage for stage in held if Path(stage.removesuffix(".dvc")).is_relative_to(place)]
-    if stale := graph.stale(held, get_run_logger().info):
+    images_path = Path(os.path.relpath(images))
+    tracked = [stage for stage in graph.plan() if stage.endswith(".dvc")]
+    tracked = [stage for stage in tracked if Path(stage.removesuffix(".dvc")).is_relative_to(images_path)]
+    if stale := graph.stale(tracked, get_run_logger().info):
         output("dvc", "--wait-for-lock", "add", "--quiet", *sorted(stage.removesuffix(".dvc") for stage in stale))
-    changed = sorted(stale | (set(held) & set(git.tree().changed)))  # an intake that was killed left some behind
+    changed = sorted(stale | (set(tracked) & set(git.tree().changed)))  # a killed intake may have left some uncommitted
     if changed:
         git.commit(changed, why)
     return changed
 
 
-def _outside(found: inbox.Sorted, trained: Sequence[int]) -> str:
-    """Return what to say of images that were compressed harder than any that the model is trained on."""
-    below = [image.quality for image in found.taken if NO_TABLES < image.quality < min(trained)]
+def _describe_untrained(result: inbox.SortedInbox, trained: Sequence[int]) -> str:
+    """Return a warning about images below every trained quality, or an empty text."""
+    below = [image.quality for image in result.taken if NO_TABLES < image.quality < min(trained)]
     if not below:
         return ""
     return (
-        f"{len(below)} of {len(found.taken)} new images have a JPEG quality below {min(trained)}, the lowest trained "
-        f"(down to {min(below)}). Add lower ones to cache.qualities in params.yaml if such images will keep coming."
+        f"{len(below)} of {len(result.taken)} new images have a JPEG quality below {min(trained)}, the lowest trained "
+        f"(down to {min(below)}). If such images will keep coming, add lower qualities to params.yaml: cache.qualities."
     )
 
 
-def _show(found: inbox.Sorted, read: Read) -> None:
-    trained = read.cache.qualities
+def _show(result: inbox.SortedInbox, params: Params) -> None:
+    trained = params.cache.qualities
     buckets: dict[int, list[int]] = {}  # by their lowest quality
-    for image in found.taken:
+    for image in result.taken:
         low = image.quality if image.quality == NO_TABLES else max(1, image.quality // 10 * 10)
         buckets.setdefault(low, []).append(image.quality)
-    most = max(map(len, buckets.values()), default=1)
+    largest = max(map(len, buckets.values()), default=1)
     rows = [
         {
             "JPEG quality": "no JPEG tables" if low == NO_TABLES else f"{low} to {min(100, low // 10 * 10 + 9)}",
             "new images": len(qualities),
-            "": "█" * max(1, round(40 * len(qualities) / most)),
+            "": "█" * max(1, round(40 * len(qualities) / largest)),
             "trained": "NO: below every trained quality" if NO_TABLES < min(qualities) < min(trained) else "yes",
         }
         for low, qualities in sorted(buckets.items())
     ]
     if rows:
         create_table_artifact(rows, key="inbox-qualities", description="JPEG qualities of the new images.")
-    outside = _outside(found, trained)
+    warning = _describe_untrained(result, trained)
     lines = [
-        f"# {'ATTENTION: ' if outside else ''}{len(found.taken)} new images",
+        f"# {'ATTENTION: ' if warning else ''}{len(result.taken)} new images",
         "",
-        *([f"**{outside}**", ""] if outside else []),
+        *([f"**{warning}**", ""] if warning else []),
     ]
-    lines += [f"- {len(found.refused)} cannot be used, and are in `{read.intake.quarantine}` with their reasons"]
-    lines += [f"  - {problem}" for problem in found.refused[:50]]
-    lines += [f"- {found.waiting} may still be uploading, and stay for the next time"]
-    create_markdown_artifact("\n".join(lines), key="inbox", description="What became of the inbox.")
+    lines += [f"- {len(result.refused)} cannot be used and are in `{params.intake.quarantine}` with their reasons"]
+    lines += [f"  - {problem}" for problem in result.refused[:50]]
+    lines += [f"- {result.waiting} may still be uploading and stay in the inbox"]
+    create_markdown_artifact("\n".join(lines), key="inbox", description="The result of sorting the inbox.")

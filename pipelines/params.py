@@ -1,4 +1,4 @@
-"""What params.yaml says about the night shift, and all that it says, for a run that changes some of it."""
+"""The sections `pipeline` and `intake` of params.yaml, and overrides of any of its values for one run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from fct.train.params import TrainParams
 
 
 class Scheduled(Section):
-    """Something that a schedule starts."""
+    """A flow with a schedule."""
 
     schedule: str | None  # cron; null: on demand only
     timezone: str  # of the schedule, such as Europe/Vienna
@@ -38,28 +38,26 @@ class Scheduled(Section):
         from prefect.client.schemas.schedules import CronSchedule
 
         if self.schedule is not None:
-            CronSchedule(cron=self.schedule, timezone=self.timezone)  # refuses what it cannot read
+            CronSchedule(cron=self.schedule, timezone=self.timezone)  # raises ValueError if it is not valid
         return self
 
 
 class PipelineParams(Scheduled):
-    """The section `pipeline`: when and how wide `reproduce` runs."""
+    """The section `pipeline`: the schedule of `reproduce` and the number of stages at a time."""
 
-    workers: PositiveInt  # stages side by side
+    workers: PositiveInt  # stages that run at the same time
 
 
 class IntakeParams(Scheduled):
     """The section `intake`: where new images arrive."""
 
-    inbox: Path  # one sub-folder a class
-    quarantine: Path  # where files go that cannot be used, each with its reason
-    min_age_seconds: (
-        NonNegativeInt  # seconds that a file must be left alone before it is taken: it may still be uploading
-    )
+    inbox: Path  # with one sub-folder per class
+    quarantine: Path  # for files that cannot be used, each with its reason
+    min_age_seconds: NonNegativeInt  # since the last change of a file: a younger one may still be uploading
 
 
 class Schedules(Section):
-    """What the deployments read of params.yaml."""
+    """The sections of params.yaml that the deployments read."""
 
     pipeline: PipelineParams
     intake: IntakeParams
@@ -86,21 +84,21 @@ class Params(Section):
 
 
 def apply_overrides(overrides: Mapping[str, Any], path: Path = PARAMS) -> str:
-    """Return the text of params.yaml with other values for some keys, its comments kept.
+    """Return the text of params.yaml with new values for some keys. Its comments stay.
 
     Args:
         overrides: New values by dotted key, such as {"train.epochs": 5}, or {"gate.0.at_least": 0.8} in a list.
-        path: Of the file.
+        path: The file.
 
     Raises:
-        FctError: a key is not there or a value is impossible; the message names the key.
+        FctError: a key does not exist or a value is invalid. The message names the key.
     """
-    load(Params, path)  # says what is wrong without any override
+    load(Params, path)  # errors here are not due to an override
     with TemporaryDirectory() as folder:
-        place = Path(folder) / path.name
+        edited_path = Path(folder) / path.name
         try:
-            place.write_text(edit_yaml(path.read_text("utf-8"), overrides, name=str(path)), "utf-8")
-            load(Params, place)
+            edited_path.write_text(edit_yaml(path.read_text("utf-8"), overrides, name=str(path)), "utf-8")
+            load(Params, edited_path)
         except FctError as error:
-            raise FctError(f"overrides: {str(error).replace(str(place), path.name)}") from None
-        return place.read_text("utf-8")
+            raise FctError(f"overrides: {str(error).replace(str(edited_path), path.name)}") from None
+        return edited_path.read_text("utf-8")

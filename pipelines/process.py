@@ -1,7 +1,8 @@
-"""Commands that end as a whole: each in a process group of its own, its output read line by line.
+"""Runs commands, each in its own process group, reads their output by lines, and ends whole groups.
 
-A stage starts processes of its own (data loaders, a shell); a signal to the command alone would leave them at work on
-the GPU. So a group is asked to end (SIGTERM: a stage closes its run, DVC frees its locks) and, past `GRACE`, killed.
+A stage starts more processes (data loaders, a shell). A signal to the command alone would leave them running on the
+GPU. Therefore the whole group gets SIGTERM, so that a stage can close its run and DVC can free its locks. After
+`GRACE` seconds the group is killed.
 """
 
 from __future__ import annotations
@@ -24,59 +25,59 @@ import psutil
 
 from fct.core.errors import FctError
 
-GRACE = 7.0  # seconds between asking a group to end and killing it
-SPARSE = 15.0  # seconds between two states of one progress bar
-TAIL = 40  # lines kept for what is made of them afterwards
+GRACE = 7.0  # seconds between SIGTERM and SIGKILL
+SPARSE = 15.0  # seconds between two logged states of a progress bar
+TAIL = 40  # last lines of output that are kept
 COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class StoppedError(FctError):
-    """The flow run is being stopped, and this command with it."""
+    """The flow run, and this command with it, is being stopped."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended."""
+    """The result of a command."""
 
     status: int  # its exit status; negative: the signal that ended it
-    tail: tuple[str, ...]  # the last lines that it said
+    tail: tuple[str, ...]  # the last lines of its output
 
 
 @dataclass
 class Commands:
-    """The commands at work for one flow run."""
+    """The running commands of one flow run."""
 
-    environment: Mapping[str, str]  # on top of this process's
-    workers: int  # how many run side by side; the others wait
-    _running: set[int] = field(default_factory=set)  # pids, which are their groups' too
+    environment: Mapping[str, str]  # added to that of this process
+    workers: int  # number of commands at a time; further ones wait
+    _running: set[int] = field(default_factory=set)  # pids, which are also the ids of their groups
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stopped: bool = False
 
     def __post_init__(self) -> None:
         self._slots = threading.Semaphore(self.workers)
 
-    def run(self, command: Sequence[str], say: Callable[[str], object]) -> Ended:
-        """Run a command to its end, from any thread; `say` gets each line of its output.
+    def run(self, command: Sequence[str], on_line: Callable[[str], object]) -> Ended:
+        """Run a command to its end, and call `on_line` with each line of its output. Any thread may call this.
 
         Raises:
             StoppedError: `stop` was called before it ended.
         """
         with self._slots:
-            ended = self._run(self._start(command), say)
+            ended = self._run(self._start(command), on_line)
         if self._stopped:
             raise StoppedError(f"stopped: {' '.join(command)}")
         return ended
 
-    def _run(self, process: subprocess.Popen[bytes], say: Callable[[str], object]) -> Ended:
+    def _run(self, process: subprocess.Popen[bytes], on_line: Callable[[str], object]) -> Ended:
         output, tail = process.stdout, deque[str](maxlen=TAIL)
         assert output is not None  # it is a pipe
         try:
             for line in read_lines(output.fileno()):
                 tail.append(line)
-                say(line)
-            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # its pid stays taken, and so the group's
+                on_line(line)
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # keeps its pid, and so the group's id, reserved
         finally:
-            terminate(process.pid)  # a child that outlived it, or all of them if `say` failed
+            terminate(process.pid)  # children that are left, or all processes if `on_line` failed
             output.close()
             status = process.wait()
             with self._lock:
@@ -84,15 +85,15 @@ class Commands:
         return Ended(status, tuple(tail))
 
     def stop(self) -> bool:
-        """End every command at work, with all its processes, within `GRACE` seconds, and start no more.
+        """End every running command with all its processes within `GRACE` seconds, and start no more.
 
         Returns:
-            Whether there was any.
+            Whether any command was running.
         """
         with self._lock:
             self._stopped = True
             groups = list(self._running)
-        with ThreadPoolExecutor(max(1, len(groups))) as pool:  # side by side, so that all have the same time
+        with ThreadPoolExecutor(max(1, len(groups))) as pool:  # at the same time, so that all have the same grace
             list(pool.map(terminate, groups))
         return bool(groups)
 
@@ -113,34 +114,34 @@ class Commands:
 
 
 def output(*command: str, cwd: Path | None = None) -> str:
-    """Return what a short command prints.
+    """Return the output of a short command.
 
     Raises:
-        FctError: it failed; its own words say why.
+        FctError: it failed. The message has its output.
     """
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, errors="replace", check=False)
-    if done.returncode:
-        raise FctError(f"`{' '.join(command)}` failed: {(done.stderr or done.stdout).strip()}")
-    return done.stdout
+    process = subprocess.run(command, cwd=cwd, capture_output=True, text=True, errors="replace", check=False)
+    if process.returncode:
+        raise FctError(f"`{' '.join(command)}` failed: {(process.stderr or process.stdout).strip()}")
+    return process.stdout
 
 
 def read_lines(descriptor: int) -> Iterator[str]:
-    """Yield the lines of a command's output as they come, without colours and empty ones.
+    """Yield the lines of a command's output as they come, without colours and without empty lines.
 
-    A progress bar writes its states over each other, parted by carriage returns: of these one every `SPARSE` seconds is
-    a line, and the last one is.
+    A progress bar overwrites its states with carriage returns. One state every `SPARSE` seconds becomes a line, and
+    so does the last one.
     """
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    text, shown = "", time.monotonic()
+    text, last_shown = "", time.monotonic()
     while chunk := os.read(descriptor, 1 << 16):
         text += decoder.decode(chunk)
-        *whole, text = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)
-        for piece in whole:
+        *pieces, text = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)
+        for piece in pieces:
             now = time.monotonic()
-            if piece.endswith("\r") and now - shown < SPARSE:
+            if piece.endswith("\r") and now - last_shown < SPARSE:
                 continue
             if piece.endswith("\r"):
-                shown = now
+                last_shown = now
             if line := COLOUR.sub("", piece).rstrip():
                 yield line
     if line := COLOUR.sub("", text).rstrip():
@@ -148,24 +149,24 @@ def read_lines(descriptor: int) -> Iterator[str]:
 
 
 def terminate(leader: int, *, grace: float = GRACE) -> None:
-    """Ask the processes of a group to end; kill what is left of them and of their descendants after `grace` seconds.
+    """Ask the processes of a group to end. After `grace` seconds, kill those left and their descendants.
 
     Args:
-        leader: The pid of the group's first process, which is the group's number too.
-        grace: Seconds.
+        leader: The pid of the group's first process, which is also the id of the group.
+        grace: Seconds to wait.
     """
-    family = _with_descendants(each for each in psutil.process_iter() if _is_in(leader, each))
+    family = _with_descendants(process for process in psutil.process_iter() if _is_in(leader, process))
     _signal(leader, signal.SIGTERM)
     _wait(family, grace)
-    left = _with_descendants(family)  # what they started meanwhile is among them
+    remaining = _with_descendants(family)  # includes processes started meanwhile
     _signal(leader, signal.SIGKILL)
-    for process in left:
+    for process in remaining:
         with suppress(psutil.Error):
             process.kill()
 
 
 def terminate_children(parent: int, *, grace: float = GRACE) -> None:
-    """Ask what a process started to end; return when that and its descendants have, or after `grace` seconds."""
+    """Ask the children of a process to end. Return when they and their descendants have, or after `grace` seconds."""
     try:
         children = psutil.Process(parent).children()
     except psutil.Error:
@@ -178,10 +179,10 @@ def terminate_children(parent: int, *, grace: float = GRACE) -> None:
 
 
 def _wait(family: Iterable[psutil.Process], grace: float) -> None:
-    """Wait until all have ended, or `grace` seconds.
+    """Wait until all processes have ended, at most `grace` seconds.
 
-    `psutil.wait_procs` does not serve: it takes the exit status of a child away from its `Popen`, and waits for a
-    process that has ended until its parent asks for the status, which in a container without an init nobody does.
+    `psutil.wait_procs` cannot be used here. It takes a child's exit status from its `Popen`. It also waits until the
+    parent of an ended process reads the status, which never happens in a container without an init.
     """
     deadline = time.monotonic() + grace
     while any(map(_is_at_work, family)) and time.monotonic() < deadline:
@@ -196,11 +197,11 @@ def _is_at_work(process: psutil.Process) -> bool:
 
 
 def _with_descendants(processes: Iterable[psutil.Process]) -> set[psutil.Process]:
-    found = set(processes)
-    for process in list(found):
+    family = set(processes)
+    for process in list(family):
         with suppress(psutil.Error):
-            found.update(process.children(recursive=True))
-    return found
+            family.update(process.children(recursive=True))
+    return family
 
 
 def _is_in(group: int, process: psutil.Process) -> bool:

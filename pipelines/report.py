@@ -1,4 +1,4 @@
-"""What a finished run shows in the UI: artifacts, each with a key under which its history is kept."""
+"""The artifacts of a finished run in Prefect's UI. Each has a key; Prefect keeps its history under it."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ Numbers = Mapping[str, float]
 
 
 def numbers() -> dict[str, float]:
-    """Return every number of the metrics files by `file.key`, and of the verdict the value of each check."""
-    found = {f"gate.{check['name']}": check["value"] for check in verdict().get("checks", ())}
+    """Return every number of the metrics files as `file.key`, and each check's value as `gate.name`."""
+    values = {f"gate.{check['name']}": check["value"] for check in verdict().get("checks", ())}
     for path in sorted(METRICS.glob("*.json")):
         if path != VERDICT:
-            found |= {f"{path.stem}.{key}": value for key, value in _leaves(json.loads(path.read_text()))}
-    return found
+            values |= {f"{path.stem}.{key}": value for key, value in _leaves(json.loads(path.read_text()))}
+    return values
 
 
 def show_stages(states: Mapping[str, State[float]]) -> None:
-    """Show what became of each stage, and how long it took."""
+    """Show the outcome of each stage and how long it took."""
     rows = [{"stage": stage, "outcome": _outcome(state), "seconds": _seconds(state)} for stage, state in states.items()]
     create_table_artifact(rows, key="stages", description="What each stage did: ran, or was up to date (cached).")
 
 
-def show_verdict(found: Mapping[str, Any]) -> None:
+def show_verdict(verdict: Mapping[str, Any]) -> None:
     """Show the verdict with every check."""
     lines = [
-        f"# {found['verdict']}",
-        f"On {found['split']['images']:,} images of the gate split; model `{found['model_sha256'][:12]}`.",
+        f"# {verdict['verdict']}",
+        f"On {verdict['split']['images']:,} images of the gate split; model `{verdict['model_sha256'][:12]}`.",
         "",
-        f"| check | value | {found['confidence']:.0%} interval | needed | |",
+        f"| check | value | {verdict['confidence']:.0%} interval | needed | |",
         "|---|---|---|---|---|",
     ]
-    for check in found["checks"]:
+    for check in verdict["checks"]:
         interval = "" if check["low"] == check["high"] else f"{check['low']:.4f} to {check['high']:.4f}"
         needed = f"{check['direction']} {check['threshold']:.4g}"
         word = "passed" if check["passed"] else "**failed**"
@@ -63,19 +63,19 @@ def show_verdict(found: Mapping[str, Any]) -> None:
 
 
 def show_registry() -> None:
-    """Show who is champion, challenger and previous."""
+    """Show which versions are champion, challenger and previous."""
     text = f"```\n{format_status(*status())}\n```"
-    create_markdown_artifact(text, key="registry", description="Who is champion, since when, by whose hand.")
+    create_markdown_artifact(text, key="registry", description="The champion, challenger and previous version.")
 
 
-def show_branch(made: Clone) -> None:
-    """Show where the results of a run with overrides are, and how to take them over."""
-    lines = [f"Results are on the branch `{made.branch}`, from the commit `{made.commit[:10]}`.", ""]
-    lines += [f"- look: `git diff {made.commit[:10]} {made.branch} -- params.yaml metrics`"]
-    lines += [f"- take over: `git merge {made.branch} && dvc checkout`", f"- forget: `git branch -D {made.branch}`"]
-    if made.left_out:
-        lines += ["", f"Not in it, since no commit holds them: {', '.join(made.left_out)}"]
-    create_markdown_artifact("\n".join(lines), key="branch", description="Where the results of changed params are.")
+def show_branch(clone: Clone) -> None:
+    """Show where the results of a run with overrides are, and how to use them."""
+    lines = [f"Results are on the branch `{clone.branch}`, from the commit `{clone.commit[:10]}`.", ""]
+    lines += [f"- look: `git diff {clone.commit[:10]} {clone.branch} -- params.yaml metrics`"]
+    lines += [f"- take over: `git merge {clone.branch} && dvc checkout`", f"- forget: `git branch -D {clone.branch}`"]
+    if clone.left_out:
+        lines += ["", f"Not included, since they are not committed: {', '.join(clone.left_out)}"]
+    create_markdown_artifact("\n".join(lines), key="branch", description="The results of a run with other params.")
 
 
 def show_curve() -> None:
@@ -87,21 +87,21 @@ def show_curve() -> None:
         )
 
 
-def show_page(place: str, page: Path) -> None:
-    """Link to the report: in MLflow where a server shows it, else the file here."""
-    link = place if place.startswith("http") else page.resolve().as_uri()
+def show_page(location: str, page: Path) -> None:
+    """Link to the report: in MLflow if a server shows it, or else to the file."""
+    link = location if location.startswith("http") else page.resolve().as_uri()
     create_link_artifact(link, link_text="the report", key="report", description="The model on one page.")
 
 
 def show_changes(before: Numbers, now: Numbers) -> None:
-    """Show each number beside that of the last run and of the champion."""
+    """Show each number beside those of the last run and of the champion."""
     champion = _champion()
     rows = [
         {
             "metric": name,
             "this run": f"{value:.4g}",
-            "last run": _told(before.get(name), value),
-            "champion": _told(champion.get(name), value),
+            "last run": _format_change(before.get(name), value),
+            "champion": _format_change(champion.get(name), value),
         }
         for name, value in now.items()
         if not name.endswith((".low", ".high"))  # bounds of intervals
@@ -112,12 +112,12 @@ def show_changes(before: Numbers, now: Numbers) -> None:
 
 
 def show_links(pipeline: str) -> None:
-    """Show where else the run is on record: MLflow's run, DVC's checksums."""
+    """Show the run in MLflow and DVC's checksums."""
     server = connect()
     if server.uri.startswith("http"):
         with translate_errors(server.uri):
-            found = runs_named(server, pipeline)
-        for run in found:
+            runs = runs_named(server, pipeline)
+        for run in runs:
             link = f"{server.uri}/#/experiments/{server.experiment}/runs/{run.info.run_id}"
             create_link_artifact(
                 link, link_text="the run in MLflow", key="mlflow", description="Curves, params, plots."
@@ -127,22 +127,22 @@ def show_links(pipeline: str) -> None:
 
 
 def verdict() -> dict[str, Any]:
-    """Return the gate's verdict; nothing where there is none yet."""
-    found: dict[str, Any] = json.loads(VERDICT.read_text()) if VERDICT.exists() else {}
-    return found
+    """Return the gate's verdict, or an empty dictionary if there is none yet."""
+    content: dict[str, Any] = json.loads(VERDICT.read_text()) if VERDICT.exists() else {}
+    return content
 
 
 def _champion() -> dict[str, float]:
-    """Return what the champion reached on the gate split when it was promoted."""
+    """Return the champion's values on the gate split when it was promoted."""
     champion = status()[1].champion
-    reached = json.loads(champion.tags.get("fct.checks", "{}")) if champion else {}
-    return {f"gate.{name}": value for name, value in reached.items()}
+    values = json.loads(champion.tags.get("fct.checks", "{}")) if champion else {}
+    return {f"gate.{name}": value for name, value in values.items()}
 
 
 def _outcome(state: State[float]) -> str:
     if state.is_completed():
         return "cached" if state.name == CACHED else "ran"
-    return "failed" if state.is_failed() else "not started"  # since what it needs failed
+    return "failed" if state.is_failed() else "not started"  # since a stage that it needs failed
 
 
 def _seconds(state: State[float]) -> str:
@@ -158,5 +158,5 @@ def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
         yield prefix, float(tree)
 
 
-def _told(before: float | None, now: float) -> str:
+def _format_change(before: float | None, now: float) -> str:
     return "" if before is None else f"{before:.4g} ({now - before:+.2g})"

@@ -1,9 +1,9 @@
-"""The flows as Prefect shows and schedules them.
+"""The deployments of the flows in Prefect, with their schedules.
 
     python -m pipelines.serve     # until Ctrl-C; `make ui` runs it beside the servers
 
-Runs are processes of this machine, in the current folder. One run of each flow is let in at a time and the others
-queue; runs of different flows wait for each other, since they share files.
+Runs are processes on this machine, in the current folder. Only one run of a flow works at a time, and the others
+queue. Runs of different flows wait for each other too, since they share files.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ ONE = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrateg
 
 
 def deployments() -> list[RunnerDeployment]:
-    """Return every flow, ready to be served."""
-    read = params.load(Schedules)
+    """Return the deployment of every flow."""
+    schedules = params.load(Schedules)
     return [
-        _deployed(reproduce, "nightly", read.pipeline, promote=True),
-        _deployed(search, "more-trials"),
-        _deployed(promote, "by-hand"),
-        _deployed(rollback, "by-hand"),
-        _deployed(intake, "inbox", read.intake),
+        _deploy(reproduce, "nightly", schedules.pipeline, promote=True),
+        _deploy(search, "more-trials"),
+        _deploy(promote, "by-hand"),
+        _deploy(rollback, "by-hand"),
+        _deploy(intake, "inbox", schedules.intake),
     ]
 
 
-def _deployed(flow: Flow[..., Any], name: str, when: Scheduled | None = None, **by_schedule: Any) -> RunnerDeployment:
-    """Return a flow under a name, with its schedule and the parameters of the runs that the schedule starts."""
+def _deploy(flow: Flow[..., Any], name: str, when: Scheduled | None = None, **by_schedule: Any) -> RunnerDeployment:
+    """Return the deployment of a flow; the schedule starts runs with the parameters `by_schedule`."""
     schedule = when and when.schedule and Cron(when.schedule, timezone=when.timezone, parameters=by_schedule)
     deployment = flow.to_deployment(
         name, schedule=schedule or None, concurrency_limit=ONE, entrypoint_type=EntrypointType.MODULE_PATH
@@ -60,26 +60,26 @@ def _deployed(flow: Flow[..., Any], name: str, when: Scheduled | None = None, **
 
 
 def mark_dead_runs_crashed() -> None:
-    """Mark as crashed the runs whose process ended without a word, or they would hold their place in the queue.
+    """Mark unfinished runs as crashed: their process is gone, and they would block the queue.
 
-    To be called where no run is at work.
+    Call this only while no run is at work.
     """
     names = FlowFilterName(any_=[flow.name for flow in FLOWS])
     unfinished = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
     with get_client(sync_client=True) as client:
-        dead = client.read_flow_runs(
+        dead_runs = client.read_flow_runs(
             flow_filter=FlowFilter(name=names),
             flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=unfinished)),
         )
-        for run in dead:
+        for run in dead_runs:
             client.set_flow_run_state(run.id, Crashed(message="its process was killed"), force=True)
 
 
 def main() -> None:
-    """Serve the deployments until told to stop."""
+    """Serve the deployments until the process is stopped."""
     with (
         exit_on_error(),
-        locked(SERVING_LOCK, on_wait=lambda: print("waiting for another process that serves them to end")),
+        locked(SERVING_LOCK, on_wait=lambda: print("waiting for another process that serves these deployments to end")),
     ):
         with locked(RUNNING_LOCK, on_wait=lambda: print("waiting for a run to end")):
             mark_dead_runs_crashed()

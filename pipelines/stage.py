@@ -15,19 +15,19 @@ from fct.core.errors import TRY_AGAIN, FctError
 from pipelines import graph
 from pipelines.process import Commands, Ended, StoppedError
 
-CACHED = "Cached"  # the state of a stage that DVC has already
-TEMPORARY = "TemporaryFailure"  # the state of one that may well succeed later
-DELAYS = [5.0, 30.0, 120.0]  # seconds before each new try
+CACHED = "Cached"  # the state of a stage that is up to date
+TEMPORARY = "TemporaryFailure"  # the state of a stage that may succeed later
+DELAYS = [5.0, 30.0, 120.0]  # seconds before each retry
 
 
 def is_temporary(ended: Ended) -> bool:
-    """Tell whether the same command may well succeed later: a lock was taken, or the stage said so by its status.
+    """Return whether the same command may succeed later: a lock was held, or the exit status says so.
 
-    Everything else (bad input, a diverging loss, no memory) would fail again.
+    After any other failure (bad input, a diverging loss, no memory) it would fail again.
     """
-    said = "\n".join(ended.tail)
-    statuses = re.findall(r"exited with (-?\d+)", said)  # DVC's words for the stage's own status
-    return str(TRY_AGAIN) in statuses or graph.is_busy(said)
+    output = "\n".join(ended.tail)
+    statuses = re.findall(r"exited with (-?\d+)", output)  # DVC's message has the stage's own status
+    return str(TRY_AGAIN) in statuses or graph.is_busy(output)
 
 
 def _is_temporary(_task: Task[..., object], _run: TaskRun, state: State[object]) -> bool:
@@ -35,10 +35,10 @@ def _is_temporary(_task: Task[..., object], _run: TaskRun, state: State[object])
 
 
 def stage_task(stage: str, commands: Commands) -> Task[[bool], State[float]]:
-    """Return the task that brings one stage up to date, to be started when those that it needs are.
+    """Return the task that brings one stage up to date. Start it after the stages that it needs.
 
-    Its argument tells that the stage is known to be up to date. Its state says what became of it, and its result is the
-    seconds that it took.
+    Its argument says whether the stage is known to be up to date. Its state is the outcome of the stage, and its
+    result is the time in seconds.
     """
 
     @task(
@@ -70,18 +70,18 @@ def stage_task(stage: str, commands: Commands) -> Task[[bool], State[float]]:
 
 
 def command(stage: str) -> Sequence[str]:
-    """Return what brings one stage up to date.
+    """Return the command that brings one stage up to date.
 
-    DVC lets go of its lock while a stage runs and takes it again to write dvc.lock; without --wait-for-lock it would
-    give up after three seconds, and a finished training with it.
+    DVC releases its lock while a stage runs and takes it again to write dvc.lock. Without --wait-for-lock it would give
+    up after three seconds, and a finished training would be lost.
     """
     return ["dvc", "--wait-for-lock", "repro", "--single-item", stage]
 
 
 def _reason(ended: Ended) -> str:
-    """Return what a command said about its failure: its errors for people, or else DVC's, or else its last words."""
-    said = "\n".join(ended.tail)
-    ours = re.search(r"^error: .*(?:\n {2,}.*)*", said, re.MULTILINE)
-    theirs = re.search(r"^ERROR: .*", said, re.MULTILINE)
-    found = ours or theirs
-    return found.group().partition(": ")[2] if found else " / ".join(ended.tail[-3:]) or f"exit status {ended.status}"
+    """Return why a command failed: the error of this project, or else DVC's error, or else its last lines."""
+    output = "\n".join(ended.tail)
+    own_error = re.search(r"^error: .*(?:\n {2,}.*)*", output, re.MULTILINE)
+    dvc_error = re.search(r"^ERROR: .*", output, re.MULTILINE)
+    error = own_error or dvc_error
+    return error.group().partition(": ")[2] if error else " / ".join(ended.tail[-3:]) or f"exit status {ended.status}"

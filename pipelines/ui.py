@@ -1,9 +1,9 @@
-"""The servers of the night shift, started and stopped together.
+"""Starts and stops the servers of the night shift together.
 
-    python -m pipelines.ui        # or `make ui`; Ctrl-C stops what it started
+    python -m pipelines.ui        # or `make ui`; Ctrl-C stops the servers that it started
 
-Prefect (runs, schedules), MLflow (curves, models), optuna-dashboard (the search) and the process that serves the
-deployments, all on loopback. What runs already is used as it is. Logs lie in .fct/logs.
+The servers are Prefect (runs, schedules), MLflow (curves, models) and optuna-dashboard (the search), all on loopback. A
+fourth process serves the deployments. Servers that run already are used. Logs are in .fct/logs.
 """
 
 from __future__ import annotations
@@ -37,33 +37,33 @@ from pipelines.process import GRACE, terminate, terminate_children
 
 HOST = "127.0.0.1"
 PORTS = {"prefect": 4200, "mlflow": 5000, "optuna": 8080}
-PATIENCE = 180  # seconds that a server has to come up; a first start makes its database
+PATIENCE = 180  # seconds for a server to start; the first start makes its database
 SETTINGS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "PREFECT_RUNNER_POLL_FREQUENCY": "2",  # seconds until a run that was started in the UI begins
+    "PREFECT_RUNNER_POLL_FREQUENCY": "2",  # seconds between a start in the UI and the run
 }
 
 
 @dataclass(frozen=True)
 class Service:
-    """A program that runs until it is told to stop."""
+    """A program that runs until it is stopped."""
 
     name: str
     command: tuple[str, ...]
-    address: str  # where a browser finds it
-    health: str  # a URL that answers once it is up
-    mark: str  # in that answer: tells it from another program on the same port
-    lock: Path  # held while it runs for this project, by itself
+    address: str  # for a browser
+    health: str  # URL that answers when it is up
+    mark: str  # text in that answer that no other program on this port sends
+    lock: Path  # held by the program while it runs for this project
 
     @property
     def log(self) -> Path:
-        """Return where its output goes."""
+        """The file with its output."""
         return LOGS / f"{self.name}.log"
 
     def is_up(self) -> bool:
-        """Tell whether it answers."""
+        """Return whether it answers."""
         if not is_held(self.lock):
             return False
         try:
@@ -74,7 +74,7 @@ class Service:
 
 
 def services(*, prefect: int, mlflow: int, optuna: int) -> list[Service]:
-    """Return the servers, given their ports, and last the deployments, which need them."""
+    """Return the servers with these ports, and last the deployments, which need them."""
     api = f"http://{HOST}:{prefect}/api"
     return [
         _server("prefect", prefect, "/api/health", "true", "prefect", "server", "start"),
@@ -100,24 +100,26 @@ def _server(name: str, port: int, health: str, mark: str, *command: str) -> Serv
 
 
 @contextmanager
-def running(wanted: Sequence[Service], environment: Mapping[str, str]) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """Start, side by side, what does not run yet, and wait until it is healthy; stop it at the end.
+def running(
+    services: Sequence[Service], environment: Mapping[str, str]
+) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """Start the services that do not run yet, at the same time, and wait until they answer. Stop them at the end.
 
     Yields:
         The processes that were started, by name.
 
     Raises:
-        FctError: a port is taken by another program, or one did not come up; its last words are in the message.
+        FctError: another program has a port, or a service did not start. The message has its last lines of output.
     """
     started: dict[str, subprocess.Popen[bytes]] = {}
     LOGS.mkdir(parents=True, exist_ok=True)
-    missing = [service for service in wanted if not service.is_up()]
+    missing = [service for service in services if not service.is_up()]
     for service in missing:
         _check_port(service)
     try:
         for service in missing:
             started[service.name] = _start(service, environment)
-        for service in wanted:
+        for service in services:
             if service in missing:
                 _wait_for(service, started[service.name])
             click.echo(f"{service.name:<12}{service.address}{'' if service in missing else '  (was running already)'}")
@@ -132,7 +134,7 @@ def running(wanted: Sequence[Service], environment: Mapping[str, str]) -> Iterat
 def _check_port(service: Service) -> None:
     port = urlsplit(service.address).port
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that just closed is free
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just closed is free
         try:
             if service.name in PORTS:
                 probe.bind((HOST, port))
@@ -144,19 +146,19 @@ def _check_port(service: Service) -> None:
 
 
 def _start(service: Service, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    # A server holds its lock by an open file that it knows nothing of; the deployments take theirs themselves.
+    # A server holds its lock through an open file that it inherits. The deployments lock their own file.
     with service.log.open("wb") as log, ExitStack() as stack:
-        mine = stack.enter_context(service.lock.open("w")) if service.lock != SERVING_LOCK else None
-        if mine:
-            lock_descriptor(mine.fileno())
+        lock_file = stack.enter_context(service.lock.open("w")) if service.lock != SERVING_LOCK else None
+        if lock_file:
+            lock_descriptor(lock_file.fileno())
         return subprocess.Popen(
             service.command,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            pass_fds=[mine.fileno()] if mine else [],
-            start_new_session=True,  # Ctrl-C is for this program, which ends them in order
+            pass_fds=[lock_file.fileno()] if lock_file else [],
+            start_new_session=True,  # Ctrl-C reaches only this program, which ends them in order
         )
 
 
@@ -164,25 +166,25 @@ def _wait_for(service: Service, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not service.is_up():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise FctError(f"{service.name} did not come up; {service.log} ends so:\n{_last_words(service)}")
+            raise FctError(f"{service.name} did not start. The end of {service.log}:\n{_last_lines(service)}")
         time.sleep(0.2)
 
 
-def _last_words(service: Service) -> str:
+def _last_lines(service: Service) -> str:
     return "\n".join(service.log.read_text(errors="replace").splitlines()[-15:])
 
 
-def _watch(wanted: Sequence[Service], started: Mapping[str, subprocess.Popen[bytes]]) -> None:
-    """Return only by an error: one of those that were started has ended."""
+def _watch(services: Sequence[Service], started: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    """Watch the started services until one of them ends, then raise an error."""
     while True:
-        for service in wanted:
+        for service in services:
             if service.name in started and started[service.name].poll() is not None:
-                raise FctError(f"{service.name} has ended; {service.log} ends so:\n{_last_words(service)}")
+                raise FctError(f"{service.name} has ended. The end of {service.log}:\n{_last_lines(service)}")
         time.sleep(1)
 
 
 def _on_request(handler: Any) -> None:
-    """Let Ctrl-C, a request to end and a closed terminal have the same answer."""
+    """Handle Ctrl-C, SIGTERM and a closed terminal in the same way."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, handler)
 
@@ -198,27 +200,27 @@ def main(*, prefect_port: int, mlflow_port: int, optuna_port: int) -> None:
     environment = SETTINGS | {
         "PREFECT_HOME": str(PREFECT_HOME.absolute()),
         "PREFECT_API_URL": f"{servers[0].address}/api",
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": servers[0].address,  # no other page in the browser may start runs
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": servers[0].address,  # no other web page may start runs
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PREFECT_UI_URL": servers[0].address,
         "MLFLOW_TRACKING_URI": servers[1].address,
     }
     with exit_on_error():
-        params.load(Schedules)  # says what is wrong with it before anything starts
+        params.load(Schedules)  # raises an error before any server starts
         SEARCH_JOURNAL.parent.mkdir(exist_ok=True)
-        SEARCH_JOURNAL.touch()  # optuna-dashboard wants a file
+        SEARCH_JOURNAL.touch()  # optuna-dashboard needs the file
         try:
             with running(servers, environment) as first, running([deployments], environment) as last:
                 started = {**first, **last}
                 if not started:
                     return
-                click.echo("Ctrl-C stops what was started here. Logs: .fct/logs")
+                click.echo("Ctrl-C stops the servers started here. Logs: .fct/logs")
                 try:
                     _watch([*servers, deployments], started)
                 finally:
-                    _on_request(signal.SIG_IGN)  # what follows takes seconds, and is to come to its end
+                    _on_request(signal.SIG_IGN)  # the shutdown takes seconds and must not be interrupted
                     for process in last.values():
-                        terminate_children(process.pid, grace=2 * GRACE)  # flow runs; each has a stage to end first
+                        terminate_children(process.pid, grace=2 * GRACE)  # flow runs; each ends a stage first
         except KeyboardInterrupt:
             click.echo("stopped")
 

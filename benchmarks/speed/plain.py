@@ -16,7 +16,6 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
 
 WORKERS = 2
 BATCH = 128  # images
@@ -27,6 +26,9 @@ class Pairs(Dataset[tuple[Tensor, Tensor, int]]):
 
     def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64], codec: str) -> None:
         self.images, self.labels, self.codec = images, labels, codec
+        from torchvision.transforms import v2  # seconds to import
+
+        self.v2 = v2
         self.augment = v2.Compose([v2.RandomCrop(images.shape[1], padding=2), v2.RandomHorizontalFlip()])
         self.normalise = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.25] * 3)])
 
@@ -40,10 +42,10 @@ class Pairs(Dataset[tuple[Tensor, Tensor, int]]):
         if self.codec == "Pillow":
             image, buffer = Image.fromarray(self.images[index]), io.BytesIO()
             image.save(buffer, "JPEG", quality=quality)
-            views = [v2.functional.pil_to_tensor(each) for each in (image, Image.open(buffer).convert("RGB"))]
+            views = [self.v2.functional.pil_to_tensor(each) for each in (image, Image.open(buffer).convert("RGB"))]
         else:
             raw = torch.from_numpy(self.images[index]).permute(2, 0, 1).contiguous()
-            views = [raw, v2.JPEG((quality, quality))(raw)]
+            views = [raw, self.v2.JPEG((quality, quality))(raw)]
         raw, compressed = self.normalise(self.augment(torch.stack(views)))
         return raw, compressed, int(self.labels[index])
 

@@ -110,7 +110,7 @@ def judge_folder(  # noqa: PLR0913  # two models, the images, the params, and wh
         model_sha256=sha256(model.path),
         images=len(split),
         digest=record.digest(split),
-        how=evaluate,
+        params=evaluate,
     )
     verdict["split"]["name"] = split.name
     return verdict | {"left_out": left_out}

@@ -2,8 +2,8 @@
 
     python -m fct.evaluate
 
-Reads model/model.onnx, data/splits, data/originals. Writes evaluation/ (the predicted classes and how probable they
-were), metrics/evaluate.json, plots/accuracy.csv and plots/accuracy.png.
+Reads model/model.onnx, data/splits, data/originals. Writes evaluation/ (the predicted classes and their
+probabilities), metrics/evaluate.json, plots/accuracy.csv and plots/accuracy.png.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MEASURED = ("gate", "test")
 
 
 class Params(Section):
-    """What this stage reads from params.yaml."""
+    """The sections of params.yaml that this stage reads."""
 
     jpeg: JpegParams
     evaluate: EvaluateParams
@@ -35,59 +35,66 @@ class Params(Section):
 def main() -> None:
     """Run the stage."""
     with exit_on_error():
-        read = load(Params)
+        params = load(Params)
         with tracking.stage(
             "evaluate",
-            params=read.model_dump(),
+            params=params.model_dump(),
             inputs={"export": MODEL_ONNX},
             outputs=[EVALUATION],
             datasets=tracking.datasets(SPLITS),
         ) as run:
-            sweeps = measure(read)
-            for quality in read.evaluate.qualities:
+            sweeps = measure(params)
+            for quality in params.evaluate.qualities:
                 run.headline(
-                    {f"accuracy_{name}": each.curve[quality].value for name, each in sweeps.items()}, step=quality
+                    {f"accuracy_{name}": sweep.curve[quality].value for name, sweep in sweeps.items()}, step=quality
                 )
             run.headline(
                 {
-                    f"accuracy_{name}_{what}": found["value"]
-                    for name, each in sweeps.items()
-                    for what, found in each.as_json().items()
+                    f"accuracy_{name}_{metric}": estimate["value"]
+                    for name, sweep in sweeps.items()
+                    for metric, estimate in sweep.as_json().items()
                 }
             )
             run.plot(ACCURACY_PNG)
-        for name, each in sweeps.items():
-            print(f"{name}: raw {each.raw}, mean {each.mean}, worst {each.worst} at quality {each.worst_quality}")
+        for name, sweep in sweeps.items():
+            print(f"{name}: raw {sweep.raw}, mean {sweep.mean}, worst {sweep.worst} at quality {sweep.worst_quality}")
 
 
 def measure(params: Params) -> dict[str, Summary]:
-    """Evaluate the model on each split, write the outs, and return what they say."""
-    how, subsampling = params.evaluate, params.jpeg.subsampling
-    _same_classes()
+    """Evaluate the model on each split, write the outs, and return a summary per split."""
+    evaluate, subsampling = params.evaluate, params.jpeg.subsampling
+    _check_classes()
     splits = [open_split(name) for name in MEASURED]
-    answers = {
-        split.name: predict(MODEL_ONNX, split, how.qualities, subsampling, batch_size=how.batch_size, unseen=how.unseen)
+    predictions = {
+        split.name: predict(
+            MODEL_ONNX,
+            split,
+            evaluate.qualities,
+            subsampling,
+            batch_size=evaluate.batch_size,
+            unseen=evaluate.unseen,
+        )
         for split in splits
     }
-    sweeps = {name: summarise(each.sweep, how.qualities, how) for name, each in answers.items()}
+    sweeps = {name: summarise(of_split.sweep, evaluate.qualities, evaluate) for name, of_split in predictions.items()}
     made_with = {
         "model_sha256": sha256(MODEL_ONNX),
         "subsampling": subsampling,
         "codec": VERSION,
     }
-    record.write(answers, splits, made_with=made_with)
+    record.write(predictions, splits, made_with=made_with)
     write_json(EVALUATE_METRICS, {name: sweep.as_json() for name, sweep in sweeps.items()})
     write_text(ACCURACY_CSV, plots.table(sweeps))
-    write_bytes(ACCURACY_PNG, plots.picture(sweeps, how.confidence))
+    write_bytes(ACCURACY_PNG, plots.picture(sweeps, evaluate.confidence))
     return sweeps
 
 
-def _same_classes() -> None:
-    """Refuse a model whose classes have other names, or the same in another order, than those of the data."""
-    said, classes = open_model(MODEL_ONNX).class_names, read_meta()["classes"]
-    if said is not None and said != classes:
+def _check_classes() -> None:
+    """Refuse a model whose class names, or their order, differ from those of the data."""
+    names, classes = open_model(MODEL_ONNX).class_names, read_meta()["classes"]
+    if names is not None and names != classes:
         raise FctError(
-            f"{MODEL_ONNX}: it was made for the classes {', '.join(said)}; the data have {', '.join(classes)}. "
+            f"{MODEL_ONNX}: its classes are {', '.join(names)}; the data have {', '.join(classes)}. "
             "Train and export a model for these data: `dvc repro export`."
         )
 

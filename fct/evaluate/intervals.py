@@ -1,12 +1,12 @@
-"""How far a number that was measured on images can be trusted: an interval around it.
+"""Confidence intervals of numbers that are measured on images.
 
 A proportion of independent images has Wilson's interval. A mean over qualities is not a proportion of Q x N independent
-trials, since the same N images recur at every quality and are hard or easy at all of them: so images are resampled,
-each with all its views, and the percentiles of the resampled statistic are the interval (B. Efron and R. Tibshirani, An
+trials: the same N images recur at every quality, and are hard or easy at all of them. Therefore images are resampled,
+each with all its views. The percentiles of the resampled statistic are the interval (B. Efron and R. Tibshirani, An
 Introduction to the Bootstrap, 1993, chapters 8 and 13).
 
-The worst of several is the one whose bound is the worst: that all of them keep to a threshold is shown when each does
-(an intersection-union test, R. L. Berger, Technometrics 24, 1982), and needs no correction.
+The worst of several estimates is the one with the worst bound. All of them keep to a threshold if each one does; this
+needs no correction (an intersection-union test, R. L. Berger, Technometrics 24, 1982).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Means = NDArray[np.float64]  # [..., K]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A measured value and the two-sided interval around it."""
+    """A measured value and its two-sided interval."""
 
     value: float
     low: float
@@ -41,22 +41,22 @@ class Estimate:
 
 
 def exact(value: float) -> Estimate:
-    """Return the estimate of what is known exactly."""
+    """Return the estimate of an exact value."""
     return Estimate(value, value, value)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A sweep over one split in numbers."""
+    """The accuracies of one split over the qualities."""
 
     raw: Estimate
     curve: dict[int, Estimate]  # by quality
     mean: Estimate  # over the qualities
     worst: Estimate  # of the qualities
-    worst_quality: int  # where the accuracy is lowest; the lowest such quality
+    worst_quality: int  # the quality with the lowest accuracy; of several, the lowest quality
 
     def as_json(self) -> dict[str, dict[str, float]]:
-        """Return what metrics/evaluate.json holds for one split: few enough numbers for `dvc metrics show`."""
+        """Return the entry of one split in metrics/evaluate.json: few enough numbers for `dvc metrics show`."""
         return {
             "raw": self.raw.as_json(),
             "mean": self.mean.as_json(),
@@ -64,97 +64,102 @@ class Summary:
         }
 
 
-def summarise(correct: NDArray[np.bool_], qualities: Sequence[int], how: EvaluateParams) -> Summary:
+def summarise(correct: NDArray[np.bool_], qualities: Sequence[int], params: EvaluateParams) -> Summary:
     """Return the accuracies of one split, each with its interval.
 
     Args:
-        correct: bool [1 + Q, N], whether each image was classified rightly: row 0 raw, then one row a quality; N >= 1.
+        correct: bool [1 + Q, N], whether each prediction is right: row 0 raw, then one row per quality; N >= 1.
         qualities: Q, in the order of the rows.
-        how: confidence, and resamples and seed of the bootstrap.
+        params: confidence, and the resamples and seed of the bootstrap.
     """
-    raw, *rows = (wilson(row, how.confidence) for row in correct)
+    raw, *rows = (wilson(row, params.confidence) for row in correct)
     curve = dict(zip(qualities, rows, strict=True))
     worst_quality = min(curve, key=lambda quality: (curve[quality].value, quality))
-    return Summary(raw, curve, average(correct[1:], how), worst(rows, "at least"), worst_quality)
+    return Summary(raw, curve, average(correct[1:], params), worst(rows, "at least"), worst_quality)
 
 
 def wilson(right: NDArray[np.bool_], confidence: float) -> Estimate:
     """Return the share of True, with Wilson's interval (E. B. Wilson, JASA 22, 1927).
 
     Args:
-        right: bool [N], one independent answer an image; N >= 1.
+        right: bool [N], one independent trial per image; N >= 1.
         confidence: Of the two-sided interval, 0..1.
     """
     return _wilson(float(right.mean()), right.size, confidence)
 
 
-def average(right: NDArray[np.bool_], how: EvaluateParams) -> Estimate:
-    """Return the share of True over views and images, bool [V, N]: by Wilson for one view, else by bootstrap."""
+def average(right: NDArray[np.bool_], params: EvaluateParams) -> Estimate:
+    """Return the share of True over views and images, bool [V, N]: Wilson's for one view, else by bootstrap."""
     if len(right) == 1:
-        return wilson(right[0], how.confidence)
-    found = resampled(right.mean(0)[:, None], only, how)
-    if found.low < found.high:
-        return found
-    # Where resampling moves nothing (every image right, say) its interval is one point, and promises too much.
-    return _wilson(found.value, right.shape[1], how.confidence)
+        return wilson(right[0], params.confidence)
+    estimate = resampled(right.mean(0)[:, None], only, params)
+    if estimate.low < estimate.high:
+        return estimate
+    # If resampling changes nothing (all images right, say), its interval is one point, which is too narrow.
+    return _wilson(estimate.value, right.shape[1], params.confidence)
 
 
 def resampled(
-    columns: NDArray[np.float64], of: Callable[[Means], NDArray[np.float64]], how: EvaluateParams
+    columns: NDArray[np.float64], statistic: Callable[[Means], NDArray[np.float64]], params: EvaluateParams
 ) -> Estimate:
     """Return a statistic of means over images, with a percentile bootstrap interval over the images.
 
     Args:
-        columns: [N, K], what each image adds to K means; N >= 1.
-        of: from means [..., K] to the statistic [...].
-        how: confidence, resamples and seed; the same seed gives the same interval. It always holds the value.
+        columns: [N, K], the contribution of each image to K means; N >= 1.
+        statistic: from means [..., K] to the statistic [...].
+        params: confidence, resamples and seed. The same seed gives the same interval.
+
+    Returns:
+        The value with its interval, which always contains it.
     """
     from scipy.stats import bootstrap
 
     images = len(columns)
-    value = float(of(columns.mean(0)))
+    value = float(statistic(columns.mean(0)))
     if images < 2:  # nothing to resample
         return Estimate(value, value, value)
 
-    def statistic(chosen: NDArray[np.int64], axis: int = -1) -> NDArray[np.float64]:  # [..., N] -> [...]
-        drawn = np.moveaxis(chosen, axis, -1).reshape(-1, images)
-        times = np.stack([np.bincount(each, minlength=images) for each in drawn])  # [R, N] how often each image came
-        return of(times @ columns / images).reshape(chosen.shape[:-1])
+    def resample(chosen: NDArray[np.int64], axis: int = -1) -> NDArray[np.float64]:  # [..., N] -> [...]
+        indices = np.moveaxis(chosen, axis, -1).reshape(-1, images)
+        times = np.stack(
+            [np.bincount(row, minlength=images) for row in indices]
+        )  # [R, N] how often each image is drawn
+        return statistic(times @ columns / images).reshape(chosen.shape[:-1])
 
-    found = bootstrap(
+    interval = bootstrap(
         (np.arange(images),),
-        statistic,
-        n_resamples=how.resamples,
+        resample,
+        n_resamples=params.resamples,
         batch=max(1, BATCH // images),
         vectorized=True,
-        confidence_level=how.confidence,
+        confidence_level=params.confidence,
         method="percentile",
-        rng=np.random.default_rng(how.seed),
+        rng=np.random.default_rng(params.seed),
     ).confidence_interval
-    return Estimate(value, min(value, float(found.low)), max(value, float(found.high)))
+    return Estimate(value, min(value, float(interval.low)), max(value, float(interval.high)))
 
 
-def unmoved(found: Estimate, images: int, how: EvaluateParams) -> Estimate:
-    """Widen an interval of one point: where no image of so many differs, some of the next may.
+def widen_point(estimate: Estimate, images: int, params: EvaluateParams) -> Estimate:
+    """Widen an interval of one point: although none of these images differs, some of the next ones may.
 
-    It reaches as far, to both sides, as a share that was seen in none of the images may reach by Wilson.
+    The new interval reaches to both sides as far as Wilson's interval of a share of 0 in these images.
 
     Args:
-        found: of a statistic that one image can move by 1 / images.
-        images: that it was measured on.
-        how: confidence.
+        estimate: of a statistic that one image can change by 1 / images.
+        images: number of images that it was measured on.
+        params: confidence.
     """
-    if found.low < found.high:
-        return found
-    reach = _wilson(0.0, images, how.confidence).high
-    return Estimate(found.value, found.value - reach, found.value + reach)
+    if estimate.low < estimate.high:
+        return estimate
+    reach = _wilson(0.0, images, params.confidence).high
+    return Estimate(estimate.value, estimate.value - reach, estimate.value + reach)
 
 
 def worst(estimates: Iterable[Estimate], direction: Direction) -> Estimate:
-    """Return the number, of several that are to keep to one threshold, whose bound is the worst: all do if it does."""
+    """Return the estimate with the worst bound. If it keeps to a threshold, all of the estimates do."""
     if direction == "at least":
-        return min(estimates, key=lambda each: (each.low, each.value))
-    return max(estimates, key=lambda each: (each.high, each.value))
+        return min(estimates, key=lambda estimate: (estimate.low, estimate.value))
+    return max(estimates, key=lambda estimate: (estimate.high, estimate.value))
 
 
 def _wilson(share: float, images: int, confidence: float) -> Estimate:
@@ -165,5 +170,5 @@ def _wilson(share: float, images: int, confidence: float) -> Estimate:
 
 
 def only(means: Means) -> NDArray[np.float64]:
-    """Return the first of the means: the statistic of what is one mean itself."""
+    """Return the first of the means: the statistic of a metric that is one mean itself."""
     return means[..., 0]

@@ -1,4 +1,4 @@
-"""An ONNX classifier, opened: one that this project exported, or one that was made elsewhere."""
+"""Opens ONNX classifiers: those that this project exported, and those that were made elsewhere."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ MADE_BY = {MODEL_ONNX: "export@model", INT8_ONNX: "int8", STANDARD_ONNX: "export
 
 @dataclass(frozen=True)
 class Model:
-    """An exported model, opened."""
+    """An open classifier."""
 
     path: Path
     session: Any  # onnxruntime.InferenceSession
     adapter: Adapter
-    image_shape: tuple[int | str | None, ...]  # [B, C, H, W], as the file declares it; not an int where any size fits
+    image_shape: tuple[int | str | None, ...]  # [B, C, H, W] in the file; no int where any size fits
     classes: int
-    class_names: list[str] | None  # None where the file does not say
+    class_names: list[str] | None  # None if the file does not name them
 
 
 def open_model(path: Path) -> Model:
-    """Open an exported model and check that its inputs and output are a candidate's.
+    """Open a model that this project exported, and check its inputs and its output.
 
     Raises:
         FctError: the file is missing, is not ONNX, or has other inputs or outputs.
     """
     session = _session(path)
-    inputs = {each.name: each for each in session.get_inputs()}
-    outputs = {each.name: each for each in session.get_outputs()}
+    inputs = {tensor.name: tensor for tensor in session.get_inputs()}
+    outputs = {tensor.name: tensor for tensor in session.get_outputs()}
     if set(inputs) not in ({"image"}, {"image", "quality"}) or set(outputs) != {"logits"}:
         raise FctError(
-            f"{path}: it has inputs {', '.join(inputs) or 'none'} and outputs {', '.join(outputs) or 'none'}. "
-            "A candidate has the inputs image and, with residual mapping blocks, quality, and the output logits. "
-            "Make one with `dvc repro export`."
+            f"{path}: its inputs are {', '.join(inputs) or 'none'}, its outputs {', '.join(outputs) or 'none'}. It "
+            "needs the input image, the output logits and, with residual mapping blocks, the input quality. Make such "
+            "a file with `dvc repro export`."
         )
-    _expect(path, inputs["image"], "tensor(uint8)", rank=4)
+    _check_tensor(path, inputs["image"], "tensor(uint8)", rank=4)
     if "quality" in inputs:
-        _expect(path, inputs["quality"], "tensor(int64)", rank=1)
+        _check_tensor(path, inputs["quality"], "tensor(int64)", rank=1)
     logits = outputs["logits"]
-    _expect(path, logits, "tensor(float)", rank=2)
+    _check_tensor(path, logits, "tensor(float)", rank=2)
     if not isinstance(logits.shape[1], int):
-        raise FctError(f"{path}: logits has shape {logits.shape}; the number of classes must be fixed.")
-    said = session.get_modelmeta().custom_metadata_map
-    names = json.loads(said["fct.classes"]) if "fct.classes" in said else None
+        raise FctError(f"{path}: logits has shape {logits.shape}, but its number of classes must be fixed.")
+    metadata = session.get_modelmeta().custom_metadata_map
+    names = json.loads(metadata["fct.classes"]) if "fct.classes" in metadata else None
     quality = "quality" if "quality" in inputs else None
-    no_tables = no_tables_value(said)
+    no_tables = no_tables_value(metadata)
     adapter = Adapter(
         "image", quality, "logits", channels_last=False, normalisation=None, batch=None, no_tables=no_tables
     )
@@ -65,21 +65,23 @@ def open_foreign_model(path: Path, *, normalise: str | None = None, layout: str 
     """Open a classifier that was made elsewhere.
 
     Args:
-        path: an ONNX file with one input of images, float32 or uint8 and square, and logits or probabilities first
-            among its outputs. One of this project's is opened as such.
+        path: an ONNX file. Its one input takes square images, float32 or uint8. Its first output is logits or
+            probabilities. A file of this project is opened by `open_model`.
         normalise: how its pixels are normalised: a name or numbers (fct.evaluate.adapter.normalisation).
-        layout: "nchw" or "nhwc"; told from the input's shape where absent.
+        layout: "nchw" or "nhwc". None derives it from the shape of the input.
 
     Raises:
-        FctError: the file is missing, is not ONNX, is not such a classifier, or more must be said about it.
+        FctError: the file is missing, is not ONNX or not such a classifier, or an option is needed to use it.
     """
     session = _session(path)
     inputs, output = session.get_inputs(), session.get_outputs()[0]
     if "fct.classes" in session.get_modelmeta().custom_metadata_map:
         return open_model(path)
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in ("tensor(float)", "tensor(uint8)"):
-        told = ", ".join(f"{each.name} {each.type} {each.shape}" for each in inputs)
-        raise FctError(f"{path}: its inputs are {told}; one of images is needed, float32 or uint8, of four axes.")
+        description = ", ".join(f"{tensor.name} {tensor.type} {tensor.shape}" for tensor in inputs)
+        raise FctError(
+            f"{path}: its inputs are {description}. One input of images is needed: float32 or uint8, four axes."
+        )
     image, is_float = inputs[0], inputs[0].type == "tensor(float)"
     if is_float and normalise is None:
         raise FctError(
@@ -87,11 +89,14 @@ def open_foreign_model(path: Path, *, normalise: str | None = None, layout: str 
             "(-1..1), imagenet, bytes (0..255), or mean/deviation."
         )
     if len(output.shape) != 2 or not isinstance(output.shape[1], int):
-        raise FctError(f"{path}: {output.name} has shape {output.shape}; [images, classes] is needed, classes fixed.")
+        raise FctError(
+            f"{path}: {output.name} has shape {output.shape}. It must be [images, classes], with a fixed "
+            "number of classes."
+        )
     last = is_channels_last(image.shape, layout)
     batch = image.shape[0] if isinstance(image.shape[0], int) else None
-    how = normalisation(normalise) if is_float and normalise else None
-    adapter = Adapter(image.name, None, output.name, channels_last=last, normalisation=how, batch=batch)
+    scaling = normalisation(normalise) if is_float and normalise else None
+    adapter = Adapter(image.name, None, output.name, channels_last=last, normalisation=scaling, batch=batch)
     shape = [image.shape[axis] for axis in ((0, 3, 1, 2) if last else (0, 1, 2, 3))]
     return Model(path, session, adapter, tuple(shape), output.shape[1], None)
 
@@ -106,7 +111,7 @@ def _session(path: Path) -> Any:
 
 @contextmanager
 def translate_errors(path: Path) -> Iterator[None]:
-    """Turn what onnxruntime raises, which has no class of its own in common, into an error for people."""
+    """Turn errors of onnxruntime into an `FctError`. They have no common class of their own."""
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
     try:
@@ -121,15 +126,13 @@ def translate_errors(path: Path) -> Iterator[None]:
         errors.RuntimeException,
     ) as error:
         stage = MADE_BY.get(path)
-        remedy = f" Make it anew with `dvc repro --force --single-item {stage}`." if stage else ""
+        remedy = f" Rebuild it with `dvc repro --force --single-item {stage}`." if stage else ""
         raise FctError(f"{path}: onnxruntime cannot use it: {error}.{remedy}") from None
 
 
-def _expect(path: Path, tensor: Any, dtype: str, *, rank: int) -> None:
+def _check_tensor(path: Path, tensor: Any, dtype: str, *, rank: int) -> None:
     if tensor.type != dtype or len(tensor.shape) != rank:
-        raise FctError(
-            f"{path}: {tensor.name} is {tensor.type} {tensor.shape}; a candidate has {dtype} of {rank} axes."
-        )
+        raise FctError(f"{path}: {tensor.name} is {tensor.type} {tensor.shape}, but must be {dtype} with {rank} axes.")
     if isinstance(tensor.shape[0], int):
         raise FctError(
             f"{path}: {tensor.name} has the fixed batch size {tensor.shape[0]}. Export it with a dynamic one."

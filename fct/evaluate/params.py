@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from fct.core.params import Section
 from fct.splits.params import Quality
 
-Direction = Literal["at least", "at most"]  # of a threshold: which side is the good one
+Direction = Literal["at least", "at most"]  # the good side of a threshold
 Unseen = Literal[
     "webp",
     "jpeg2000",
@@ -27,10 +27,12 @@ Unseen = Literal[
 
 
 class EvaluateParams(Section):
-    """The section `evaluate`: how the exported model is measured."""
+    """The section `evaluate`: the measurement of the exported model."""
 
-    qualities: Annotated[tuple[Quality, ...], Field(min_length=1)]  # of the sweep, besides the raw images
-    unseen: tuple[Unseen, ...]  # distortions of fct.evaluate.unseen that are measured too, at all their severities
+    qualities: Annotated[
+        tuple[Quality, ...], Field(min_length=1)
+    ]  # JPEG qualities that are measured, besides raw images
+    unseen: tuple[Unseen, ...]  # distortions of fct.evaluate.unseen that are measured, each at all severities
     batch_size: Annotated[int, Field(ge=1)]  # images
     resamples: Annotated[int, Field(ge=100)]  # of the bootstrap over images
     confidence: Annotated[float, Field(gt=0, lt=1)]  # of every two-sided interval
@@ -38,13 +40,13 @@ class EvaluateParams(Section):
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """What the gate's lines mean by it: JSON of the confidence, and of the views that slices are made of."""
+        """The conditions of a verdict, as JSON: the confidence, and the views that slices consist of."""
         return {"confidence": self.confidence, "qualities": list(self.qualities), "unseen": list(self.unseen)}
 
     @field_validator("qualities", "unseen")
     @classmethod
-    def _unique(cls, each: tuple[object, ...]) -> tuple[object, ...]:
-        twice = dict.fromkeys(one for one in each if each.count(one) > 1)
-        if twice:
-            raise ValueError(f"name each once; {', '.join(map(str, twice))} stands there more than once")
-        return each
+    def _check_unique(cls, values: tuple[object, ...]) -> tuple[object, ...]:
+        duplicates = dict.fromkeys(value for value in values if values.count(value) > 1)
+        if duplicates:
+            raise ValueError(f"name each once; {', '.join(map(str, duplicates))} is there more than once")
+        return values

@@ -12,9 +12,9 @@ Sweeps = Mapping[str, Summary]  # by split name; the same qualities for every sp
 
 
 def table(sweeps: Sweeps) -> str:
-    """Return CSV with a row a quality, ascending, and for each split its accuracy and the two bounds.
+    """Return CSV with one row per quality, ascending, and for each split its accuracy and the two bounds as columns.
 
-    A column a split, not a row: `dvc plots` draws a line for each column it is given and cannot tell rows apart.
+    Each split has its own columns, since `dvc plots` draws one line per column.
     """
     qualities = sorted({quality for sweep in sweeps.values() for quality in sweep.curve})
     text = io.StringIO()
@@ -22,7 +22,9 @@ def table(sweeps: Sweeps) -> str:
     writer.writerow(["quality", *(f"{name}{part}" for name in sweeps for part in ("", "_low", "_high"))])
     for quality in qualities:
         estimates = (sweep.curve[quality] for sweep in sweeps.values())
-        writer.writerow([quality, *(f"{x:.6f}" for each in estimates for x in (each.value, each.low, each.high))])
+        writer.writerow(
+            [quality, *(f"{number:.6f}" for item in estimates for number in (item.value, item.low, item.high))]
+        )
     return text.getvalue()
 
 
@@ -32,7 +34,7 @@ def picture(sweeps: Sweeps, confidence: float) -> bytes:
     The same input gives the same bytes on one version of matplotlib.
 
     Args:
-        sweeps: a line each.
+        sweeps: each becomes one line.
         confidence: of the intervals, for the caption.
     """
     import matplotlib.style
@@ -47,13 +49,19 @@ def picture(sweeps: Sweeps, confidence: float) -> bytes:
         for index, (name, sweep) in enumerate(sweeps.items()):
             colour, qualities = f"C{index}", sorted(sweep.curve)
             estimates = [sweep.curve[quality] for quality in qualities]
-            axes.plot(qualities, [each.value for each in estimates], color=colour, marker=".", label=name)
+            axes.plot(qualities, [estimate.value for estimate in estimates], color=colour, marker=".", label=name)
             axes.fill_between(
-                qualities, [each.low for each in estimates], [each.high for each in estimates], color=colour, alpha=0.2
+                qualities,
+                [estimate.low for estimate in estimates],
+                [estimate.high for estimate in estimates],
+                color=colour,
+                alpha=0.2,
             )
             axes.axhline(sweep.raw.value, color=colour, linestyle=":", label=f"{name}, raw images")
         axes.set(xlabel="JPEG quality", ylabel="accuracy", title=f"Accuracy, with {100 * confidence:g}% intervals")
         axes.grid(alpha=0.3)
         axes.legend(loc="lower right")
-        figure.savefig(content, format="png", dpi=100, metadata={"Software": None})  # a version is not content
+        figure.savefig(
+            content, format="png", dpi=100, metadata={"Software": None}
+        )  # no version of matplotlib in the file
     return content.getvalue()

@@ -1,4 +1,4 @@
-"""What a model answers on every view of a split."""
+"""The predictions of a model for every view of a split."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model answered on V views of N images, and what would have been right."""
+    """The predictions of a model for V views of N images, and the true labels."""
 
     views: tuple[str, ...]  # V: raw, then q5, q10, ... (JPEG at a quality), then webp/1, webp/2, ... (unseen)
     classes: NDArray[np.int64]  # [V, N]
-    confidence: NDArray[np.float64]  # [V, N], the probability of that class
+    confidence: NDArray[np.float64]  # [V, N], the probability of the predicted class
     labels: NDArray[np.int64]  # [N]
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        """Whether each answer is right, [V, N]."""
+        """Whether each prediction is right, [V, N]."""
         right: NDArray[np.bool_] = self.classes == self.labels
         return right
 
@@ -35,5 +35,5 @@ class Predictions:
 
     @property
     def sweep(self) -> NDArray[np.bool_]:
-        """Whether each answer to the raw and the JPEG views is right, [1 + Q, N]."""
+        """Whether each prediction for the raw and the JPEG views is right, [1 + Q, N]."""
         return self.correct[: 1 + len(self.qualities)]

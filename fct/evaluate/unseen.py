@@ -1,9 +1,10 @@
 """Distortions that training on baseline JPEG never shows, at several severities: does robustness carry over?
 
-Codecs are set so that images of 32 px lose about as much (PSNR 23, 25.5 and 28 dB on CIFAR-10) as by JPEG at qualities
-10, 20 and 50. Corruptions have the five severities of CIFAR-10-C (Hendrycks and Dietterich, ICLR 2019).
+The levels of the codecs are chosen so that images of 32 px lose about as much as by JPEG at qualities 10, 20 and 50
+(PSNR 23, 25.5 and 28 dB on CIFAR-10). Corruptions have the five severities of CIFAR-10-C (Hendrycks and Dietterich,
+ICLR 2019).
 
-Each is deterministic, and what becomes of an image depends on that image alone: its noise is drawn by its pixels.
+Every distortion is deterministic. Its result depends on the image alone: the seed of the noise comes from the pixels.
 """
 
 from __future__ import annotations
@@ -34,13 +35,15 @@ OFFSET = (3, 5)  # pixels by which an off-grid JPEG's 8x8 blocks are shifted, do
 
 @dataclass(frozen=True)
 class Distortion:
-    """One way in which images are distorted."""
+    """One kind of distortion."""
 
     title: str  # for tables
-    levels: tuple[Any, ...]  # mild last for codecs, mild first for corruptions, as their authors have them
+    levels: tuple[
+        Any, ...
+    ]  # from strong to mild for codecs, from mild to strong for corruptions, as their authors order them
     apply: Callable[[Images, Any], Images]
-    quality: Callable[[Any], int] = lambda _level: NO_TABLES  # that a classifier reads from the file at a level
-    colour: bool = False  # whether it is an ordinary JPEG where images are grey
+    quality: Callable[[Any], int] = lambda _level: NO_TABLES  # that a classifier reads from the file, by level
+    colour: bool = False  # only for colour images: on grey ones it is ordinary JPEG
 
 
 def distort(images: Images, name: str, severity: int) -> Images:
@@ -51,7 +54,7 @@ def distort(images: Images, name: str, severity: int) -> Images:
     """
     distortion = UNSEEN.get(name)
     if distortion is None:
-        raise FctError(f"there is no distortion {name!r}. Known: {', '.join(UNSEEN)}.")
+        raise FctError(f"There is no distortion {name!r}. Choose one of {', '.join(UNSEEN)}.")
     if not 1 <= severity <= len(distortion.levels):
         raise FctError(f"{name} has severities 1 to {len(distortion.levels)} (not {severity}).")
     return distortion.apply(images, distortion.levels[severity - 1])
@@ -81,7 +84,7 @@ def distorted(split: Split, name: str, severity: int) -> Images:
 
 
 def every(channels: int) -> Iterator[tuple[str, int, int]]:
-    """Yield (name, severity, quality that a classifier is told) of all that changes images with so many channels."""
+    """Yield (name, severity, JPEG quality that a classifier reads) of every distortion for these channels."""
     for name, distortion in UNSEEN.items():
         if channels == 3 or not distortion.colour:
             for severity, level in enumerate(distortion.levels, start=1):
@@ -95,16 +98,16 @@ def _codec(name: str, *, key: str = "level", **fixed: Any) -> Callable[[Images, 
         import imagecodecs
 
         if not getattr(imagecodecs, name.upper()).available:
-            raise FctError(f"this build of imagecodecs has no {name}. Install one that has: pip install imagecodecs")
-        encode, decode = (getattr(imagecodecs, f"{name}_{way}") for way in ("encode", "decode"))
+            raise FctError(f"This build of imagecodecs lacks {name}. Install a full one: pip install imagecodecs")
+        encode, decode = (getattr(imagecodecs, f"{name}_{direction}") for direction in ("encode", "decode"))
 
-        def one(image: Images) -> Images:
+        def distort_one(image: Images) -> Images:
             grey = image.shape[-1] == 1
-            shown = np.repeat(image, 3, axis=-1) if grey else np.ascontiguousarray(image)  # not all codecs know grey
-            decoded: Images = decode(encode(shown, **{key: level}, **fixed))
+            rgb = np.repeat(image, 3, axis=-1) if grey else np.ascontiguousarray(image)  # some codecs lack grey
+            decoded: Images = decode(encode(rgb, **{key: level}, **fixed))
             return decoded[..., :1] if grey else decoded[..., :3]
 
-        return _each(one, images)
+        return _map_images(distort_one, images)
 
     return apply
 
@@ -115,23 +118,23 @@ def _jpegli(images: Images, quality: int) -> Images:
     except ImportError:
         raise FctError("jpegli is not installed. Install it: pip install pyjpegli") from None
 
-    def one(image: Images) -> Images:
+    def distort_one(image: Images) -> Images:
         height, width, channels = image.shape
-        shown = np.ascontiguousarray(np.broadcast_to(image, (height, width, 3)))
-        pixels, _, _ = pyjpegli.decode(pyjpegli.encode(shown.tobytes(), width, height, quality))
+        rgb = np.ascontiguousarray(np.broadcast_to(image, (height, width, 3)))
+        pixels, _, _ = pyjpegli.decode(pyjpegli.encode(rgb.tobytes(), width, height, quality))
         return np.frombuffer(pixels, np.uint8).reshape(height, width, 3)[..., :channels]
 
-    return _each(one, images)
+    return _map_images(distort_one, images)
 
 
-def _each(one: Callable[[Images], Images], images: Images) -> Images:
-    """Return `one` of each image; codecs leave the interpreter to other threads while they work."""
+def _map_images(function: Callable[[Images], Images], images: Images) -> Images:
+    """Apply `function` to each image, in threads: codecs release the interpreter while they work."""
     with ThreadPoolExecutor(joblib.cpu_count()) as pool:
-        return np.stack(list(pool.map(one, images))) if len(images) else images
+        return np.stack(list(pool.map(function, images))) if len(images) else images
 
 
 def _double(images: Images, qualities: tuple[int, int]) -> Images:
-    """JPEG after JPEG, the grid of blocks shifted in between by a crop at the other side: as a repost is."""
+    """Compress, crop so that the grid of blocks shifts, and compress again, as happens when an image is reposted."""
     first, second = qualities
     return roundtrip(_off_grid(images, first), second, "4:2:0")
 
@@ -141,7 +144,7 @@ def _fine_chroma(images: Images, quality: int) -> Images:
 
 
 def _off_grid(images: Images, quality: int) -> Images:
-    """JPEG whose grid does not begin at the image's corner: the image is a part of a larger one, here by reflection."""
+    """Compress a larger image (padded by reflection) and cut the image out: its JPEG grid starts beside its corner."""
     down, right = OFFSET
     padded = np.pad(images, ((0, 0), (down, 0), (right, 0), (0, 0)), mode="symmetric")
     return np.ascontiguousarray(roundtrip(padded, quality, "4:2:0")[:, down:, right:])
@@ -149,38 +152,38 @@ def _off_grid(images: Images, quality: int) -> Images:
 
 def _noise(images: Images, deviation: float) -> Images:
     noisy = np.empty(images.shape, np.uint8)
-    for place, image in enumerate(images):
+    for index, image in enumerate(images):
         noise = np.random.default_rng(zlib.crc32(image.tobytes())).normal(size=image.shape) * deviation
-        noisy[place] = _pixels(image / 255 + noise)
+        noisy[index] = _to_pixels(image / 255 + noise)
     return noisy
 
 
 def _blur(images: Images, deviation: float) -> Images:
     from scipy.ndimage import gaussian_filter
 
-    return _pixels(gaussian_filter(images / 255, (0, deviation, deviation, 0), mode="nearest", truncate=4))
+    return _to_pixels(gaussian_filter(images / 255, (0, deviation, deviation, 0), mode="nearest", truncate=4))
 
 
-def _contrast(images: Images, kept: float) -> Images:
+def _contrast(images: Images, factor: float) -> Images:
     scaled = images / 255
     mean = scaled.mean((1, 2), keepdims=True)
-    return _pixels((scaled - mean) * kept + mean)
+    return _to_pixels((scaled - mean) * factor + mean)
 
 
 def _pixelate(images: Images, scale: float) -> Images:
     from PIL import Image
 
-    def one(image: Images) -> Images:
+    def distort_one(image: Images) -> Images:
         height, width, channels = image.shape
-        shown = Image.fromarray(image[..., 0] if channels == 1 else image)
-        small = shown.resize((max(1, int(width * scale)), max(1, int(height * scale))), Image.Resampling.BOX)
+        whole = Image.fromarray(image[..., 0] if channels == 1 else image)
+        small = whole.resize((max(1, int(width * scale)), max(1, int(height * scale))), Image.Resampling.BOX)
         return np.asarray(small.resize((width, height), Image.Resampling.NEAREST)).reshape(image.shape)
 
-    return _each(one, images)
+    return _map_images(distort_one, images)
 
 
-def _pixels(values: NDArray[np.float64]) -> Images:
-    """Return values on the scale 0..1 as pixels."""
+def _to_pixels(values: NDArray[np.float64]) -> Images:
+    """Return values on the scale 0..1 as uint8 pixels."""
     return np.asarray(np.clip(values, 0, 1) * 255 + 0.5, np.uint8)
 
 

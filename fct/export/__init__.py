@@ -1,1 +1,1 @@
-"""The ONNX file that leaves the pipeline."""
+"""The stage `export`: writes a trained network as one ONNX file."""

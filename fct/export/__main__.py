@@ -1,4 +1,4 @@
-"""Export a trained network as one ONNX file, held against torch on real images.
+"""Export a trained network as one ONNX file, and compare it with torch on real images.
 
     python -m fct.export model       # model/model.pt    -> model/model.onnx
     python -m fct.export standard    # model/standard.pt -> model/standard.onnx
@@ -16,10 +16,9 @@ import click
 import numpy as np
 
 from fct import tracking
-from fct.core import params
 from fct.core.errors import exit_on_error
 from fct.core.files import write_json
-from fct.core.params import Section
+from fct.core.params import Section, load
 from fct.core.paths import MODEL_ONNX, MODEL_PT, STANDARD_ONNX, STANDARD_PT, export_metrics
 from fct.export.onnx import export
 from fct.export.params import ExportParams
@@ -30,13 +29,13 @@ from fct.splits.store import open_split
 
 
 class Params(Section):
-    """What this stage reads of params.yaml."""
+    """The section of params.yaml that this stage reads."""
 
     export: ExportParams
 
 
 class Export(NamedTuple):
-    """What becomes of one trained network."""
+    """The stage and the files of one trained network."""
 
     trained_by: str  # stage
     network: Path
@@ -52,21 +51,21 @@ NETWORKS = {
 @click.command()
 @click.argument("network", type=click.Choice(list(NETWORKS)))
 def main(network: str) -> None:
-    """Export NETWORK; the file appears once onnx's own check and the comparison with torch have passed."""
+    """Export NETWORK. The file is written only if onnx's check and the comparison with torch pass."""
     with exit_on_error():
-        read = params.load(Params).export
+        params = load(Params).export
         stage, source, target = NETWORKS[network]
         name = f"export@{network}"
-        with tracking.stage(name, params=read.model_dump(), inputs={stage: source}, outputs=[target]) as run:
+        with tracking.stage(name, params=params.model_dump(), inputs={stage: source}, outputs=[target]) as run:
             trained, description = saved.load(source)
             val = open_split("val")
-            sample = val.every(val.step(read.images)).images
-            images = np.array(sample.transpose(0, 3, 1, 2), order="C")  # torch wants pixels it may write to
+            sample = val.every(val.step(params.images)).images
+            images = np.array(sample.transpose(0, 3, 1, 2), order="C")  # torch needs writable pixels
             quality = np.resize(np.array([NO_TABLES, *description.qualities], np.int64), len(images))
             with tempfile.TemporaryDirectory(dir=target.parent) as folder:
                 exported = Path(folder) / target.name
                 export(trained, description, exported)
-                parity = compare(trained, exported, images, quality, tolerance=read.tolerance)
+                parity = compare(trained, exported, images, quality, tolerance=params.tolerance)
                 exported.replace(target)
             size = target.stat().st_size
             write_json(

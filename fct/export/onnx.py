@@ -1,10 +1,10 @@
 """A trained network as one ONNX file: uint8 pixels in, logits out, normalisation inside.
 
     image    uint8 [B, C, H, W]
-    quality  int64 [B]            only where the network has residual mapping blocks; 0 where no JPEG table tells it
+    quality  int64 [B]            only with residual mapping blocks; 0 without JPEG tables
     logits   float32 [B, classes]
 
-Only what follows from content is in the file; source paths that the exporter notes are taken out.
+The file depends on the network alone: the source paths that the exporter adds are removed.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from fct.images.tables import NO_TABLES
 from fct.models.network import Network
 from fct.models.saved import Description
 
-OPSET = 20  # ONNX 1.15, of 2023: old enough for the runtimes in use
+OPSET = 20  # ONNX 1.15 of 2023, which common runtimes support
 
 
 class _Logits(nn.Module):
-    """The network as it is served: images, and their quality where it matters, to float32 logits."""
+    """The network as it is deployed: from images, and their quality if it is used, to float32 logits."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class _Logits(nn.Module):
 
 
 def export(network: Network, description: Description, path: Path = MODEL_ONNX) -> None:
-    """Write `network` to `path` as ONNX, whole or not at all, after onnx's own full check."""
+    """Write `network` to `path` as ONNX, whole or not at all, after onnx's full check."""
     network = network.eval().cpu()
     image = torch.zeros(2, description.channels, description.size, description.size, dtype=torch.uint8)
     example: dict[str, Tensor] = {"image": image}
@@ -54,8 +54,8 @@ def export(network: Network, description: Description, path: Path = MODEL_ONNX) 
         example["quality"] = torch.tensor([NO_TABLES, 50])
         shapes["quality"] = {0: batch}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the exporter's own insides
-        _quiet()
+        warnings.simplefilter("ignore")  # about the exporter's internals
+        _silence_exporter()
         raw = Path(folder) / "raw.onnx"
         torch.onnx.export(
             _Logits(network),
@@ -70,7 +70,7 @@ def export(network: Network, description: Description, path: Path = MODEL_ONNX) 
             verbose=False,
         )
         model = onnx.load(raw)
-    _strip(model)
+    _remove_traces(model)
     onnx.helper.set_model_props(model, _properties(description))
     onnx.checker.check_model(model, full_check=True)
     write_bytes(path, model.SerializeToString(deterministic=True))
@@ -89,8 +89,8 @@ def _properties(description: Description) -> dict[str, str]:
     }
 
 
-def _strip(model: onnx.ModelProto) -> None:
-    """Take out what names the machine: the exporter notes stack traces, with file paths, at every node."""
+def _remove_traces(model: onnx.ModelProto) -> None:
+    """Remove the stack traces, with file paths of this machine, that the exporter adds to every node."""
     model.doc_string = ""
     del model.metadata_props[:]
     graphs = [model.graph, *model.functions]
@@ -105,6 +105,6 @@ def _strip(model: onnx.ModelProto) -> None:
             del item.metadata_props[:]
 
 
-def _quiet() -> None:
+def _silence_exporter() -> None:
     for name in ("torch.onnx", "onnxscript", "onnx_ir"):
         logging.getLogger(name).setLevel(logging.ERROR)

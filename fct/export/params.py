@@ -8,7 +8,7 @@ from fct.core.params import Section
 
 
 class ExportParams(Section):
-    """How the ONNX file is checked against the network it came from."""
+    """The section `export`: the comparison of the ONNX file with the network."""
 
-    images: int = Field(ge=2)  # real images it is compared on
-    tolerance: float = Field(gt=0)  # largest difference of a logit
+    images: int = Field(ge=2)  # number of real images that they are compared on
+    tolerance: float = Field(gt=0)  # largest allowed difference of a logit

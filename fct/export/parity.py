@@ -1,4 +1,4 @@
-"""Whether the ONNX file computes what the network computes, on real images."""
+"""Checks on real images that the ONNX file computes the same as the network."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from fct.models.network import Network
 
 
 class Parity(NamedTuple):
-    """How far onnxruntime's logits are from torch's."""
+    """The differences between the logits of onnxruntime and torch."""
 
     difference: float  # largest of any logit
-    disagreements: int  # images whose class differs although torch's margin exceeds twice the tolerance
+    disagreements: int  # images whose class differs although torch's margin is over twice the tolerance
     images: int
 
 
@@ -28,7 +28,7 @@ def compare(
     """Run `images`, uint8 [N, C, H, W], of the given JPEG quality [N], through torch and through the file at `path`.
 
     Raises:
-        FctError: a logit differs by more than `tolerance`, or a class differs where it must not.
+        FctError: a logit differs by more than `tolerance`, or a class differs although the margin is large.
     """
     with torch.inference_mode():
         logits, _ = network(torch.from_numpy(images), torch.from_numpy(quality))
@@ -37,7 +37,7 @@ def compare(
     feeds = {"image": images, "quality": quality}
     (actual,) = session.run(["logits"], {entry.name: feeds[entry.name] for entry in session.get_inputs()})
     top = np.sort(expected, axis=1)[:, -2:]
-    decided = top[:, 1] - top[:, 0] > 2 * tolerance  # both logits may be off
+    decided = top[:, 1] - top[:, 0] > 2 * tolerance  # each of the two logits may differ by the tolerance
     parity = Parity(
         difference=float(np.abs(actual - expected).max()),
         disagreements=int((decided & (actual.argmax(1) != expected.argmax(1))).sum()),
@@ -45,8 +45,8 @@ def compare(
     )
     if not parity.difference <= tolerance or parity.disagreements:
         raise FctError(
-            f"{path} does not compute what the network does: on {parity.images} images a logit differs by "
-            f"{parity.difference:.2g} (params.yaml: export.tolerance is {tolerance:g}) and {parity.disagreements} "
-            "classes differ. Raise the tolerance if that is rounding; otherwise the exporter mistook a layer."
+            f"{path} does not compute the same as the network: on {parity.images} images a logit differs by up to "
+            f"{parity.difference:.2g} (params.yaml: export.tolerance is {tolerance:g}), and {parity.disagreements} "
+            "classes differ. Raise the tolerance if this is rounding. Otherwise the exporter converts a layer wrongly."
         )
     return parity

@@ -1,1 +1,1 @@
-"""The stage `features`: how far compression moves the inner features of the trained network."""
+"""The stage `features`: measures how far compression moves the inner features of the trained network."""

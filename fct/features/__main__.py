@@ -2,7 +2,7 @@
 
     python -m fct.features
 
-Reads model/model.pt, since the exported file shows no inner layers, and test images.
+Reads model/model.pt and test images. The exported file cannot be used: it has no access to inner layers.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import csv
 import io
 
 from fct import tracking
-from fct.core import params
 from fct.core.errors import exit_on_error
 from fct.core.files import write_json, write_text
-from fct.core.params import Section
+from fct.core.params import Section, load
 from fct.core.paths import DISTORTION_CSV, FEATURES_METRICS, MODEL_PT
 from fct.features.distortion import measure_distortion
 from fct.models import saved
@@ -24,7 +23,7 @@ from fct.splits.store import open_split
 
 
 class Params(Section):
-    """What this stage reads of params.yaml."""
+    """The sections of params.yaml that this stage reads."""
 
     jpeg: JpegParams
     features: FeaturesParams
@@ -33,31 +32,33 @@ class Params(Section):
 def main() -> None:
     """Write metrics/features.json and plots/distortion.csv."""
     with exit_on_error():
-        read = params.load(Params)
+        params = load(Params)
         with tracking.stage(
-            "features", params=read.model_dump(), inputs={"train": MODEL_PT}, outputs=[FEATURES_METRICS]
+            "features", params=params.model_dump(), inputs={"train": MODEL_PT}, outputs=[FEATURES_METRICS]
         ) as run:
             network, _ = saved.load()
-            found = measure_distortion(network, open_split("test"), read.features, read.jpeg.subsampling)
-            write_json(FEATURES_METRICS, {layer: _rounded(by_quality) for layer, by_quality in found.items()})
-            write_text(DISTORTION_CSV, _csv(found))
-            for quality in read.features.qualities:
-                run.headline({f"distortion/{layer}": values[quality] for layer, values in found.items()}, step=quality)
-        for layer, values in found.items():
+            distortions = measure_distortion(network, open_split("test"), params.features, params.jpeg.subsampling)
+            write_json(FEATURES_METRICS, {layer: _round(by_quality) for layer, by_quality in distortions.items()})
+            write_text(DISTORTION_CSV, _csv(distortions))
+            for quality in params.features.qualities:
+                run.headline(
+                    {f"distortion/{layer}": values[quality] for layer, values in distortions.items()}, step=quality
+                )
+        for layer, values in distortions.items():
             print(f"{layer}: " + "  ".join(f"Q{quality} {value:.3f}" for quality, value in values.items()))
 
 
-def _rounded(values: dict[int, float]) -> dict[str, float]:
+def _round(values: dict[int, float]) -> dict[str, float]:
     return {f"q{quality}": round(value, 4) for quality, value in values.items()}
 
 
-def _csv(found: dict[str, dict[int, float]]) -> str:
-    """Return a row a quality and a column a layer, as `dvc plots` draws lines."""
+def _csv(distortions: dict[str, dict[int, float]]) -> str:
+    """Return CSV with one row per quality and one column per layer; `dvc plots` draws a line per column."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["quality", *found])
-    for quality in sorted(next(iter(found.values()))):
-        writer.writerow([quality, *(f"{values[quality]:.6f}" for values in found.values())])
+    writer.writerow(["quality", *distortions])
+    for quality in sorted(next(iter(distortions.values()))):
+        writer.writerow([quality, *(f"{values[quality]:.6f}" for values in distortions.values())])
     return stream.getvalue()
 
 

@@ -1,1 +1,1 @@
-"""The stage `gate`: whether an exported model is good enough to be promoted."""
+"""The stage `gate`: judges whether an exported model is good enough for a promotion."""

@@ -3,7 +3,7 @@
     python -m fct.gate
 
 Reads evaluation/, metrics/export-model.json, model/model.onnx (its checksum), data/splits, data/originals. Writes
-metrics/gate.json. A FAIL is a result like any other: the command exits with 0, and nothing will be promoted.
+metrics/gate.json. A FAIL is a normal result: the exit status is 0, and the model cannot be promoted.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from fct.evaluate import record
 from fct.evaluate.intervals import exact
 from fct.evaluate.model import open_model
 from fct.evaluate.params import EvaluateParams
-from fct.gate import checks as gate
+from fct.gate import checks
 from fct.gate.footprint import footprint
 from fct.gate.params import GateParams
 from fct.splits.store import open_split
 
 
 class Params(Section):
-    """What this stage reads from params.yaml."""
+    """The sections of params.yaml that this stage reads."""
 
     evaluate: EvaluateParams
     gate: GateParams
@@ -38,19 +38,19 @@ class Params(Section):
 def main() -> None:
     """Run the stage."""
     with exit_on_error():
-        read = load(Params)
+        params = load(Params)
         with tracking.stage(
             "gate",
-            params=read.model_dump(),
+            params=params.model_dump(),
             inputs={"export": MODEL_ONNX, "evaluate": EVALUATION},
             outputs=[VERDICT],
             datasets=tracking.datasets(SPLITS),
         ) as run:
-            verdict = judge_model(read)
-            run.headline(gate.metrics(verdict))
+            verdict = judge_model(params)
+            run.headline(checks.metrics(verdict))
             run.tag("fct.verdict", verdict["verdict"])
             run.tag("fct.model_sha256", verdict["model_sha256"])
-        print(gate.format_verdict(verdict, colour=gate.wants_colour(sys.stdout)))
+        print(checks.format_verdict(verdict, colour=checks.wants_colour(sys.stdout)))
 
 
 def judge_model(params: Params) -> dict[str, Any]:
@@ -58,41 +58,44 @@ def judge_model(params: Params) -> dict[str, Any]:
     if not MODEL_ONNX.is_file():
         raise FctError(f"{MODEL_ONNX} is not here. Make it with `dvc repro export@model`.")
     split = open_split("gate")
-    found = record.read(split, model_sha256=sha256(MODEL_ONNX), how=params.evaluate)
-    gate.refuse_unmeasured_slices(params.gate, params.evaluate)
-    of_file = footprint(open_model(MODEL_ONNX), split, params.gate, params.evaluate) | {"parity": exact(_parity())}
-    checks = gate.check_lines(params.gate, found.answers, of_file, params.evaluate)
-    verdict = gate.verdict(
-        checks,
-        model_sha256=found.model_sha256,
+    evaluation = record.read(split, model_sha256=sha256(MODEL_ONNX), params=params.evaluate)
+    checks.refuse_unmeasured_slices(params.gate, params.evaluate)
+    file_values = footprint(open_model(MODEL_ONNX), split, params.gate, params.evaluate) | {
+        "parity": exact(_read_parity())
+    }
+    judged = checks.check_lines(params.gate, evaluation.predictions, file_values, params.evaluate)
+    verdict = checks.verdict(
+        judged,
+        model_sha256=evaluation.model_sha256,
         images=len(split),
-        digest=found.digest,
-        how=params.evaluate,
+        digest=evaluation.digest,
+        params=params.evaluate,
     )
     write_json(VERDICT, verdict)
     return verdict
 
 
-def _parity() -> float:
+def _read_parity() -> float:
     """Return the parity that the export measured.
 
     Raises:
-        FctError: the export's metrics are missing or unreadable, or are of another file.
+        FctError: the export's metrics are missing or damaged, or belong to another file.
     """
-    metrics, again = export_metrics(MODEL_ONNX), "Make it with `dvc repro export@model`."
+    metrics, remedy = export_metrics(MODEL_ONNX), "Make it with `dvc repro export@model`."
     try:
-        said = json.loads(metrics.read_text())
-        parity, file_bytes = float(said["parity"]), int(said["file_bytes"])
+        content = json.loads(metrics.read_text())
+        parity, file_bytes = float(content["parity"]), int(content["file_bytes"])
     except FileNotFoundError:
-        raise FctError(f"{metrics} is not here. {again}") from None
+        raise FctError(f"{metrics} is not here. {remedy}") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise FctError(f"{metrics} is damaged ({type(error).__name__}: {error}). {again}") from None
+        raise FctError(f"{metrics} is damaged ({type(error).__name__}: {error}). {remedy}") from None
     if not math.isfinite(parity):
-        raise FctError(f"{metrics}: parity is {parity}, not a finite number. {again}")
-    here = MODEL_ONNX.stat().st_size
-    if file_bytes != here:
+        raise FctError(f"{metrics}: parity is {parity}, not a finite number. {remedy}")
+    size = MODEL_ONNX.stat().st_size
+    if file_bytes != size:
         raise FctError(
-            f"{metrics}: file_bytes is {file_bytes}, but {MODEL_ONNX} has {here} bytes: another export. {again}"
+            f"{metrics}: file_bytes is {file_bytes}, but {MODEL_ONNX} has {size} bytes. "
+            f"The metrics belong to another export. {remedy}"
         )
     return parity
 

@@ -1,11 +1,11 @@
-"""The gate: whether an exported model is good enough to be promoted.
+"""The checks of the gate and their verdict: whether an exported model is good enough for a promotion.
 
-Every line of params.yaml's `gate` is a check, and all must pass: since each must, no correction for their number is
-needed (an intersection-union test). What is measured on images is judged on the bound of its confidence interval, not
-on the point: a model passes when it is shown to keep to the threshold, not when it may have been lucky. File size and
-parity are exact; their bounds are the value itself.
+Every line of params.yaml's `gate` is a check, and all checks must pass. Because of that, their number needs no
+correction (an intersection-union test). A value that is measured on images is judged on the bound of its confidence
+interval, not on the value itself. A model therefore passes only if the images show that it keeps to the threshold. File
+size and parity are exact: their bounds are the value itself.
 
-Lines with `champion` are judged where a champion is at hand: by `fct promote`, not by the stage.
+`fct promote` judges the lines with `champion`, not this stage.
 """
 
 from __future__ import annotations
@@ -29,36 +29,38 @@ from fct.gate.params import CheckParams, slice_problem
 
 @dataclass(frozen=True)
 class Check:
-    """One measured value held against one threshold."""
+    """A measured value and the threshold that it must keep to."""
 
     name: str
     estimate: Estimate
     threshold: float
     direction: Direction
-    images: int  # that it was measured on; 0 where it is exact
+    images: int  # number of images that it was measured on; 0 for an exact value
 
     @property
     def passed(self) -> bool:
-        """Whether the whole interval is on the right side of the threshold, which itself is on it."""
+        """Whether the whole interval is on the good side of the threshold. The threshold itself is good."""
         if self.direction == "at least":
             return self.estimate.low >= self.threshold
         return self.estimate.high <= self.threshold
 
     @property
     def images_to_settle(self) -> int | None:
-        """About how many images would tell the value from the threshold; None where these do, or none would.
+        """About how many images would decide the check. None if it is decided, or no number of images would do.
 
         Intervals narrow with the square root of the number of images.
         """
         value, low, high = self.estimate.value, self.estimate.low, self.estimate.high
         distance = abs(value - self.threshold)
-        reach = value - low if value > self.threshold else high - value  # of the interval, towards the threshold
+        reach = (
+            value - low if value > self.threshold else high - value
+        )  # from the value to the bound on the side of the threshold
         if not self.images or not distance or reach <= distance:
             return None
         return math.ceil(self.images * (reach / distance) ** 2)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the check as it stands in the verdict."""
+        """Return the check in the format of the verdict."""
         return {
             "name": self.name,
             **self.estimate.as_json(),
@@ -70,47 +72,47 @@ class Check:
 
 
 def refuse_unmeasured_slices(lines: Sequence[CheckParams], measured: EvaluateParams, path: Path = PARAMS) -> None:
-    """Refuse a line of `path`'s gate about views that are not measured.
+    """Refuse a gate that has a line about views that are not measured.
 
     Raises:
-        FctError: it names the line and what there is instead.
+        FctError: there is such a line. The message names it in the file `path`, and the slices that are measured.
     """
     for index, line in enumerate(lines):
-        if wrong := slice_problem(line, measured):
-            raise FctError(f"{location('gate', index, 'slice', path=path)}: {wrong}.")
+        if problem := slice_problem(line, measured):
+            raise FctError(f"{location('gate', index, 'slice', path=path)}: {problem}.")
 
 
 def check_lines(
-    lines: Sequence[CheckParams], answers: Predictions, of_file: Mapping[str, Estimate], how: EvaluateParams
+    lines: Sequence[CheckParams], predictions: Predictions, file_values: Mapping[str, Estimate], params: EvaluateParams
 ) -> list[Check]:
-    """Hold what was measured against the lines of the gate, but for those that need a champion.
+    """Judge a model by the lines of the gate that need no champion.
 
     Args:
         lines: of the gate.
-        answers: of the model, on the gate split.
-        of_file: what was measured of the file, by metric.
-        how: confidence, and resamples and seed of the bootstrap.
+        predictions: of the model, on the gate split.
+        file_values: values measured on the file itself, by metric.
+        params: confidence, and the resamples and seed of the bootstrap.
     """
     checks = []
     for line in lines:
         if line.champion is None:
-            estimate = of_file[line.metric] if line.slice is None else measure(line, answers, how)
-            images = 0 if line.slice is None else len(answers.labels)
+            estimate = file_values[line.metric] if line.slice is None else measure(line, predictions, params)
+            images = 0 if line.slice is None else len(predictions.labels)
             checks.append(Check(line.name, estimate, line.threshold, line.direction, images))
     return checks
 
 
 def check_against(
-    lines: Sequence[CheckParams], answers: Predictions, champion: Predictions, how: EvaluateParams
+    lines: Sequence[CheckParams], predictions: Predictions, champion: Predictions, params: EvaluateParams
 ) -> list[Check]:
-    """Hold a model against a champion on the same images: the lines of the gate that `judge` leaves out."""
+    """Judge a model by the lines of the gate that need a champion: compare the two on the same images."""
     return [
         Check(
             line.name,
-            measure_difference(line, answers, champion, how),
+            measure_difference(line, predictions, champion, params),
             line.threshold,
             line.direction,
-            len(answers.labels),
+            len(predictions.labels),
         )
         for line in lines
         if line.champion is not None
@@ -118,41 +120,41 @@ def check_against(
 
 
 def verdict(
-    checks: Sequence[Check], *, model_sha256: str, images: int, digest: str, how: EvaluateParams
+    checks: Sequence[Check], *, model_sha256: str, images: int, digest: str, params: EvaluateParams
 ) -> dict[str, Any]:
-    """Return the verdict as metrics/gate.json holds it; promotion reads nothing else.
+    """Return the verdict in the format of metrics/gate.json. Promotion reads nothing else.
 
     Args:
         checks: all of them must pass.
-        model_sha256: of the file that was judged.
+        model_sha256: of the judged file.
         images: number of images in the gate split.
         digest: of the gate split.
-        how: it was measured.
+        params: the parameters of the measurement.
     """
     return {
         "verdict": "PASS" if all(check.passed for check in checks) else "FAIL",
         "model_sha256": model_sha256,
         "split": {"name": "gate", "images": images, "digest": digest},
-        **how.conditions,
+        **params.conditions,
         "checks": [check.as_json() for check in checks],
     }
 
 
-def metrics(found: dict[str, Any]) -> dict[str, float]:
-    """Return a verdict as numbers for a tracking server: each check's value, and 1 for passed or 0 for failed."""
-    numbers: dict[str, float] = {"gate_passed": found["verdict"] == "PASS"}
-    for check in found["checks"]:
+def metrics(verdict: dict[str, Any]) -> dict[str, float]:
+    """Return a verdict as numbers for a tracking server: the value of each check, and 1 if it passed or 0 if not."""
+    numbers: dict[str, float] = {"gate_passed": verdict["verdict"] == "PASS"}
+    for check in verdict["checks"]:
         numbers[f"gate_{check['name']}"] = check["value"]
         numbers[f"gate_{check['name']}_passed"] = check["passed"]
     return numbers
 
 
-def format_verdict(found: dict[str, Any], *, colour: bool) -> str:
-    """Return a verdict as lines for a person, PASS in green and FAIL in red where `colour`."""
-    confidence, images = found["confidence"], found["split"]["images"]
-    width = max(len(check["name"]) for check in found["checks"]) + 1
+def format_verdict(verdict: dict[str, Any], *, colour: bool) -> str:
+    """Return a verdict as a table for a terminal. With `colour`, PASS is green and FAIL is red."""
+    confidence, images = verdict["confidence"], verdict["split"]["images"]
+    width = max(len(check["name"]) for check in verdict["checks"]) + 1
     lines = [f"{'check':<{width}}{'value':>9}   {f'{100 * confidence:g}% interval':<20}{'needed':<17}"]
-    for check in found["checks"]:
+    for check in verdict["checks"]:
         exact = check["low"] == check["high"]
         interval = "" if exact else f"{check['low']:.4f} to {check['high']:.4f}"
         needed = f"{check['direction']} {check['threshold']:.4g}"
@@ -161,24 +163,24 @@ def format_verdict(found: dict[str, Any], *, colour: bool) -> str:
             f"{check['name']:<{width}}{check['value']:>9.4g}   {interval:<20}{needed:<17}{word}{closeness(check)}"
         )
     lines.append(
-        f"gate: {_word(found['verdict'], colour=colour)} on {images:,} images, model {found['model_sha256'][:12]}"
+        f"gate: {_word(verdict['verdict'], colour=colour)} on {images:,} images, model {verdict['model_sha256'][:12]}"
     )
     return "\n".join(lines)
 
 
 def closeness(check: Mapping[str, Any]) -> str:
-    """Return what to say of a check that is too close to call, or nothing."""
+    """Return a note for a check that is too close to call, or an empty text."""
     needed = check.get("images_to_settle")
     return f"  too close to call: about {_rounded(needed):,} images would settle it" if needed else ""
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Return whether to colour what is written to `stream`: a terminal, and NO_COLOR (no-color.org) not set."""
+    """Return whether to write colours to `stream`: it is a terminal, and NO_COLOR (no-color.org) is not set."""
     return stream.isatty() and not os.environ.get("NO_COLOR")
 
 
 def _rounded(number: int) -> int:
-    """Return a number to two digits, upwards: more would pretend."""
+    """Return a number rounded up to two digits; further digits would suggest too much precision."""
     unit: int = 10 ** max(0, len(str(number)) - 2)
     return -(-number // unit) * unit
 

@@ -1,4 +1,4 @@
-"""What an exported model costs where it is deployed: the size of its file, and the time for one image alone."""
+"""What an exported model costs in deployment: the size of its file, and the time for one image."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from fct.splits.store import Split
 
 MIB = 1 << 20  # bytes
 ROUNDS = 200  # images, one after the other
-WARM_UP = 20  # that are not counted
-LEFT_OUT = 0.05  # share of the rounds, the slowest: they tell of what else the machine did
+WARM_UP = 20  # images before them that are not counted
+LEFT_OUT = 0.05  # share of the rounds that is left out: the slowest ones, which other work of the machine delayed
 
 
-def footprint(model: Model, split: Split, lines: Sequence[CheckParams], how: EvaluateParams) -> dict[str, Estimate]:
-    """Return by metric what lines of the gate may ask of a file; the time is taken only where one does.
+def footprint(model: Model, split: Split, lines: Sequence[CheckParams], params: EvaluateParams) -> dict[str, Estimate]:
+    """Return the file's values by metric. The latency is measured only if a line of the gate needs it.
 
-    Arguments as for `latency`.
+    The arguments are those of `latency`.
     """
-    found = {"file_mib": exact(model.path.stat().st_size / MIB)}
+    values = {"file_mib": exact(model.path.stat().st_size / MIB)}
     if any(line.metric == "latency_ms" for line in lines):
-        found["latency_ms"] = latency(model, split, how)
-    return found
+        values["latency_ms"] = latency(model, split, params)
+    return values
 
 
-def latency(model: Model, split: Split, how: EvaluateParams) -> Estimate:
-    """Return the mean milliseconds of one image on one thread, with its interval; the machine is part of the answer.
+def latency(model: Model, split: Split, params: EvaluateParams) -> Estimate:
+    """Return the mean milliseconds for one image on one thread, with its interval. It depends on the machine.
 
     Args:
-        model: that has answered for such images before.
-        split: whose images it is asked about.
-        how: confidence, and resamples and seed of the bootstrap over images.
+        model: it must have predicted such images before.
+        split: the source of the images.
+        params: confidence, and the resamples and seed of the bootstrap over images.
     """
-    taken = []
+    times = []
     for index in range(WARM_UP + ROUNDS):
         row = slice(index % len(split), index % len(split) + 1)
         begin = time.perf_counter()
         model.adapter.logits(model.session, split.images[row], split.quality[row])
-        taken.append(1000 * (time.perf_counter() - begin))
-    kept = np.sort(taken[WARM_UP:])[: round(ROUNDS * (1 - LEFT_OUT))]
-    return resampled(kept[:, None], only, how)
+        times.append(1000 * (time.perf_counter() - begin))
+    fastest = np.sort(times[WARM_UP:])[: round(ROUNDS * (1 - LEFT_OUT))]
+    return resampled(fastest[:, None], only, params)

@@ -1,1 +1,1 @@
-"""The stage `int8`: the exported model in 8 bits, and its verdict."""
+"""The stage `int8`: quantises the exported model to 8 bits, and judges the result."""

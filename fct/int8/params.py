@@ -8,7 +8,9 @@ from fct.core.params import Section
 
 
 class Int8Params(Section):
-    """The 8-bit form of the exported file."""
+    """The section `int8`: the 8-bit form of the exported file."""
 
-    images: int = Field(ge=1)  # of the train split, to calibrate on
-    max_drop: float = Field(ge=0, le=1)  # accuracy, mean over the qualities, that it may lose, on the bound
+    images: int = Field(ge=1)  # number of images of the train split for calibration
+    max_drop: float = Field(
+        ge=0, le=1
+    )  # mean accuracy over the qualities that it may lose, on the bound of the interval

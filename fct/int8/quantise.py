@@ -1,8 +1,8 @@
-"""The exported file with 8-bit weights and activations: smaller, and faster where the processor has such arithmetic.
+"""Quantises the exported file to 8-bit weights and activations: smaller, and faster on processors with such arithmetic.
 
-Static quantisation in QDQ format: around each convolution and each product of matrices, tensors are rounded to 8 bits,
-at scales that calibration images have shown. Calibration sees what a deployment sees: images compressed at the trained
-qualities, and raw ones.
+Static quantisation in QDQ format rounds the tensors around each convolution and each matrix product to 8 bits. The
+scales come from calibration images. These are what a deployment gets: raw images and images compressed at the trained
+qualities.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from numpy.typing import NDArray
 from fct.core.files import write_bytes
 from fct.core.paths import INT8_ONNX
 
-QUANTISED = ["Conv", "Gemm", "MatMul"]  # what takes the time; all else stays in float32
+QUANTISED = ["Conv", "Gemm", "MatMul"]  # the slow operations; all others stay in float32
 BATCH = 64  # images in the model at a time
 
 Feed = dict[str, NDArray[Any]]
 
 
 def quantise(model: Path, images: NDArray[np.uint8], quality: NDArray[np.int64], path: Path = INT8_ONNX) -> None:
-    """Write the 8-bit form of `model` to `path`, whole or not at all, after onnx's own full check.
+    """Write the 8-bit form of `model` to `path`, whole or not at all, after onnx's full check.
 
     Args:
         model: an exported ONNX file.
-        images: to calibrate on, uint8 [N, C, H, W].
+        images: for calibration, uint8 [N, C, H, W].
         quality: int64 [N], the JPEG quality of each.
-        path: where to.
+        path: of the new file.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    logging.getLogger().addFilter(_is_no_advice)  # it says to do what is done here
+    logging.getLogger().addFilter(_is_no_advice)  # it advises the pre-processing that is done here
     original = onnx.load(model)
-    names = [each.name for each in original.graph.input]
+    names = [tensor.name for tensor in original.graph.input]
     with tempfile.TemporaryDirectory() as folder:
         prepared, quantised = Path(folder) / "prepared.onnx", Path(folder) / "quantised.onnx"
         quant_pre_process(str(model), str(prepared), skip_symbolic_shape=True)
@@ -55,15 +55,15 @@ def quantise(model: Path, images: NDArray[np.uint8], quality: NDArray[np.int64],
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
         )
-        made = onnx.load(quantised)
-    del made.metadata_props[:]
-    made.metadata_props.extend(original.metadata_props)
-    onnx.checker.check_model(made, full_check=True)
-    write_bytes(path, made.SerializeToString(deterministic=True))
+        result = onnx.load(quantised)
+    del result.metadata_props[:]
+    result.metadata_props.extend(original.metadata_props)
+    onnx.checker.check_model(result, full_check=True)
+    write_bytes(path, result.SerializeToString(deterministic=True))
 
 
 class _Feeds:
-    """What onnxruntime reads calibration batches from."""
+    """The calibration batches, in the interface that onnxruntime reads."""
 
     def __init__(self, feeds: Iterable[Feed]) -> None:
         self.feeds = iter(feeds)
@@ -75,8 +75,8 @@ class _Feeds:
 def _feeds(names: list[str], images: NDArray[np.uint8], quality: NDArray[np.int64]) -> Iterator[Feed]:
     for start in range(0, len(images), BATCH):
         rows = slice(start, start + BATCH)
-        known: Feed = {"image": np.ascontiguousarray(images[rows]), "quality": np.ascontiguousarray(quality[rows])}
-        yield {name: known[name] for name in names}
+        inputs: Feed = {"image": np.ascontiguousarray(images[rows]), "quality": np.ascontiguousarray(quality[rows])}
+        yield {name: inputs[name] for name in names}
 
 
 def _is_no_advice(record: logging.LogRecord) -> bool:

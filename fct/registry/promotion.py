@@ -278,8 +278,8 @@ def _compare(
 ) -> tuple[Check, ...]:
     """Compare the candidate with a registered version on the gate split, by the lines that name a champion."""
     predictions = record.read(
-        split, model_sha256=sha256(candidate.model), how=params.evaluate, evaluation=candidate.evaluation
-    ).answers
+        split, model_sha256=sha256(candidate.model), params=params.evaluate, evaluation=candidate.evaluation
+    ).predictions
     subsampling = json.loads((candidate.evaluation / "meta.json").read_text())["subsampling"]
     with TemporaryDirectory() as folder:
         path = versions.download(champion, Path(folder))

@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a candidate, for those who decide: `fct report`."""
+"""The command `fct report`: one self-contained HTML page about a candidate, for the people who decide on it."""
 
 from fct.report.comparison import models_beside
 from fct.report.page import build

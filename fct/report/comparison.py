@@ -13,45 +13,45 @@ from fct.splits.store import read_meta
 
 
 def models_beside(named: Sequence[str], folder: Path, *, champion: bool) -> dict[str, Path]:
-    """Return ONNX files by the name to show them under: the champion, the baseline, and what a person names.
+    """Return ONNX files by the name that the page shows: the champion, the baseline, and those a person names.
 
-    A champion or baseline that cannot be had, or is of other classes than the data, is said and left out. A champion
+    A champion or baseline that is missing, or has other classes than the data, is left out with a message. A champion
     whose alias was moved by hand is called unproven.
 
     Args:
-        named: each a name and a file, such as `mine=a.onnx`.
-        folder: where to download the champion to.
+        named: names with files, each such as `mine=a.onnx`.
+        folder: for the download of the champion.
         champion: whether to ask the registry for it.
 
     Raises:
-        FctError: what a person names has no name or no file, or the name of another.
+        FctError: an entry of `named` lacks its name or its file, or has the name of another model.
     """
-    found: dict[str, Path] = {}
+    models: dict[str, Path] = {}
     if champion:
         try:
             path = registry.fetch("champion", folder)
             _, state = registry.status()
-            found["champion" if state.is_proven else "champion (unproven)"] = _fitting(path)
+            models["champion" if state.is_proven else "champion (unproven)"] = _check_classes(path)
         except FctError as error:
             print(f"without a champion: {error}")
     if STANDARD_ONNX.is_file():
         try:
-            found["standard"] = _fitting(STANDARD_ONNX)
+            models["standard"] = _check_classes(STANDARD_ONNX)
         except FctError as error:
             print(f"without {STANDARD_ONNX}: {error}")
-    for given in named:
-        name, _, file = given.partition("=")
+    for entry in named:
+        name, _, file = entry.partition("=")
         if not name or not file:
-            raise FctError(f"--beside {given!r}: give a name and a file, such as mine=other.onnx.")
-        if name in {*found, "candidate"}:
-            raise FctError(f"--beside {given!r}: {name} is the name of another model on the page; give it its own.")
-        found[name] = Path(file)
-    return found
+            raise FctError(f"--beside {entry!r}: give a name and a file, such as mine=other.onnx.")
+        if name in {*models, "candidate"}:
+            raise FctError(f"--beside {entry!r}: another model on the page is called {name}. Choose another name.")
+        models[name] = Path(file)
+    return models
 
 
-def _fitting(path: Path) -> Path:
-    """Return `path`, unless it is of other classes than the data."""
-    theirs, classes = open_model(path).class_names, list(read_meta()["classes"])
-    if theirs not in (None, classes):
-        raise FctError(f"its classes are {theirs}, those of the data {classes}.")
+def _check_classes(path: Path) -> Path:
+    """Return `path` if its model has the classes of the data, or raise an error."""
+    names, classes = open_model(path).class_names, list(read_meta()["classes"])
+    if names not in (None, classes):
+        raise FctError(f"its classes are {names}, but the data have {classes}.")
     return path

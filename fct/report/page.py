@@ -1,4 +1,4 @@
-"""The page itself."""
+"""Renders the page."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ from fct.report import charts
 from fct.report.facts import Facts, gather_facts
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
-COLUMNS = 8  # of the heat map, at most, beside raw
+COLUMNS = 8  # largest number in the heat map, besides raw
 
 
 def build(others: Mapping[str, Path], path: Path = REPORT) -> Path:
-    """Write the page about model/model.onnx to `path`; arguments and errors as for `fct.report.facts.gather_facts`."""
+    """Write the page about model/model.onnx to `path`. See `fct.report.facts.gather_facts` for `others` and errors."""
     write_text(path, render(gather_facts(others)))
     return path
 
 
 def render(facts: Facts) -> str:
-    """Return the page as HTML that needs nothing from outside."""
+    """Return the page as HTML that loads nothing from elsewhere."""
     from jinja2 import Environment, StrictUndefined
 
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(TEMPLATE.read_text())
-    ours = facts.answers[facts.name]
+    candidate = facts.predictions[facts.name]
     return template.render(
         facts=facts,
         verdict=facts.verdict,
         rows=[_row(check) for check in facts.verdict["checks"]],
         summary=_summary(facts),
-        accuracy=charts.accuracy(facts.answers, facts.how),
-        unseen=charts.unseen(facts.answers, facts.how) if facts.how.unseen else "",
-        calibration=charts.calibration(ours, facts.flips_at),
+        accuracy=charts.accuracy(facts.predictions, facts.evaluate),
+        unseen=charts.unseen(facts.predictions, facts.evaluate) if facts.evaluate.unseen else "",
+        calibration=charts.calibration(candidate, facts.flips_at),
         distortion=charts.distortion(facts.features) if facts.features else "",
         heat=_heat(facts),
         flips=[
             {
                 "raw": _picture(flip.raw),
                 "compressed": _picture(flip.compressed),
-                "said": f"{flip.label}, taken for {flip.mistaken_for} ({flip.confidence:.0%} sure)",
+                "caption": f"{flip.label}, predicted as {flip.predicted} ({flip.confidence:.0%} confidence)",
             }
             for flip in facts.flips
         ],
@@ -70,43 +70,45 @@ def _row(check: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _summary(facts: Facts) -> list[dict[str, str]]:
-    """Return the numbers at the head of the page, each model's."""
+    """Return the numbers of each model at the head of the page."""
     lines = []
-    for name, answers in facts.answers.items():
+    for name, predictions in facts.predictions.items():
         values = {
             "model": name,
             "raw": _percent(facts, "raw", name),
             "mean over qualities": _percent(facts, "mean", name),
             f"quality {facts.flips_at}": _percent(facts, f"q{facts.flips_at}", name),
         }
-        if facts.how.unseen:
+        if facts.evaluate.unseen:
             values["unseen distortions"] = _percent(facts, "unseen", name)
-        ece = measure(CheckParams(slice="mean", metric="ece", at_most=1), answers, facts.how)
+        ece = measure(CheckParams(slice="mean", metric="ece", at_most=1), predictions, facts.evaluate)
         lines.append(values | {"calibration error": f"{100 * ece.value:.1f}"})
     return lines
 
 
-def _percent(facts: Facts, slice_: str, name: str) -> str:
-    found = measure(CheckParams(slice=slice_, metric="accuracy", at_least=0), facts.answers[name], facts.how)
-    return f"{100 * found.value:.1f} ({100 * found.low:.1f} to {100 * found.high:.1f})"
+def _percent(facts: Facts, slice_name: str, name: str) -> str:
+    estimate = measure(
+        CheckParams(slice=slice_name, metric="accuracy", at_least=0), facts.predictions[name], facts.evaluate
+    )
+    return f"{100 * estimate.value:.1f} ({100 * estimate.low:.1f} to {100 * estimate.high:.1f})"
 
 
 def _heat(facts: Facts) -> dict[str, Any]:
     """Return accuracy by class and quality, each with the colour of its cell."""
-    answers = facts.answers[facts.name]
-    qualities = sorted(answers.qualities)
-    shown = [qualities[place] for place in np.unique(np.linspace(0, len(qualities) - 1, COLUMNS).astype(int))]
-    views = [*(f"q{quality}" for quality in shown), "raw"]
+    predictions = facts.predictions[facts.name]
+    qualities = sorted(predictions.qualities)
+    columns = [qualities[index] for index in np.unique(np.linspace(0, len(qualities) - 1, COLUMNS).astype(int))]
+    views = [*(f"q{quality}" for quality in columns), "raw"]
     lines = []
     for index, name in enumerate(facts.classes):
-        of_class = answers.labels == index
-        values = [float(answers.correct[answers.views.index(view)][of_class].mean()) for view in views]
+        in_class = predictions.labels == index
+        values = [float(predictions.correct[predictions.views.index(view)][in_class].mean()) for view in views]
         lines.append({"name": name, "cells": [{"text": f"{100 * v:.0f}", "colour": _colour(v)} for v in values]})
-    return {"columns": [*(f"Q{quality}" for quality in shown), "raw"], "rows": lines}
+    return {"columns": [*(f"Q{quality}" for quality in columns), "raw"], "rows": lines}
 
 
 def _colour(value: float) -> str:
-    """Return a colour between orange (half right, or fewer) and white (all right)."""
+    """Return a colour from orange (an accuracy of one half or less) to white (1)."""
     share = min(1.0, max(0.0, 2 * value - 1))
     red, green, blue = (round(low + (255 - low) * share) for low in (230, 140, 60))
     return f"rgb({red},{green},{blue})"

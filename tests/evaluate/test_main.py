@@ -69,7 +69,7 @@ def test_the_same_inputs_give_the_same_bytes():
 def test_a_model_of_other_classes_is_refused(bright):
     """Classes of the same number in another order are another model; the error names both, and nothing is written."""
     bright(metadata={"fct.classes": '["bright", "dark"]'})
-    with pytest.raises(FctError, match="made for the classes bright, dark; the data have dark, bright"):
+    with pytest.raises(FctError, match="its classes are bright, dark; the data have dark, bright"):
         evaluate.measure(load(evaluate.Params))
     assert not any(Path(out).exists() for out in OUTS)
 

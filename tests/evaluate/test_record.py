@@ -14,26 +14,26 @@ from fct.splits.store import Originals
 
 MADE_WITH = {"model_sha256": "a" * 64}
 VIEWS = ("raw", "q5", "webp/1")
-HOW = EvaluateParams(qualities=(5,), unseen=("webp",), batch_size=1, resamples=100, confidence=0.95, seed=0)
+PARAMS = EvaluateParams(qualities=(5,), unseen=("webp",), batch_size=1, resamples=100, confidence=0.95, seed=0)
 
 
 @pytest.fixture
 def written(tmp_path, make_split):
     split = make_split()
-    answers = Predictions(VIEWS, np.arange(18).reshape(3, 6), np.linspace(0.5, 1, 18).reshape(3, 6), split.labels)
+    predictions = Predictions(VIEWS, np.arange(18).reshape(3, 6), np.linspace(0.5, 1, 18).reshape(3, 6), split.labels)
     folder = tmp_path / "evaluation"
-    record.write({"gate": answers}, [split], made_with=MADE_WITH, evaluation=folder)
-    return folder, split, answers
+    record.write({"gate": predictions}, [split], made_with=MADE_WITH, evaluation=folder)
+    return folder, split, predictions
 
 
 def test_what_was_written_is_read(written):
     """Classes, their probabilities to three digits, the views' names and the split's digest come back."""
-    folder, split, answers = written
-    found = record.read(split, model_sha256="a" * 64, how=HOW, evaluation=folder)
-    np.testing.assert_array_equal(found.answers.classes, answers.classes)
-    np.testing.assert_allclose(found.answers.confidence, answers.confidence, atol=5e-4)
-    assert (found.answers.views, found.answers.qualities) == (VIEWS, [5])
-    assert found.digest == record.digest(split)
+    folder, split, predictions = written
+    result = record.read(split, model_sha256="a" * 64, params=PARAMS, evaluation=folder)
+    np.testing.assert_array_equal(result.predictions.classes, predictions.classes)
+    np.testing.assert_allclose(result.predictions.confidence, predictions.confidence, atol=5e-4)
+    assert (result.predictions.views, result.predictions.qualities) == (VIEWS, [5])
+    assert result.digest == record.digest(split)
 
 
 def test_the_meta_is_the_contract(written):
@@ -49,29 +49,29 @@ def test_the_meta_is_the_contract(written):
 def test_another_model_is_refused(written):
     """The evaluation of another file is refused, naming both."""
     folder, split, _ = written
-    with pytest.raises(FctError, match=r"of the model a{12}\.\.\..*here is b{12}.*dvc repro evaluate"):
-        record.read(split, model_sha256="b" * 64, how=HOW, evaluation=folder)
+    with pytest.raises(FctError, match=r"of the model a{12}\.\.\..*present model is b{12}.*dvc repro evaluate"):
+        record.read(split, model_sha256="b" * 64, params=PARAMS, evaluation=folder)
 
 
 def test_other_images_are_refused(written, make_split):
     """The evaluation of other images under the same name is refused."""
     folder, _, _ = written
     with pytest.raises(FctError, match="other images than the split gate"):
-        record.read(make_split(seed=1), model_sha256="a" * 64, how=HOW, evaluation=folder)
+        record.read(make_split(seed=1), model_sha256="a" * 64, params=PARAMS, evaluation=folder)
 
 
 @pytest.mark.parametrize("other", [{"qualities": (5, 10)}, {"unseen": ()}, {"unseen": ("webp", "blur")}])
 def test_other_views_are_refused(written, other):
-    """An evaluation at other qualities, or of other distortions, than params.yaml asks for is no answer to it."""
+    """An evaluation with other qualities or distortions than those of params.yaml is refused."""
     folder, split, _ = written
     with pytest.raises(FctError, match="other qualities or unseen distortions"):
-        record.read(split, model_sha256="a" * 64, how=HOW.model_copy(update=other), evaluation=folder)
+        record.read(split, model_sha256="a" * 64, params=PARAMS.model_copy(update=other), evaluation=folder)
 
 
 def test_a_missing_evaluation_is_named(tmp_path, make_split):
     """Without an evaluation the error says what makes it."""
     with pytest.raises(FctError, match=r"meta\.json is not here.*dvc repro evaluate"):
-        record.read(make_split(), model_sha256="a" * 64, how=HOW, evaluation=tmp_path / "evaluation")
+        record.read(make_split(), model_sha256="a" * 64, params=PARAMS, evaluation=tmp_path / "evaluation")
 
 
 @pytest.mark.parametrize("damage", ["not json", '{"qualities": [5]}', "[]"])
@@ -80,16 +80,16 @@ def test_a_damaged_meta_is_refused(written, damage):
     folder, split, _ = written
     (folder / "meta.json").write_text(damage)
     with pytest.raises(FctError, match="is damaged"):
-        record.read(split, model_sha256="a" * 64, how=HOW, evaluation=folder)
+        record.read(split, model_sha256="a" * 64, params=PARAMS, evaluation=folder)
 
 
 @pytest.mark.parametrize("name", ["gate.npy", "gate-confidence.npy"])
 def test_predictions_of_another_shape_are_refused(written, name):
     """An array that does not have a row for each view is refused."""
-    folder, split, answers = written
-    np.save(folder / name, answers.classes[:2])
+    folder, split, predictions = written
+    np.save(folder / name, predictions.classes[:2])
     with pytest.raises(FctError, match=r"shape \[2, 6\], not \[3, 6\]"):
-        record.read(split, model_sha256="a" * 64, how=HOW, evaluation=folder)
+        record.read(split, model_sha256="a" * 64, params=PARAMS, evaluation=folder)
 
 
 def test_truncated_predictions_are_refused(written):
@@ -98,7 +98,7 @@ def test_truncated_predictions_are_refused(written):
     path = folder / "gate.npy"
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(FctError, match="is damaged"):
-        record.read(split, model_sha256="a" * 64, how=HOW, evaluation=folder)
+        record.read(split, model_sha256="a" * 64, params=PARAMS, evaluation=folder)
 
 
 @pytest.mark.parametrize("part", ["images", "labels", "quality"])

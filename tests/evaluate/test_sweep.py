@@ -84,13 +84,13 @@ def test_batches_and_threads_do_not_change_the_answer(brightest, make_split):
 def test_no_more_images_than_a_batch_are_in_the_model(brightest, make_split, monkeypatch):
     """The threads share a batch: memory does not grow with the cores of the machine."""
     shares = []
-    inner = sweep.answer
+    inner = sweep.predict_batch
 
     def watched(model, images, quality):
         shares.append((threading.current_thread().name, len(images)))
         return inner(model, images, quality)
 
-    monkeypatch.setattr(sweep, "answer", watched)
+    monkeypatch.setattr(sweep, "predict_batch", watched)
     sweep.predict(brightest(1, 8), make_split(count=50), [], "4:2:0", batch_size=12, threads=3)
     assert max(size for _, size in shares) == 4
     assert sum(size for _, size in shares) == 50
@@ -131,7 +131,7 @@ def test_class_names_are_read_from_the_file(bright):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    """Without the file the error names it; how one is made is said of the pipeline's own."""
+    """Without the file the error names it; only for the pipeline's own files it names the stage."""
     with pytest.raises(FctError, match=r"none\.onnx is not here\.$"):
         sweep.open_model(tmp_path / "none.onnx")
 
@@ -154,20 +154,20 @@ def test_a_truncated_model_is_refused(bright):
 
 
 @pytest.mark.parametrize(
-    ("name", "dtype", "shape", "batch", "classes", "said"),
+    ("name", "dtype", "shape", "batch", "classes", "message"),
     [
-        ("input", TensorProto.UINT8, ["B", 1, 2, 2], "B", 4, "inputs input and outputs logits"),
+        ("input", TensorProto.UINT8, ["B", 1, 2, 2], "B", 4, "inputs are input, its outputs logits"),
         ("image", TensorProto.INT8, ["B", 1, 2, 2], "B", 4, r"image is tensor\(int8\).*tensor\(uint8\)"),
-        ("image", TensorProto.UINT8, ["B", 4], "B", 4, "of 4 axes"),
+        ("image", TensorProto.UINT8, ["B", 4], "B", 4, "with 4 axes"),
         ("image", TensorProto.UINT8, [2, 1, 2, 2], 2, 4, "image has the fixed batch size 2"),
         ("image", TensorProto.UINT8, ["B", 1, "H", "W"], "B", "K", "number of classes must be fixed"),
     ],
 )
-def test_other_inputs_and_outputs_are_refused(save_model, name, dtype, shape, batch, classes, said):
+def test_other_inputs_and_outputs_are_refused(save_model, name, dtype, shape, batch, classes, message):
     """A model with other names, types or axes than a candidate's is refused with what it has."""
     nodes = [helper.make_node("Cast", [name], ["pixels"], to=TensorProto.FLOAT), FLATTEN[1]]
     path = save_model(nodes, inputs=((name, dtype, shape),), batch=batch, classes=classes)
-    with pytest.raises(FctError, match=said):
+    with pytest.raises(FctError, match=message):
         sweep.open_model(path)
 
 
@@ -179,16 +179,16 @@ def test_another_output_is_refused(save_model):
         sweep.open_model(path)
 
 
-@pytest.mark.parametrize(("channels", "size", "said"), [(3, 8, "channels 3.* has 1"), (1, 9, "height 9.* has 8")])
-def test_images_that_do_not_fit_are_refused(brightest, make_split, channels, size, said):
+@pytest.mark.parametrize(("channels", "size", "message"), [(3, 8, "channels 3.* has 1"), (1, 9, "height 9.* has 8")])
+def test_images_that_do_not_fit_are_refused(brightest, make_split, channels, size, message):
     """A model for other channels or another size than the split's is refused before anything runs."""
-    with pytest.raises(FctError, match=said):
+    with pytest.raises(FctError, match=message):
         sweep.predict(brightest(channels, size), make_split(), [50], "4:2:0", batch_size=4)
 
 
 def test_labels_beyond_the_model_are_refused(bright, make_split):
     """A label that the model has no class for is refused, not counted as an error of the model."""
-    with pytest.raises(FctError, match="knows 2 classes, the split gate has a label 4"):
+    with pytest.raises(FctError, match="has 2 classes, but the split gate has the label 4"):
         sweep.predict(bright(), make_split(count=50, classes=5), [50], "4:2:0", batch_size=4)
 
 
@@ -213,5 +213,5 @@ def test_logits_that_are_not_numbers_are_refused(save_model, make_split):
 
 def test_a_distortion_that_is_none_on_grey_images_is_refused(brightest, make_split):
     """Chroma of 4:4:4 tells nothing where there is none: left out unseen, its lines would have no views."""
-    with pytest.raises(FctError, match=r"evaluate\.unseen: on grey images 444 is JPEG as it was trained"):
+    with pytest.raises(FctError, match=r"evaluate\.unseen: on grey images 444 is ordinary JPEG"):
         sweep.predict(brightest(1, 8), make_split(), [], "4:2:0", batch_size=4, unseen=["444"])

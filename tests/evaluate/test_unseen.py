@@ -111,7 +111,7 @@ def test_a_classifier_is_told_the_quality_of_the_last_jpeg():
 @pytest.mark.parametrize(("name", "severity"), [("web", 1), ("webp", 0), ("webp", 4)])
 def test_what_there_is_not_is_refused(images, name, severity):
     """Unknown distortions and severities are named, beside those there are."""
-    with pytest.raises(FctError, match=r"Known: webp|severities 1 to 3"):
+    with pytest.raises(FctError, match=r"Choose one of webp|severities 1 to 3"):
         distort(images, name, severity)
 
 

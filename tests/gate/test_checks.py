@@ -1,4 +1,4 @@
-"""Each check of the gate, and the verdict they make."""
+"""The checks of the gate and their verdict."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from fct.gate.checks import Check
 from fct.gate.measures import measure, parts
 from fct.gate.params import CheckParams
 
-HOW = EvaluateParams(qualities=(10,), unseen=(), batch_size=1, resamples=200, confidence=0.95, seed=0)
+PARAMS = EvaluateParams(qualities=(10,), unseen=(), batch_size=1, resamples=200, confidence=0.95, seed=0)
 
 
 def check(value=0.9, margin=0.0, threshold=0.8, direction="at least", images=1000, name="raw_accuracy"):
@@ -54,16 +54,16 @@ def test_the_bound_decides(direction, value):
 )
 def test_a_close_call_says_how_many_images_would_settle_it(value, margin, needed):
     """Intervals narrow with the root of the number of images."""
-    found = check(value, margin).images_to_settle
-    assert found == (needed if needed is None else pytest.approx(needed, abs=1))
+    result = check(value, margin).images_to_settle
+    assert result == (needed if needed is None else pytest.approx(needed, abs=1))
 
 
-def test_what_is_exact_is_never_close():
-    """A file's size is what it is, however many images there are."""
+def test_an_exact_value_is_never_close():
+    """No number of images changes the size of a file."""
     assert check(0.79, images=0).images_to_settle is None
 
 
-def answers(right, count=100):
+def predict_right(right, count=100):
     classes = np.stack([(np.arange(count) < right).astype(int)] * 2)
     return Predictions(("raw", "q10"), classes, np.full(classes.shape, 0.9), np.ones(count, int))
 
@@ -76,9 +76,9 @@ LINES = [
 
 
 def test_every_line_but_the_champions_is_judged():
-    """The order is the file's; what is of the file is handed in."""
-    found = gate.check_lines(LINES, answers(80), {"file_mib": exact(3.0)}, HOW)
-    assert [(each.name, each.estimate.value, each.passed) for each in found] == [
+    """The checks are in the order of the lines, and the value of the file is the given one."""
+    result = gate.check_lines(LINES, predict_right(80), {"file_mib": exact(3.0)}, PARAMS)
+    assert [(check.name, check.estimate.value, check.passed) for check in result] == [
         ("raw_accuracy", 0.8, True),
         ("file_mib", 3.0, False),
     ]
@@ -87,8 +87,8 @@ def test_every_line_but_the_champions_is_judged():
 @pytest.mark.parametrize(("right", "passed"), [(80, True), (60, False)])
 def test_the_champions_lines_are_judged_against_it(right, passed):
     """A model as good as the champion passes, one far worse does not."""
-    (found,) = gate.check_against(LINES, answers(right), answers(80), HOW)
-    assert (found.name, found.passed) == ("mean_accuracy_vs_champion", passed)
+    (result,) = gate.check_against(LINES, predict_right(right), predict_right(80), PARAMS)
+    assert (result.name, result.passed) == ("mean_accuracy_vs_champion", passed)
 
 
 CHECKS = [
@@ -98,15 +98,15 @@ CHECKS = [
 ]
 
 
-def made(checks=CHECKS):
-    return gate.verdict(checks, model_sha256="ab" * 32, images=4800, digest="0123456789abcdef", how=HOW)
+def make_verdict(checks=CHECKS):
+    return gate.verdict(checks, model_sha256="ab" * 32, images=4800, digest="0123456789abcdef", params=PARAMS)
 
 
 def test_the_verdict_is_the_contract():
     """The verdict has exactly the agreed keys, and survives JSON unchanged."""
-    found = made()
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert {key: found[key] for key in found if key != "checks"} == {
+    result = make_verdict()
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    assert {key: result[key] for key in result if key != "checks"} == {
         "verdict": "FAIL",
         "model_sha256": "ab" * 32,
         "split": {"name": "gate", "images": 4800, "digest": "0123456789abcdef"},
@@ -114,7 +114,7 @@ def test_the_verdict_is_the_contract():
         "qualities": [10],
         "unseen": [],
     }
-    assert found["checks"][0] == {
+    assert result["checks"][0] == {
         "name": "raw_accuracy",
         "value": 0.9,
         "low": pytest.approx(0.89),
@@ -128,20 +128,24 @@ def test_the_verdict_is_the_contract():
 
 def test_all_checks_must_pass():
     """One failed check fails the verdict."""
-    assert made(CHECKS[:1])["verdict"] == "PASS"
-    assert made(CHECKS[:2])["verdict"] == "FAIL"
+    assert make_verdict(CHECKS[:1])["verdict"] == "PASS"
+    assert make_verdict(CHECKS[:2])["verdict"] == "FAIL"
 
 
 def test_the_metrics_are_numbers():
     """A tracking server gets each check's value, and 1 or 0 for what passed."""
-    found = gate.metrics(made())
-    assert (found["gate_passed"], found["gate_worst_accuracy_passed"], found["gate_raw_accuracy_passed"]) == (0, 0, 1)
-    assert (found["gate_raw_accuracy"], found["gate_file_mib"]) == (0.9, 0.5)
+    result = gate.metrics(make_verdict())
+    assert (result["gate_passed"], result["gate_worst_accuracy_passed"], result["gate_raw_accuracy_passed"]) == (
+        0,
+        0,
+        1,
+    )
+    assert (result["gate_raw_accuracy"], result["gate_file_mib"]) == (0.9, 0.5)
 
 
 def test_the_table_says_every_check_in_words():
     """Without colour the table has plain words only: a line a check, what would settle a close one, the verdict."""
-    lines = gate.format_verdict(made(), colour=False).splitlines()
+    lines = gate.format_verdict(make_verdict(), colour=False).splitlines()
     assert len(lines) == 5
     assert lines[1].split() == ["raw_accuracy", "0.9", "0.8900", "to", "0.9100", "at", "least", "0.8", "PASS"]
     assert "FAIL  too close to call: about 4,000 images would settle it" in lines[2].replace("4,001", "4,000")
@@ -151,7 +155,7 @@ def test_the_table_says_every_check_in_words():
 
 def test_the_table_colours_pass_and_fail():
     """With colour PASS is green and FAIL is red."""
-    text = gate.format_verdict(made(), colour=True)
+    text = gate.format_verdict(make_verdict(), colour=True)
     assert text.count("\033[32mPASS\033[0m") == 2
     assert text.count("\033[31mFAIL\033[0m") == 2  # the check and the verdict
 
@@ -170,10 +174,12 @@ def test_colour_is_for_terminals_that_allow_it(monkeypatch):
     assert not gate.wants_colour(Terminal())
 
 
-def test_only_what_is_of_images_can_be_settled_by_more_of_them():
+def test_checks_know_the_number_of_their_images():
     """Lines about views count the images of the split, those against a champion too; a file's size counts none."""
-    judged = gate.check_lines(LINES, answers(80), {"file_mib": exact(3.0)}, HOW)
-    assert [each.images for each in [*judged, *gate.check_against(LINES, answers(80), answers(80), HOW)]] == [
+    judged = gate.check_lines(LINES, predict_right(80), {"file_mib": exact(3.0)}, PARAMS)
+    assert [
+        check.images for check in [*judged, *gate.check_against(LINES, predict_right(80), predict_right(80), PARAMS)]
+    ] == [
         100,
         0,
         100,
@@ -182,35 +188,35 @@ def test_only_what_is_of_images_can_be_settled_by_more_of_them():
 
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_line_about_views_that_are_not_measured_is_refused(index):
-    """Whichever line it is, the error names its place in params.yaml."""
+    """The error names the line's place in params.yaml."""
     unmeasured = CheckParams(slice="q30", metric="accuracy", at_least=0.5)
     lines = [*LINES[:index], unmeasured, *LINES[index:]]
     with pytest.raises(FctError, match=rf"gate.*{index}.*'q30' is not measured"):
-        gate.refuse_unmeasured_slices(lines, HOW)
-    gate.refuse_unmeasured_slices(LINES, HOW)
+        gate.refuse_unmeasured_slices(lines, PARAMS)
+    gate.refuse_unmeasured_slices(LINES, PARAMS)
 
 
-def of_rights(right, labels):
-    """Return answers to raw, q10, q90 and two levels of webp, right where `right` [5, N] says so."""
+def to_predictions(right, labels):
+    """Return predictions to raw, q10, q90 and two levels of webp, right where `right` [5, N] says so."""
     classes = np.where(right, labels, labels + 1)
     return Predictions(("raw", "q10", "q90", "webp/1", "webp/2"), classes, np.full(classes.shape, 0.9), labels)
 
 
-def varies(lines, answers):
+def varies(lines, predictions):
     """Return whether resampling the images moves each part of each line."""
-    each = [part for line in lines for part in parts(line.slice, answers)]
-    return all(np.ptp(answers.correct[part.where].mean(0)) for part in each)
+    each = [part for line in lines for part in parts(line.slice, predictions)]
+    return all(np.ptp(predictions.correct[part.where].mean(0)) for part in each)
 
 
 @st.composite
 def improved(draw, least=1):
-    """Draw answers to 5 views of some images, and the same with one wrong answer made right."""
+    """Draw predictions to 5 views of some images, and the same with one wrong prediction made right."""
     count = draw(st.integers(least, 24))
     right = draw(arrays(np.bool_, (5, count)).filter(lambda each: not each.all()))
     better = right.copy()
     better.flat[draw(st.sampled_from(np.flatnonzero(~right.ravel()).tolist()))] = True
     labels = np.arange(count) % 2
-    return of_rights(right, labels), of_rights(better, labels)
+    return to_predictions(right, labels), to_predictions(better, labels)
 
 
 def bar(line, estimate):
@@ -224,9 +230,9 @@ def test_a_wrong_answer_made_right_never_fails_a_line_over_single_views(both):
     """Raw images, one quality, or the worst of the qualities: what just passed passes with one more right answer."""
     before, after = both
     lines = [CheckParams(slice=name, metric="accuracy", at_least=0.5) for name in ("raw", "q10", "q90", "worst")]
-    just = [bar(line, measure(line, before, HOW)) for line in lines]
-    assert all(check.passed for check in gate.check_lines(just, before, {}, HOW))
-    assert all(check.passed for check in gate.check_lines(just, after, {}, HOW))
+    just = [bar(line, measure(line, before, PARAMS)) for line in lines]
+    assert all(check.passed for check in gate.check_lines(just, before, {}, PARAMS))
+    assert all(check.passed for check in gate.check_lines(just, after, {}, PARAMS))
 
 
 @settings(max_examples=50, deadline=None)
@@ -238,8 +244,8 @@ def test_a_wrong_answer_made_right_never_fails_a_line_over_several_views(both):
     # issue 26: where resampling moves nothing (all images alike, above all: all right), Wilson's interval takes the
     # bootstrap's place and is wider, so that all right may fail where all but one passed. Left out of this property.
     lines = [line for line in lines if varies([line], before) and varies([line], after)]
-    just = [bar(line, measure(line, before, HOW)) for line in lines]
-    assert all(check.passed for check in gate.check_lines(just, after, {}, HOW))
+    just = [bar(line, measure(line, before, PARAMS)) for line in lines]
+    assert all(check.passed for check in gate.check_lines(just, after, {}, PARAMS))
 
 
 @settings(max_examples=50, deadline=None)
@@ -247,7 +253,7 @@ def test_a_wrong_answer_made_right_never_fails_a_line_over_several_views(both):
 def test_a_wrong_answer_made_right_never_fails_a_line_against_a_champion(both, data):
     """Against the same champion, the difference that just passed passes with one more right answer."""
     before, after = both
-    champion = of_rights(data.draw(arrays(np.bool_, before.classes.shape)), before.labels)
+    champion = to_predictions(data.draw(arrays(np.bool_, before.classes.shape)), before.labels)
     for name in ("raw", "mean", "webp"):
         line = CheckParams(slice=name, metric="accuracy", champion=0.05)
         rows = parts(name, before)[0].rows
@@ -255,5 +261,5 @@ def test_a_wrong_answer_made_right_never_fails_a_line_against_a_champion(both, d
         if not all(np.ptp(gap) for gap in gaps):
             continue  # issue 26: a difference that no image varies is widened, and may fail where a smaller one passed
         # No margin is below 0, so that not every bound can be a threshold: the bounds themselves are compared.
-        low, high = (gate.check_against([line], each, champion, HOW)[0].estimate.low for each in (before, after))
+        low, high = (gate.check_against([line], each, champion, PARAMS)[0].estimate.low for each in (before, after))
         assert high >= low - 1e-12

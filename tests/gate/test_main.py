@@ -35,30 +35,30 @@ def set_params(before, after):
 
 def test_a_good_model_passes():
     """The verdict is PASS, of this file and these images, and stands in metrics/gate.json."""
-    found = judge()
+    verdict = judge()
     meta = json.loads(Path("evaluation/meta.json").read_text())
-    assert found["verdict"] == "PASS"
-    assert found["model_sha256"] == meta["model_sha256"]
-    assert found["split"] == {"name": "gate", **meta["splits"]["gate"]}
-    assert json.loads(Path("metrics/gate.json").read_text()) == found
+    assert verdict["verdict"] == "PASS"
+    assert verdict["model_sha256"] == meta["model_sha256"]
+    assert verdict["split"] == {"name": "gate", **meta["splits"]["gate"]}
+    assert json.loads(Path("metrics/gate.json").read_text()) == verdict
 
 
 def test_the_accuracies_are_those_of_the_evaluation():
     """The gate's values and intervals are the ones that the evaluation reports for the gate split."""
-    found = checks()
+    verdict = checks()
     metrics = json.loads(Path("metrics/evaluate.json").read_text())["gate"]
     for check, metric in (("raw_accuracy", "raw"), ("mean_accuracy", "mean"), ("worst_accuracy", "worst")):
         for part in ("value", "low", "high"):
-            assert found[check][part] == metrics[metric][part]
+            assert verdict[check][part] == metrics[metric][part]
 
 
 def test_the_confidence_moves_the_bound_not_the_value():
     """With more confidence asked for, the same predictions have lower bounds, and the verdict says which it was."""
     before = checks()
     set_params("confidence: 0.95", "confidence: 0.99")
-    found = judge()
-    assert found["confidence"] == 0.99
-    for check in found["checks"][:3]:
+    verdict = judge()
+    assert verdict["confidence"] == 0.99
+    for check in verdict["checks"][:3]:
         assert check["low"] < before[check["name"]]["low"]
         assert check["value"] == before[check["name"]]["value"]
 
@@ -66,12 +66,12 @@ def test_the_confidence_moves_the_bound_not_the_value():
 def test_a_failed_gate_is_a_result():
     """A floor that the point reaches but the bound does not gives FAIL and a verdict file like any other."""
     set_params("slice: raw, metric: accuracy, at_least: 0.7", "slice: raw, metric: accuracy, at_least: 0.85")
-    found = judge()
-    clean = found["checks"][0]
+    verdict = judge()
+    clean = verdict["checks"][0]
     assert clean["low"] < 0.85 < clean["value"]
-    assert [check["name"] for check in found["checks"] if not check["passed"]] == ["raw_accuracy"]
-    assert found["verdict"] == "FAIL"
-    assert json.loads(Path("metrics/gate.json").read_text()) == found
+    assert [check["name"] for check in verdict["checks"] if not check["passed"]] == ["raw_accuracy"]
+    assert verdict["verdict"] == "FAIL"
+    assert json.loads(Path("metrics/gate.json").read_text()) == verdict
 
 
 def test_a_line_about_a_champion_is_left_to_the_promotion():
@@ -90,8 +90,8 @@ def test_a_slice_that_was_not_measured_is_refused(name):
 def test_latency_is_measured_where_it_is_asked_for():
     """Milliseconds of one image, on this machine, with an interval."""
     set_params("  - {metric: parity", "  - {metric: latency_ms, at_most: 1000}\n  - {metric: parity")
-    found = checks()["latency_ms"]
-    assert 0 < found["low"] <= found["value"] <= found["high"] < 1000
+    verdict = checks()["latency_ms"]
+    assert 0 < verdict["low"] <= verdict["value"] <= verdict["high"] < 1000
 
 
 def test_the_same_inputs_give_the_same_bytes():
@@ -126,7 +126,7 @@ def test_an_export_of_another_file_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, r"metrics/export-model\.json is not here\. Make it with `dvc repro export@model`\."),
         ("{}", r"metrics/export-model\.json is damaged \(KeyError: 'parity'\)"),
@@ -134,13 +134,13 @@ def test_an_export_of_another_file_is_refused():
         ('{"parity": NaN, "file_bytes": 7}', "parity is nan, not a finite number"),
     ],
 )
-def test_bad_export_metrics_are_refused(content, said):
+def test_bad_export_metrics_are_refused(content, message):
     """Missing or unreadable export metrics are an error that says what to do."""
     path = Path("metrics/export-model.json")
     path.unlink()
     if content is not None:
         path.write_text(content)
-    with pytest.raises(FctError, match=said):
+    with pytest.raises(FctError, match=message):
         judge()
 
 

@@ -12,7 +12,7 @@ from fct.evaluate.predictions import Predictions
 from fct.gate.measures import measure, measure_difference, parts
 from fct.gate.params import CheckParams
 
-HOW = EvaluateParams(qualities=(10, 90), unseen=("webp",), batch_size=1, resamples=400, confidence=0.95, seed=0)
+PARAMS = EvaluateParams(qualities=(10, 90), unseen=("webp",), batch_size=1, resamples=400, confidence=0.95, seed=0)
 VIEWS = ("raw", "q10", "q90", "webp/1", "webp/2", "blur/1")
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
 #            of class 0   of class 1
@@ -26,7 +26,7 @@ CLASSES = np.array(
         [1, 1, 1, 1, 0, 0, 0, 1],  # blur/1: 1 of 8
     ]
 )
-ANSWERS = Predictions(VIEWS, CLASSES, np.full(CLASSES.shape, 0.75), LABELS)
+PREDICTIONS = Predictions(VIEWS, CLASSES, np.full(CLASSES.shape, 0.75), LABELS)
 
 
 def line(name, metric="accuracy", **bound):
@@ -58,20 +58,20 @@ def line(name, metric="accuracy", **bound):
 )
 def test_by_hand(name, metric, value):
     """Each metric of each slice is the hand-computed one, and the interval holds it."""
-    found = measure(line(name, metric), ANSWERS, HOW)
-    assert found.value == pytest.approx(value)
-    assert found.low <= found.value <= found.high
+    estimate = measure(line(name, metric), PREDICTIONS, PARAMS)
+    assert estimate.value == pytest.approx(value)
+    assert estimate.low <= estimate.value <= estimate.high
 
 
 def test_one_view_is_a_proportion_of_images():
     """Accuracy and agreement of a single view have Wilson's interval."""
-    assert measure(line("q10"), ANSWERS, HOW) == wilson(CLASSES[1] == LABELS, 0.95)
+    assert measure(line("q10"), PREDICTIONS, PARAMS) == wilson(CLASSES[1] == LABELS, 0.95)
 
 
 def test_the_bound_of_the_worst_is_the_worst_bound():
     """All qualities keep to a floor exactly if each one's bound does."""
-    lows = [measure(line(name), ANSWERS, HOW).low for name in ("q10", "q90")]
-    assert measure(line("worst"), ANSWERS, HOW).low == min(lows)
+    lows = [measure(line(name), PREDICTIONS, PARAMS).low for name in ("q10", "q90")]
+    assert measure(line("worst"), PREDICTIONS, PARAMS).low == min(lows)
 
 
 def test_every_view_counts_in_calibration():
@@ -79,51 +79,51 @@ def test_every_view_counts_in_calibration():
     answers = Predictions(
         ("raw", "q10"), np.array([[0, 0], [0, 0]]), np.array([[0.9, 0.6], [0.9, 0.6]]), np.array([1, 0])
     )
-    assert measure(line("q10", "ece"), answers, HOW).value == pytest.approx((0.9 + 0.4) / 2)
+    assert measure(line("q10", "ece"), answers, PARAMS).value == pytest.approx((0.9 + 0.4) / 2)
 
 
 def test_parts_of_a_class_hold_its_images():
     """worst-class has a part a class, over the qualities of the sweep."""
-    first, second = parts("worst-class", ANSWERS)
+    first, second = parts("worst-class", PREDICTIONS)
     assert (first.images.tolist(), second.images.tolist()) == ([0, 1, 2, 3], [4, 5, 6, 7])
     assert first.rows == [1, 2]
 
 
-def many(rng, chance, count=400):
+def random_predictions(rng, chance, count=400):
     right = rng.random((3, count)) < chance
     return Predictions(("raw", "q10", "q90"), right.astype(int), np.full(right.shape, 0.8), np.ones(count, int))
 
 
 def test_a_model_against_itself_has_no_difference():
     """Of the same answers every difference is 0, as certain as a share that was seen in none of the images."""
-    ours = many(np.random.default_rng(0), 0.8)
+    own = random_predictions(np.random.default_rng(0), 0.8)
     for metric in ("accuracy", "agreement", "drop", "ece"):
-        found = measure_difference(line("q10", metric, champion=0), ours, ours, HOW)
-        reach = wilson(np.zeros(ours.labels.size, bool), HOW.confidence).high
-        assert (found.value, found.low, found.high) == (0, -reach, reach)
+        estimate = measure_difference(line("q10", metric, champion=0), own, own, PARAMS)
+        reach = wilson(np.zeros(own.labels.size, bool), PARAMS.confidence).high
+        assert (estimate.value, estimate.low, estimate.high) == (0, -reach, reach)
 
 
 def test_answers_to_other_views_are_not_compared():
     """A view that only one has would shift the rows of all later ones."""
-    ours = many(np.random.default_rng(0), 0.8)
-    theirs = dataclasses.replace(ours, views=("raw", "q10", "q80"))
-    with pytest.raises(FctError, match="measured on other views"):
-        measure_difference(line("mean", "accuracy", champion=0), ours, theirs, HOW)
+    own = random_predictions(np.random.default_rng(0), 0.8)
+    other = dataclasses.replace(own, views=("raw", "q10", "q80"))
+    with pytest.raises(FctError, match="measured on different views"):
+        measure_difference(line("mean", "accuracy", champion=0), own, other, PARAMS)
 
 
 def test_a_drop_that_no_image_shows_is_not_certain():
     """That none of 200 images is lost happens to a model that loses 1.2 % of all, too, once in eleven times."""
-    ours = Predictions(("raw", "q10", "q90"), np.ones((3, 200), int), np.full((3, 200), 0.8), np.ones(200, int))
-    assert measure(line("q10", "drop", at_most=0.01), ours, HOW).high > 0.012
+    own = Predictions(("raw", "q10", "q90"), np.ones((3, 200), int), np.full((3, 200), 0.8), np.ones(200, int))
+    assert measure(line("q10", "drop", at_most=0.01), own, PARAMS).high > 0.012
 
 
 def test_pairing_is_by_image():
     """A model that errs on the champion's images and a few more is told apart where an unpaired test would not."""
-    champion = many(np.random.default_rng(0), 0.7)
+    champion = random_predictions(np.random.default_rng(0), 0.7)
     classes = champion.classes.copy()
     classes[:, :8] = 0
-    ours = Predictions(champion.views, classes, champion.confidence, champion.labels)
-    assert measure_difference(line("mean", champion=0.001), ours, champion, HOW).high < 0
+    own = Predictions(champion.views, classes, champion.confidence, champion.labels)
+    assert measure_difference(line("mean", champion=0.001), own, champion, PARAMS).high < 0
 
 
 def test_the_interval_of_a_difference_narrows_with_images():
@@ -131,15 +131,17 @@ def test_the_interval_of_a_difference_narrows_with_images():
     widths = []
     for count in (250, 4000):
         rng = np.random.default_rng(0)
-        found = measure_difference(line("mean", champion=0), many(rng, 0.8, count), many(rng, 0.8, count), HOW)
-        widths.append(found.high - found.low)
+        estimate = measure_difference(
+            line("mean", champion=0), random_predictions(rng, 0.8, count), random_predictions(rng, 0.8, count), PARAMS
+        )
+        widths.append(estimate.high - estimate.low)
     assert widths[0] / widths[1] == pytest.approx(4, rel=0.25)
 
 
 def test_the_surest_answers_are_calibrated_too():
     """Answers of confidence 1 that are wrong are as far off as can be."""
     sure = Predictions(("raw", "q10"), np.zeros((2, 4), int), np.ones((2, 4)), np.array([0, 1, 1, 1]))
-    assert measure(line("q10", "ece"), sure, HOW).value == pytest.approx(0.75)
+    assert measure(line("q10", "ece"), sure, PARAMS).value == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize(("metric", "value"), [("accuracy", -0.5), ("ece", 0.5)])
@@ -152,6 +154,6 @@ def test_the_worst_difference_from_a_champion_is_where_the_model_is_worst(metric
         return Predictions(("raw", "q10", "q90"), np.stack(views), np.ones((3, 40)), labels)
 
     assert (
-        measure_difference(line("worst", metric, champion=0), of(good, good, half), of(good, good, good), HOW).value
+        measure_difference(line("worst", metric, champion=0), of(good, good, half), of(good, good, good), PARAMS).value
         == value
     )

@@ -15,22 +15,22 @@ def test_good_values_are_taken():
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "message"),
     [
-        ("qualities", [5, 50, 5], "5 stands there more than once"),
+        ("qualities", [5, 50, 5], "5 is there more than once"),
         ("qualities", [0], "greater than or equal to 1"),
         ("qualities", [101], "less than or equal to 100"),
         ("qualities", [], "at least 1 item"),
         ("unseen", ["smoke"], "Input should be 'webp'"),
-        ("unseen", ["webp", "webp"], "webp stands there more than once"),
+        ("unseen", ["webp", "webp"], "webp is there more than once"),
         ("batch_size", 0, "greater than or equal to 1"),
         ("confidence", 1.0, "less than 1"),
         ("resamples", 10, "greater than or equal to 100"),
     ],
 )
-def test_impossible_values_are_refused(key, value, said):
+def test_impossible_values_are_refused(key, value, message):
     """A value out of its range is refused with the range."""
-    with pytest.raises(ValidationError, match=said):
+    with pytest.raises(ValidationError, match=message):
         EvaluateParams.model_validate({**EVALUATE, key: value})
 
 
@@ -45,13 +45,13 @@ def test_impossible_values_are_refused(key, value, said):
     ],
 )
 def test_a_line_has_a_name_a_direction_and_a_threshold(line, name, direction, threshold):
-    """What is worse than the champion is less of an accuracy, and more of an error."""
+    """A model is worse than the champion with a lower accuracy or a higher error."""
     check = CheckParams.model_validate(line)
     assert (check.name, check.direction, check.threshold) == (name, direction, threshold)
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ({"slice": "raw", "metric": "accuracy"}, "takes one of at_least and champion"),
         ({"slice": "raw", "metric": "accuracy", "at_most": 0.5}, "takes one of at_least and champion .not at_most"),
@@ -59,35 +59,35 @@ def test_a_line_has_a_name_a_direction_and_a_threshold(line, name, direction, th
         ({"slice": "raw", "metric": "ece", "at_least": 0.5}, "takes one of at_most and champion"),
         ({"metric": "parity", "champion": 0.5}, "takes one of at_most"),
         ({"metric": "accuracy", "at_least": 0.5}, "needs a slice"),
-        ({"slice": "raw", "metric": "parity", "at_most": 0.5}, "has no slice"),
-        ({"slice": "raw", "metric": "drop", "at_most": 0.5}, "held against raw itself"),
-        ({"slice": "raw", "metric": "agreement", "at_least": 0.5}, "held against raw itself"),
+        ({"slice": "raw", "metric": "parity", "at_most": 0.5}, "leave out slice"),
+        ({"slice": "raw", "metric": "drop", "at_most": 0.5}, "compares with raw"),
+        ({"slice": "raw", "metric": "agreement", "at_least": 0.5}, "compares with raw"),
         ({"slice": "raw", "metric": "beauty", "at_least": 0.5}, "Input should be"),
         ({"slice": "raw", "metric": "accuracy", "at_least": float("nan")}, "finite number"),
         ({"slice": "raw", "metric": "accuracy", "champion": -0.1}, "greater than or equal to 0"),
     ],
 )
-def test_a_line_that_says_nothing_is_refused(line, said):
-    """A bound too few, too many, or on the wrong side."""
-    with pytest.raises(ValidationError, match=said):
+def test_an_invalid_line_is_refused(line, message):
+    """A line with no bound, too many bounds, or one on the wrong side is refused."""
+    with pytest.raises(ValidationError, match=message):
         CheckParams.model_validate(line)
 
 
-def test_a_check_stands_there_once():
-    """Two thresholds for one thing: which one counts is not for us to guess."""
+def test_a_check_appears_once():
+    """Two thresholds for one check are refused."""
     line = {"slice": "raw", "metric": "accuracy", "at_least": 0.8}
     with pytest.raises(ValidationError, match="raw_accuracy is checked twice"):
         TypeAdapter(GateParams).validate_python([line, line | {"at_least": 0.9}])
 
 
 def test_a_gate_needs_a_line_that_needs_no_champion():
-    """Else the first model would pass on nothing."""
+    """A gate in which every line needs a champion is refused: the first model would pass without a check."""
     with pytest.raises(ValidationError, match="every line needs a champion"):
         TypeAdapter(GateParams).validate_python([{"slice": "mean", "metric": "accuracy", "champion": 0.01}])
 
 
 @pytest.mark.parametrize(
-    ("name", "unseen", "wrong"),
+    ("name", "unseen", "problem"),
     [
         ("q5", [], None),
         ("worst-class", [], None),
@@ -98,12 +98,12 @@ def test_a_gate_needs_a_line_that_needs_no_champion():
         ("unseen", [], "Add it to evaluate.unseen"),
     ],
 )
-def test_a_slice_must_be_measured(name, unseen, wrong):
+def test_a_slice_must_be_measured(name, unseen, problem):
     """A line about views that the evaluation leaves out cannot be judged."""
     check = CheckParams(slice=name, metric="accuracy", at_least=0.5)
-    said = slice_problem(check, EvaluateParams.model_validate(EVALUATE | {"unseen": unseen}))
-    assert (said is None) == (wrong is None)
-    assert wrong is None or wrong in said
+    message = slice_problem(check, EvaluateParams.model_validate(EVALUATE | {"unseen": unseen}))
+    assert (message is None) == (problem is None)
+    assert problem is None or problem in message
 
 
 def test_a_gate_may_have_lines_of_both_kinds():
@@ -114,8 +114,8 @@ def test_a_gate_may_have_lines_of_both_kinds():
     assert [check.name for check in lines] == ["raw_accuracy", "mean_accuracy_vs_champion"]
 
 
-def test_an_8_bit_file_is_held_to_the_gate_but_for_parity_and_to_the_file_it_was_made_of():
-    """It computes something else than torch does; how much it may lose is a line of its own."""
+def test_an_8_bit_file_must_pass_the_gate_without_parity_and_a_line_against_fp32():
+    """The lines are those of the gate without parity, and one about the accuracy that it may lose."""
     gate = [
         CheckParams(slice="raw", metric="accuracy", at_least=0.8),
         CheckParams(metric="parity", at_most=1e-3),
@@ -126,7 +126,7 @@ def test_an_8_bit_file_is_held_to_the_gate_but_for_parity_and_to_the_file_it_was
     assert (against.name, against.direction, against.threshold) == ("mean_accuracy_vs_fp32", "at least", -0.02)
 
 
-def test_the_yardstick_says_what_the_lines_mean():
-    """The confidence of the intervals and the views that slices are made of, unseen ones too."""
-    how = EvaluateParams.model_validate(EVALUATE | {"unseen": ["webp", "blur"]})
-    assert how.conditions == {"confidence": 0.95, "qualities": [5, 95], "unseen": ["webp", "blur"]}
+def test_the_conditions_are_the_confidence_and_the_views():
+    """The conditions have the confidence, the qualities and the unseen distortions."""
+    params = EvaluateParams.model_validate(EVALUATE | {"unseen": ["webp", "blur"]})
+    assert params.conditions == {"confidence": 0.95, "qualities": [5, 95], "unseen": ["webp", "blur"]}

@@ -127,4 +127,4 @@ def test_a_file_and_its_copy_have_the_same_quality(quality, height, width, mode,
 def test_both_tables_count_for_the_nearest_quality(luminance, chrominance, nearest):
     """A program that scales its two tables differently is given the quality that is nearest to both."""
     own = [ijg_tables(luminance)[0].tolist(), ijg_tables(chrominance)[1].tolist()]
-    assert jpeg_quality(saved("RGB", qtables=own)) == nearest
+    assert jpeg_quality(encode("RGB", qtables=own)) == nearest

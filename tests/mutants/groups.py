@@ -46,12 +46,16 @@ GATE = Group(
         Mutant("one passed check is enough", '"PASS" if all(', '"PASS" if any('),
         Mutant("lines against a champion need none", "if line.champion is None:", "if True:"),
         Mutant("other lines are judged against a champion", "if line.champion is not None", "if True"),
-        Mutant("the champion is judged in the model's place", "answers, champion, how)", "champion, answers, how)"),
+        Mutant(
+            "the champion is judged in the model's place",
+            "predictions, champion, params)",
+            "champion, predictions, params)",
+        ),
         Mutant("intervals narrow with the images", "distance) ** 2)", "distance))"),
         Mutant("views count as measured on no image", "0 if line.slice is None", "0 if line.slice is not None"),
-        Mutant("the verdict hides its yardstick", "        **how.conditions,\n", ""),
+        Mutant("the verdict hides its yardstick", "        **params.conditions,\n", ""),
         Mutant("every check is told as passed", '_passed"] = check["passed"]', '_passed"] = True'),
-        Mutant("the first line may be unmeasured", "if wrong := slice_problem(", "if index and slice_problem("),
+        Mutant("the first line may be unmeasured", "if problem := slice_problem(", "if index and slice_problem("),
     ),
 )
 
@@ -62,23 +66,27 @@ INTERVALS = Group(
         Mutant("one-sided intervals", "alpha=1 - confidence", "alpha=2 * (1 - confidence)"),
         Mutant(
             "an interval of half the confidence",
-            "confidence_level=how.confidence",
-            "confidence_level=how.confidence / 2",
+            "confidence_level=params.confidence",
+            "confidence_level=params.confidence / 2",
         ),
-        Mutant("all right is certain", "return _wilson(found.value, right.shape[1], how.confidence)", "return found"),
-        Mutant("all right by the number of answers", "right.shape[1], how", "right.size, how"),
-        Mutant("the lowest value is the worst", "(each.low, each.value)", "(each.value, each.low)"),
-        Mutant("the highest value is the worst", "(each.high, each.value)", "(each.value, each.high)"),
+        Mutant(
+            "all right is certain",
+            "return _wilson(estimate.value, right.shape[1], params.confidence)",
+            "return estimate",
+        ),
+        Mutant("all right by the number of answers", "right.shape[1], params", "right.size, params"),
+        Mutant("the lowest value is the worst", "(estimate.low, estimate.value)", "(estimate.value, estimate.low)"),
+        Mutant("the highest value is the worst", "(estimate.high, estimate.value)", "(estimate.value, estimate.high)"),
         Mutant("at most: the best counts as the worst", "return max(estimates", "return min(estimates"),
         Mutant(
             "no difference is certain",
-            "found.value - reach, found.value + reach",
-            "found.value, found.value",
+            "estimate.value - reach, estimate.value + reach",
+            "estimate.value, estimate.value",
             ("tests/gate/test_measures.py",),
         ),
-        Mutant("every bootstrap draws anew", "default_rng(how.seed)", "default_rng()"),
-        Mutant("an interval beside its value", "min(value, float(found.low))", "float(found.low)"),
-        Mutant("the raw view counts among the qualities", "average(correct[1:], how)", "average(correct, how)"),
+        Mutant("every bootstrap draws anew", "default_rng(params.seed)", "default_rng()"),
+        Mutant("an interval beside its value", "min(value, float(interval.low))", "float(interval.low)"),
+        Mutant("the raw view counts among the qualities", "average(correct[1:], params)", "average(correct, params)"),
         Mutant("the best quality is called the worst", "worst_quality = min(", "worst_quality = max("),
         Mutant("the worst of the summary is the best", 'worst(rows, "at least")', 'worst(rows, "at most")'),
         Mutant("only the first view counts", "right.mean(0)[:, None]", "right[0][:, None].astype(float)"),
@@ -91,16 +99,18 @@ MEASURES = Group(
     (
         Mutant(
             "the difference from a champion has the other sign",
-            "means[..., :width]) - theirs.of(means[..., width:])",
-            "means[..., width:]) - theirs.of(means[..., :width])",
+            "means[..., :width]) - other.statistic(means[..., width:])",
+            "means[..., width:]) - other.statistic(means[..., :width])",
         ),
         Mutant(
             "another image's answer is compared",
-            "np.hstack([ours.columns, theirs.columns])",
-            "np.hstack([ours.columns, theirs.columns[::-1]])",
+            "np.hstack([own.columns, other.columns])",
+            "np.hstack([own.columns, other.columns[::-1]])",
         ),
         Mutant(
-            "other views are compared", "answers.views != champion.views", "len(answers.views) != len(champion.views)"
+            "other views are compared",
+            "predictions.views != champion.views",
+            "len(predictions.views) != len(champion.views)",
         ),
         Mutant("the raw view is of the sweep", "if view[1:].isdecimal()]  #", 'if "/" not in view]  #'),
         Mutant("every class has all images", "Part(sweep, images) for", "Part(sweep, everywhere) for"),
@@ -110,7 +120,9 @@ MEASURES = Group(
             "Part(rows, everywhere) for rows in [*unseen.values()][:1]",
         ),
         Mutant(
-            "agreement is with the label", "answers.classes == answers.classes[0]", "answers.classes == answers.labels"
+            "agreement is with the label",
+            "predictions.classes == predictions.classes[0]",
+            "predictions.classes == predictions.labels",
         ),
         Mutant("a drop is a gain", "right[0] - right[part.rows].mean(0)", "right[part.rows].mean(0) - right[0]"),
         Mutant("bins of the calibration error cancel", "np.abs(means).sum(-1)", "np.abs(means.sum(-1))"),
@@ -122,24 +134,34 @@ MEASURES = Group(
         ),
         Mutant(
             "what no image shows is certain",
-            "return unmoved(resampled(self.columns, self.of, how), len(self.columns), how)",
-            "return resampled(self.columns, self.of, how)",
+            "return widen_point(resampled(self.columns, self.statistic, params), len(self.columns), params)",
+            "return resampled(self.columns, self.statistic, params)",
         ),
         Mutant(
             "no difference from a champion is certain",
-            "found.append(unmoved(resampled(columns, difference, how), len(columns), how))",
-            "found.append(resampled(columns, difference, how))",
+            "estimates.append(widen_point(resampled(columns, difference, params), len(columns), params))",
+            "estimates.append(resampled(columns, difference, params))",
         ),
-        Mutant("the worst error is the smallest", "answers)), check.direction)", 'answers)), "at least")'),
+        Mutant("the worst error is the smallest", "predictions)), check.direction", 'predictions)), "at least"'),
         Mutant(
             "the worst difference in errors is the smallest",
-            "return worst(found, check.direction)",
-            'return worst(found, "at least")',
+            "return worst(estimates, check.direction)",
+            'return worst(estimates, "at least")',
         ),
     ),
 )
 
-PARAMS = Group(
+EVALUATE_PARAMS = Group(
+    "fct.evaluate.params",
+    ("tests/gate/test_params.py",),
+    (
+        Mutant("a quality may stand there twice", "values.count(value) > 1", "values.count(value) > 2"),
+        Mutant("unseen distortions are no part of the conditions", '"unseen": list(self.unseen)', '"unseen": []'),
+        Mutant("the conditions forget the confidence", '"confidence": self.confidence, ', ""),
+    ),
+)
+
+GATE_PARAMS = Group(
     "fct.gate.params",
     ("tests/gate/test_params.py",),
     (
@@ -167,16 +189,6 @@ PARAMS = Group(
             'f"q{quality}" for quality in evaluate.qualities',
             'f"q{quality}" for quality in range(101)',
         ),
-    ),
-)
-
-EVALUATION = Group(
-    "fct.evaluate.params",
-    ("tests/gate/test_params.py",),
-    (
-        Mutant("a quality may stand there twice", "each.count(one) > 1", "each.count(one) > 2"),
-        Mutant("unseen distortions are no part of the yardstick", '"unseen": list(self.unseen)', '"unseen": []'),
-        Mutant("the yardstick forgets the confidence", '"confidence": self.confidence, ', ""),
     ),
 )
 
@@ -825,8 +837,8 @@ GROUPS = (
     GATE,
     INTERVALS,
     MEASURES,
-    PARAMS,
-    EVALUATION,
+    EVALUATE_PARAMS,
+    GATE_PARAMS,
     DISTANCE,
     DIVERGENCE,
     FCT,

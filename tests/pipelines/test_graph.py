@@ -1,4 +1,4 @@
-"""What DVC says of a small pipeline of its own."""
+"""The plan and the stale stages of a small DVC pipeline."""
 
 import subprocess
 from pathlib import Path
@@ -23,7 +23,7 @@ stages:
 
 @pytest.fixture
 def dag(tmp_path, monkeypatch):
-    """Stand in a pipeline in which nothing has run."""
+    """Work in a pipeline in which nothing has run."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / ".dvc/tmp/site"))
     Path("dvc.yaml").write_text(DAG)
@@ -44,8 +44,8 @@ def test_a_stage_comes_after_what_it_needs():
 
 
 @pytest.mark.usefixtures("dag")
-def test_a_matrix_is_called_by_its_name():
-    """`left` means each of its stages, with what they need and nothing else."""
+def test_a_matrix_is_named_as_a_whole():
+    """`left` means all of its stages and the stages that they need."""
     assert set(graph.plan(["left"])) == {"first", "left@1", "left@2"}
 
 
@@ -59,7 +59,7 @@ def test_an_unknown_target_is_named(target):
 
 @pytest.mark.usefixtures("dag")
 def test_a_broken_file_is_an_error_for_people():
-    """What DVC says of dvc.yaml is said without a traceback."""
+    """An invalid dvc.yaml is an error that names the file."""
     Path("dvc.yaml").write_text("stages: [")
     with pytest.raises(FctError, match=r"dvc\.yaml"):
         graph.plan()
@@ -67,7 +67,7 @@ def test_a_broken_file_is_an_error_for_people():
 
 @pytest.mark.usefixtures("dag")
 def test_what_is_stale_is_what_dvc_would_run():
-    """All of it before the first run, none of it after, and after a change the stage that reads it."""
+    """All stages are stale before the first run, none after it, and after a change the stage that reads the file."""
     stages = list(graph.plan())
     assert graph.stale(stages) == set(stages)
     subprocess.run(["dvc", "repro", "--quiet"], check=True)

@@ -1,4 +1,4 @@
-"""What becomes of new images."""
+"""Sorting an inbox: usable images move to the data set, the others to quarantine."""
 
 import io
 import os
@@ -23,7 +23,7 @@ def picture(seed, suffix="png", **options):
 
 @pytest.fixture
 def inbox(tmp_path, monkeypatch):
-    """Stand beside an empty inbox and a data set of two classes with an image each."""
+    """Work beside an empty inbox and a data set of two classes with an image each."""
     monkeypatch.chdir(tmp_path)
     for number, name in enumerate(("cat", "dog")):
         put(f"images/{name}/known.png", picture(number))
@@ -46,12 +46,12 @@ def files(folder):
 
 @pytest.mark.usefixtures("inbox")
 def test_good_images_move_to_their_class_with_their_quality():
-    """A lossless file has none; a JPEG has the quality of its tables."""
+    """A JPEG has the quality of its tables; a lossless file has none."""
     put("inbox/cat/new.jpg", picture(5, "jpg", quality=35))
     put("inbox/dog/new.png", picture(6))
-    found = run()
-    assert found.taken == (Arrival("cat/new.jpg", 35), Arrival("dog/new.png", NO_TABLES))
-    assert not found.refused
+    result = run()
+    assert result.taken == (Arrival("cat/new.jpg", 35), Arrival("dog/new.png", NO_TABLES))
+    assert not result.refused
     assert files("inbox") == []
     assert files("images") == ["cat/known.png", "cat/new.jpg", "dog/known.png", "dog/new.png"]
 
@@ -66,14 +66,14 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("name", "content", "reason"), [(name, *rest) for name, rest in BAD.items()])
+@pytest.mark.parametrize(("name", "content", "reason"), [(name, *case) for name, case in BAD.items()])
 @pytest.mark.usefixtures("inbox")
 def test_a_bad_file_is_kept_in_quarantine_with_its_reason(name, content, reason):
-    """What cannot be used is neither lost nor let in, and a person reads beside it why."""
+    """A file that cannot be used moves to quarantine, and a text file beside it has the reason."""
     put(f"inbox/{name}", content)
-    found = run()
-    assert found.taken == ()
-    assert [problem.name for problem in found.refused] == [name]
+    result = run()
+    assert result.taken == ()
+    assert [problem.name for problem in result.refused] == [name]
     assert Path("quarantine", name).read_bytes() == content
     assert reason in Path("quarantine", f"{name}.reason.txt").read_text()
     assert files("inbox") == []
@@ -82,7 +82,7 @@ def test_a_bad_file_is_kept_in_quarantine_with_its_reason(name, content, reason)
 
 @pytest.mark.usefixtures("inbox")
 def test_a_link_is_not_followed():
-    """An inbox others write to gives no way to files outside of it."""
+    """A link in the inbox is refused, so that it gives no access to files elsewhere."""
     Path("secret.png").write_bytes(picture(7))
     Path("inbox/cat/link.png").symlink_to(Path("secret.png").absolute())
     [problem] = run().refused
@@ -92,7 +92,7 @@ def test_a_link_is_not_followed():
 
 @pytest.mark.usefixtures("inbox")
 def test_a_pipe_is_not_waited_for():
-    """What would never end when read is refused unread."""
+    """A pipe would block for ever, so it is refused without reading it."""
     os.mkfifo("inbox/cat/pipe.png")
     [problem] = run().refused
     assert "not a file" in str(problem)
@@ -113,9 +113,9 @@ def test_the_same_image_twice_is_taken_once():
     """Two files of one upload with the same pixels would stop the pipeline; the second is refused."""
     put("inbox/cat/one.png", picture(5))
     put("inbox/cat/two.png", picture(5))
-    found = run()
-    assert [image.name for image in found.taken] == ["cat/one.png"]
-    assert "images/cat/one.png" in str(found.refused[0])
+    result = run()
+    assert [image.name for image in result.taken] == ["cat/one.png"]
+    assert "images/cat/one.png" in str(result.refused[0])
 
 
 @pytest.mark.usefixtures("inbox")
@@ -131,26 +131,26 @@ def test_a_name_that_is_taken_replaces_nothing():
 @pytest.mark.parametrize("name", [".hidden.png", "new.png.part", "new.png.crdownload", "new.png~"])
 @pytest.mark.usefixtures("inbox")
 def test_what_is_still_uploading_waits(name):
-    """A name that programs give to unfinished files is left alone."""
+    """A file with a name that programs give to unfinished files stays in the inbox."""
     put(f"inbox/cat/{name}", picture(5))
-    found = run()
-    assert (found.taken, found.refused, found.waiting) == ((), (), 1)
+    result = run()
+    assert (result.taken, result.refused, result.waiting) == ((), (), 1)
 
 
 @pytest.mark.usefixtures("inbox")
-def test_a_file_must_be_at_rest():
-    """One that changed a moment ago waits for the next time; an older one does not."""
+def test_a_file_that_just_changed_waits():
+    """A file that changed a moment ago stays in the inbox; an older one moves."""
     put("inbox/cat/new.png", picture(5))
     put("inbox/cat/old.png", picture(6))
     os.utime("inbox/cat/old.png", (1, 1))
-    found = run(settle=60)
-    assert [image.name for image in found.taken] == ["cat/old.png"]
-    assert found.waiting == 1
+    result = run(settle=60)
+    assert [image.name for image in result.taken] == ["cat/old.png"]
+    assert result.waiting == 1
 
 
 @pytest.mark.usefixtures("inbox")
 def test_between_file_systems_files_are_copied_whole(monkeypatch):
-    """Where a second name cannot be had, a copy is complete before it has its name."""
+    """Without hard links a file is copied under its final name."""
     monkeypatch.setattr(os, "link", lambda *_, **__: (_ for _ in ()).throw(OSError("cross-device link")))
     put("inbox/cat/new.png", picture(5))
     run()

@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 @pytest.fixture
 def params(tmp_path, monkeypatch):
-    """Stand beside a copy of params.yaml."""
+    """Work beside a copy of params.yaml."""
     text = (REPOSITORY / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)
@@ -22,7 +22,7 @@ def params(tmp_path, monkeypatch):
 
 
 def test_every_section_is_validated():
-    """A run with other values is checked as a whole, before anything starts."""
+    """`Params` has every section, so that a run with overrides is checked as a whole."""
     assert set(Params.model_fields) == set(SECTIONS)
 
 
@@ -45,7 +45,7 @@ def test_changed_params_keep_everything_else(params):
 )
 @pytest.mark.usefixtures("params")
 def test_an_impossible_override_is_named(overrides, message):
-    """A key that is not there and a value that cannot be are refused with what would do."""
+    """A key that does not exist and an invalid value are refused, and the message names the key."""
     with pytest.raises(FctError, match=message):
         apply_overrides(overrides)
 
@@ -59,7 +59,7 @@ def test_an_impossible_override_is_named(overrides, message):
     ],
 )
 def test_a_schedule_that_cannot_be_is_named(params, line, key):
-    """Wrong cron, unknown zone, no worker: each is an error that names the key."""
+    """A wrong cron line, an unknown time zone and zero workers are errors that name the key."""
     word = line.partition(":")[0]
     before, section, after = params.partition("\npipeline:")
     Path("params.yaml").write_text(before + section + re.sub(rf"{word}: .*", line, after, count=1))

@@ -1,4 +1,4 @@
-"""Commands at work for a flow run: their output, their end."""
+"""The commands of a flow run: their output and their end."""
 
 import os
 import subprocess
@@ -19,10 +19,10 @@ STUBBORN = (
 
 
 @pytest.fixture
-def read():
+def read_chunks():
     """Return a function that gives the lines of what a command would have written."""
 
-    def parts(*chunks):
+    def read_all(*chunks):
         source, sink = os.pipe()
         for chunk in chunks:
             os.write(sink, chunk)
@@ -32,49 +32,49 @@ def read():
         finally:
             os.close(source)
 
-    return parts
+    return read_all
 
 
-def test_lines_come_without_colours_and_blanks(read):
-    """What a terminal would colour or space out is plain text in a log."""
-    assert read(b"\x1b[31merror:\x1b[0m no\n\n  more\n") == ["error: no", "  more"]
+def test_lines_come_without_colours_and_blanks(read_chunks):
+    """Colours and empty lines of the output are left out."""
+    assert read_chunks(b"\x1b[31merror:\x1b[0m no\n\n  more\n") == ["error: no", "  more"]
 
 
-def test_a_line_may_come_in_pieces(read):
-    """Neither a line nor a character is torn by where a read ends."""
+def test_a_line_may_come_in_pieces(read_chunks):
+    """A line or a character that two reads split stays whole."""
     whole = "läuft\n".encode()
-    assert read(whole[:2], whole[2:], b"last") == ["läuft", "last"]
+    assert read_chunks(whole[:2], whole[2:], b"last") == ["läuft", "last"]
 
 
-def test_of_a_progress_bar_only_its_end_is_a_line(read):
+def test_of_a_progress_bar_only_its_end_is_a_line(read_chunks):
     """A bar that lasts a second leaves one line, not hundreds."""
-    assert read(b"\r10%\r50%\r99%\r100%\n", b"done\n") == ["100%", "done"]
+    assert read_chunks(b"\r10%\r50%\r99%\r100%\n", b"done\n") == ["100%", "done"]
 
 
-def test_a_long_progress_bar_shows_where_it_is(read, monkeypatch):
-    """A bar that lasts has a line now and then."""
+def test_a_long_progress_bar_shows_where_it_is(read_chunks, monkeypatch):
+    """A bar that runs for long gives a line now and then."""
     monkeypatch.setattr(process, "SPARSE", 0)
-    assert read(b"10%\r50%\r100%\n") == ["10%", "50%", "100%"]
+    assert read_chunks(b"10%\r50%\r100%\n") == ["10%", "50%", "100%"]
 
 
 @pytest.fixture
 def commands():
-    """Give commands that are ended whatever happens."""
-    made = Commands({"COLOUR": "blue"}, workers=2)
-    yield made
-    made.stop()
+    """Give commands that are ended after the test."""
+    commands = Commands({"COLOUR": "blue"}, workers=2)
+    yield commands
+    commands.stop()
 
 
-def test_a_command_says_its_lines_and_its_status(commands):
-    """Both streams are heard, in order, with the environment of the run."""
-    said = []
+def test_a_command_returns_its_lines_and_its_status(commands):
+    """Both output streams are read, in order, and the command has the environment of the run."""
+    lines = []
     code = "import os, sys; print(os.environ['COLOUR']); print('no', file=sys.stderr); sys.exit(3)"
-    ended = commands.run([sys.executable, "-c", code], said.append)
-    assert (ended.status, said, ended.tail) == (3, ["blue", "no"], ("blue", "no"))
+    ended = commands.run([sys.executable, "-c", code], lines.append)
+    assert (ended.status, lines, ended.tail) == (3, ["blue", "no"], ("blue", "no"))
 
 
 def test_no_more_commands_run_at_once_than_there_are_workers():
-    """The limit of params.yaml holds, whoever starts them."""
+    """With one worker, commands of two threads run one after the other."""
     commands, seen = Commands({}, workers=1), []
     code = "import time; print('in', flush=True); time.sleep(0.3); print('out')"
     threads = [threading.Thread(target=commands.run, args=([sys.executable, "-c", code], seen.append)) for _ in "ab"]
@@ -86,7 +86,7 @@ def test_no_more_commands_run_at_once_than_there_are_workers():
 
 
 def start(commands, code, outcome):
-    """Run a command in a thread; return the thread once the command has said something."""
+    """Run a command in a thread; return the thread after the first output of the command."""
     ready = threading.Event()
 
     def run():
@@ -102,54 +102,54 @@ def start(commands, code, outcome):
 
 
 def test_stopping_ends_a_command_with_its_children(commands):
-    """What a stage started is ended with it: nothing stays on the GPU."""
+    """The children of a command end with it, so that none stays on the GPU."""
     code = "import subprocess, time; p = subprocess.Popen(['sleep', '99']); print(p.pid, flush=True); time.sleep(99)"
     outcome = []
     thread = start(commands, code, outcome)
-    before = {each for each in psutil.Process().children(recursive=True) if each.name() == "sleep"}
+    before = {child for child in psutil.Process().children(recursive=True) if child.name() == "sleep"}
     assert before
     commands.stop()
     thread.join(10)
-    assert [type(each) for each in outcome] == [StoppedError]
-    assert not [each for each in before if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    assert [type(error) for error in outcome] == [StoppedError]
+    assert not [child for child in before if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_a_child_in_a_session_of_its_own_is_ended_too(commands, monkeypatch):
-    """What left the command's group, and so hears nothing of the request, is killed when the time is up."""
+    """A child that left the group gets no SIGTERM; it is killed after the grace."""
     monkeypatch.setattr(process, "terminate", partial(process.terminate, grace=0.5))
     code = (
         "import subprocess, time; subprocess.Popen(['sleep', '99'], start_new_session=True); "
         "print('ready', flush=True); time.sleep(99)"
     )
     thread = start(commands, code, [])
-    [command] = [each for each in psutil.Process().children() if code in each.cmdline()]
+    [command] = [child for child in psutil.Process().children() if code in child.cmdline()]
     [child] = command.children()
     commands.stop()
     thread.join(10)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
-def test_what_does_not_end_is_killed(commands, monkeypatch):
-    """A command that ignores the request has its seconds and no more."""
+def test_a_command_that_does_not_end_is_killed(commands, monkeypatch):
+    """A command that ignores SIGTERM is killed after the grace."""
     monkeypatch.setattr(process, "terminate", partial(process.terminate, grace=0.5))
     outcome = []
     thread = start(commands, STUBBORN, outcome)
-    begun = time.monotonic()
+    start_time = time.monotonic()
     commands.stop()
     thread.join(10)
     assert outcome
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - start_time < 5
 
 
 def test_after_a_stop_nothing_starts(commands):
-    """A task that comes late starts no process."""
+    """A command that comes after a stop is refused."""
     commands.stop()
     with pytest.raises(StoppedError, match="not started"):
         commands.run(["true"], print)
 
 
 def test_children_end_before_their_parent():
-    """A server of flow runs is told only after its runs have ended: they still need it."""
+    """Children end while their parent runs on: flow runs still need the process that serves them."""
     code = "import subprocess; subprocess.run(['sleep', '99']); print('outlived', flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         while not psutil.Process(parent.pid).children():

@@ -1,4 +1,4 @@
-"""What is made of how a stage ended."""
+"""The reason of a failed stage, and whether it is tried again."""
 
 import pytest
 
@@ -19,8 +19,8 @@ FAILED = "ERROR: failed to reproduce 'train': failed to run: python -m fct.train
         (FAILED.format(-9), False),
     ],
 )
-def test_only_what_may_pass_is_tried_again(line, expected):
-    """A lock that was taken and a server that was away are worth another try; a training that diverged is not."""
+def test_only_temporary_failures_are_tried_again(line, expected):
+    """A lock that was held and a server that did not answer are temporary; a diverged training is not."""
     assert is_temporary(Ended(255, ("begins", line))) is expected
 
 
@@ -37,5 +37,5 @@ def test_only_what_may_pass_is_tried_again(line, expected):
     ],
 )
 def test_the_reason_is_what_a_person_would_read(tail, expected):
-    """Our own error comes first, then DVC's, then whatever was said last."""
+    """This project's error comes first, then DVC's error, then the last line of output."""
     assert _reason(Ended(255, tail)).startswith(expected)

@@ -1,4 +1,4 @@
-"""The report shows what was measured, on one page that needs nothing from outside."""
+"""The report shows the measurements on one page that loads nothing from elsewhere."""
 
 import re
 from pathlib import Path
@@ -27,11 +27,11 @@ def judged(workplace):
 def test_the_page_says_verdict_numbers_and_origin():
     """Verdict, every check, accuracies with intervals, classes, layers, and which file it is about."""
     page = build({}).read_text()
-    for said in ("PASS", "lamps", "raw accuracy", "85.0 (", "dark", "bright", "stage1", "60 images", "sha256"):
-        assert said in page
+    for text in ("PASS", "lamps", "raw accuracy", "85.0 (", "dark", "bright", "stage1", "60 images", "sha256"):
+        assert text in page
 
 
-def test_it_needs_nothing_from_outside():
+def test_it_loads_nothing_from_elsewhere():
     """No script, no link, no source but data of its own; names of XML's vocabularies are no addresses."""
     page = build({}).read_text()
     assert not re.search(r"<(script|link|iframe)|@import|url\((?!#)", page)
@@ -46,7 +46,7 @@ def test_the_same_outs_give_the_same_page():
 
 
 def test_another_model_is_shown_beside(tmp_path, bright):
-    """A champion is asked about the same images; the candidate's own file is recognised, and not asked twice."""
+    """A champion predicts the same images; the candidate's own file gives the candidate its name."""
     own = tmp_path / "own.onnx"
     own.write_bytes(Path("model/model.onnx").read_bytes())
     mine = Path("model/model.onnx").read_bytes()
@@ -57,7 +57,7 @@ def test_another_model_is_shown_beside(tmp_path, bright):
 
 
 def test_the_baseline_and_named_files_are_shown_beside(tmp_path):
-    """What the stage `baseline` made is `standard`; who names a file of their own is told how, where it is none."""
+    """The model of the stage `baseline` is called standard; an entry without a file is an error."""
     assert models_beside(["mine=a.onnx"], tmp_path, champion=False) == {"mine": Path("a.onnx")}
     Path("model/standard.onnx").write_bytes(Path("model/model.onnx").read_bytes())
     assert list(models_beside(["mine=a.onnx"], tmp_path, champion=False)) == ["standard", "mine"]
@@ -67,14 +67,14 @@ def test_the_baseline_and_named_files_are_shown_beside(tmp_path):
 
 @pytest.mark.parametrize("taken", ["candidate", "standard"])
 def test_no_model_takes_the_name_of_another(tmp_path, taken):
-    """Else the page would show one's numbers under the other's verdict."""
+    """A name that another model on the page has is refused."""
     Path("model/standard.onnx").write_bytes(Path("model/model.onnx").read_bytes())
-    with pytest.raises(FctError, match=f"{taken} is the name of another model"):
+    with pytest.raises(FctError, match=f"another model on the page is called {taken}"):
         models_beside([f"{taken}=a.onnx"], tmp_path, champion=False)
 
 
 def test_a_baseline_of_other_classes_is_left_out(tmp_path, bright, capsys):
-    """One that was made before a class was added is said, and costs no page."""
+    """A baseline with other classes is left out with a message."""
     mine = Path("model/model.onnx").read_bytes()
     bright(metadata={"fct.classes": '["dark", "light"]'}).rename("model/standard.onnx")
     Path("model/model.onnx").write_bytes(mine)
@@ -83,7 +83,7 @@ def test_a_baseline_of_other_classes_is_left_out(tmp_path, bright, capsys):
 
 
 def test_the_page_says_what_the_baseline_is(tmp_path, bright):
-    """Who reads it learns what `standard` was trained on."""
+    """The page says that `standard` was trained on raw images alone."""
     mine = Path("model/model.onnx").read_bytes()
     bright(metadata={"fct.classes": '["dark", "bright"]', "fct.params_digest": '"raw"'}).rename(tmp_path / "a.onnx")
     Path("model/model.onnx").write_bytes(mine)
@@ -92,9 +92,9 @@ def test_the_page_says_what_the_baseline_is(tmp_path, bright):
 
 
 def test_a_verdict_of_another_file_is_refused():
-    """What the page says must be of the file that it names."""
+    """A verdict about another file than model.onnx is refused."""
     Path("model/model.onnx").write_bytes(Path("model/model.onnx").read_bytes() + b"\0")
-    with pytest.raises(FctError, match="the verdict is of another file"):
+    with pytest.raises(FctError, match="the verdict is about another file"):
         build({})
 
 
