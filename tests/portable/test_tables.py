@@ -56,6 +56,13 @@ def test_tables_beyond_eight_bits_are_taken_as_limited():
     assert quality_of(with_tables(saved("RGB", quality=50), wide)) == 5
 
 
+@pytest.mark.parametrize("quality", [1, 2, 3, 5, 10, 24])
+def test_any_low_quality_is_told_from_wide_tables(quality):
+    """However far the entries of a file reach beyond 255, their limited form is what Pillow's file would have."""
+    wide = (np.array([tables.LUMINANCE, tables.CHROMINANCE]).reshape(2, 64) * (5000 // quality) + 50) // 100
+    assert quality_of(with_tables(saved("RGB", quality=50), wide)) == quality
+
+
 def with_tables(content, wide):
     """Put 16-bit tables in the place of a JPEG's own."""
     zigzag = sorted(range(64), key=lambda i: (i // 8 + i % 8, i // 8 if (i // 8 + i % 8) % 2 else i % 8))
