@@ -56,6 +56,15 @@ def test_tables_of_16_bits_are_limited_to_8():
     assert jpeg_quality(with_tables(encode("RGB", quality=50), wide)) == 5
 
 
+@pytest.mark.parametrize("quality", [40, 60, 80])
+def test_what_is_beyond_eight_bits_counts_as_255(quality):
+    """One entry of another program's tables that is far larger pulls no further down than 255 does."""
+    wide, limited = ijg_tables(quality), ijg_tables(quality)
+    wide[:, 63], limited[:, 63] = 2000, 255
+    content = saved("RGB", quality=50)
+    assert quality_of(with_tables(content, wide)) == quality_of(with_tables(content, limited))
+
+
 def with_tables(content, wide):
     """Replace the tables of a JPEG by 16-bit tables."""
     zigzag = sorted(range(64), key=lambda i: (i // 8 + i % 8, i // 8 if (i // 8 + i % 8) % 2 else i % 8))

@@ -1,6 +1,7 @@
 """`stability` keeps the prediction of the compressed view close to that of the raw view."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -81,3 +82,17 @@ def test_noise_beyond_white_is_white():
     white = stability.add_noise(torch.full((10_000,), 255, dtype=torch.uint8), 0.1)
     assert (white == 255).double().mean().item() == pytest.approx(0.5, abs=0.03)
     assert white.min() > 100
+
+
+def test_the_divergence_is_from_the_raw_prediction(batch, toy):
+    """KL(p || q) of p = (3/4, 1/4) on raw and q = (1/2, 1/2) on compressed images, and not the other way round."""
+
+    class Sure(torch.nn.Module):
+        def forward(self, image, _quality):
+            raw, compressed = torch.tensor([[math.log(3), 0.0]]), torch.zeros(1, 2)
+            half = len(image) // 2
+            return torch.cat([raw.expand(half, -1), compressed.expand(half, -1)]), {}
+
+    labelled = dataclasses.replace(batch, labels=torch.zeros(6, dtype=torch.int64))
+    found = stability.loss(Sure(), labelled, toy.method(name="stability")).parts["stability"].item()
+    assert found == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5), rel=1e-5)
