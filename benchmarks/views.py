@@ -20,7 +20,7 @@ from scipy import stats
 
 from benchmarks.comparison.run import machine
 from fct.core import params
-from fct.core.errors import readable_errors
+from fct.core.errors import exit_on_error
 from fct.core.files import write_json
 from fct.core.paths import CACHE
 from fct.methods.params import MethodParams
@@ -39,7 +39,7 @@ VIEWS = ("cache", "online")
 
 def main() -> None:
     """Train what is missing and print the table."""
-    with readable_errors():
+    with exit_on_error():
         read, source = params.load(Params), read_meta()["source"]
         found = {views: [_run(read, views, seed, RESULTS / source) for seed in SEEDS] for views in VIEWS}
     conditions = ["raw", *(f"q{quality}" for quality in QUALITIES)]
