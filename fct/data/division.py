@@ -80,7 +80,7 @@ def split_sizes(images: int, fractions: Mapping[str, float]) -> dict[str, int]:
     There must be at least as many images as splits.
     """
     counts = {name: max(1, round(images * fraction)) for name, fraction in fractions.items()}
-    while sum(counts.values()) >= images:  # a small class, of which rounding up left no image for train
+    while sum(counts.values()) >= images:  # rounding up a small class left no image for train
         counts[max(counts, key=lambda name: counts[name])] -= 1
     return {**counts, "train": images - sum(counts.values())}
 

@@ -175,7 +175,7 @@ def _drop_small_classes(
     """Drop classes with fewer images than `splits`, and append their images to `problems`.
 
     Returns:
-        The remaining images, their labels counted anew, and the names of the remaining classes.
+        The remaining images with renumbered labels, and the names of the remaining classes.
     """
     remaining: list[UsableImage] = []
     names: list[str] = []

@@ -79,15 +79,15 @@ def test_strided_and_mapped_arrays_give_the_same_crops(tmp_path):
 @pytest.mark.parametrize("cutout", [3, 4])
 def test_cutout_takes_a_square_anywhere(cutout):
     """Each mask has one black square, cut off at the edges. Every pixel is black in some mask."""
-    kept = cutout_mask(Augmentation(0, flip=False, cutout=cutout), (500, 8, 10), np.random.default_rng(0))
-    lost = (~kept).sum((1, 2))
-    assert kept.shape == (500, 8, 10)
+    mask = cutout_mask(Augmentation(0, flip=False, cutout=cutout), (500, 8, 10), np.random.default_rng(0))
+    lost = (~mask).sum((1, 2))
+    assert mask.shape == (500, 8, 10)
     assert lost.max() == cutout**2
     assert 0 < lost.min() < cutout**2
-    assert not kept.all(0).any()
-    for mask in ~kept:
-        height, width = mask.any(1).sum(), mask.any(0).sum()
-        assert mask.sum() == height * width
+    assert not mask.all(0).any()
+    for square in ~mask:
+        height, width = square.any(1).sum(), square.any(0).sum()
+        assert square.sum() == height * width
 
 
 def squares(cutout, height, width):
@@ -108,8 +108,8 @@ def squares(cutout, height, width):
 @pytest.mark.parametrize("cutout", [1, 3, 4])
 def test_a_cutout_square_is_centred_on_a_pixel(cutout):
     """The drawn squares are exactly the squares around the pixels of the image, cut off at the edges."""
-    kept = cutout_mask(Augmentation(0, flip=False, cutout=cutout), (1500, 5, 6), np.random.default_rng(0))
-    assert {frozenset(zip(*np.nonzero(lost), strict=True)) for lost in ~kept} == squares(cutout, 5, 6)
+    mask = cutout_mask(Augmentation(0, flip=False, cutout=cutout), (1500, 5, 6), np.random.default_rng(0))
+    assert {frozenset(zip(*np.nonzero(lost), strict=True)) for lost in ~mask} == squares(cutout, 5, 6)
 
 
 def crop_by_hand(image, top, left, flipped):
