@@ -202,8 +202,8 @@ def _run_fct(commands: Commands, *arguments: str) -> State[Any]:
 
 def _make_report(commands: Commands) -> None:
     """Make the report, attach it to the run in MLflow, and link to it. If that fails, warn, and let the run go on."""
-    asked = ["fct", "report", "--attach", "--no-open", "--out", str(RUN_REPORT)]
-    ended = commands.run(asked, get_run_logger().info)
+    command = ["fct", "report", "--attach", "--no-open", "--out", str(RUN_REPORT)]
+    ended = commands.run(command, get_run_logger().info)
     if ended.status == 0:
         _show(report.show_page, ended.tail[-1], RUN_REPORT)
     else:
