@@ -65,8 +65,8 @@ def reproduce(
     Args:
         targets: Stages to bring up to date, with the stages that they need. Empty means all.
         overrides: Other values for keys of params.yaml, such as {"train.epochs": 5, "method.weight": 1.0}. Such a run
-            does not change your files: it works in a temporary clone of the last commit. Its params, dvc.lock and
-            metrics go to the git branch fct/<name of the run>.
+            does not change your files: it works in a temporary clone of the last commit. The git branch
+            fct/<name of the run> gets its params, dvc.lock and metrics.
         promote: Promote the model if the gate says PASS.
         why: Reason, stored with the promoted version.
     """
