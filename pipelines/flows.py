@@ -65,8 +65,8 @@ def reproduce(
     Args:
         targets: Stages to bring up to date, with the stages that they need. Empty means all.
         overrides: Other values for keys of params.yaml, such as {"train.epochs": 5, "method.weight": 1.0}. Such a run
-            does not change your files: it works in a temporary clone of the last commit. Its params, dvc.lock and
-            metrics go to the git branch fct/<name of the run>.
+            does not change your files: it works in a temporary clone of the last commit. The git branch
+            fct/<name of the run> gets its params, dvc.lock and metrics.
         promote: Promote the model if the gate says PASS.
         why: Reason, stored with the promoted version.
     """
@@ -203,8 +203,8 @@ def _run_fct(commands: Commands, *arguments: str) -> State[Any]:
 
 def _make_report(commands: Commands) -> None:
     """Make the report, attach it to the run in MLflow, and link to it. If that fails, warn, and let the run go on."""
-    asked = ["fct", "report", "--attach", "--no-open", "--out", str(RUN_REPORT)]
-    ended = commands.run(asked, get_run_logger().info)
+    command = ["fct", "report", "--attach", "--no-open", "--out", str(RUN_REPORT)]
+    ended = commands.run(command, get_run_logger().info)
     if ended.status == 0:
         _show(report.show_page, ended.tail[-1], RUN_REPORT)
     else:

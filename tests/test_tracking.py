@@ -66,18 +66,20 @@ def free_port():
 def test_a_stage_is_a_run_under_its_pipelines():
     """Params and data sets are on both runs, metrics on the stage's, the headline and the plot on both."""
     Path("plot.svg").write_text("<svg/>")
-    told = {"train": {"epochs": 3, "layers": ["a", "b"]}}
-    with tracking.stage("train", params=told, datasets={"train": DIGEST}) as run:
+    params = {"train": {"epochs": 3, "layers": ["a", "b"]}}
+    with tracking.stage("train", params=params, datasets={"train": DIGEST}) as run:
         run.metrics({"loss": 0.5}, step=1)
         run.headline({"accuracy": 0.9}, step=30)
         run.plot(Path("plot.svg"))
     stage, parent = named("train"), named("pipeline")
     assert stage.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert [stage.info.status, parent.info.status] == ["FINISHED", "FINISHED"]
-    for each in (stage, parent):
-        assert each.data.params == {"train.epochs": "3", "train.layers": '["a", "b"]'}
-        assert [(seen.dataset.name, seen.dataset.digest) for seen in each.inputs.dataset_inputs] == [("train", DIGEST)]
-        assert (Path(each.info.artifact_uri) / "plots/plot.svg").read_text() == "<svg/>"
+    for run in (stage, parent):
+        assert run.data.params == {"train.epochs": "3", "train.layers": '["a", "b"]'}
+        assert [(entry.dataset.name, entry.dataset.digest) for entry in run.inputs.dataset_inputs] == [
+            ("train", DIGEST)
+        ]
+        assert (Path(run.info.artifact_uri) / "plots/plot.svg").read_text() == "<svg/>"
     assert stage.data.metrics == {"loss": 0.5, "accuracy": 0.9}
     assert parent.data.metrics == {"accuracy": 0.9}
     (point,) = connect().client.get_metric_history(parent.info.run_id, "accuracy")
@@ -247,7 +249,7 @@ def test_a_skipped_stage_is_not_linked_when_its_output_is_another(monkeypatch):
 
 @pytest.mark.usefixtures("place")
 def test_an_output_that_is_missing_fails_the_stage():
-    """A stage that does not write what it said it would is FAILED, with an error that names the file."""
+    """A stage that does not write one of its outputs is FAILED, with an error that names the file."""
     with pytest.raises(FctError, match=r"model\.pt is not here"), tracking.stage("train", outputs=[Path("model.pt")]):
         pass
     assert named("train").info.status == "FAILED"
@@ -257,11 +259,11 @@ def test_a_folders_content_is_its_names_and_bytes(tmp_path):
     """Another byte or another name is another content; order of writing is not."""
     folder = tmp_path / "folder"
     folder.mkdir()
-    seen = []
+    digests = []
     for name, text in (("a", "1"), ("b", "2"), ("b", "3"), ("c", "3")):
         (folder / name).write_text(text)
-        seen.append(content.content_digest(folder))
-    assert len(set(seen)) == 4
+        digests.append(content.content_digest(folder))
+    assert len(set(digests)) == 4
 
 
 @pytest.mark.usefixtures("place")
@@ -376,7 +378,7 @@ def test_dirty_is_unknown_without_git(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("place", "repository")
-def test_a_dirty_tree_is_said_loudly():
+def test_a_dirty_tree_is_reported():
     """The tag and the description of the runs name what was not committed."""
     Path("code.py").write_text("2")
     with tracking.stage("train"):
@@ -389,11 +391,11 @@ def test_a_dirty_tree_is_said_loudly():
 
 
 def test_a_data_set_is_known_by_dvcs_checksum(place):
-    """What dvc.lock names is told by DVC's MD5, anything else by a digest of its content."""
+    """A path in dvc.lock has DVC's MD5, any other path a digest of its content."""
     (place / "a").write_text("a")
     (place / "dvc.lock").write_text("stages: {data: {outs: [{path: data/splits, md5: 0a1b.dir}]}}")
-    found = tracking.datasets(Path("data/splits"), Path("a"))
-    assert found == {"data/splits": "0a1b.dir", "a": hashlib.sha256(b"a").hexdigest()}
+    digests = tracking.datasets(Path("data/splits"), Path("a"))
+    assert digests == {"data/splits": "0a1b.dir", "a": hashlib.sha256(b"a").hexdigest()}
 
 
 def test_a_damaged_lock_says_what_to_do(place):

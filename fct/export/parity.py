@@ -45,7 +45,7 @@ def compare(
     )
     if not parity.difference <= tolerance or parity.disagreements:
         raise FctError(
-            f"{path} does not compute the same as the network: on {parity.images} images a logit differs by up to "
+            f"{path} does not compute what the network does: on {parity.images} images a logit differs by up to "
             f"{parity.difference:.2g} (params.yaml: export.tolerance is {tolerance:g}), and {parity.disagreements} "
             "classes differ. Raise the tolerance if this is rounding. Otherwise the exporter converts a layer wrongly."
         )

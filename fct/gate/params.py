@@ -51,10 +51,10 @@ class CheckParams(Section):
             raise ValueError(f"{self.metric} compares with raw: name another slice")
         key = self.direction.replace(" ", "_")
         allowed = [key] if self.metric in FILE_METRICS else [key, "champion"]
-        given = [name for name in ("at_least", "at_most", "champion") if getattr(self, name) is not None]
-        if len(given) != 1 or given[0] not in allowed:
-            found = " and ".join(given) or "none"
-            raise ValueError(f"{self.metric} takes one of {' and '.join(allowed)} (not {found})")
+        bounds = [name for name in ("at_least", "at_most", "champion") if getattr(self, name) is not None]
+        if len(bounds) != 1 or bounds[0] not in allowed:
+            present = " and ".join(bounds) or "none"
+            raise ValueError(f"{self.metric} takes one of {' and '.join(allowed)} (not {present})")
         return self
 
     @property
@@ -114,10 +114,10 @@ def int8_lines(lines: Sequence[CheckParams], max_drop: float) -> tuple[list[Chec
 
 def slice_problem(check: CheckParams, evaluate: EvaluateParams) -> str | None:
     """Return what is wrong with a check's slice, or None. `evaluate` says which views are measured."""
-    known = {"raw", "mean", "worst", "worst-class", *(f"q{quality}" for quality in evaluate.qualities)}
+    measured = {"raw", "mean", "worst", "worst-class", *(f"q{quality}" for quality in evaluate.qualities)}
     if evaluate.unseen:
-        known |= {"unseen", "worst-unseen", *evaluate.unseen}
-    if check.slice is None or check.slice in known:
+        measured |= {"unseen", "worst-unseen", *evaluate.unseen}
+    if check.slice is None or check.slice in measured:
         return None
     where = "evaluate.qualities" if re.fullmatch(r"q\d+", check.slice) else "evaluate.unseen"
-    return f"{check.slice!r} is not measured. Add it to {where}, or name one of {', '.join(sorted(known))}"
+    return f"{check.slice!r} is not measured. Add it to {where}, or name one of {', '.join(sorted(measured))}"

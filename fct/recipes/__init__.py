@@ -1,10 +1,10 @@
-"""Named configurations for whole needs: files beside this one.
+"""Recipes: named configurations, each for one need. Each is a YAML file in this folder.
 
-    title: what it is, in a line
-    use: when to take it, and what it costs and buys, for a person
+    title: what it is, in one line
+    use: when to choose it, its cost and its benefit
     params: {method: {...}, model: {...}, train: {...}}   the values that `fct recipe apply` writes into params.yaml
 
-Nothing reads a recipe but the command `fct recipe`: what a stage sees is params.yaml.
+Only the command `fct recipe` reads recipes. Stages read params.yaml.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parent
 
 
 class Recipe(Section):
-    """One file."""
+    """One recipe."""
 
     title: str
     use: str
@@ -40,42 +40,42 @@ def read(name: str) -> Recipe:
     """Return the recipe `name`.
 
     Raises:
-        FctError: there is none; it lists those there are.
+        FctError: there is no such recipe. The message lists all recipes.
     """
     if name not in names():
-        raise FctError(f"there is no recipe {name!r}. Known: {', '.join(names())}.")
+        raise FctError(f"There is no recipe {name!r}. Choose one of {', '.join(names())}.")
     return params.read(Recipe, FOLDER / f"{name}.yaml")
 
 
 def apply(name: str, path: Path = PARAMS, *, dry_run: bool = False) -> dict[str, tuple[Any, Any]]:
-    """Write a recipe's values into params.yaml, whose comments and other values stay.
+    """Write a recipe's values into params.yaml. Its comments and other values stay.
 
     Args:
         name: of the recipe.
-        path: of the file.
-        dry_run: whether to leave the file as it is.
+        path: params.yaml.
+        dry_run: do not write the file.
 
     Returns:
-        By dotted key, the old and the new value of what the recipe changes.
+        The changes: old and new value by dotted key.
 
     Raises:
-        FctError: there is no such recipe, or the file cannot be read or lacks a key; the file is as it was.
+        FctError: there is no such recipe, or the file cannot be read or lacks a key. The file does not change.
     """
     recipe = read(name)
     before = params.parse(path)
     text = edit_yaml(path.read_text("utf-8"), recipe.params, name=str(path))
-    changes = {key: (old, value) for key, value in _flat(recipe.params) if (old := _value(before, key)) != value}
+    changes = {key: (old, value) for key, value in _flatten(recipe.params) if (old := _value(before, key)) != value}
     if changes and not dry_run:
         write_text(path, text)
     return changes
 
 
-def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{key}.")
+            yield from _flatten(value, f"{prefix}{key}.")
         else:
-            yield f"{above}{key}", value
+            yield f"{prefix}{key}", value
 
 
 def _value(document: Any, key: str) -> Any:

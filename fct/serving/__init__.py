@@ -1,5 +1,5 @@
-"""A model that answers for image files.
+"""Classifies image files with an exported model.
 
-A copy of this folder and of `fct.images` is stored in every registered model, so they need numpy, Pillow, onnxruntime
-and what MLflow brings alone, import one another relatively, and know nothing of the rest of the project.
+Every registered model holds a copy of this folder and of `fct.images`. Therefore they need only numpy, Pillow,
+onnxruntime and the packages that MLflow installs, use relative imports, and import nothing else of the project.
 """

@@ -1,4 +1,4 @@
-"""An exported ONNX file that answers for image files: their bytes in, a class and its probabilities out."""
+"""Classifies image files with an exported ONNX file: bytes in, a class and probabilities out."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from ..images.decode import UnusableImage, decode, resize
 from ..images.tables import NO_TABLES, jpeg_quality
 
 BATCH = 32  # images that a thread decodes and classifies at a time
-LARGEST_FILE = 64 << 20  # bytes: above any photograph, below what would hold others up
+LARGEST_FILE = 64 << 20  # bytes: more than any photograph has, and little enough not to block other requests
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one image; of one that cannot be used, the error alone."""
+    """The prediction for one image. For an image that cannot be used it has only the error."""
 
     label: str | None = None
     probabilities: dict[str, float] = field(default_factory=dict)  # by class
-    quality: int | None = None  # JPEG quality that the file's tables tell, 1..100; None without tables
-    below_trained: bool = False  # whether that is lower than any quality in the training
+    quality: int | None = None  # JPEG quality by the file's tables, 1..100; None without tables
+    below_trained: bool = False  # whether the quality is below every quality of the training
     error: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the answer by the names that it has in JSON."""
+        """Return the prediction by its names in JSON."""
         return {
             "class": self.label,
             "probabilities": self.probabilities or None,
@@ -43,51 +43,56 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A model and what its file says about itself."""
+    """An open model and the facts in its file."""
 
     session: Any  # onnxruntime.InferenceSession
     channels: int
     size: int  # pixels, height and width
     takes_quality: bool
     classes: tuple[str, ...]
-    qualities: tuple[int, ...]  # trained; none where the file does not say
-    no_tables: int = NO_TABLES  # what the file takes for an image whose quality no JPEG table tells
+    qualities: tuple[int, ...]  # of the training; empty if the file does not name them
+    no_tables: int = NO_TABLES  # the quality input for an image without JPEG tables
 
     @classmethod
     def of(cls, session: Any) -> Classifier:
-        """Return the classifier of an opened file.
+        """Return the classifier of an open file.
 
         Raises:
-            UnusableImage: the file does not say which size of images it takes.
+            UnusableImage: the file does not take square images of a fixed size, grey or RGB.
         """
-        inputs = {each.name: each for each in session.get_inputs()}
+        inputs = {tensor.name: tensor for tensor in session.get_inputs()}
         _, channels, height, width = inputs["image"].shape
         if not isinstance(height, int) or height != width or channels not in (1, 3):
-            raise UnusableImage(f"its images are {channels} x {height} x {width}: not of one square size, grey or RGB")
-        said = session.get_modelmeta().custom_metadata_map
+            raise UnusableImage(
+                f"its images are {channels} x {height} x {width}: a square size, and grey or RGB, is needed"
+            )
+        metadata = session.get_modelmeta().custom_metadata_map
         count = session.get_outputs()[0].shape[1]
-        classes = json.loads(said["fct.classes"]) if "fct.classes" in said else [str(index) for index in range(count)]
-        trained = json.loads(said.get("fct.qualities", "[]"))
+        classes = json.loads(metadata["fct.classes"]) if "fct.classes" in metadata else list(map(str, range(count)))
+        trained = json.loads(metadata.get("fct.qualities", "[]"))
         return cls(
-            session, channels, height, "quality" in inputs, tuple(classes), tuple(trained), no_tables_value(said)
+            session, channels, height, "quality" in inputs, tuple(classes), tuple(trained), no_tables_value(metadata)
         )
 
     def classify(self, images: Iterable[bytes | Path], *, threads: int = 1) -> Iterator[Prediction]:
-        """Yield the answer to each image, in order; what is wrong with one touches no other.
+        """Yield the prediction for each image, in order. An unusable image does not affect the others.
 
         Args:
-            images: encoded files, or where they are. A path is read when its turn comes.
-            threads: that decode and classify side by side.
+            images: the content of files, or their paths. A path is read when its turn comes.
+            threads: number of threads that decode and classify.
         """
         with ThreadPoolExecutor(threads) as pool:
-            for answers in pool.map(self._batch, _batches(iter(images))):
-                yield from answers
+            for predictions in pool.map(self._classify_batch, _batches(iter(images))):
+                yield from predictions
 
-    def _batch(self, images: Iterable[bytes | Path]) -> list[Prediction]:
-        read = [self._read(image) for image in images]
-        usable = [each for each in read if not isinstance(each, UnusableImage)]
-        answers = iter(self._answers(usable) if usable else [])
-        return [Prediction(error=str(each)) if isinstance(each, UnusableImage) else next(answers) for each in read]
+    def _classify_batch(self, images: Iterable[bytes | Path]) -> list[Prediction]:
+        results = [self._read(image) for image in images]
+        usable = [result for result in results if not isinstance(result, UnusableImage)]
+        predictions = iter(self._predict(usable) if usable else [])
+        return [
+            Prediction(error=str(result)) if isinstance(result, UnusableImage) else next(predictions)
+            for result in results
+        ]
 
     def _read(self, image: bytes | Path) -> tuple[NDArray[np.uint8], int] | UnusableImage:
         """Return the pixels at the model's size, [H, W, C], and the file's quality."""
@@ -99,42 +104,44 @@ class Classifier:
         except UnusableImage as error:
             return error
 
-    def _answers(self, usable: list[tuple[NDArray[np.uint8], int]]) -> list[Prediction]:
+    def _predict(self, usable: list[tuple[NDArray[np.uint8], int]]) -> list[Prediction]:
         images = np.stack([pixels for pixels, _ in usable])
         feed: dict[str, NDArray[Any]] = {"image": np.ascontiguousarray(images.transpose(0, 3, 1, 2))}
         if self.takes_quality:
-            told = np.array([quality for _, quality in usable], np.int64)
-            feed["quality"] = np.where(told == NO_TABLES, self.no_tables, told)
+            qualities = np.array([quality for _, quality in usable], np.int64)
+            feed["quality"] = np.where(qualities == NO_TABLES, self.no_tables, qualities)
         logits = np.asarray(self.session.run(["logits"], feed)[0], np.float64)
         powers = np.exp(logits - logits.max(1, keepdims=True))
-        answers = []
+        predictions = []
         for row, (_, quality) in zip(powers / powers.sum(1, keepdims=True), usable, strict=True):
-            known = None if quality == NO_TABLES else quality
+            table_quality = None if quality == NO_TABLES else quality
             if not np.isfinite(row).all():
-                answers.append(Prediction(quality=known, error="the model gives logits that are not finite numbers"))
+                predictions.append(
+                    Prediction(quality=table_quality, error="the model gives logits that are not finite numbers")
+                )
                 continue
             by_class = dict(zip(self.classes, row.tolist(), strict=True))
-            below = known is not None and known < min(self.qualities, default=1)
-            answers.append(Prediction(self.classes[row.argmax()], by_class, known, below))
-        return answers
+            below = table_quality is not None and table_quality < min(self.qualities, default=1)
+            predictions.append(Prediction(self.classes[row.argmax()], by_class, table_quality, below))
+        return predictions
 
 
 def no_tables_value(metadata: Mapping[str, str]) -> int:
-    """Return what a file takes for an image whose quality no JPEG table tells: older ones take 100, and do not say."""
+    """Return the quality input of a file for an image without JPEG tables. Older files take 100 and do not name it."""
     return int(metadata.get("fct.no_tables", "100"))
 
 
 def open_session(path: Path) -> Any:
-    """Open an ONNX file for threads of one's own, each with images of its own.
+    """Open an ONNX file for several threads of the caller, each with its own images.
 
-    As fast on an idle machine as threads that share every layer, and faster on a busy one, where all would wait at each
-    layer for the slowest.
+    On an idle machine this is as fast as threads that share every layer. On a busy one it is faster: shared layers
+    would make all threads wait for the slowest one.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.log_severity_level = 3  # errors only: its warnings about graphs are for those who write exporters
+    options.log_severity_level = 3  # errors only: its warnings about graphs are for authors of exporters
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
@@ -142,7 +149,7 @@ def read_file(path: Path) -> bytes:
     """Return a file's bytes.
 
     Raises:
-        UnusableImage: it cannot be read, or is too large to be looked at.
+        UnusableImage: the file cannot be read or is too large.
     """
     try:
         if not path.is_file():
@@ -160,4 +167,4 @@ def _batches(images: Iterator[bytes | Path]) -> Iterator[list[bytes | Path]]:
 
 
 def _too_large(size: int) -> UnusableImage:
-    return UnusableImage(f"too large a file: {size:,} bytes; at most {LARGEST_FILE:,} are looked at")
+    return UnusableImage(f"too large a file: {size:,} bytes; at most {LARGEST_FILE:,} are read")

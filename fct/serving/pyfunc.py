@@ -1,7 +1,7 @@
-"""The registered model as MLflow serves it: `mlflow.pyfunc.load_model` and `mlflow models serve`.
+"""The interface of the registered model for `mlflow.pyfunc.load_model` and `mlflow models serve`.
 
-In: a table with the column `image`, the bytes of an image file in Python, base64 in JSON. Out: a row an image, with the
-columns of `Prediction.as_json`.
+The input is a table with the column `image`: the bytes of an image file in Python, base64 in JSON. The output has one
+row per image, with the columns of `Prediction.as_json`.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ class ServedModel:
         self.classifier = classifier
 
     def predict(self, table: Any, params: dict[str, Any] | None = None) -> Any:  # noqa: ARG002  # MLflow's interface
-        """Return a DataFrame of answers to `table`, a DataFrame with the column `image`."""
+        """Return a DataFrame of predictions for `table`, a DataFrame with the column `image`."""
         import pandas as pd
 
-        images = [_encoded(value) for value in table["image"]]
+        images = [_to_bytes(value) for value in table["image"]]
         readable = [image for image in images if image is not None]
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        answers = self.classifier.classify(readable, threads=threads)
-        nothing = Prediction(error="neither bytes nor base64")
-        rows = [(nothing if image is None else next(answers)).as_json() for image in images]
-        # dtype object: JSON has null for None, and no NaN
-        return pd.DataFrame(rows, columns=list(nothing.as_json()), dtype=object)
+        predictions = self.classifier.classify(readable, threads=threads)
+        unreadable = Prediction(error="neither bytes nor base64")
+        rows = [(unreadable if image is None else next(predictions)).as_json() for image in images]
+        # With dtype object, None becomes null in JSON and not NaN.
+        return pd.DataFrame(rows, columns=list(unreadable.as_json()), dtype=object)
 
 
 def _load_pyfunc(path: str) -> ServedModel:
@@ -39,8 +39,8 @@ def _load_pyfunc(path: str) -> ServedModel:
     return ServedModel(Classifier.of(open_session(Path(path))))
 
 
-def _encoded(value: Any) -> bytes | None:
-    """Return the bytes that a cell holds, or None if it holds none."""
+def _to_bytes(value: Any) -> bytes | None:
+    """Return the bytes in a cell, or None if it has neither bytes nor base64."""
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     try:

@@ -1,4 +1,4 @@
-"""Files and folders by content: what ties a file to the run that made it."""
+"""Digests of files and folders, which link a file to the run that made it."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def output_tag(path: Path) -> str:
 
 
 def mlflow_key(name: str) -> str:
-    """Return `name` with what MLflow refuses in keys, such as the @ of a stage's name, replaced by -."""
+    """Return `name` with - for each character that MLflow refuses in keys, such as the @ in a stage's name."""
     return re.sub(r"[^/\w.\- :]", "-", name)
 
 
 def datasets(*paths: Path) -> dict[str, str]:
-    """Return what a stage's run says that it read: DVC's MD5 of each path, or a digest of what DVC does not hold."""
-    known = checksums(DVC_LOCK.read_text(), str(DVC_LOCK)) if DVC_LOCK.exists() else {}
-    return {path.as_posix(): known.get(path.as_posix()) or content_digest(path) for path in paths}
+    """Return a digest of each path that a stage reads: DVC's MD5, or our own digest if dvc.lock lacks the path."""
+    recorded = checksums(DVC_LOCK.read_text(), str(DVC_LOCK)) if DVC_LOCK.exists() else {}
+    return {path.as_posix(): recorded.get(path.as_posix()) or content_digest(path) for path in paths}

@@ -1,11 +1,11 @@
-"""Pipeline runs: found or made by the first stage, joined by the later ones, never left RUNNING by the dead.
+"""Pipeline runs: the first stage makes one, later stages join it, and runs of dead processes are closed.
 
-A run's tags say what it is:
+The tags of a run:
 
     fct.kind       pipeline | stage | child
-    fct.pipeline   on a pipeline run: the id it is joined by
+    fct.pipeline   on a pipeline run: the id by which stages join it
     fct.stage      on a stage's run: the name of the stage
-    fct.host, fct.pid, fct.started   the process at work in it; on a pipeline run, the last that joined
+    fct.host, fct.pid, fct.started   the process that works in it; on a pipeline run, the last one that joined
 """
 
 from __future__ import annotations
@@ -18,26 +18,36 @@ from fct.tracking.process import Owner, pipeline_owner
 from fct.tracking.server import Server
 
 PARENT = "mlflow.parentRunId"
-SEVERITY = ("RUNNING", "FAILED", "KILLED")  # the first that any stage has is the pipeline's, else FINISHED
+SEVERITY = (
+    "RUNNING",
+    "FAILED",
+    "KILLED",
+)  # the first one that any stage has is that of the pipeline; else it is FINISHED
 
 
 def overall_status(stages: Iterable[tuple[str, str]]) -> str:
-    """Return a pipeline run's status from its stages' runs, (name, status), oldest first; a rerun counts alone."""
+    """Return a pipeline run's status from its stages' runs, (name, status), oldest first. Of reruns the last counts."""
     last = dict(stages)
     return next((status for status in SEVERITY if status in last.values()), "FINISHED") if last else "KILLED"
 
 
 def join_run(server: Server, tags: Mapping[str, str]) -> str:
-    """Return the id of this pipeline's run, RUNNING; make it, with `tags`, if this is the first stage."""
+    """Return the id of this pipeline's run and set it RUNNING. Create it, with `tags`, for the first stage."""
     name, owner = _key()
-    found = [run for run in runs_named(server, name) if _is_of(owner, run)]
-    mine = Owner.of(os.getpid()).tags()
-    if not found:
-        about = {"fct.kind": "pipeline", "fct.pipeline": name, "fct.origin": f"{owner.started:.2f}" if owner else ""}
-        made = server.client.create_run(server.experiment, run_name="pipeline", tags={**tags, **about, **mine})
-        return str(made.info.run_id)
-    run = found[0]
-    for key, value in mine.items():
+    runs = [run for run in runs_named(server, name) if _belongs_to(owner, run)]
+    process_tags = Owner.of(os.getpid()).tags()
+    if not runs:
+        pipeline_tags = {
+            "fct.kind": "pipeline",
+            "fct.pipeline": name,
+            "fct.origin": f"{owner.started:.2f}" if owner else "",
+        }
+        run = server.client.create_run(
+            server.experiment, run_name="pipeline", tags={**tags, **pipeline_tags, **process_tags}
+        )
+        return str(run.info.run_id)
+    run = runs[0]
+    for key, value in process_tags.items():
         server.client.set_tag(run.info.run_id, key, value)
     if tags.get("dirty") == "true" and run.data.tags.get("dirty") != "true":
         server.client.set_tag(run.info.run_id, "dirty", "true")
@@ -46,35 +56,35 @@ def join_run(server: Server, tags: Mapping[str, str]) -> str:
 
 
 def runs_named(server: Server, name: str) -> list[Any]:
-    """Return the pipelines' runs that are joined by `name`, oldest first."""
+    """Return the pipeline runs with the id `name`, oldest first."""
     return _search(server, f"tags.`fct.pipeline` = {quoted(name)}")
 
 
 def update_status(server: Server, pipeline: str) -> None:
-    """Give a pipeline run the status that its stages' runs come to."""
-    under = _search(server, f"tags.`{PARENT}` = '{pipeline}' and tags.`fct.kind` = 'stage'")
-    status = overall_status((run.data.tags["fct.stage"], run.info.status) for run in under)
+    """Set the status of a pipeline run from those of its stages' runs."""
+    stage_runs = _search(server, f"tags.`{PARENT}` = '{pipeline}' and tags.`fct.kind` = 'stage'")
+    status = overall_status((run.data.tags["fct.stage"], run.info.status) for run in stage_runs)
     if status != "RUNNING":
         server.client.set_terminated(pipeline, status=status)
 
 
 def close_dead_runs(server: Server) -> None:
-    """Close as KILLED what is RUNNING in a process of this host that has ended: it had no chance to say so."""
+    """Close as KILLED every RUNNING run whose process on this host has ended without closing it."""
     running = _search(server, "attributes.status = 'RUNNING' and tags.`fct.pid` != ''")
     dead = [run for run in running if (owner := Owner.read(run.data.tags)) and owner.is_gone()]
     pipelines = {run.info.run_id for run in dead if run.data.tags.get("fct.kind") == "pipeline"}
     for run in dead:
         if run.info.run_id not in pipelines:
             server.client.set_terminated(run.info.run_id, status="KILLED")
-    of_stages = {run.data.tags[PARENT] for run in dead if run.data.tags.get("fct.kind") == "stage"}
-    for pipeline in sorted(pipelines | of_stages):
+    parents = {run.data.tags[PARENT] for run in dead if run.data.tags.get("fct.kind") == "stage"}
+    for pipeline in sorted(pipelines | parents):
         update_status(server, pipeline)
 
 
 def run_that_made(server: Server, tag: str, digest: str) -> Any | None:
-    """Return the latest stage's run that ended well and has `tag` = `digest`, or None."""
-    found = _search(server, f"tags.`{tag}` = '{digest}' and attributes.status = 'FINISHED'", newest=True)
-    return found[0] if found else None
+    """Return the latest FINISHED run with `tag` = `digest`, or None."""
+    runs = _search(server, f"tags.`{tag}` = '{digest}' and attributes.status = 'FINISHED'", newest=True)
+    return runs[0] if runs else None
 
 
 def quoted(value: str) -> str:
@@ -83,15 +93,15 @@ def quoted(value: str) -> str:
 
 
 def _key() -> tuple[str, Owner | None]:
-    given = os.environ.get("FCT_PIPELINE_RUN")
-    if given:
-        return given, None
+    pipeline_id = os.environ.get("FCT_PIPELINE_RUN")
+    if pipeline_id:
+        return pipeline_id, None
     owner = pipeline_owner()
     return f"{owner.host}:{owner.pid}", owner
 
 
-def _is_of(owner: Owner | None, run: Any) -> bool:
-    """Tell whether `run` is of this life of the owner's pid; a given id is enough by itself."""
+def _belongs_to(owner: Owner | None, run: Any) -> bool:
+    """Return whether `run` belongs to the process `owner`, and not to an older one with its pid; True without owner."""
     origin = run.data.tags.get("fct.origin")
     return owner is None or (bool(origin) and owner.is_same(Owner(owner.host, owner.pid, float(origin))))
 

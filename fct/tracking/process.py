@@ -1,4 +1,4 @@
-"""Which process is at work, so that a later one can tell whether it still lives."""
+"""Identifies the process that works in a run, so that a later process can see whether it still lives."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-CLOCK_STEP = 5.0  # seconds; a process's start time, as the kernel tells it, moves when the clock is set
+CLOCK_STEP = 5.0  # seconds; the kernel's start time of a process moves when the clock is set
 STAGE = "DVC_STAGE"  # in the environment of a stage's command, not in dvc's own
 
 
 @dataclass(frozen=True)
 class Owner:
-    """One process, on one host, in this life of its pid."""
+    """One process on one host: its pid and its start time."""
 
     host: str
     pid: int
@@ -38,15 +38,15 @@ class Owner:
             return None
 
     def tags(self) -> dict[str, str]:
-        """Return what `read` reads."""
+        """Return the tags that `read` reads."""
         return {"fct.host": self.host, "fct.pid": str(self.pid), "fct.started": f"{self.started:.2f}"}
 
     def is_same(self, other: Owner) -> bool:
-        """Tell whether both are the same process; pids are used again, start times are not."""
+        """Return whether both are the same process. Pids are reused, start times are not."""
         return (self.host, self.pid) == (other.host, other.pid) and abs(self.started - other.started) < CLOCK_STEP
 
     def is_gone(self) -> bool:
-        """Tell whether the process has ended; False for one that this host cannot see."""
+        """Return whether the process has ended. For a process of another host, return False."""
         import psutil
 
         if self.host != host():
@@ -61,21 +61,20 @@ class Owner:
 
 @cache
 def host() -> str:
-    """Return a name for the place where pids mean what they mean here: the host and its pid namespace."""
-    namespace = Path("/proc/self/ns/pid")  # containers on one host may share its name, never their pids
+    """Return a name for the host and its namespace of pids."""
+    namespace = Path("/proc/self/ns/pid")  # containers on one host may share its name, but not their pids
     return f"{platform.node()}/{namespace.stat().st_ino}" if namespace.exists() else platform.node()
 
 
 def pipeline_owner() -> Owner:
     """Return the dvc process that runs this stage, or this process itself outside of DVC.
 
-    DVC sets DVC_STAGE for the command of a stage, and so for the shell that may stand between: the first process above
-    that lacks it is dvc.
+    DVC sets DVC_STAGE for the command of a stage, and so for a shell in between. The first ancestor without it is dvc.
     """
     import psutil
 
     for process in psutil.Process().parents() if STAGE in os.environ else []:
-        with suppress(psutil.Error):  # it ended, or belongs to somebody else
+        with suppress(psutil.Error):  # the process ended, or belongs to another user
             if STAGE not in process.environ():
                 return Owner.of(process.pid)
     return Owner.of(os.getpid())

@@ -1,4 +1,4 @@
-"""A stage as a run: opened before the work starts, closed however it ends."""
+"""Records a stage as a run: opened before its work starts, and closed whatever happens."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def stage(
     outputs: Sequence[Path] = (),
     datasets: Mapping[str, str] | None = None,
 ) -> Iterator[Run]:
-    """Record a stage as a run under its pipeline's.
+    """Record a stage as a run below that of its pipeline.
 
     Args:
         name: Of the stage, as in dvc.yaml.
-        params: What it was told, flat or nested.
-        inputs: Stages whose outputs it reads, each with one file or folder that tells their content.
-        outputs: Files or folders that it writes; their content is what finds this run again.
+        params: Its parameters, flat or nested.
+        inputs: The stages whose outputs it reads, each with one file or folder of that stage.
+        outputs: Files or folders that it writes. Their digests lead back to this run.
         datasets: Digests of the data it reads, by name.
 
     Raises:
-        FctError: the tracking server cannot be used; before the block runs, if it is so then.
+        FctError: the tracking server cannot be used. This is checked before the block runs.
     """
     server = connect()
     with translate_errors(server.uri), locked(TRACKING_LOCK):
@@ -50,7 +50,7 @@ def stage(
     with closed_by(run):
         with translate_errors(server.uri):
             _describe(run, params or {}, inputs or {}, datasets or {})
-        with _orderly_end(), _system_metrics(run):
+        with _signals_as_exceptions(), _system_metrics(run):
             yield run
         _tag_outputs(run, outputs)
 
@@ -64,29 +64,31 @@ def close_dead_runs() -> None:
 
 def _open(server: Server, name: str) -> Run:
     tree = git.tree()
-    about = {**source(), "dirty": tree.dirty}
+    tags = {**source(), "dirty": tree.dirty}
     if tree.commit:
-        about["mlflow.source.git.commit"] = tree.commit
+        tags["mlflow.source.git.commit"] = tree.commit
     if tree.changed:
-        shown = "\n".join(f"- `{path}`" for path in tree.changed[:20])
+        listed = "\n".join(f"- `{path}`" for path in tree.changed[:20])
         more = f"\n- and {len(tree.changed) - 20} more" if len(tree.changed) > 20 else ""
-        about["mlflow.note.content"] = f"**Dirty: made with uncommitted changes.**\n\n{shown}{more}"
-    parent = pipeline.join_run(server, about)
-    own = {"fct.kind": "stage", "fct.stage": name, pipeline.PARENT: parent, **Owner.of(os.getpid()).tags()}
-    made = server.client.create_run(server.experiment, run_name=name, tags={**about, **own})
-    return Run(server, made.info.run_id, parent)
+        tags["mlflow.note.content"] = f"**Dirty: made with uncommitted changes.**\n\n{listed}{more}"
+    parent = pipeline.join_run(server, tags)
+    stage_tags = {"fct.kind": "stage", "fct.stage": name, pipeline.PARENT: parent, **Owner.of(os.getpid()).tags()}
+    run = server.client.create_run(server.experiment, run_name=name, tags={**tags, **stage_tags})
+    return Run(server, run.info.run_id, parent)
 
 
 def _describe(run: Run, params: Mapping[str, Any], inputs: Mapping[str, Path], datasets: Mapping[str, str]) -> None:
-    for each in run.both():
-        log_params(run.server, each, params)
-        _log_datasets(run.server, each, datasets)
-    for reads, path in inputs.items():
-        if not path.exists():  # the stage itself says what is missing
+    for run_id in run.both():
+        log_params(run.server, run_id, params)
+        _log_datasets(run.server, run_id, datasets)
+    for source_stage, path in inputs.items():
+        if not path.exists():  # the stage itself reports a missing file
             continue
-        made = pipeline.run_that_made(run.server, content.output_tag(path), content.content_digest(path))
-        if made and made.data.tags.get(pipeline.PARENT) != run.pipeline:
-            run.server.client.set_tag(run.pipeline, f"fct.skipped.{content.mlflow_key(reads)}", made.info.run_id)
+        source_run = pipeline.run_that_made(run.server, content.output_tag(path), content.content_digest(path))
+        if source_run and source_run.data.tags.get(pipeline.PARENT) != run.pipeline:
+            run.server.client.set_tag(
+                run.pipeline, f"fct.skipped.{content.mlflow_key(source_stage)}", source_run.info.run_id
+            )
 
 
 def _log_datasets(server: Server, run: str, datasets: Mapping[str, str]) -> None:
@@ -94,14 +96,14 @@ def _log_datasets(server: Server, run: str, datasets: Mapping[str, str]) -> None
     from mlflow.data.meta_dataset import MetaDataset
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    describe: Any = MetaDataset  # its types call it abstract; it is made to be instantiated
+    describe: Any = MetaDataset  # its type hints call it abstract, but it can be instantiated
     origin = CodeDatasetSource({"mlflow.source.name": "dvc.lock"})
-    seen = []
+    entries = []
     for name, digest in datasets.items():
-        about = describe(origin, name=name, digest=digest[:DIGEST]).to_dict()
-        seen.append(DatasetInput(Dataset(**about), [InputTag("mlflow.data.context", name)]))
-    if seen:
-        server.client.log_inputs(run, seen)
+        entry = describe(origin, name=name, digest=digest[:DIGEST]).to_dict()
+        entries.append(DatasetInput(Dataset(**entry), [InputTag("mlflow.data.context", name)]))
+    if entries:
+        server.client.log_inputs(run, entries)
 
 
 def _tag_outputs(run: Run, paths: Sequence[Path]) -> None:
@@ -112,23 +114,23 @@ def _tag_outputs(run: Run, paths: Sequence[Path]) -> None:
 
 
 @contextmanager
-def _orderly_end() -> Iterator[None]:
+def _signals_as_exceptions() -> Iterator[None]:
     """Turn the signals that ask a process to end into an exception, so that the run can be closed."""
 
     def stop(number: int, _frame: FrameType | None) -> NoReturn:
         raise Terminated(128 + number)
 
     try:
-        taken = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
-        for each in taken:
-            signal.signal(each, stop)
-    except ValueError:  # not the main thread: nobody may set handlers there
-        taken = []
+        handled = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+        for number in handled:
+            signal.signal(number, stop)
+    except ValueError:  # only the main thread may set handlers
+        handled = []
     try:
         yield
     finally:
-        for each in taken:
-            signal.signal(each, signal.SIG_DFL)
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager

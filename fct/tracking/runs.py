@@ -1,4 +1,4 @@
-"""One run: what it logs, how it ends."""
+"""One MLflow run: its logging and its end."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class Terminated(SystemExit):
 
 @dataclass(frozen=True)
 class Run:
-    """One MLflow run; its methods raise `FctError` where the server fails for minutes."""
+    """One MLflow run. Its methods raise `FctError` if the server fails for minutes."""
 
     server: Server
     id: str
-    pipeline: str | None  # the id of the pipeline's run; None under a stage
+    pipeline: str | None  # the id of the pipeline's run; None for a run below a stage
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Log numbers; `step` is what the UI plots them against, such as the epoch or the JPEG quality."""
+        """Log numbers. The UI plots them against `step`, such as the epoch or the JPEG quality."""
         self._log(values, step, [self.id])
 
     def headline(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Log numbers that are also read off the pipeline's run."""
+        """Log numbers on this run and on that of the pipeline."""
         self._log(values, step, self.both())
 
     def plot(self, path: Path) -> None:
@@ -57,18 +57,18 @@ class Run:
     def child(
         self, name: str, params: Mapping[str, Any] | None = None, *, ends: tuple[type[BaseException], ...] = ()
     ) -> Iterator[Run]:
-        """Open a run under this one.
+        """Open a run below this one.
 
         Args:
             name: Of the run.
             params: Flat or nested.
-            ends: Exceptions that are an ordinary end, such as a trial that is pruned; the run is FINISHED and a tag
-                names it.
+            ends: Exceptions that are a normal end, such as that of a pruned trial. The run is then FINISHED, and a tag
+                has the name of the exception.
         """
         tags = {"fct.kind": "child", pipeline.PARENT: self.id, **Owner.of(os.getpid()).tags(), **source()}
         with translate_errors(self.server.uri):
-            made = self.server.client.create_run(self.server.experiment, run_name=name, tags=tags)
-            run = Run(self.server, made.info.run_id, None)
+            created = self.server.client.create_run(self.server.experiment, run_name=name, tags=tags)
+            run = Run(self.server, created.info.run_id, None)
             log_params(self.server, run.id, params or {})
         with closed_by(run, ends):
             yield run
@@ -80,7 +80,7 @@ class Run:
     def _log(self, values: Mapping[str, float], step: int | None, runs: Sequence[str]) -> None:
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)  # milliseconds since the epoch
+        now = int(time.time() * 1000)  # milliseconds since 1970
         logged = [Metric(content.mlflow_key(name), float(value), now, step or 0) for name, value in values.items()]
         with translate_errors(self.server.uri):
             for run in runs:
@@ -88,7 +88,7 @@ class Run:
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested params as `section.key`: text, with lists as JSON."""
+    """Return nested params as text by `section.key`, with lists as JSON."""
     flat: dict[str, str] = {}
     for name, value in params.items():
         if isinstance(value, Mapping):
@@ -101,22 +101,22 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def log_params(server: Server, run: str, params: Mapping[str, Any]) -> None:
-    """Log the params that the run lacks: the stages of a pipeline share some, and MLflow refuses to change any."""
+    """Log the params that the run lacks. Stages share some params, and MLflow refuses to change a logged one."""
     from mlflow.entities import Param
 
-    has = server.client.get_run(run).data.params
-    new = [Param(name, value) for name, value in flatten(params).items() if name not in has]
+    logged = server.client.get_run(run).data.params
+    new = [Param(name, value) for name, value in flatten(params).items() if name not in logged]
     for start in range(0, len(new), BATCH):
         server.client.log_batch(run, params=new[start : start + BATCH])
 
 
 @contextmanager
 def closed_by(run: Run, ends: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
-    """Give the run the status that the block's end has, and its pipeline's run the status that follows."""
+    """Close the run with the status of the block's end, and update the status of its pipeline's run."""
     try:
         yield
     except (KeyboardInterrupt, Terminated):
-        with suppress(Exception):  # what ended the block is what counts
+        with suppress(Exception):  # the first error is the one to report
             _close(run, "KILLED")
         raise
     except BaseException as error:
@@ -139,7 +139,7 @@ def _close(run: Run, status: str) -> None:
 
 
 def source() -> dict[str, str]:
-    """Return the tags in which MLflow shows who ran what."""
+    """Return the tags with which MLflow shows the user and the program."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # a user id without a name, as in many containers

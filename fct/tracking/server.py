@@ -1,4 +1,4 @@
-"""The tracking server: reached in seconds or refused, and quiet."""
+"""Connects to the tracking server, or raises an error within seconds; silences its messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fct.core.errors import FctError, UnreachableError
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 DEFAULT_EXPERIMENT = "fct"
-PATIENCE = 5  # seconds that a server has for its first answer
+PATIENCE = 5  # seconds to wait for the first answer
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -30,7 +30,7 @@ QUIET = {
 
 @dataclass(frozen=True)
 class Server:
-    """A tracking server that answered, and the experiment in it."""
+    """A tracking server that has answered, and the experiment on it."""
 
     uri: str
     client: Any  # mlflow.MlflowClient
@@ -38,20 +38,20 @@ class Server:
 
 
 def connect() -> Server:
-    """Return the server that the environment names, with its experiment, made if need be.
+    """Return the server that the environment names, with its experiment. Create the experiment if it is missing.
 
     Raises:
-        FctError: the server does not answer in seconds, or refuses.
+        FctError: the server does not answer within seconds, or refuses.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
-    _reach(uri)
-    with translate_errors(uri), silence_mlflow(), _impatient():
+    _check_connection(uri)
+    with translate_errors(uri), silence_mlflow(), _fail_fast():
         from mlflow import MlflowClient
 
-        # It would print a traceback of what reaches people as an `FctError`.
+        # It would print a traceback of errors that people see as an `FctError`.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         client = MlflowClient(uri)
         return Server(uri, client, _experiment(client, name))
@@ -59,7 +59,7 @@ def connect() -> Server:
 
 @contextmanager
 def translate_errors(uri: str) -> Iterator[None]:
-    """Turn what MLflow raises into an error for people."""
+    """Turn errors of MLflow into an `FctError`."""
     try:
         yield
     except Exception as error:
@@ -71,10 +71,10 @@ def translate_errors(uri: str) -> Iterator[None]:
 
 
 def _refused(uri: str, reason: BaseException) -> FctError:
-    said = "it does not answer" if _is_silence(reason) else str(reason).strip().partition("\n")[0].rstrip(".")
+    problem = "it does not answer" if _is_silence(reason) else str(reason).strip().partition("\n")[0].rstrip(".")
     kind = UnreachableError if _is_silence(reason) else FctError
     message = (
-        f"MLFLOW_TRACKING_URI={uri}: the tracking server cannot be used: {said}. "
+        f"MLFLOW_TRACKING_URI={uri}: the tracking server cannot be used: {problem}. "
         f"Start it or check the address; unset MLFLOW_TRACKING_URI to track in {DEFAULT_URI}."
     )
     password = urlsplit(uri).password
@@ -82,7 +82,7 @@ def _refused(uri: str, reason: BaseException) -> FctError:
 
 
 def _is_silence(error: BaseException | None) -> bool:
-    """Tell whether no answer at all is what the error comes from."""
+    """Return whether the error comes from a missing answer."""
     while error is not None:
         if isinstance(error, OSError) and getattr(error, "response", None) is None:
             return True
@@ -93,29 +93,31 @@ def _is_silence(error: BaseException | None) -> bool:
 def _experiment(client: Any, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         try:
             return str(client.create_experiment(name))
-        except MlflowException:  # another process was faster, or it cannot be made
-            found = client.get_experiment_by_name(name)
-            if found is None:
+        except MlflowException:  # another process was faster, or the server refuses
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
                 raise
-    if found.lifecycle_stage != "active":
+    if experiment.lifecycle_stage != "active":
         raise FctError(
             f"MLFLOW_EXPERIMENT_NAME={name}: this experiment is deleted. Restore it with `mlflow experiments restore "
-            f"--experiment-id {found.experiment_id}` or choose another name."
+            f"--experiment-id {experiment.experiment_id}` or choose another name."
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
-def _reach(uri: str) -> None:
-    """Knock at a database's door, where MLflow would try for minutes; a server over HTTP it asks well by itself."""
+def _check_connection(uri: str) -> None:
+    """Try to connect to a database, since MLflow would retry for minutes. MLflow itself handles HTTP servers well."""
     try:
         if uri.startswith("sqlite:///"):
             path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
             path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(path, timeout=20)) as database:  # seconds, as MLflow waits for a lock
+            with closing(
+                sqlite3.connect(path, timeout=20)
+            ) as database:  # seconds, the time that MLflow waits for a lock
                 database.executescript("BEGIN IMMEDIATE; PRAGMA schema_version; ROLLBACK")
             return
         address = urlsplit(uri)
@@ -127,11 +129,11 @@ def _reach(uri: str) -> None:
 
 
 @contextmanager
-def _impatient() -> Iterator[None]:
-    """Give the first request one try of `PATIENCE` seconds; the requests of a long training keep MLflow's many."""
-    hurry = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENCE)}
-    before = {variable: os.environ.get(variable) for variable in hurry}
-    os.environ.update(hurry)
+def _fail_fast() -> Iterator[None]:
+    """Allow one try of `PATIENCE` seconds in this block. Later requests of a long training keep MLflow's retries."""
+    settings = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENCE)}
+    before = {variable: os.environ.get(variable) for variable in settings}
+    os.environ.update(settings)
     try:
         yield
     finally:
@@ -144,7 +146,7 @@ def _impatient() -> Iterator[None]:
 
 @contextmanager
 def silence_mlflow() -> Iterator[None]:
-    """Silence the warnings of MLflow's import, which are for its makers."""
+    """Silence the warnings of MLflow's import, which are meant for its developers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,1 +1,1 @@
-"""What git and dvc.lock say: the commit, what has changed, the checksum of every out."""
+"""Reads git and dvc.lock: the commit, the changed files, the checksum of every out."""

@@ -1,4 +1,4 @@
-"""Which code is at work: the commit, and whether the tree differs from it."""
+"""Reads git: the commit of the working tree, and its changes since then; makes commits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fct.core.errors import FctError
 
 @dataclass(frozen=True)
 class Tree:
-    """The working tree of a git repository, or of none."""
+    """The working tree of the current folder."""
 
     commit: str | None  # None: not a git repository, or one without a commit
     changed: tuple[str, ...]  # paths from the current folder that are neither committed nor ignored
@@ -33,54 +33,56 @@ class Tree:
 def tree() -> Tree:
     """Return the state of the current folder's repository.
 
-    dvc.lock and the stages' own outs do not count as changes: a pipeline writes them while it runs, and what they were
-    made from is what counts.
+    dvc.lock and the outs of the stages do not count as changes: a running pipeline writes them, and only their inputs
+    matter here.
     """
     commit = run("rev-parse", "HEAD")
     if commit is None:
         return Tree(None, ())
-    listed = run("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all") or ""
+    entries = run("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all") or ""
     prefix = (run("rev-parse", "--show-prefix") or "").strip()  # of the current folder in the repository
-    made = ("dvc.lock", *_outs(Path("dvc.yaml")))
-    paths = (entry[3:] for entry in listed.split("\0") if entry)
-    here = (path.removeprefix(prefix) if path.startswith(prefix) else f"/{path}" for path in paths)
-    return Tree(commit.strip(), tuple(path for path in here if not any(_covers(out, path) for out in made)))
+    written = ("dvc.lock", *_outs(Path("dvc.yaml")))
+    paths = (entry[3:] for entry in entries.split("\0") if entry)
+    relative = (path.removeprefix(prefix) if path.startswith(prefix) else f"/{path}" for path in paths)
+    return Tree(commit.strip(), tuple(path for path in relative if not any(_covers(out, path) for out in written)))
 
 
 def commit_outs(message: str) -> None:
-    """Commit dvc.lock, the outs that git holds and .dvc files that changed with the data, and nothing else.
+    """Commit dvc.lock, the outs in git and the changed .dvc files, and nothing else.
 
     Raises:
-        FctError: git refused; its own words say why.
+        FctError: git refused. The message has its output.
     """
     commit([*written_by_pipeline(), *(path for path in tree().changed if path.endswith(".dvc"))], message)
 
 
 def written_by_pipeline() -> list[str]:
-    """Return what a pipeline writes and git holds: dvc.lock, metrics, plots and the like, as far as they are here."""
-    here = [path for path in ("dvc.lock", *_outs(Path("dvc.yaml"))) if Path(path).exists()]
-    return [path for path in here if run("check-ignore", path) is None]
+    """Return the existing files that a pipeline writes and git holds: dvc.lock, metrics, plots and the like."""
+    existing = [path for path in ("dvc.lock", *_outs(Path("dvc.yaml"))) if Path(path).exists()]
+    return [path for path in existing if run("check-ignore", path) is None]
 
 
 def commit(paths: Sequence[str], message: str) -> None:
-    """Commit what has changed in these paths and nothing else; where git knows no one, the system's user signs.
+    """Commit the changes in these paths and nothing else. Without a user in git's configuration, use the login name.
 
     Raises:
-        FctError: git refused; its own words say why.
+        FctError: git refused. The message has its output.
     """
-    name = () if run("config", "user.email") else ("-c", f"user.name={user()}", "-c", f"user.email={user()}@localhost")
+    identity = (
+        () if run("config", "user.email") else ("-c", f"user.name={user()}", "-c", f"user.email={user()}@localhost")
+    )
     for arguments in (
         ("add", "--", *paths),
         ("diff", "--cached", "--quiet", "--", *paths),
-        (*name, "commit", "--quiet", "--message", message, "--only", "--", *paths),
+        (*identity, "commit", "--quiet", "--message", message, "--only", "--", *paths),
     ):
-        done = subprocess.run(["git", *arguments], capture_output=True, check=False)
+        process = subprocess.run(["git", *arguments], capture_output=True, check=False)
         if "diff" in arguments:
-            if done.returncode == 0:
-                return  # the last commit holds it all
-        elif done.returncode:
-            said = (done.stderr or done.stdout).decode(errors="replace").strip()
-            raise FctError(f"git would not commit {', '.join(paths)}: {said}")
+            if process.returncode == 0:
+                return  # nothing has changed
+        elif process.returncode:
+            output = (process.stderr or process.stdout).decode(errors="replace").strip()
+            raise FctError(f"git refused to commit {', '.join(paths)}: {output}")
 
 
 def user() -> str:
@@ -92,12 +94,12 @@ def user() -> str:
 
 
 def run(*arguments: str) -> str | None:
-    """Return what a git command prints, or None if it fails or there is no git."""
+    """Return the output of a git command, or None if it fails or git is not installed."""
     try:
-        done = subprocess.run(["git", "--no-optional-locks", *arguments], capture_output=True, check=False)
+        process = subprocess.run(["git", "--no-optional-locks", *arguments], capture_output=True, check=False)
     except FileNotFoundError:
         return None
-    return done.stdout.decode(errors="replace") if done.returncode == 0 else None
+    return process.stdout.decode(errors="replace") if process.returncode == 0 else None
 
 
 def _covers(out: str, path: str) -> bool:
@@ -105,10 +107,10 @@ def _covers(out: str, path: str) -> bool:
 
 
 def _outs(dvc_yaml: Path) -> Iterator[str]:
-    """Yield the outs, metrics and plots of every stage, with `*` where a template puts a value."""
+    """Yield the outs, metrics and plots of every stage, with `*` for the values of templates."""
     try:
         stages = YAML(typ="safe").load(dvc_yaml.read_text())["stages"].values()
-    except (OSError, YAMLError, KeyError, TypeError, AttributeError):  # dvc itself says what is wrong with it
+    except (OSError, YAMLError, KeyError, TypeError, AttributeError):  # DVC reports the error itself
         return
     for stage in stages:
         body: dict[str, Any] = stage.get("do", stage)

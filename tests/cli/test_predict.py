@@ -47,7 +47,7 @@ def test_json_is_one_object_per_line(shop):
     predictions = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.exit_code == 0
     assert [(row["file"], row["class"], row["quality"]) for row in predictions] == [
-        ("images/deep/c.png", "blue", 100),
+        ("images/deep/c.png", "blue", None),
         ("images/a.jpg", "green", 20),
     ]
     assert sum(predictions[0]["probabilities"].values()) == pytest.approx(1)

@@ -45,15 +45,15 @@ def test_every_recipe_gives_valid_params(project, name):
 @pytest.mark.parametrize("name", recipes.names())
 def test_only_the_lines_of_changed_keys_differ(project, name):
     """All comments stay, and no line differs but those of the keys that the command names."""
-    said = fct("recipe", "apply", name).output
+    output = fct("recipe", "apply", name).output
     old, new = DEFAULTS.read_text(), project.read_text()
     assert comments(new) == comments(old)
     changed = [line for line in difflib.ndiff(old.splitlines(), new.splitlines()) if line.startswith("+ ")]
-    assert len(changed) == sum(" -> " in line for line in said.splitlines())
+    assert len(changed) == sum(" -> " in line for line in output.splitlines())
 
 
 def test_applying_twice_changes_nothing_more(project):
-    """A recipe that is in force already is said to be."""
+    """Applying a recipe twice reports that nothing changes."""
     fct("recipe", "apply", "pair")
     once = project.read_text()
     assert "already" in fct("recipe", "apply", "pair").output
@@ -62,8 +62,8 @@ def test_applying_twice_changes_nothing_more(project):
 
 def test_a_dry_run_writes_nothing(project):
     """It shows old and new values and leaves the file as it is."""
-    said = fct("recipe", "apply", "pair", "--dry-run").output
-    assert "method.name: fct-r -> pair" in said
+    output = fct("recipe", "apply", "pair", "--dry-run").output
+    assert "method.name: fct-r -> pair" in output
     assert project.read_text() == DEFAULTS.read_text()
 
 
@@ -98,7 +98,7 @@ def test_the_command_names_those_that_it_knows(command):
     """A wrong name ends with status 1 and no traceback."""
     done = fct("recipe", command, "pear")
     assert done.exit_code == 1
-    assert "Known: " in done.output
+    assert "Choose one of " in done.output
 
 
 @pytest.mark.parametrize("name", recipes.names())

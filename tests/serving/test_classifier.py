@@ -1,4 +1,4 @@
-"""An ONNX file answers for image files, one by one, whatever they hold."""
+"""An exported ONNX file classifies image files, usable or not, one by one."""
 
 import io
 import struct
@@ -59,9 +59,9 @@ def test_every_kind_of_file_is_classified(classifier, picture, kind):
 
 def test_probabilities_are_the_softmax_of_the_logits(classifier, picture):
     """Each class has its share, by name, and they sum to one."""
-    (answer,) = classifier.classify([picture((200, 100, 0))])
+    (prediction,) = classifier.classify([picture((200, 100, 0))])
     powers = np.exp([2, 1, 0])
-    assert answer.probabilities == pytest.approx(
+    assert prediction.probabilities == pytest.approx(
         dict(zip(["red", "green", "blue"], powers / powers.sum(), strict=True))
     )
 
@@ -78,15 +78,15 @@ def test_a_model_with_blocks_is_told_the_quality(colour_model, picture):
 @pytest.mark.parametrize(("quality", "flag"), [(29, True), (30, False), (95, False)])
 def test_a_quality_below_the_trained_ones_is_flagged(classifier, picture, quality, flag):
     """Trained at 30 and 90: what lies below 30 was never seen."""
-    (answer,) = classifier.classify([picture(kind="JPEG", quality=quality)])
-    assert (answer.quality, answer.below_trained) == (quality, flag)
+    (prediction,) = classifier.classify([picture(kind="JPEG", quality=quality)])
+    assert (prediction.quality, prediction.below_trained) == (quality, flag)
 
 
 def test_a_file_without_metadata_numbers_its_classes(colour_model, picture):
     """Classes that have no names are numbers, and no quality is below what nobody knows."""
     classifier = Classifier.of(open_session(colour_model(metadata={})))
-    (answer,) = classifier.classify([picture("green", "JPEG", quality=1)])
-    assert (answer.label, answer.below_trained) == ("1", False)
+    (prediction,) = classifier.classify([picture("green", "JPEG", quality=1)])
+    assert (prediction.label, prediction.below_trained) == ("1", False)
 
 
 def test_a_model_of_oblong_images_is_refused(colour_model):
@@ -111,8 +111,8 @@ def test_logits_that_are_not_numbers_are_an_error(classifier, picture):
         def run(self, _names, feed):
             return [np.full((len(feed["image"]), 3), np.nan)]
 
-    (answer,) = replace(classifier, session=Broken()).classify([picture()])
-    assert answer.error == "the model gives logits that are not finite numbers"
+    (prediction,) = replace(classifier, session=Broken()).classify([picture()])
+    assert prediction.error == "the model gives logits that are not finite numbers"
 
 
 def test_paths_are_read_when_their_turn_comes(classifier, picture, tmp_path):
@@ -176,7 +176,7 @@ FRAMES = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     {
         "zero bytes": (b"", "not a JPEG"),
         "truncated": (JPEG[:-30], "damaged"),
@@ -192,11 +192,11 @@ FRAMES = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
     }.values(),
     ids=lambda each: each if isinstance(each, str) else "",
 )
-def test_hostile_files_are_refused_with_their_reason(classifier, content, said):
+def test_hostile_files_are_refused_with_their_reason(classifier, content, message):
     """What is broken, vast, or not what it says it is: a reason, at once."""
-    (answer,) = classifier.classify([content])
-    assert answer.label is None
-    assert answer.error.startswith(said)
+    (prediction,) = classifier.classify([content])
+    assert prediction.label is None
+    assert prediction.error.startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -204,8 +204,8 @@ def test_hostile_files_are_refused_with_their_reason(classifier, content, said):
 )
 def test_odd_but_whole_files_are_classified(classifier, content):
     """An archive behind the image, and tables of 16 bits, take nothing from what is seen."""
-    (answer,) = classifier.classify([content])
-    assert (answer.label, answer.error) == ("red", None)
+    (prediction,) = classifier.classify([content])
+    assert (prediction.label, prediction.error) == ("red", None)
 
 
 @pytest.mark.e2e
@@ -230,10 +230,10 @@ def test_six_hundred_damaged_files_neither_crash_nor_hang(colour_model, tmp_path
 def test_a_file_of_an_earlier_version_is_told_100_for_no_tables(colour_model, picture):
     """Files that do not say what they take for "no JPEG tables" were made when that was 100."""
     grey = (128, 128, 128)
-    told = {"fct.classes": ("red", "green", "blue"), "fct.qualities": [30, 90]}
+    metadata_of_v1 = {"fct.classes": ("red", "green", "blue"), "fct.qualities": [30, 90]}
     old, new = (
         Classifier.of(open_session(colour_model(takes_quality=True, metadata=metadata)))
-        for metadata in (told, told | {"fct.no_tables": 0})
+        for metadata in (metadata_of_v1, metadata_of_v1 | {"fct.no_tables": 0})
     )
     red = [next(each.classify([picture(grey)])).probabilities["red"] for each in (old, new)]
     assert red[0] == pytest.approx(1, abs=1e-6)

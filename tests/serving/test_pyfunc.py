@@ -34,10 +34,10 @@ def test_a_cell_that_holds_no_bytes_is_an_error_of_its_own(model, picture, value
 def test_the_answer_is_valid_json(model, picture):
     """Nothing in it is a NaN, which JSON does not know."""
     table = model.predict(pd.DataFrame({"image": [picture(), b"broken"]}))
-    told = json.loads(json.dumps(table.to_dict(orient="records"), allow_nan=False))
-    assert told[0]["class"] == "red"
-    assert sum(told[0]["probabilities"].values()) == pytest.approx(1)
-    assert told[1] == {
+    predictions = json.loads(json.dumps(table.to_dict(orient="records"), allow_nan=False))
+    assert predictions[0]["class"] == "red"
+    assert sum(predictions[0]["probabilities"].values()) == pytest.approx(1)
+    assert predictions[1] == {
         "class": None,
         "probabilities": None,
         "quality": None,
