@@ -61,8 +61,8 @@ def test_what_is_beyond_eight_bits_counts_as_255(quality):
     """One entry of another program's tables that is far larger pulls no further down than 255 does."""
     wide, limited = ijg_tables(quality), ijg_tables(quality)
     wide[:, 63], limited[:, 63] = 2000, 255
-    content = saved("RGB", quality=50)
-    assert quality_of(with_tables(content, wide)) == quality_of(with_tables(content, limited))
+    content = encode("RGB", quality=50)
+    assert jpeg_quality(with_tables(content, wide)) == jpeg_quality(with_tables(content, limited))
 
 
 def with_tables(content, wide):
