@@ -146,7 +146,7 @@ def gate(model: Path, *, to_json: Path | None, to_junit: Path | None, **options:
     "--json", "as_json", is_flag=True, help="Print one JSON object per line, with the probability of every class."
 )
 def predict(paths: tuple[Path, ...], model: str, *, as_json: bool) -> None:
-    """Classify image files, and estimate the JPEG quality of each.
+    """Classify image files, and show the JPEG quality of each.
 
     Reads JPEG, PNG, WebP, AVIF, BMP and TIFF files, and every file of a folder. Images are turned upright by their
     EXIF data and resized as in training. The quality is read from a JPEG's tables; other formats have none. A model

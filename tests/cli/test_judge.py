@@ -169,7 +169,7 @@ def test_programs_read_json_and_junit(shop):
     [
         ({}, [], "Say how they are normalised"),
         ({}, ["--normalise", "somehow"], "--normalise 'somehow' is neither"),
-        ({"size": 3}, ["--normalise", "unit"], "give --layout"),
+        ({"size": 3}, ["--normalise", "unit"], "Give --layout"),
         ({"size": "S"}, ["--normalise", "unit"], "Choose one with --size"),
     ],
 )
