@@ -64,9 +64,9 @@ def test_timm_models_fit_the_images(name, channels):
     ("name", "message"),
     [
         ("timm/resnet19", r"timm has no model 'resnet19'\. Nearest: timm/resnet18"),
-        ("vit_b_16", "patches of 16 pixels; but 30 is not a multiple"),
-        ("timm/vit_tiny_patch16_224", "patches of 16 pixels; but 30 is not a multiple"),
-        ("timm/swin_tiny_patch4_window7_224", "patches of 4 pixels; but 30 is not a multiple"),
+        ("vit_b_16", "patches of 16 pixels, but 30 is not a multiple"),
+        ("timm/vit_tiny_patch16_224", "patches of 16 pixels, but 30 is not a multiple"),
+        ("timm/swin_tiny_patch4_window7_224", "patches of 4 pixels, but 30 is not a multiple"),
     ],
 )
 def test_a_model_that_cannot_be_made_is_an_error(name, message):
