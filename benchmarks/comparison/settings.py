@@ -173,10 +173,6 @@ def plan(settings: Settings, name: str, seed: int, trial: int = 0) -> Plan:
         entry = base.model_copy(
             update={key: over(getattr(base, key), getattr(entry, key)) for key in ("method", "train", "cache", "model")}
         )
-    if ambiguous := tried.keys() & TrainParams.model_fields.keys() & MethodParams.model_fields.keys():
-        raise FctError(
-            f"{PARAMS}: {name}.trials: {', '.join(ambiguous)} may be of `method` or of `train`. Set it there."
-        )
     of_training = {key: value for key, value in tried.items() if key in TrainParams.model_fields}
     of_method = {key: value for key, value in tried.items() if key not in of_training}
     try:
@@ -189,7 +185,7 @@ def plan(settings: Settings, name: str, seed: int, trial: int = 0) -> Plan:
             settings.jpeg.subsampling,
             ModelParams.model_validate(settings.model.model_dump() | entry.model),
             TrainParams.model_validate(schedule),
-        )
+        ).with_precision()
     except ValidationError as error:
         raise _impossible(f"{name}, trial {trial}", error) from None
     return Plan(setup, method)

@@ -80,11 +80,13 @@ def _run(folder: str) -> None:
     from fct.data import folder as source
     from fct.data.params import DataParams
     from fct.models.backbones import build_backbone
+    from fct.models.device import pick_device
     from fct.models.network import Network
     from fct.splits.store import open_split
     from fct.train.assemble import statistics
     from fct.train.batches import Cached, epoch
     from fct.train.crop import Augmentation
+    from fct.train.precision import resolve_precision
     from fct.train.validation import validate
 
     os.chdir(folder)
@@ -110,7 +112,7 @@ def _run(folder: str) -> None:
         build_backbone("resnet8", width=8, classes=2, channels=3), mean=[0.5] * 3, std=[0.25] * 3, layers=["stage1"]
     )
     val_views = store.open_views(splits[1], [QUALITY], "4:2:0", source_digest="")
-    validate(network, splits[1], val_views, precision="auto")
+    validate(network, splits[1], val_views, precision=resolve_precision("auto", pick_device()))
 
 
 def _watch(process: subprocess.Popen[bytes]) -> int:

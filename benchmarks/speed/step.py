@@ -23,12 +23,14 @@ from benchmarks.speed.plain import BATCH, Plain
 from fct.core import params
 from fct.images.tables import NO_TABLES
 from fct.models import backbones
+from fct.models.device import pick_device
 from fct.models.network import Network
 from fct.search.__main__ import Params
 from fct.splits.store import Split
 from fct.splits.views import compress_split
 from fct.train.batches import Cached, Online, Source
 from fct.train.loop import Data, Training
+from fct.train.precision import resolve_precision
 
 NETWORKS = [("resnet8", 8), ("resnet8", 16), ("resnet20", 16)]
 LAYERS = ["stage1", "stage2", "stage3"]
@@ -81,7 +83,8 @@ def _training(name: str, width: int, split: Split, source: Source, precision: st
     defaults = params.load(Params)
     own = {"name": "fct", "layers": LAYERS, "target": "raw-detached", "matched_views": "compressed"}  # needs no teacher
     method = defaults.method.model_copy(update=own)
-    schedule = {"seed": 0, "epochs": 100, "batch_size": BATCH, "learning_rate": 0.1, "precision": precision}
+    schedule = {"seed": 0, "epochs": 100, "batch_size": BATCH, "learning_rate": 0.1}
+    schedule["precision"] = resolve_precision(precision, pick_device())
     return Training(network, Data(split, source, split, {}), method, defaults.train.model_copy(update=schedule))
 
 

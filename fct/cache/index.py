@@ -15,7 +15,7 @@ from fct.core import params
 from fct.core.errors import exit_on_error
 from fct.core.files import write_json
 from fct.core.params import Section
-from fct.core.paths import CACHE
+from fct.core.paths import CACHE, CACHE_INDEX
 
 
 class Params(Section):
@@ -31,7 +31,7 @@ def main() -> None:
         for name in stale_folders(qualities):
             shutil.rmtree(CACHE / name)
             print(f"deleted {CACHE / name}: its quality is not in params.yaml any more")
-        write_json(CACHE / "index.json", {"qualities": qualities})
+        write_json(CACHE_INDEX, {"qualities": qualities})
 
 
 if __name__ == "__main__":

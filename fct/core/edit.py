@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from fct.core.errors import FctError
 
 
+class _Place(NamedTuple):
+    """Where a value stands."""
+
+    value: Node
+    key: Node | None  # None in a list
+    has_anchor: bool  # the value, or something around it, is an anchor or an alias
+
+
 def edit_yaml(text: str, values: Mapping[str, Any], *, name: str) -> str:
-    """Return the text of a YAML file with new values for some keys.
+    """Return the text of a YAML file with new values for some keys. A value that is right already stays as it is.
 
     Args:
         text: valid YAML with sections at the top level.
@@ -23,51 +33,104 @@ def edit_yaml(text: str, values: Mapping[str, Any], *, name: str) -> str:
         name: of the file, for errors.
 
     Raises:
-        FctError: the file does not have the key. The message lists the keys that it has.
+        FctError: the file does not have the key, or a value stands in a way that cannot be changed without losing
+            something: with an anchor, or as a list over several lines with comments in it.
     """
-    for key, value in _leaves(text, values, name):
-        node = _find(YAML().compose(io.StringIO(text)), key, name)
-        start, end = node.start_mark.index, node.end_mark.index
-        after = text[end:]
-        if isinstance(node, MappingNode | SequenceNode) and not node.flow_style:
-            end = start + len(text[start:end].rstrip())  # the mark of a block's end is at the next key
-            after = text[end:]
-        text = text[:start] + _to_line(value) + after
+    try:
+        expected = YAML(typ="safe").load(text)
+        for key, value in _leaves(text, values, name):
+            place = _find(_compose(text), key, name)
+            if not _same(_value(expected, key), value):
+                text = _replace(text, place, key, value, name)
+                _set(expected, key, value)
+        edited = YAML(typ="safe").load(text)
+    except YAMLError as error:
+        raise FctError(f"{name}: its values cannot be changed in place ({str(error).partition(chr(10))[0]}).") from None
+    if edited != expected:
+        raise FctError(f"{name}: its values cannot be changed in place. Change {', '.join(values)} by hand.")
     return text
 
 
-def _leaves(text: str, values: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
-    """Return `values` as pairs of dotted key and value. Mappings are flattened where the file has a mapping, too."""
-    leaves: list[tuple[str, Any]] = []
-    root = YAML().compose(io.StringIO(text))
+def _replace(text: str, place: _Place, key: str, value: Any, name: str) -> str:
+    if place.has_anchor:
+        raise FctError(f"{name}: {key}: an anchor or an alias stands here. Write the value out, then try again.")
+    start, end = place.value.start_mark.index, _end(place.value)
+    is_block = isinstance(place.value, MappingNode | SequenceNode) and not place.value.flow_style
+    if is_block or start == end:  # over several lines, or nothing at all: the value comes behind its key
+        if place.key is None:
+            raise FctError(f"{name}: {key}: this value stands on several lines. Write it on one, then try again.")
+        start = place.key.end_mark.index + text[place.key.end_mark.index :].index(":") + 1
+        end = max(start, end) if is_block else start
+    if isinstance(place.value, MappingNode | SequenceNode) and re.search(r"(^|\s)#", text[start:end]):
+        raise FctError(f"{name}: {key}: comments stand inside this value. Move them, then try again.")
+    gap = " " if text[start - 1] in ":-" else ""
+    return text[:start] + gap + _to_line(value) + text[end:]
+
+
+def _leaves(text: str, values: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
+    """Yield `values` as pairs of dotted key and value. Mappings are flattened where the file has a mapping, too."""
+    root = _compose(text)
     for key, value in values.items():
-        if isinstance(value, Mapping) and isinstance(_find(root, key, name), MappingNode):
-            nested = {f"{key}.{inner_key}": inner_value for inner_key, inner_value in value.items()}
-            leaves += _leaves(text, nested, name)
+        if isinstance(value, Mapping):
+            if not isinstance(_find(root, key, name).value, MappingNode):
+                raise FctError(f"{name}: {key}: keys must stand here: {', '.join(value)}.")
+            yield from _leaves(text, {f"{key}.{inner_key}": inner for inner_key, inner in value.items()}, name)
         else:
-            leaves.append((key, value))
-    return leaves
+            yield key, value
 
 
-def _find(root: Node, key: str, name: str) -> Node:
-    """Return the value of a dotted key."""
-    node, prefix = root, ""
+def _compose(text: str) -> Node:
+    return YAML().compose(io.StringIO(text))
+
+
+def _find(root: Node, key: str, name: str) -> _Place:
+    """Return where the value of a dotted key stands."""
+    place, prefix = _Place(root, None, has_anchor=False), ""
     for part in key.split("."):
-        children = _children(node)
+        children = _children(place.value)
         if part not in children:
-            known = ", ".join(f"{prefix}{child}" for child in children or _children(root))
+            inner = [f"{prefix}{child}" for child in children]
+            known = ", ".join(inner) or "none"
             raise FctError(f"{key}: there is no such key in {name}. Known: {known}.")
-        node, prefix = children[part], f"{prefix}{part}."
-    return node
+        key_node, value = children[part]
+        has_anchor = place.has_anchor or getattr(value, "anchor", None) is not None
+        place, prefix = _Place(value, key_node, has_anchor), f"{prefix}{part}."
+    return place
 
 
-def _children(node: Node) -> dict[str, Node]:
-    """Return the children of a mapping by key, or those of a list by index, "0", "1", ..."""
+def _children(node: Node) -> dict[str, tuple[Node | None, Node]]:
+    """Return the key and value nodes in a mapping or list, by name. The names in a list are 0, 1, ..."""
     if isinstance(node, MappingNode):
-        return {str(key.value): value for key, value in node.value}
+        return {str(key.value): (key, value) for key, value in node.value}
     if isinstance(node, SequenceNode):
-        return {str(index): value for index, value in enumerate(node.value)}
+        return {str(index): (None, value) for index, value in enumerate(node.value)}
     return {}
+
+
+def _end(node: Node) -> int:
+    """Return where a value ends. The mark of a block is at the next key, behind comments of others."""
+    if isinstance(node, MappingNode | SequenceNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _end(last[1] if isinstance(last, tuple) else last)
+    end: int = node.end_mark.index
+    return end
+
+
+def _value(document: Any, key: str) -> Any:
+    for part in key.split("."):
+        document = document[int(part) if isinstance(document, list) else part]
+    return document
+
+
+def _set(document: Any, key: str, value: Any) -> None:
+    parent, _, last = key.rpartition(".")
+    inside = _value(document, parent) if parent else document
+    inside[int(last) if isinstance(inside, list) else last] = copy.deepcopy(value)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Return whether two values are equal, and of one type: 1 is not true."""
+    return type(one) is type(other) and bool(one == other)
 
 
 def _to_line(value: Any) -> str:

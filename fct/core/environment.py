@@ -11,12 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fct.core import params
-from fct.core.errors import FctError
-from fct.core.files import write_text
+from fct.core.errors import FctError, exit_on_error
+from fct.core.files import write_bytes
 from fct.core.params import Section
 from fct.core.paths import ENVIRONMENT
 
 HEADING = "# Written by `python -m fct.core.environment`: packages that decide a training's weights, as installed.\n"
+
+REMEDY = "Write the file with `python -m fct.core.environment`, then run `dvc repro`."
 
 
 class Environment(Section):
@@ -33,9 +35,11 @@ def installed() -> Environment:
 
 def write(path: Path = ENVIRONMENT) -> None:
     """Write the installed releases to environment.yaml, unless it has them already."""
-    content = HEADING + params.to_yaml(installed().model_dump())
-    if not path.is_file() or path.read_text() != content:
-        write_text(path, content)
+    content = (HEADING + params.to_yaml(installed().model_dump())).encode()
+    if path.is_dir():
+        raise FctError(f"{path} is a folder. Remove it.")
+    if not path.is_file() or path.read_bytes() != content:
+        write_bytes(path, content)
 
 
 def check() -> None:
@@ -44,14 +48,17 @@ def check() -> None:
     Raises:
         FctError: the file is missing, or has other versions.
     """
-    expected, actual = params.read(Environment, ENVIRONMENT), installed()
+    try:
+        expected, actual = params.read(Environment, ENVIRONMENT), installed()
+    except FctError as error:
+        raise FctError(f"{error}\n       {REMEDY}") from None
     for name, version_in_file in expected:
         if version_in_file != getattr(actual, name):
             raise FctError(
-                f"{ENVIRONMENT}: {name} is {version_in_file}, but {getattr(actual, name)} is installed. "
-                "Update the file with `python -m fct.core.environment`, then run `dvc repro`."
+                f"{ENVIRONMENT}: {name} is {version_in_file}, but {getattr(actual, name)} is installed. {REMEDY}"
             )
 
 
 if __name__ == "__main__":
-    write()
+    with exit_on_error():
+        write()

@@ -38,7 +38,7 @@ SECTIONS = (
     "intake",
 )
 RENAMED = {  # keys of earlier versions, and what to do about them
-    "recipe": "this key was removed: write a recipe's values into the file with `fct recipe apply NAME`",
+    "recipe": "this key was removed. Delete this line; `fct recipe apply NAME` writes a recipe's values into the file",
     "model.mirror": "it is called flip_tta now",
     "method.gradient": "it is called target now: raw (was both), raw-detached, teacher (was frozen-teacher) or "
     "ema-teacher (was average-teacher)",
@@ -52,6 +52,9 @@ RENAMED = {  # keys of earlier versions, and what to do about them
     "int8.worse": "it is called max_drop now",
     "intake.settle": "it is called min_age_seconds now",
 }
+
+HAD_OLD_VALUES = (("method", "target"), ("search", "targets"))
+OLD_VALUES = {"both": "raw", "frozen-teacher": "teacher", "average-teacher": "ema-teacher"}
 
 
 class Section(BaseModel):
@@ -71,10 +74,30 @@ def load(sections: type[Sections], path: Path = PARAMS) -> Sections:
             message has the key, its line and the value.
     """
     content = parse(path)
+    refuse_old_keys(content, path)
     if unknown := [name for name in content if name not in SECTIONS]:
         location = _locate(path, content, (unknown[0],))
-        raise FctError(f"{location}: {_renamed(unknown[0]) or f'unknown section.{_nearest(unknown[0], SECTIONS)}'}")
+        raise FctError(f"{location}: unknown section.{_nearest(unknown[0], SECTIONS)}")
     return _validate(sections, path, {name: content[name] for name in sections.model_fields if name in content})
+
+
+def refuse_old_keys(content: Mapping[str, Any], path: Path = PARAMS) -> None:
+    """Refuse keys of earlier versions.
+
+    Raises:
+        FctError: there are some. The message names each with its line, and the new key.
+    """
+    old = [key for key in RENAMED if _has(content, key.split("."))]
+    if old:
+        raise FctError("\n       ".join(f"{_locate(path, content, key.split('.'))}: {RENAMED[key]}." for key in old))
+
+
+def _has(content: Any, key: Sequence[str]) -> bool:
+    for part in key:
+        if not isinstance(content, Mapping) or part not in content:
+            return False
+        content = content[part]
+    return True
 
 
 def read(model: type[Sections], path: Path) -> Sections:
@@ -125,17 +148,13 @@ def _explain(path: Path, content: Mapping[str, Any], problem: dict[str, Any], se
     if problem["type"] == "missing":
         return f"{where}: this key is missing."
     if problem["type"] == "extra_forbidden":
-        if renamed := _renamed(".".join(str(part) for part in key)):
-            return f"{where}: {renamed}"
         return f"{where}: unknown key.{_nearest(str(key[-1]), _sibling_keys(sections, key))}"
     value = problem["input"]
     current = "" if isinstance(value, Mapping) else f" (it is {value!r})"
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')}{current}"
-
-
-def _renamed(key: str) -> str | None:
-    """Return what to do about a key of an earlier version, or None."""
-    return f"{RENAMED[key]}." if key in RENAMED else None
+    renamed = (
+        f". {value} is called {OLD_VALUES[value]} now" if key[:2] in HAD_OLD_VALUES and value in OLD_VALUES else ""
+    )
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')}{current}{renamed}"
 
 
 def _sibling_keys(sections: type[Section], key: Sequence[Any]) -> list[str]:

@@ -61,12 +61,17 @@ def apply(name: str, path: Path = PARAMS, *, dry_run: bool = False) -> dict[str,
     Raises:
         FctError: there is no such recipe, or the file cannot be read or lacks a key. The file does not change.
     """
-    recipe = read(name)
-    before = params.parse(path)
-    text = edit_yaml(path.read_text("utf-8"), recipe.params, name=str(path))
-    changes = {key: (old, value) for key, value in _flatten(recipe.params) if (old := _value(before, key)) != value}
+    recipe, document = read(name), params.parse(path)
+    params.refuse_old_keys(document, path)
+    path = path.resolve()  # write to the file, not over a link to it
+    old_text, mode = path.read_bytes().decode(), path.stat().st_mode
+    text = edit_yaml(old_text, recipe.params, name=path.name)
+    changes = {key: (old, value) for key, value in _flatten(recipe.params) if (old := _value(document, key)) != value}
     if changes and not dry_run:
+        if not mode & 0o222:
+            raise FctError(f"{path.name} is read-only. Make it writable, then try again.")
         write_text(path, text)
+        path.chmod(mode)
     return changes
 
 

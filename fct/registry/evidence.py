@@ -10,7 +10,7 @@ from typing import Any
 from fct.cache.store import cache_folder
 from fct.core.errors import FctError
 from fct.core.files import md5, sha256
-from fct.core.paths import CACHE, DVC_LOCK, Candidate
+from fct.core.paths import CACHE, CACHE_INDEX, DVC_LOCK, Candidate
 from fct.registry.versions import Version
 from fct.vcs import git
 from fct.vcs.dvc_lock import checksums
@@ -164,7 +164,7 @@ def _bound(line: Sequence[Any] | None) -> str:
 
 def _data_checksums(locked: Mapping[str, str]) -> dict[str, str]:
     """Return the checksums of the data. DVC's lock keeps caches of removed qualities too: they are left out."""
-    index = CACHE / "index.json"
+    index = CACHE_INDEX
     if not index.is_file():
         return {path: checksum for path, checksum in locked.items() if path.startswith("data/")}
     used = {cache_folder(quality).as_posix() for quality in json.loads(index.read_text())["qualities"]}

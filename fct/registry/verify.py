@@ -23,10 +23,8 @@ from ruamel.yaml import YAML
 from fct.core.environment import write as write_environment
 from fct.core.errors import FctError
 from fct.core.files import sha256
-from fct.core.paths import DVC_YAML, ENVIRONMENT, FP32, INT8, Candidate
+from fct.core.paths import CACHE_INDEX, DVC_YAML, ENVIRONMENT, FP32, INT8, MODEL_PT, ORIGINALS, SPLITS, Candidate
 
-DATA = ("data/splits", "data/originals")
-CACHES, NETWORK = "data/cache/index.json", "model/model.pt"
 AFTER_EXPORT = ("evaluate", "gate")
 TOLERANCE = 0.005  # of a check's value: another machine's arithmetic may give another file
 VOLATILE = ("latency_ms",)  # checks that depend on the machine
@@ -67,7 +65,7 @@ def rebuild(tags: Mapping[str, str], *, full: bool) -> Rebuilt:
         error = f"The commit {commit[:10]} is not in this repository. Fetch it with git"
         _run(["git", "checkout", "--quiet", commit], clone, error)
         environment = _environment(clone)
-        _provide_data(home, clone, environment, [*DATA, CACHES if full else NETWORK])
+        _provide_data(home, clone, environment, [SPLITS, ORIGINALS, CACHE_INDEX if full else MODEL_PT])
         if (clone / ENVIRONMENT).exists():  # train with what is installed here
             write_environment(clone / ENVIRONMENT)
         stages = ["--single-item", _export_stage(clone), *AFTER_EXPORT, *([INT8.stage] if candidate is INT8 else [])]
@@ -82,7 +80,7 @@ def _export_stage(clone: Path) -> str:
     return "export@model" if "matrix" in stages["export"] else "export"
 
 
-def _provide_data(home: Path, clone: Path, environment: Mapping[str, str], needed: Sequence[str]) -> None:
+def _provide_data(home: Path, clone: Path, environment: Mapping[str, str], needed: Sequence[Path]) -> None:
     """Get the clone's data from this project's DVC cache, or else from its remote."""
     if (home / ".dvc/config.local").exists():  # where the remote's credentials are
         (clone / ".dvc/config.local").write_text((home / ".dvc/config.local").read_text())

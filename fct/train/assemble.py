@@ -42,10 +42,13 @@ class Setup(NamedTuple):
 
     @classmethod
     def of(cls, cache: CacheParams, jpeg: JpegParams, model: ModelParams, train: TrainParams) -> Setup:
-        """Return the setup of these sections of params.yaml. The precision "auto" is resolved for this machine."""
-        precision = resolve_precision(train.precision, pick_device())
-        resolved = train.model_copy(update={"precision": precision})
-        return cls(tuple(cache.qualities), jpeg.subsampling, model, resolved)
+        """Return the setup for sections of params.yaml, with the precision that "auto" means on this machine."""
+        return cls(tuple(cache.qualities), jpeg.subsampling, model, train).with_precision()
+
+    def with_precision(self) -> Setup:
+        """Return the setup with the precision that "auto" means on this machine."""
+        precision = resolve_precision(self.train.precision, pick_device())
+        return self._replace(train=self.train.model_copy(update={"precision": precision}))
 
 
 class Statistics(NamedTuple):

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 import fct
+from fct.core.environment import installed
 from fct.core.files import digest, sha256, write_bytes
 from fct.core.paths import CHECKPOINTS
 from fct.models.state import load_state, serialise
@@ -28,7 +29,13 @@ class Checkpoint:
     def __init__(self, identity: dict[str, Any], root: Path = CHECKPOINTS) -> None:
         """Identify the training by `identity`: JSON with the digests of data and caches, and all params it reads."""
         self.root = root
-        self.path = root / digest({**identity, "code": code_digest(), "torch": torch.__version__}) / "last.pt"
+        self.path = (
+            root
+            / digest(
+                {**identity, "code": code_digest(), "packages": installed().model_dump(), "torch": torch.__version__}
+            )
+            / "last.pt"
+        )
 
     def load(self) -> dict[str, Any] | None:
         """Return the last saved state, on the CPU, or None.

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from fct.core.errors import FctError
+from fct.core.paths import DVC_LOCK, DVC_YAML, ENVIRONMENT
 
 
 @dataclass(frozen=True)
@@ -33,22 +34,22 @@ class Tree:
 def tree() -> Tree:
     """Return the state of the current folder's repository.
 
-    dvc.lock and the outs of the stages do not count as changes: a running pipeline writes them, and only their inputs
-    matter here.
+    dvc.lock, environment.yaml and the outs of the stages do not count as changes: a running pipeline writes them, and
+    only their inputs matter here.
     """
     commit = run("rev-parse", "HEAD")
     if commit is None:
         return Tree(None, ())
     entries = run("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all") or ""
     prefix = (run("rev-parse", "--show-prefix") or "").strip()  # of the current folder in the repository
-    written = ("dvc.lock", *_outs(Path("dvc.yaml")))
+    written = (*map(str, (DVC_LOCK, ENVIRONMENT)), *_outs(DVC_YAML))
     paths = (entry[3:] for entry in entries.split("\0") if entry)
     relative = (path.removeprefix(prefix) if path.startswith(prefix) else f"/{path}" for path in paths)
     return Tree(commit.strip(), tuple(path for path in relative if not any(_covers(out, path) for out in written)))
 
 
 def commit_outs(message: str) -> None:
-    """Commit dvc.lock, the outs in git and the changed .dvc files, and nothing else.
+    """Commit dvc.lock, environment.yaml, the outs in git and the changed .dvc files, and nothing else.
 
     Raises:
         FctError: git refused. The message has its output.
@@ -57,8 +58,9 @@ def commit_outs(message: str) -> None:
 
 
 def written_by_pipeline() -> list[str]:
-    """Return the existing files that a pipeline writes and git holds: dvc.lock, metrics, plots and the like."""
-    existing = [path for path in ("dvc.lock", *_outs(Path("dvc.yaml"))) if Path(path).exists()]
+    """Return the existing files that a pipeline writes and git holds: dvc.lock, environment.yaml, metrics, plots."""
+    patterns = (*map(str, (DVC_LOCK, ENVIRONMENT)), *_outs(DVC_YAML))
+    existing = sorted({path.as_posix() for pattern in patterns for path in Path().glob(pattern)})
     return [path for path in existing if run("check-ignore", path) is None]
 
 

@@ -8,6 +8,7 @@ from fct import recipes
 from fct.core import params
 from fct.core.errors import FctError
 from fct.core.params import Section
+from fct.methods.params import MethodParams
 from fct.methods.registry import METHODS
 from fct.models.params import ModelParams
 from fct.train.params import TrainParams
@@ -152,12 +153,9 @@ def test_recipes_named_after_runs_are_those_runs(recipe, name):
         assert trained[section] | values == trained[section]
 
 
-def test_a_key_of_both_sections_is_no_trial():
-    """`momentum` may be the optimiser's or the moving average's: which one is meant cannot be told."""
-    entry = SETTINGS.methods["fct"].model_copy(update={"trials": [{"momentum": 0.999}]})
-    settings = SETTINGS.model_copy(update={"methods": SETTINGS.methods | {"fct": entry}})
-    with pytest.raises(FctError, match="momentum may be of `method` or of `train`"):
-        plan(settings, "fct", 0)
+def test_no_key_is_of_both_sections():
+    """A trial names keys without their section: none may be the method's and the training's."""
+    assert not MethodParams.model_fields.keys() & TrainParams.model_fields.keys()
 
 
 def test_an_impossible_value_is_named():

@@ -44,13 +44,6 @@ def test_one_value_changes(values, old, new):
     assert edit_yaml(TEXT, values, name="a.yaml") == TEXT.replace(old, new)
 
 
-def test_a_block_is_replaced_as_a_whole():
-    """A list over several lines can be replaced, and the lines after it stay the same."""
-    text = edit_yaml(TEXT, {"train.block.layers": ["three"]}, name="a.yaml")
-    assert YAML(typ="safe").load(text)["train"]["block"] == {"width": 1.0, "layers": ["three"]}
-    assert text.endswith(TEXT[TEXT.index("gate:") :])
-
-
 @pytest.mark.parametrize(
     ("key", "message"),
     [
@@ -83,3 +76,47 @@ def test_any_value_is_read_back(value):
     assert after["train"].pop("epochs") == value
     before["train"].pop("epochs")
     assert after == before
+
+
+def test_a_value_that_is_right_stays_as_it_is_written():
+    """Nothing is rewritten for nothing: quotes, numbers and lists over several lines stay."""
+    values = {"train": {"epochs": 3, "block": {"width": 1.0, "layers": ["one", "two"]}}, "gate.1.at_most": 0.001}
+    assert edit_yaml(TEXT, values, name="a.yaml") == TEXT
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a:\n  b:\n    - one # first\n    - two\n", "comments stand inside"),
+        ("a:\n  b: # names\n    - one\n", "comments stand inside"),
+        ("a:\n  b: [one, # first\n    two]\n", "comments stand inside"),
+        ("a:\n  b: &L [one]\nc: *L\n", "an anchor or an alias"),
+        ("c: &L [one]\na:\n  b: *L\n", "an anchor or an alias"),
+    ],
+)
+def test_what_cannot_be_changed_without_loss_is_refused(text, said):
+    """Inner comments and anchors are never lost: the error says what stands in the way."""
+    with pytest.raises(FctError, match=rf"a\.yaml: a\.b: .*{said}"):
+        edit_yaml(text, {"a.b": ["three"]}, name="a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "edited"),
+    [
+        ("a:\n  b:\n  - one\n  - two\n# next\nc: 1\n", "a:\n  b: [three]\n# next\nc: 1\n"),
+        ("a:\n  b:\n    - one\n\n  # next\n  c: 1\n", "a:\n  b: [three]\n\n  # next\n  c: 1\n"),
+        ("a:\n  b: # nothing yet\n  c: 1\n", "a:\n  b: [three] # nothing yet\n  c: 1\n"),
+        ("a:\n  b:\n  # next\n  c: 1\n", "a:\n  b: [three]\n  # next\n  c: 1\n"),
+        ("a: {b: , c: 1}\n", "a: {b: [three] , c: 1}\n"),
+        ("a:\r\n  b: one # here\r\n", "a:\r\n  b: [three] # here\r\n"),
+    ],
+)
+def test_odd_layouts_keep_everything_around_the_value(text, edited):
+    """Lists at their key's own indent, empty values, CRLF: what follows stays, comments too."""
+    assert edit_yaml(text, {"a.b": ["three"]}, name="a.yaml") == edited
+
+
+def test_keys_are_not_written_where_a_value_stands():
+    """A section that holds a value instead of keys is a mistake, and is not replaced."""
+    with pytest.raises(FctError, match=r"a\.yaml: a: keys must stand here: b"):
+        edit_yaml("a: one\n", {"a": {"b": 1}}, name="a.yaml")

@@ -37,12 +37,22 @@ def test_other_versions_are_refused(here):
     environment.write()
     path = here / "environment.yaml"
     path.write_text(path.read_text().replace("torch: ", "torch: 1."))
-    with pytest.raises(FctError, match=r"environment\.yaml: torch: it says 1\..*python -m fct\.core\.environment"):
+    with pytest.raises(FctError, match=r"environment\.yaml: torch is 1\..*python -m fct\.core\.environment"):
         environment.check()
 
 
 @pytest.mark.usefixtures("here")
 def test_a_missing_file_is_named():
     """Without it nothing is trained."""
-    with pytest.raises(FctError, match=r"environment\.yaml is not here"):
+    with pytest.raises(FctError, match=r"(?s)environment\.yaml is not here.*python -m fct\.core\.environment"):
         environment.check()
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"torch: [", b"numba: 0.1\ntorch: 2.14.1\n"])
+def test_a_damaged_file_is_answered_with_the_remedy(here, content):
+    """Whatever stands in it, the error says how to write it, and writing puts it right."""
+    (here / "environment.yaml").write_bytes(content)
+    with pytest.raises(FctError, match=r"(?s)environment\.yaml.*python -m fct\.core\.environment"):
+        environment.check()
+    environment.write()
+    environment.check()

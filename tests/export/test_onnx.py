@@ -69,6 +69,7 @@ def test_what_is_served_is_described(exported):
     held = {entry.key: entry.value for entry in onnx.load(exported["blocks"][2]).metadata_props}
     assert json.loads(held.pop("fct.classes")) == ["red", "green", "blue"]
     assert json.loads(held.pop("fct.qualities")) == [20, 60]
+    assert json.loads(held.pop("fct.no_tables")) == NO_TABLES
     assert json.loads(held.pop("fct.layers")) == ["stage1", "stage3"]
     assert (json.loads(held.pop("fct.mean")), json.loads(held.pop("fct.std"))) == ([0.3, 0.4, 0.5], [0.2, 0.3, 0.4])
     assert held == {"fct.data_digest": "0123456789abcdef", "fct.params_digest": "fedcba9876543210"}

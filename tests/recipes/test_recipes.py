@@ -107,3 +107,39 @@ def test_what_is_shown_can_be_copied(name):
     recipe = recipes.read(name)
     yaml = fct("recipe", "show", name).output.removeprefix(f"{recipe.title}\n\n{recipe.use}\n")
     assert YAML(typ="safe").load(yaml) == recipe.params
+
+
+def test_a_link_is_followed_and_the_mode_stays(project, tmp_path):
+    """params.yaml may be a link to a file that a team shares: that file changes, and stays as writable as it was."""
+    shared = tmp_path / "shared.yaml"
+    project.rename(shared)
+    shared.chmod(0o664)
+    project.symlink_to(shared)
+    assert fct("recipe", "apply", "pair").exit_code == 0
+    assert project.is_symlink()
+    assert "name: pair" in shared.read_text()
+    assert shared.stat().st_mode & 0o777 == 0o664
+
+
+def test_a_read_only_file_is_refused(project):
+    """Who protects the file is told, and it stays as it is."""
+    project.chmod(0o444)
+    done = fct("recipe", "apply", "pair")
+    assert done.exit_code == 1
+    assert "params.yaml is read-only" in done.output
+    assert project.read_text() == DEFAULTS.read_text()
+
+
+def test_line_ends_stay(project):
+    """A file with the line ends of Windows keeps them."""
+    project.write_bytes(DEFAULTS.read_bytes().replace(b"\n", b"\r\n"))
+    assert fct("recipe", "apply", "jsd").exit_code == 0
+    assert project.read_bytes().count(b"\r\n") == DEFAULTS.read_bytes().count(b"\n")
+
+
+def test_old_keys_are_named_before_anything_is_written(project):
+    """A params.yaml of an earlier version is answered with its new keys."""
+    project.write_text("recipe: pair\n" + DEFAULTS.read_text())
+    done = fct("recipe", "apply", "pair")
+    assert done.exit_code == 1
+    assert "line 1: recipe: this key was removed. Delete this line" in done.output
