@@ -80,7 +80,8 @@ def _leaves(text: str, values: Mapping[str, Any], name: str) -> Iterator[tuple[s
 
 
 def _compose(text: str) -> Node:
-    return YAML().compose(io.StringIO(text))
+    node: Node = YAML().compose(io.StringIO(text))
+    return node
 
 
 def _find(root: Node, key: str, name: str) -> _Place:
