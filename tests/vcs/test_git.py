@@ -1,0 +1,55 @@
+"""A commit of the outs holds all that a pipeline writes and git keeps, and nothing else."""
+
+import subprocess
+
+import pytest
+
+from fct.vcs import git
+
+DVC_YAML = """
+stages:
+  export:
+    matrix: { network: [model, standard] }
+    cmd: export ${item.network}
+    outs: ["model/${item.network}.onnx"]
+    metrics:
+      - metrics/export-${item.network}.json: { cache: false }
+"""
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """Stand in a repository with one commit, in which a stage has run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    (tmp_path / "dvc.yaml").write_text(DVC_YAML)
+    (tmp_path / ".gitignore").write_text("/model/\n")
+    for command in (("init", "--quiet"), ("add", "--all")):
+        subprocess.run(["git", *command], check=True)
+    git.commit(["dvc.yaml", ".gitignore"], "First")
+    for name in ("metrics/export-model.json", "metrics/export-standard.json", "model/model.onnx", "dvc.lock", "notes"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "environment.yaml").write_text("torch: 2\n")
+    return tmp_path
+
+
+def committed():
+    listing = subprocess.run(
+        ["git", "ls-tree", "-r", "--name-only", "HEAD"], capture_output=True, text=True, check=True
+    )
+    return set(listing.stdout.split())
+
+
+@pytest.mark.usefixtures("repository")
+def test_outs_of_every_matrix_item_are_committed():
+    """The metrics of each export and the packages' versions are in the commit; a user's own files are not."""
+    git.commit_outs("Reproduce")
+    outs = {"metrics/export-model.json", "metrics/export-standard.json", "dvc.lock", "environment.yaml"}
+    assert committed() == {"dvc.yaml", ".gitignore"} | outs
+
+
+@pytest.mark.usefixtures("repository")
+def test_what_the_pipeline_writes_is_no_change():
+    """Only a user's own files make the tree dirty."""
+    assert git.tree().changed == ("notes",)
