@@ -24,10 +24,10 @@ SLOWER := e2e system mutants benchmarks pipelines registry test_registry.py test
 	cli export int8 report search models/test_backbones.py
 INSTALLED := .venv/.installed# newer than what it was installed from, or there is something to install
 
-.PHONY: help setup repro promote-if-passed ui promote test test-fast test-all mutants lint format lock clean
+.PHONY: help setup repro promote-if-passed ui promote test test-fast test-flows test-all mutants lint format lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: $(INSTALLED) ## install everything into .venv, from requirements.lock
 
@@ -64,8 +64,11 @@ test: $(INSTALLED) ## run the tests; ARGS="tests/core -x" are pytest's, WORKERS=
 	pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: $(INSTALLED) ## run most unit tests of the library, in a minute: the inner loop
-	pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not e2e and not slow and not system" \
+	pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not e2e and not flows and not slow and not system" \
 		$(addprefix --ignore=tests/,$(SLOWER)) $(ARGS)
+
+test-flows: $(INSTALLED) ## run the pipeline under Prefect: flows, servers, schedules; some ten minutes
+	pytest -m "flows and not slow and not system" tests/e2e $(ARGS)
 
 test-all: $(INSTALLED) ## run the slow and the system tests too (as root: they build a chroot, and open a browser)
 	@command -v chromium >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends chromium; }

@@ -12,7 +12,7 @@ from PIL import Image
 from prefect.client.orchestration import get_client
 from prefect.states import Cancelling
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]  # the first test waits for the pipeline
+pytestmark = [pytest.mark.e2e, pytest.mark.flows, pytest.mark.timeout(900)]  # the first test waits for the pipeline
 
 
 def at_work(folder):
