@@ -14,12 +14,7 @@ from prefect.concurrency.sync import concurrency
 
 from pipelines.flows import promote, reproduce, rollback, search
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.flows,
-    pytest.mark.timeout(900),
-    pytest.mark.xdist_group("prefect"),
-]  # one server for both
+pytestmark = [pytest.mark.e2e, pytest.mark.flows, pytest.mark.timeout(900), pytest.mark.xdist_group("prefect")]
 
 
 @pytest.fixture(scope="session")

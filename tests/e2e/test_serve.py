@@ -17,12 +17,7 @@ from pipelines import serve, stage
 from pipelines.flows import reproduce
 from pipelines.process import Commands, Ended
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.flows,
-    pytest.mark.timeout(900),
-    pytest.mark.xdist_group("prefect"),
-]  # one server for both
+pytestmark = [pytest.mark.e2e, pytest.mark.flows, pytest.mark.timeout(900), pytest.mark.xdist_group("prefect")]
 
 
 @pytest.fixture
