@@ -18,9 +18,8 @@ from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fct.core import environment
 from fct.core.errors import FctError
-from fct.core.paths import CLONES, ENVIRONMENT, PARAMS
+from fct.core.paths import CLONES, PARAMS
 from fct.tracking.server import DEFAULT_URI
 from fct.vcs import git
 from pipelines.process import output
@@ -68,8 +67,7 @@ def open_clone(run: str, name: str, params: str, why: str) -> Iterator[Clone]:
             _provide_data(home)
             clone = Clone(_branch(name, run), tree.commit, tree.changed)
             PARAMS.write_text(params)
-            environment.write()
-            git.commit([PARAMS.as_posix(), ENVIRONMENT.as_posix()], why)
+            git.commit([PARAMS.as_posix()], why)
             _publish(clone.branch)  # MLflow names this commit, even if the run fails later
             yield clone
     finally:

@@ -42,7 +42,7 @@ def tree() -> Tree:
         return Tree(None, ())
     entries = run("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all") or ""
     prefix = (run("rev-parse", "--show-prefix") or "").strip()  # of the current folder in the repository
-    written = (*map(str, (DVC_LOCK, ENVIRONMENT)), *_outs(DVC_YAML))
+    written = _patterns_of_pipeline()
     paths = (entry[3:] for entry in entries.split("\0") if entry)
     relative = (path.removeprefix(prefix) if path.startswith(prefix) else f"/{path}" for path in paths)
     return Tree(commit.strip(), tuple(path for path in relative if not any(_covers(out, path) for out in written)))
@@ -59,8 +59,7 @@ def commit_outs(message: str) -> None:
 
 def written_by_pipeline() -> list[str]:
     """Return the existing files that a pipeline writes and git holds: dvc.lock, environment.yaml, metrics, plots."""
-    patterns = (*map(str, (DVC_LOCK, ENVIRONMENT)), *_outs(DVC_YAML))
-    existing = sorted({path.as_posix() for pattern in patterns for path in Path().glob(pattern)})
+    existing = sorted({path.as_posix() for pattern in _patterns_of_pipeline() for path in Path().glob(pattern)})
     return [path for path in existing if run("check-ignore", path) is None]
 
 
@@ -102,6 +101,11 @@ def run(*arguments: str) -> str | None:
     except FileNotFoundError:
         return None
     return process.stdout.decode(errors="replace") if process.returncode == 0 else None
+
+
+def _patterns_of_pipeline() -> list[str]:
+    """Return patterns of everything that a pipeline writes."""
+    return [DVC_LOCK.as_posix(), ENVIRONMENT.as_posix(), *_outs(DVC_YAML)]
 
 
 def _covers(out: str, path: str) -> bool:
