@@ -10,7 +10,6 @@ from typing import Any, Self
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from fct.cache.params import CacheParams
-from fct.core.edit import edit_yaml
 from fct.core.errors import FctError
 from fct.core.params import Section, load
 from fct.core.paths import PARAMS
@@ -21,6 +20,7 @@ from fct.gate.params import GateParams
 from fct.int8.params import Int8Params
 from fct.methods.params import MethodParams
 from fct.models.params import FeaturesParams, ModelParams
+from fct.recipes.edit import edit_yaml
 from fct.registry.params import RegistryParams
 from fct.search.params import SearchParams
 from fct.splits.params import JpegParams

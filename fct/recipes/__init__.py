@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from fct.core import params
-from fct.core.edit import edit_yaml
 from fct.core.errors import FctError
 from fct.core.files import write_text
 from fct.core.params import Section
 from fct.core.paths import PARAMS
+from fct.recipes.edit import edit_yaml, value_of
 
 FOLDER = Path(__file__).parent
 
@@ -66,7 +66,7 @@ def apply(name: str, path: Path = PARAMS, *, dry_run: bool = False) -> dict[str,
     path = path.resolve()  # write to the file, not over a link to it
     old_text, mode = path.read_bytes().decode(), path.stat().st_mode
     text = edit_yaml(old_text, recipe.params, name=path.name)
-    changes = {key: (old, value) for key, value in _flatten(recipe.params) if (old := _value(document, key)) != value}
+    changes = {key: (old, value) for key, value in _flatten(recipe.params) if (old := value_of(document, key)) != value}
     if changes and not dry_run:
         if not mode & 0o222:
             raise FctError(f"{path.name} is read-only. Make it writable, then try again.")
@@ -81,9 +81,3 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def _value(document: Any, key: str) -> Any:
-    for part in key.split("."):
-        document = document[part]
-    return document

@@ -37,11 +37,12 @@ def edit_yaml(text: str, values: Mapping[str, Any], *, name: str) -> str:
             something: with an anchor, or as a list over several lines with comments in it.
     """
     try:
-        expected = YAML(typ="safe").load(text)
-        for key, value in _leaves(text, values, name):
-            place = _find(_compose(text), key, name)
-            if not _same(_value(expected, key), value):
+        expected, root = YAML(typ="safe").load(text), _compose(text)
+        for key, value in list(_leaves(root, values, name)):
+            place = _find(root, key, name)
+            if not _same(value_of(expected, key), value):
                 text = _replace(text, place, key, value, name)
+                root = _compose(text)  # what follows has moved
                 _set(expected, key, value)
         edited = YAML(typ="safe").load(text)
     except YAMLError as error:
@@ -67,14 +68,13 @@ def _replace(text: str, place: _Place, key: str, value: Any, name: str) -> str:
     return text[:start] + gap + _to_line(value) + text[end:]
 
 
-def _leaves(text: str, values: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
-    """Yield `values` as pairs of dotted key and value. Mappings are flattened where the file has a mapping, too."""
-    root = _compose(text)
+def _leaves(root: Node, values: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
+    """Yield `values` as pairs of dotted key and value. Where a value is a mapping, the file must have one, too."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             if not isinstance(_find(root, key, name).value, MappingNode):
                 raise FctError(f"{name}: {key}: keys must stand here: {', '.join(value)}.")
-            yield from _leaves(text, {f"{key}.{inner_key}": inner for inner_key, inner in value.items()}, name)
+            yield from _leaves(root, {f"{key}.{inner_key}": inner for inner_key, inner in value.items()}, name)
         else:
             yield key, value
 
@@ -117,7 +117,8 @@ def _end(node: Node) -> int:
     return end
 
 
-def _value(document: Any, key: str) -> Any:
+def value_of(document: Any, key: str) -> Any:
+    """Return the value of a dotted key."""
     for part in key.split("."):
         document = document[int(part) if isinstance(document, list) else part]
     return document
@@ -125,7 +126,7 @@ def _value(document: Any, key: str) -> Any:
 
 def _set(document: Any, key: str, value: Any) -> None:
     parent, _, last = key.rpartition(".")
-    inside = _value(document, parent) if parent else document
+    inside = value_of(document, parent) if parent else document
     inside[int(last) if isinstance(inside, list) else last] = copy.deepcopy(value)
 
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from fct.core.edit import edit_yaml
 from fct.core.errors import FctError
+from fct.recipes.edit import edit_yaml
 
 TEXT = """# head
 train:
