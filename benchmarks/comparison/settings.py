@@ -17,7 +17,7 @@ from fct.methods.params import MethodParams
 from fct.methods.registry import METHODS
 from fct.models.params import FeaturesParams, ModelParams
 from fct.splits.params import JpegParams, Quality
-from fct.train.assemble import Setup
+from fct.train.assemble import Setup, with_precision
 from fct.train.params import TrainParams
 
 PARAMS = Path(__file__).parent.parent / "params.yaml"
@@ -184,8 +184,8 @@ def plan(settings: Settings, name: str, seed: int, trial: int = 0) -> Plan:
             tuple(CacheParams.model_validate(settings.cache.model_dump() | entry.cache).qualities),
             settings.jpeg.subsampling,
             ModelParams.model_validate(settings.model.model_dump() | entry.model),
-            TrainParams.model_validate(schedule),
-        ).with_precision()
+            with_precision(TrainParams.model_validate(schedule)),
+        )
     except ValidationError as error:
         raise _impossible(f"{name}, trial {trial}", error) from None
     return Plan(setup, method)

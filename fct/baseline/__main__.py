@@ -9,7 +9,6 @@ or promoted.
 from __future__ import annotations
 
 from fct import tracking
-from fct.cache.params import CacheParams
 from fct.cache.store import cache_folder
 from fct.core import environment, params
 from fct.core.errors import exit_on_error
@@ -17,22 +16,15 @@ from fct.core.params import Section
 from fct.core.paths import SPLITS, STANDARD_PT
 from fct.methods.params import STANDARD, MethodParams
 from fct.models import saved
-from fct.models.params import FeaturesParams, ModelParams
-from fct.splits.params import JpegParams
-from fct.train.assemble import Setup, check_network, identity, make_network, open_data
+from fct.models.params import FeaturesParams
+from fct.train.assemble import Setup, TrainingSections, check_network, identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint
 from fct.train.lock import training_lock
 from fct.train.loop import score, train
-from fct.train.params import TrainParams
 
 
-class Params(Section):
+class Params(TrainingSections):
     """The sections of params.yaml that this stage reads."""
-
-    jpeg: JpegParams
-    cache: CacheParams
-    model: ModelParams
-    train: TrainParams
 
 
 class Later(Section):
@@ -46,15 +38,15 @@ def main() -> None:
     """Train with `standard`, after checking the params of later stages that would otherwise fail after hours."""
     with exit_on_error(), training_lock():
         environment.check()
-        sections = params.load(Params)
-        setup = Setup.of(sections.cache, sections.jpeg, sections.model, sections.train)
+        sections = params.load(Params).resolved()
+        setup = Setup.of(sections)
         data, meta = open_data(setup)
         later = params.load(Later)
         check_network(setup, later.method, meta, measured=later.features.layers)
         network, description = make_network(setup, STANDARD, data.train, meta)
         with tracking.stage(
             "baseline",
-            params=sections.model_dump() | {"train": setup.train.model_dump()},
+            params=sections.model_dump(),
             outputs=[STANDARD_PT],
             datasets=tracking.datasets(SPLITS, *map(cache_folder, setup.qualities)),
         ) as run:

@@ -13,8 +13,7 @@ from fct.core.paths import PARAMS
 from fct.evaluate import record
 from fct.evaluate.model import Model
 from fct.evaluate.params import EvaluateParams
-from fct.evaluate.predictions import Predictions
-from fct.evaluate.sweep import predict
+from fct.evaluate.sweep import predict_views
 from fct.gate import checks
 from fct.gate.footprint import footprint
 from fct.gate.params import GateParams
@@ -89,20 +88,13 @@ def judge_folder(  # noqa: PLR0913  # two models, the images, the params, and wh
             left_out[line.name] = "there is no --champion"
     lines = [line for line in params.gate if line.name not in left_out]
 
-    def predict_views(model: Model) -> Predictions:
-        return predict(
-            model,
-            split,
-            evaluate.qualities,
-            params.jpeg.subsampling,
-            batch_size=evaluate.batch_size,
-            unseen=evaluate.unseen,
-        )
-
-    predictions = predict_views(model)
+    subsampling = params.jpeg.subsampling
+    predictions = predict_views(model, split, evaluate, subsampling)
     judged = checks.check_lines(lines, predictions, footprint(model, split, lines, evaluate), evaluate)
     if champion is not None:
-        judged += checks.check_against(lines, predictions, predict_views(champion), evaluate)
+        judged += checks.check_against(
+            lines, predictions, predict_views(champion, split, evaluate, subsampling), evaluate
+        )
     if not judged:
         raise FctError(f"{params_file}: gate: no line can be judged here: {'; '.join(left_out.values())}.")
     verdict = checks.verdict(

@@ -17,7 +17,7 @@ from fct.evaluate import plots, record
 from fct.evaluate.intervals import Summary, summarise
 from fct.evaluate.model import open_model
 from fct.evaluate.params import EvaluateParams
-from fct.evaluate.sweep import predict
+from fct.evaluate.sweep import predict_views
 from fct.jpeg.arrays import VERSION
 from fct.splits.params import JpegParams
 from fct.splits.store import open_split, read_meta
@@ -65,17 +65,7 @@ def measure(params: Params) -> dict[str, Summary]:
     evaluate, subsampling = params.evaluate, params.jpeg.subsampling
     _check_classes()
     splits = [open_split(name) for name in MEASURED]
-    predictions = {
-        split.name: predict(
-            MODEL_ONNX,
-            split,
-            evaluate.qualities,
-            subsampling,
-            batch_size=evaluate.batch_size,
-            unseen=evaluate.unseen,
-        )
-        for split in splits
-    }
+    predictions = {split.name: predict_views(MODEL_ONNX, split, evaluate, subsampling) for split in splits}
     sweeps = {name: summarise(of_split.sweep, evaluate.qualities, evaluate) for name, of_split in predictions.items()}
     made_with = {
         "model_sha256": sha256(MODEL_ONNX),

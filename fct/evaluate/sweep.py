@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from fct.core.errors import FctError
 from fct.evaluate.model import Model, open_model, translate_errors
+from fct.evaluate.params import EvaluateParams
 from fct.evaluate.predictions import Predictions
 from fct.evaluate.unseen import distorted, every
 from fct.splits.store import Split, drop_pages
@@ -81,6 +82,18 @@ def predict(  # noqa: PLR0913 (the model, the images, and the conditions; the la
                 drop_pages(images)
             del images, results  # before the next view is made
     return Predictions(tuple(name for name, _ in views), classes, confidence, split.labels)
+
+
+def predict_views(model: Path | Model, split: Split, evaluate: EvaluateParams, subsampling: str) -> Predictions:
+    """Return a model's predictions for the views that the section `evaluate` names; the rest as for `predict`."""
+    return predict(
+        model,
+        split,
+        evaluate.qualities,
+        subsampling,
+        batch_size=evaluate.batch_size,
+        unseen=evaluate.unseen,
+    )
 
 
 def _views(

@@ -22,7 +22,7 @@ from fct.core.paths import FP32, INT8, SPLITS
 from fct.evaluate import record
 from fct.evaluate.model import open_model
 from fct.evaluate.params import EvaluateParams
-from fct.evaluate.sweep import predict
+from fct.evaluate.sweep import predict_views
 from fct.gate import checks
 from fct.gate.footprint import footprint
 from fct.gate.params import GateParams, int8_lines
@@ -82,9 +82,7 @@ def judge_int8(params: Params) -> dict[str, object]:
     split, evaluate, subsampling = open_split("gate"), params.evaluate, params.jpeg.subsampling
     fp32_predictions = record.read(split, model_sha256=sha256(FP32.model), params=evaluate).predictions
     model, digest = open_model(INT8.model), sha256(INT8.model)
-    predictions = predict(
-        model, split, evaluate.qualities, subsampling, batch_size=evaluate.batch_size, unseen=evaluate.unseen
-    )
+    predictions = predict_views(model, split, evaluate, subsampling)
     lines, against_fp32 = int8_lines(params.gate, params.int8.max_drop)
     file_values = footprint(model, split, lines, evaluate)
     judged = [

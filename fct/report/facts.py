@@ -20,7 +20,7 @@ from fct.evaluate.intervals import Estimate
 from fct.evaluate.model import open_model
 from fct.evaluate.params import EvaluateParams
 from fct.evaluate.predictions import Predictions
-from fct.evaluate.sweep import predict
+from fct.evaluate.sweep import predict_views
 from fct.gate.footprint import latency
 from fct.registry.params import RegistryParams
 from fct.splits.params import JpegParams
@@ -101,14 +101,7 @@ def gather_facts(others: Mapping[str, Path]) -> Facts:
         opened = open_model(path)
         if opened.classes != len(classes) or opened.class_names not in (None, classes):
             raise FctError(f"{path}: its classes are {opened.class_names}, but the data have {classes}.")
-        predictions[other] = predict(
-            opened,
-            split,
-            evaluate.qualities,
-            params.jpeg.subsampling,
-            batch_size=evaluate.batch_size,
-            unseen=evaluate.unseen,
-        )
+        predictions[other] = predict_views(opened, split, evaluate, params.jpeg.subsampling)
     lowest = min(evaluate.qualities)
     return Facts(
         name=name,

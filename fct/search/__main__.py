@@ -10,34 +10,26 @@ from __future__ import annotations
 import click
 
 from fct import tracking
-from fct.cache.params import CacheParams
 from fct.cache.store import cache_folder
 from fct.core import environment, params
 from fct.core.errors import exit_on_error
 from fct.core.files import write_text
-from fct.core.params import Section, to_yaml
+from fct.core.params import to_yaml
 from fct.core.paths import BEST_METHOD, SPLITS
 from fct.methods.params import MethodParams
-from fct.models.params import ModelParams
 from fct.search.params import SearchParams
 from fct.search.run import search
-from fct.splits.params import JpegParams
-from fct.train.assemble import Setup
+from fct.train.assemble import Setup, TrainingSections
 from fct.train.lock import training_lock
-from fct.train.params import TrainParams
 
 HEADING = "# Written by the search; read by the training. params.yaml stays as it is.\n"
 
 
-class Params(Section):
+class Params(TrainingSections):
     """The sections of params.yaml that this stage reads."""
 
-    jpeg: JpegParams
-    cache: CacheParams
-    model: ModelParams
     method: MethodParams
     search: SearchParams
-    train: TrainParams
 
 
 @click.command()
@@ -46,11 +38,10 @@ def main(*, fresh: bool) -> None:
     """Search weight, layers, distance and target of the consistency term on validation data."""
     with exit_on_error(), training_lock():
         environment.check()
-        sections = params.load(Params)
-        setup = Setup.of(sections.cache, sections.jpeg, sections.model, sections.train)
-        logged = sections.model_dump() | {"train": setup.train.model_dump()}
+        sections = params.load(Params).resolved()
+        setup = Setup.of(sections)
         datasets = tracking.datasets(SPLITS, *map(cache_folder, setup.qualities))
-        with tracking.stage("search", params=logged, outputs=[BEST_METHOD], datasets=datasets) as run:
+        with tracking.stage("search", params=sections.model_dump(), outputs=[BEST_METHOD], datasets=datasets) as run:
             best = search(setup, sections.method, sections.search, run.child, fresh=fresh)
             if best.compressed is not None and best.raw is not None:
                 run.metrics({"val_compressed": best.compressed, "val_raw": best.raw})

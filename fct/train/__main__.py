@@ -11,7 +11,6 @@ import csv
 import io
 
 from fct import tracking
-from fct.cache.params import CacheParams
 from fct.cache.store import cache_folder
 from fct.core import environment, params
 from fct.core.errors import exit_on_error
@@ -20,24 +19,16 @@ from fct.core.params import Section
 from fct.core.paths import BEST_METHOD, MODEL_PT, SPLITS, TRAIN_METRICS, TRAINING_CSV
 from fct.methods.params import MethodParams
 from fct.models import saved
-from fct.models.params import ModelParams
-from fct.splits.params import JpegParams
-from fct.train.assemble import Setup, identity, make_network, open_data
+from fct.train.assemble import Setup, TrainingSections, identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint
 from fct.train.estimator import fit_estimator
 from fct.train.lock import training_lock
 from fct.train.loop import Metrics, score, train
-from fct.train.params import TrainParams
 from fct.train.validation import validate
 
 
-class Params(Section):
+class Params(TrainingSections):
     """The sections of params.yaml that this stage reads."""
-
-    jpeg: JpegParams
-    cache: CacheParams
-    model: ModelParams
-    train: TrainParams
 
 
 class Best(Section):
@@ -51,15 +42,14 @@ def main() -> None:
     """Train with the method that the search chose."""
     with exit_on_error(), training_lock():
         environment.check()
-        sections = params.load(Params)
+        sections = params.load(Params).resolved()
         method = params.read(Best, BEST_METHOD).method
-        setup = Setup.of(sections.cache, sections.jpeg, sections.model, sections.train)
+        setup = Setup.of(sections)
         data, meta = open_data(setup)
         network, description = make_network(setup, method, data.train, meta)
-        logged = sections.model_dump() | {"train": setup.train.model_dump(), "method": method.model_dump()}
         with tracking.stage(
             "train",
-            params=logged,
+            params=sections.model_dump() | {"method": method.model_dump()},
             inputs={"search": BEST_METHOD},
             outputs=[MODEL_PT],
             datasets=tracking.datasets(SPLITS, *map(cache_folder, setup.qualities)),

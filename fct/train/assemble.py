@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from fct.cache.params import CacheParams
 from fct.cache.store import open_views
 from fct.core.errors import FctError
 from fct.core.files import digest, sha256
+from fct.core.params import Section
 from fct.jpeg.arrays import VERSION
 from fct.methods.params import WITH_CONSISTENCY, MethodParams
 from fct.methods.registry import WITH_BLOCKS
@@ -32,23 +33,36 @@ STATISTICS_IMAGES = 5_000  # evenly spaced images, from which the channels' mean
 STATISTICS_CHUNK = 64  # images in memory at a time
 
 
+class TrainingSections(Section):
+    """The sections of params.yaml that decide a training, apart from its method."""
+
+    jpeg: JpegParams
+    cache: CacheParams
+    model: ModelParams
+    train: TrainParams
+
+    def resolved(self) -> Self:
+        """Return the sections with the precision that "auto" means on this machine."""
+        return self.model_copy(update={"train": with_precision(self.train)})
+
+
+def with_precision(train: TrainParams) -> TrainParams:
+    """Return the section `train` with the precision that "auto" means on this machine."""
+    return train.model_copy(update={"precision": resolve_precision(train.precision, pick_device())})
+
+
 class Setup(NamedTuple):
-    """Everything that decides a training, except the method."""
+    """Everything that decides a training, apart from its method."""
 
     qualities: tuple[int, ...]  # trained
     subsampling: str
     model: ModelParams
-    train: TrainParams  # precision resolved to fp32 or bf16
+    train: TrainParams  # its precision is fp32 or bf16
 
     @classmethod
-    def of(cls, cache: CacheParams, jpeg: JpegParams, model: ModelParams, train: TrainParams) -> Setup:
-        """Return the setup for sections of params.yaml, with the precision that "auto" means on this machine."""
-        return cls(tuple(cache.qualities), jpeg.subsampling, model, train).with_precision()
-
-    def with_precision(self) -> Setup:
-        """Return the setup with the precision that "auto" means on this machine."""
-        precision = resolve_precision(self.train.precision, pick_device())
-        return self._replace(train=self.train.model_copy(update={"precision": precision}))
+    def of(cls, sections: TrainingSections) -> Setup:
+        """Return the setup for resolved sections of params.yaml."""
+        return cls(tuple(sections.cache.qualities), sections.jpeg.subsampling, sections.model, sections.train)
 
 
 class Statistics(NamedTuple):
