@@ -47,7 +47,7 @@ def night(endless, nights):
 
 def is_training(project):
     """Tell whether the training of hours is at work, past its first epochs."""
-    busy = [process for process in at_work(project.folder) if "fct.train.__main__" in process.cmdline()]
+    busy = [process for process in at_work(project.folder) if "fct.train" in process.cmdline()]
     return busy and busy[0].cpu_times().user > 8  # seconds, most of them imports
 
 
