@@ -33,7 +33,7 @@ from fct.evaluate.model import open_model
 from fct.evaluate.sweep import predict
 from fct.export.onnx import export
 from fct.images.decode import MOST_PIXELS
-from fct.images.tables import NO_TABLES
+from fct.images.tables import UNKNOWN_QUALITY
 from fct.int8.quantise import quantise
 from fct.models import backbones
 from fct.models.network import Network
@@ -61,19 +61,19 @@ def main() -> None:
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (IMAGES, 8, 8, 3), np.uint8)
     pixels = coarse.repeat(SIZE // 8, axis=1).repeat(SIZE // 8, axis=2)  # smooth enough to compress as photographs do
-    split = Split("random", pixels, np.zeros(IMAGES, np.int64), np.full(IMAGES, NO_TABLES), None)
+    split = Split("random", pixels, np.zeros(IMAGES, np.int64), np.full(IMAGES, UNKNOWN_QUALITY), None)
     with tempfile.TemporaryDirectory() as folder:
         model, small = Path(folder) / "model.onnx", Path(folder) / "model-int8.onnx"
         _export(model)
         few = np.ascontiguousarray(pixels[:256].transpose(0, 3, 1, 2))
-        quantise(model, few, np.full(256, NO_TABLES), small)
+        quantise(model, few, np.full(256, UNKNOWN_QUALITY), small)
         sweep = _seconds(lambda: predict(model, split, QUALITIES, "4:2:0", batch_size=500), rounds=1)
         classifier = Classifier.of(open_model(model).session)
         files = [_jpeg(image) for image in pixels[:2000]]
         threads = joblib.cpu_count()
         served = _seconds(lambda: list(classifier.classify(files, threads=threads)))
         pair = {name: open_model(path) for name, path in (("fp32", model), ("int8", small))}
-        batch, told = pixels[:500], np.full(500, NO_TABLES)
+        batch, told = pixels[:500], np.full(500, UNKNOWN_QUALITY)
         taken: dict[str, list[float]] = {name: [] for name in pair}
         for _ in range(ROUNDS):  # in turn: what else the machine does then touches both
             for name, each in pair.items():

@@ -23,7 +23,7 @@ from fct.core.files import write_text
 from fct.data.division import fingerprint
 from fct.data.scan import LARGEST_FILE, LINK, Problem
 from fct.images.decode import UnusableImage, decode
-from fct.images.tables import jpeg_quality
+from fct.images.tables import estimate_quality
 
 UNFINISHED = (".part", ".tmp", ".crdownload", "~")  # names of files that are still being written
 
@@ -33,7 +33,7 @@ class Arrival:
     """An image that was added to the data set."""
 
     name: str  # path inside the folder of images
-    quality: int  # JPEG quality; NO_TABLES without JPEG tables
+    quality: int  # JPEG quality; UNKNOWN_QUALITY without JPEG tables
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _examine(inbox: Path, path: Path, images: Path, channels: int, known: dict[b
     if key in known:
         return Problem(name, "the same pixels as another image", known[key])
     known[key] = f"{images.name}/{name}"
-    return jpeg_quality(content)
+    return estimate_quality(content)
 
 
 def _check_place(inbox: Path, path: Path, images: Path) -> Problem | None:

@@ -18,7 +18,7 @@ from fct.cache.params import CacheParams
 from fct.core.errors import FctError
 from fct.core.params import Section, load, location
 from fct.data.params import DataParams
-from fct.images.tables import NO_TABLES
+from fct.images.tables import UNKNOWN_QUALITY
 from fct.vcs import git
 from pipelines import graph, inbox
 from pipelines.errors import fail_with_message
@@ -104,7 +104,7 @@ def _add_version(images: Path, why: str) -> list[str]:
 
 def _describe_untrained(result: inbox.SortedInbox, trained: Sequence[int]) -> str:
     """Return a warning about images below every trained quality, or an empty text."""
-    below = [image.quality for image in result.taken if NO_TABLES < image.quality < min(trained)]
+    below = [image.quality for image in result.taken if UNKNOWN_QUALITY < image.quality < min(trained)]
     if not below:
         return ""
     return (
@@ -117,15 +117,15 @@ def _show(result: inbox.SortedInbox, params: Params) -> None:
     trained = params.cache.qualities
     buckets: dict[int, list[int]] = {}  # by their lowest quality
     for image in result.taken:
-        low = image.quality if image.quality == NO_TABLES else max(1, image.quality // 10 * 10)
+        low = image.quality if image.quality == UNKNOWN_QUALITY else max(1, image.quality // 10 * 10)
         buckets.setdefault(low, []).append(image.quality)
     largest = max(map(len, buckets.values()), default=1)
     rows = [
         {
-            "JPEG quality": "no JPEG tables" if low == NO_TABLES else f"{low} to {min(100, low // 10 * 10 + 9)}",
+            "JPEG quality": "no JPEG tables" if low == UNKNOWN_QUALITY else f"{low} to {min(100, low // 10 * 10 + 9)}",
             "new images": len(qualities),
             "": "█" * max(1, round(40 * len(qualities) / largest)),
-            "trained": "NO: below every trained quality" if NO_TABLES < min(qualities) < min(trained) else "yes",
+            "trained": "NO: below every trained quality" if UNKNOWN_QUALITY < min(qualities) < min(trained) else "yes",
         }
         for low, qualities in sorted(buckets.items())
     ]

@@ -249,7 +249,7 @@ def killed(tmp_path):
 @pytest.fixture(scope="session")
 def scenes():
     """Make a split of small images whose class shows: a bright half, left, right or upper, under noise."""
-    from fct.images.tables import NO_TABLES
+    from fct.images.tables import UNKNOWN_QUALITY
     from fct.splits.store import Split
 
     def make(name="train", count=96, size=16, channels=3, seed=0):
@@ -259,7 +259,7 @@ def scenes():
         half = size // 2
         for label, region in enumerate([np.s_[:, :, :half], np.s_[:, :, half:], np.s_[:, :half]]):
             images[labels == label] = _brighter(images[labels == label], region)
-        return Split(name, images, labels.astype(np.int64), np.full(count, NO_TABLES, np.int64), None)
+        return Split(name, images, labels.astype(np.int64), np.full(count, UNKNOWN_QUALITY, np.int64), None)
 
     return make
 

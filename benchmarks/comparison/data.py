@@ -16,7 +16,7 @@ from fct.core.paths import ORIGINALS, SPLITS
 from fct.data.__main__ import LOADERS
 from fct.data.dataset import divide_dataset
 from fct.data.download import mirror_folder
-from fct.images.tables import NO_TABLES
+from fct.images.tables import UNKNOWN_QUALITY
 from fct.splits.meta import HELD_OUT, OFFICIAL
 from fct.splits.store import open_split, read_meta, write_split
 
@@ -48,7 +48,7 @@ def _divide(dataset: Dataset) -> None:
     parts, _ = divide_dataset(stock, {"val": dataset.val, "test": dataset.test}, dataset.seed)
     with atomic_folder(SPLITS) as splits, atomic_folder(ORIGINALS) as originals:
         for name, part in parts.items():
-            write_split(splits / name, part.images, part.labels, np.full(len(part), NO_TABLES, np.int64))
+            write_split(splits / name, part.images, part.labels, np.full(len(part), UNKNOWN_QUALITY, np.int64))
         write_json(originals / "meta.json", {"native": False})
         meta = {
             "division": division(dataset),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.speed.measure import Row, compare, photographs
-from fct.images.tables import NO_TABLES
+from fct.images.tables import UNKNOWN_QUALITY
 from fct.splits.store import Split
 from fct.splits.views import compress_split
 
@@ -28,7 +28,7 @@ def rows() -> list[Row]:
         with tempfile.TemporaryDirectory() as folder:
             np.save(Path(folder) / "images.npy", np.resize(photographs(400, size), (count, size, size, 3)))
             images = np.load(Path(folder) / "images.npy", mmap_mode="r")
-            split = Split("train", images, np.zeros(count, np.int64), np.full(count, NO_TABLES), None)
+            split = Split("train", images, np.zeros(count, np.int64), np.full(count, UNKNOWN_QUALITY), None)
             views = np.lib.format.open_memmap(Path(folder) / "views.npy", "w+", np.uint8, images.shape)
             ways = {
                 "imagecodecs, a bare loop in threads": lambda images=images: _bare(images, cores),

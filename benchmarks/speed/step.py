@@ -21,7 +21,7 @@ import torch
 from benchmarks.speed.measure import Row, photographs
 from benchmarks.speed.plain import BATCH, Plain
 from fct.core import params
-from fct.images.tables import NO_TABLES
+from fct.images.tables import UNKNOWN_QUALITY
 from fct.models import backbones
 from fct.models.device import pick_device
 from fct.models.network import Network
@@ -64,7 +64,7 @@ def data(folder: Path) -> tuple[Split, Cached]:
         np.save(path, np.resize(photographs(1024, SIZE), (IMAGES, SIZE, SIZE, 3)))
     images = np.load(path, mmap_mode="r")
     labels = np.random.default_rng(0).integers(0, 10, IMAGES)
-    split = Split("train", images, labels, np.full(IMAGES, NO_TABLES), None)
+    split = Split("train", images, labels, np.full(IMAGES, UNKNOWN_QUALITY), None)
     views = {}
     for quality in QUALITIES:
         place = folder / f"{quality}.npy"

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from fct.core.errors import FctError
 from fct.data.scan import Problem, format_problems, scan
 from fct.images.decode import UnusableImage, decode, resize
-from fct.images.tables import jpeg_quality
+from fct.images.tables import estimate_quality
 from fct.splits.store import Originals, Split
 
 
@@ -52,7 +52,7 @@ def read_folder(root: Path, *, size: int, channels: int, classes: Sequence[str] 
             return Problem(name, str(error))
         except OSError as error:
             return Problem(name, "cannot be read", error.strerror or type(error).__name__)
-        quality[index] = jpeg_quality(content)
+        quality[index] = estimate_quality(content)
         return content
 
     with ThreadPoolExecutor(joblib.cpu_count()) as pool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fct.core import files
 from fct.data.division import divide_indices, fingerprint, first_copies
 from fct.data.params import DataParams
-from fct.images.tables import NO_TABLES
+from fct.images.tables import UNKNOWN_QUALITY
 from fct.splits.meta import HELD_OUT, OFFICIAL, Division, describe
 from fct.splits.store import write_split
 
@@ -51,7 +51,7 @@ def build(dataset: Dataset, params: DataParams, splits: Path, originals: Path) -
     """
     parts, skipped = divide_dataset(dataset, params.fractions.model_dump(), params.seed)
     for name, part in parts.items():
-        write_split(splits / name, part.images, part.labels, np.full(len(part), NO_TABLES, np.int64))
+        write_split(splits / name, part.images, part.labels, np.full(len(part), UNKNOWN_QUALITY, np.int64))
     files.write_json(originals / "meta.json", {"native": False})
     division = Division(
         dataset.classes,

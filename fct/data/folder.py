@@ -25,7 +25,7 @@ from fct.data.division import divide_indices, fingerprint
 from fct.data.params import DataParams
 from fct.data.scan import SHOWN, Problem, format_problems, scan
 from fct.images.decode import UnusableImage, decode, resize
-from fct.images.tables import jpeg_quality
+from fct.images.tables import estimate_quality
 from fct.splits.meta import HELD_OUT, Division, describe
 from fct.splits.store import NAMES, drop_pages
 
@@ -156,7 +156,7 @@ def _read_image(
         return Problem(path, what, detail)
     except OSError as error:
         return Problem(path, "cannot be read", error.strerror or type(error).__name__)
-    return resize(native, size), fingerprint(native), _digest(content), jpeg_quality(content)
+    return resize(native, size), fingerprint(native), _digest(content), estimate_quality(content)
 
 
 def _drop_duplicates(images: Sequence[UsableImage], problems: list[Problem]) -> list[UsableImage]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fct.core.errors import FctError
-from fct.images.tables import NO_TABLES
+from fct.images.tables import UNKNOWN_QUALITY
 
 Numbers = tuple[float, ...]  # one for all channels, or one per channel
 NORMALISATIONS: dict[str, tuple[Numbers, Numbers]] = {  # of pixels on the scale 0..1: mean, deviation
@@ -31,7 +31,7 @@ class Adapter:
     channels_last: bool
     normalisation: tuple[Numbers, Numbers] | None  # None for pixels as bytes
     batch: int | None  # fixed batch size of the file; None if any will do
-    no_tables: int = NO_TABLES  # the quality input for an image without JPEG tables
+    no_tables: int = UNKNOWN_QUALITY  # the quality input for an image without JPEG tables
 
     def logits(self, session: Any, images: NDArray[np.uint8], quality: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the logits [B, K] of images [B, H, W, C]. If the file gives probabilities, return their logarithms."""
@@ -45,7 +45,7 @@ class Adapter:
                 chunk_quality = np.concatenate([chunk_quality, np.repeat(chunk_quality[-1:], missing)])
             feed: dict[str, NDArray[Any]] = {self.image: self._pixels(chunk)}
             if self.quality is not None:
-                feed[self.quality] = np.where(chunk_quality == NO_TABLES, self.no_tables, chunk_quality).astype(
+                feed[self.quality] = np.where(chunk_quality == UNKNOWN_QUALITY, self.no_tables, chunk_quality).astype(
                     np.int64
                 )
             parts.append(np.asarray(session.run([self.output], feed)[0], np.float64)[: step - missing])

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from fct.core.errors import FctError
 from fct.images.decode import decode, resize
-from fct.images.tables import NO_TABLES
+from fct.images.tables import UNKNOWN_QUALITY
 from fct.jpeg.arrays import roundtrip
 from fct.splits.store import Split, drop_pages
 
@@ -42,7 +42,7 @@ class Distortion:
         Any, ...
     ]  # from strong to mild for codecs, from mild to strong for corruptions, as their authors order them
     apply: Callable[[Images, Any], Images]
-    quality: Callable[[Any], int] = lambda _level: NO_TABLES  # that a classifier reads from the file, by level
+    quality: Callable[[Any], int] = lambda _level: UNKNOWN_QUALITY  # that a classifier reads from the file, by level
     colour: bool = False  # only for colour images: on grey ones it is ordinary JPEG
 
 

@@ -23,7 +23,7 @@ from fct.core.paths import MODEL_ONNX, MODEL_PT, STANDARD_ONNX, STANDARD_PT, exp
 from fct.export.onnx import export
 from fct.export.params import ExportParams
 from fct.export.parity import compare
-from fct.images.tables import NO_TABLES
+from fct.images.tables import UNKNOWN_QUALITY
 from fct.models import saved
 from fct.splits.store import open_split
 
@@ -61,7 +61,7 @@ def main(network: str) -> None:
             val = open_split("val")
             sample = val.every(val.step(params.images)).images
             images = np.array(sample.transpose(0, 3, 1, 2), order="C")  # torch needs writable pixels
-            quality = np.resize(np.array([NO_TABLES, *description.qualities], np.int64), len(images))
+            quality = np.resize(np.array([UNKNOWN_QUALITY, *description.qualities], np.int64), len(images))
             with tempfile.TemporaryDirectory(dir=target.parent) as folder:
                 exported = Path(folder) / target.name
                 export(trained, description, exported)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from fct.core.files import write_bytes
 from fct.core.paths import MODEL_ONNX
-from fct.images.tables import NO_TABLES
+from fct.images.tables import UNKNOWN_QUALITY
 from fct.models.network import Network
 from fct.models.saved import Description
 
@@ -38,7 +38,7 @@ class _Logits(nn.Module):
 
     def forward(self, image: Tensor, quality: Tensor | None = None) -> Tensor:
         if quality is None:
-            quality = torch.full(image.shape[:1], NO_TABLES, device=image.device)
+            quality = torch.full(image.shape[:1], UNKNOWN_QUALITY, device=image.device)
         logits: Tensor = self.network(image, quality)[0]
         return logits.float()
 
@@ -51,7 +51,7 @@ def export(network: Network, description: Description, path: Path = MODEL_ONNX) 
     batch = torch.export.Dim("batch")
     shapes: dict[str, Any] = {"image": {0: batch}}
     if network.uses_quality:
-        example["quality"] = torch.tensor([NO_TABLES, 50])
+        example["quality"] = torch.tensor([UNKNOWN_QUALITY, 50])
         shapes["quality"] = {0: batch}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the exporter's internals
@@ -80,7 +80,7 @@ def _properties(description: Description) -> dict[str, str]:
     return {
         "fct.classes": json.dumps(description.classes),
         "fct.qualities": json.dumps(description.qualities),
-        "fct.no_tables": json.dumps(NO_TABLES),
+        "fct.no_tables": json.dumps(UNKNOWN_QUALITY),
         "fct.layers": json.dumps(description.layers),
         "fct.mean": json.dumps(description.mean),
         "fct.std": json.dumps(description.std),

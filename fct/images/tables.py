@@ -16,7 +16,7 @@ from PIL import Image, JpegImagePlugin
 
 from .decode import silence_pillow
 
-NO_TABLES = 0  # value of an unknown quality: the file has no JPEG tables, for example a PNG
+UNKNOWN_QUALITY = 0  # the quality of an image whose file has no JPEG tables, for example a PNG
 # ITU-T T.81, tables K.1 (luminance) and K.2 (chrominance), in rows.
 LUMINANCE = (
     (16, 11, 10, 16, 24, 40, 51, 61),
@@ -41,32 +41,75 @@ CHROMINANCE = (
 
 
 def ijg_tables(quality: int) -> NDArray[np.int64]:
-    """Return the luminance and the chrominance table of a quality (1..100), int64 [2, 64] in row order.
+    """Return the quantisation tables that a JPEG of this quality has: luminance, then chrominance.
 
     Source: jpeg_quality_scaling and jpeg_add_quant_table of libjpeg (jcparam.c), limited to baseline's 8 bits.
+
+    Args:
+        quality: 1..100.
+
+    Returns:
+        int64 [2, 64], each table row by row.
+
+    Raises:
+        ValueError: `quality` is not an integer from 1 to 100.
+
+    Example:
+        >>> ijg_tables(50)[0, :8]
+        array([16, 11, 10, 16, 24, 40, 51, 61])
     """
+    if isinstance(quality, bool) or not isinstance(quality, (int, np.integer)) or not 1 <= quality <= 100:
+        raise ValueError(f"quality is {quality!r}; it is an integer from 1 to 100.")
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
     base = np.array([LUMINANCE, CHROMINANCE], np.int64).reshape(2, 64)
     return np.clip((base * percent + 50) // 100, 1, 255)
 
 
-def jpeg_quality(content: bytes) -> int:
-    """Return the JPEG quality (1..100, or `NO_TABLES`) of an encoded image, without decoding its pixels.
+def estimate_quality(content: bytes) -> int:
+    """Return the quality that an image file was compressed with, without decoding its pixels.
 
-    Exact where the tables are the Independent JPEG Group's, else the nearest by least squares over all table entries.
-    A file that is not a JPEG gives `NO_TABLES`, and so does a JPEG without tables, which nothing can decode either.
+    The result is exact for the tables of the Independent JPEG Group, which most programs use. For other tables it is
+    the nearest quality by least squares over all entries.
+
+    Args:
+        content: the bytes of the file.
+
+    Returns:
+        1..100, or `UNKNOWN_QUALITY` (0) if the file is not a JPEG or has no tables.
+
+    Raises:
+        TypeError: `content` is not bytes.
+
+    Example:
+        >>> import io
+        >>> from PIL import Image
+        >>> file = io.BytesIO()
+        >>> Image.new("RGB", (32, 32)).save(file, "JPEG", quality=35)
+        >>> estimate_quality(file.getvalue())
+        35
     """
+    if not isinstance(content, (bytes, bytearray, memoryview)):
+        raise TypeError(
+            f"content is {type(content).__name__}; give the bytes of the file, as Path.read_bytes() returns."
+        )
     tables = _read_tables(content)
     if not len(tables):
-        return NO_TABLES
+        return UNKNOWN_QUALITY
     distances = ((all_tables()[:, : len(tables)] - tables) ** 2).sum(axis=(1, 2))
     return int(distances.argmin()) + 1
 
 
 @cache
 def all_tables() -> NDArray[np.int64]:
-    """Return the tables of qualities 1..100, int64 [100, 2, 64]."""
-    return np.stack([ijg_tables(quality) for quality in range(1, 101)])
+    """Return the tables of qualities 1..100 in order, int64 [100, 2, 64], a read-only array.
+
+    Example:
+        >>> all_tables().shape
+        (100, 2, 64)
+    """
+    tables = np.stack([ijg_tables(quality) for quality in range(1, 101)])
+    tables.flags.writeable = False  # all callers share it
+    return tables
 
 
 def _read_tables(content: bytes) -> NDArray[np.int64]:

@@ -36,16 +36,55 @@ def roundtrip(images: Tensor, quality: int | Tensor, *, subsampling: str = "4:2:
     """Compress images with JPEG and return the decoded pixels, bit-identical to Pillow's.
 
     Args:
-        images: uint8 [B, C, H, W] with C 1 or 3, in any memory format.
-        quality: 1..100, one value for all images or an integer tensor [B], on any device.
+        images: uint8 [..., C, H, W] with C 1 or 3, in any memory format, on any device.
+        quality: 1..100, one value for all images or an integer tensor [...] with one for each, on any device.
         subsampling: of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
 
     Returns:
-        uint8 [B, C, H, W] on the same device, in the memory format of `images`.
+        uint8 [..., C, H, W] on the same device. A batch [B, C, H, W] keeps its memory format.
 
     Raises:
         ValueError: a type, shape, quality or subsampling that JPEG does not support.
+
+    Example:
+        >>> images = torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8)
+        >>> roundtrip(images, torch.tensor([10, 90])).shape
+        torch.Size([2, 3, 32, 32])
     """
+    if torch.compiler.is_compiling():
+        qualities = quality if isinstance(quality, Tensor) else torch.tensor(quality)
+        compiled: Tensor = _operator(images, qualities, subsampling)
+        return compiled
+    return _roundtrip(images, quality, subsampling)
+
+
+@torch.library.custom_op("fct::roundtrip", mutates_args=())
+def _operator(images: Tensor, quality: Tensor, subsampling: str) -> Tensor:
+    """Do the round trip as one operation, into which torch.compile does not look."""
+    return _roundtrip(images, quality, subsampling).contiguous()
+
+
+@_operator.register_fake
+def _(images: Tensor, quality: Tensor, subsampling: str) -> Tensor:  # noqa: ARG001  # the operation's arguments
+    return images.new_empty(images.shape)
+
+
+def _roundtrip(images: Tensor, quality: int | Tensor, subsampling: str) -> Tensor:
+    if not isinstance(images, Tensor) or images.dtype != torch.uint8:
+        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(
+            f"images are {kind}; the round trip takes a uint8 tensor [..., C, H, W], values 0 to 255: compress before "
+            "images are scaled or normalised."
+        )
+    if images.ndim < 3:
+        raise ValueError(f"images have shape {list(images.shape)}; they are [C, H, W] or [..., C, H, W].")
+    if images.ndim != 4:
+        leading = images.shape[:-3]
+        if isinstance(quality, Tensor) and quality.ndim:
+            if quality.shape != leading:
+                raise ValueError(f"quality has shape {list(quality.shape)}; it is one number, or {list(leading)}.")
+            quality = quality.flatten()
+        return _roundtrip(images.reshape(-1, *images.shape[-3:]), quality, subsampling).view(images.shape)
     values = _check(images, quality, subsampling)
     if images.device.type == "cpu" and _is_compiled():
         return _by_arrays(images, values, subsampling)
@@ -54,9 +93,6 @@ def roundtrip(images: Tensor, quality: int | Tensor, *, subsampling: str = "4:2:
 
 def _check(images: Tensor, quality: int | Tensor, subsampling: str) -> NDArray[np.integer]:
     """Check the arguments; return the quality as an array, [] or [B]."""
-    if not isinstance(images, Tensor) or images.dtype != torch.uint8:
-        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise ValueError(f"images are {kind}; the round trip takes a uint8 tensor [B, C, H, W].")
     for name, value in (("images", images), ("quality", quality)):
         if isinstance(value, Tensor) and value.device.type == "meta":
             raise ValueError(f"{name} are on the device meta, which has no values; move them to another device.")

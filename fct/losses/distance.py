@@ -1,29 +1,72 @@
-"""Distances between features of compressed and of raw images: D in the losses."""
+"""Distances between features of raw and of compressed images: D in the losses."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, mse_loss
 
 Distance = Literal["mse", "centred-mse", "cosine"]
+DISTANCES: tuple[Distance, ...] = get_args(Distance)
 TINY = 1e-6  # keeps the centred distance finite for a constant feature
 
 
-def distance(compressed: Tensor, raw: Tensor, kind: Distance) -> Tensor:
-    """Return D(compressed, raw) >= 0, a scalar, for features of shape [B, C, ...].
+def feature_distance(raw: Tensor, compressed: Tensor, distance: Distance = "centred-mse") -> Tensor:
+    """Return D(compressed, raw) >= 0, how far compression moved a feature.
 
     - "mse": the mean squared difference.
     - "centred-mse": mse divided by the raw feature's variance around each channel's mean. A network cannot lower it by
       scaling its features or by adding a constant to them.
     - "cosine": 1 - cos of the angle between an image's two feature vectors, averaged over images.
+
+    Args:
+        raw: features of the raw images, float [B, C, ...], channels second.
+        compressed: features of the same images compressed, of the same shape and on the same device. Half precision is
+            computed in float32.
+        distance: "mse", "centred-mse" or "cosine".
+
+    Returns:
+        float32 [].
+
+    Raises:
+        ValueError: the features differ in shape or device, are not floats, or there is no such distance.
+
+    Example:
+        >>> raw = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+        >>> feature_distance(raw, raw + 1, "mse")
+        tensor(1.)
     """
-    compressed, raw = compressed.float(), raw.float()
-    if kind == "cosine":
+    check_features(raw, compressed)
+    raw, compressed = raw.float(), compressed.float()
+    if distance == "cosine":
         return 1 - cosine_similarity(compressed.flatten(1), raw.flatten(1)).mean()
+    if distance not in DISTANCES:
+        raise ValueError(f"distance is {distance!r}; it is one of {', '.join(DISTANCES)}.")
     difference = mse_loss(compressed, raw)
-    if kind == "mse":
+    if distance == "mse":
         return difference
     channel_mean = raw.mean(dim=[axis for axis in range(raw.ndim) if axis != 1], keepdim=True)
     return difference / ((raw - channel_mean).square().mean() + TINY)
+
+
+def check_features(raw: Tensor, compressed: Tensor) -> None:
+    """Check two features.
+
+    Raises:
+        ValueError: they differ in shape or device, or are not floats.
+    """
+    for name, feature in (("raw", raw), ("compressed", compressed)):
+        if not feature.is_floating_point() or feature.ndim < 2:
+            raise ValueError(
+                f"the {name} feature is {feature.dtype} {list(feature.shape)}; it is a float tensor [B, C, ...]."
+            )
+    if raw.shape != compressed.shape:
+        raise ValueError(
+            f"the raw feature has shape {list(raw.shape)}, the compressed one {list(compressed.shape)}. Both need the "
+            "same images in the same order, from layers of the same shape; another architecture cannot be the teacher."
+        )
+    if raw.device != compressed.device:
+        raise ValueError(
+            f"the raw feature is on {raw.device}, the compressed one on {compressed.device}; move one of them."
+        )

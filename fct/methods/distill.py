@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import torch
 
-from fct.losses.distance import distance
-from fct.losses.divergence import kl_divergence
+from fct.losses.distance import feature_distance
+from fct.losses.predictions import TEMPERATURE, kl_divergence
 from fct.methods.batch import START, Batch, Context, Loss, forward_both, mean_cross_entropy, teacher_outputs
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
 VIEWS = 2
-TEMPERATURE = 4.0  # a value of Hinton et al. for softened predictions
 
 
 def loss(network: Network, batch: Batch, params: MethodParams, context: Context = START) -> Loss:
@@ -38,8 +37,8 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
     outputs = teacher_outputs(context.teacher, batch, both=params.match == "logits")
     if params.match == "logits":
         teacher_logits = torch.cat([teacher_logits for teacher_logits, _ in outputs])
-        gap = kl_divergence(logits.float(), teacher_logits.float(), TEMPERATURE)
+        gap = kl_divergence(teacher_logits, logits, temperature=TEMPERATURE)
     else:
         last = params.layers[-1]
-        gap = distance(features[last][1], outputs[-1][1][last], "cosine")
+        gap = feature_distance(outputs[-1][1][last], features[last][1], "cosine")
     return Loss(cross_entropy + params.weight * gap, {"cross_entropy": cross_entropy, "distillation": gap})

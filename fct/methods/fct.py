@@ -15,13 +15,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fct.losses.distance import distance
+from fct.losses.consistency import feature_consistency
 from fct.methods.batch import START, Batch, Context, Halves, Loss, forward_both, mean_cross_entropy, teacher_outputs
 from fct.methods.params import MethodParams, Schedule
 from fct.models.network import Network
 from fct.nn.layout import layer_key
 
 VIEWS = 2
+Features = dict[str, Tensor]  # by layer
 
 
 def loss(network: Network, batch: Batch, params: MethodParams, context: Context = START) -> Loss:
@@ -32,16 +33,14 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
     """
     logits, features = forward_both(network, batch, params)
     cross_entropy = mean_cross_entropy(logits, batch.labels, context)
-    distances = []
-    for layer, (feature, target) in _pairs(features, batch, params, context).items():
-        if params.projection == "mean":
-            feature, target = _mean(feature), _mean(target)  # noqa: PLW2901
-        elif params.projection == "linear":
-            if context.projections is None:
-                raise ValueError("a linear projection needs context.projections")
-            feature = context.projections[layer_key(layer)](feature)  # noqa: PLW2901
-        distances.append(distance(feature, target, params.distance))
-    consistency = torch.stack(distances).mean()
+    targets, compared = _targets(features, batch, params, context)
+    if params.projection == "mean":
+        targets, compared = ({layer: _mean(feature) for layer, feature in side.items()} for side in (targets, compared))
+    elif params.projection == "linear":
+        if context.projections is None:
+            raise ValueError("a linear projection needs context.projections")
+        compared = {layer: context.projections[layer_key(layer)](feature) for layer, feature in compared.items()}
+    consistency = feature_consistency(targets, compared, distance=params.distance, detach_target=params.target != "raw")
     weight = params.weight * schedule_weight(params.schedule, context.progress)
     return Loss(cross_entropy + weight * consistency, {"cross_entropy": cross_entropy, "consistency": consistency})
 
@@ -51,23 +50,18 @@ def schedule_weight(schedule: Schedule, progress: float) -> float:
     return {"constant": 1.0, "rising": progress, "falling": 1 - progress}[schedule]
 
 
-def _pairs(features: Halves, batch: Batch, params: MethodParams, context: Context) -> dict[str, tuple[Tensor, Tensor]]:
-    """Return the feature and its target for each layer: [B, ...], or [2 B, ...] for both views."""
+def _targets(features: Halves, batch: Batch, params: MethodParams, context: Context) -> tuple[Features, Features]:
+    """Return the targets and the features that they are compared with: [B, ...], or [2 B, ...] for both views."""
+    raw = {layer: features[layer][0] for layer in params.layers}
+    compressed = {layer: features[layer][1] for layer in params.layers}
     if params.target in ("raw", "raw-detached"):
-        detached = params.target == "raw-detached"
-        halves = {layer: features[layer] for layer in params.layers}
-        return {layer: (compressed, raw.detach() if detached else raw) for layer, (raw, compressed) in halves.items()}
+        return raw, compressed
     if context.teacher is None:
         raise ValueError(f"{params.target} needs a teacher")
     both = params.matched_views == "both"
-    teacher_features = [targets for _, targets in teacher_outputs(context.teacher, batch, both=both)]
-    return {
-        layer: (
-            torch.cat(features[layer]) if both else features[layer][1],
-            torch.cat([targets[layer] for targets in teacher_features]),
-        )
-        for layer in params.layers
-    }
+    outputs = [features for _, features in teacher_outputs(context.teacher, batch, both=both)]
+    targets = {layer: torch.cat([output[layer] for output in outputs]) for layer in params.layers}
+    return targets, {layer: torch.cat(features[layer]) for layer in params.layers} if both else compressed
 
 
 def _mean(feature: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ AugMix uses the weight 12.
 
 from __future__ import annotations
 
-from fct.losses.divergence import jensen_shannon
+from fct.losses.predictions import jensen_shannon
 from fct.methods.batch import START, Batch, Context, Loss, forward_both, mean_cross_entropy
 from fct.methods.params import MethodParams
 from fct.models.network import Network

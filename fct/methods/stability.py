@@ -16,7 +16,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from fct.losses.divergence import kl_divergence
+from fct.losses.predictions import kl_divergence
 from fct.methods.batch import START, Batch, Context, Loss, forward_both, mean_cross_entropy
 from fct.methods.params import MethodParams
 from fct.models.network import Network
@@ -30,7 +30,7 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
         batch = replace(batch, compressed=add_noise(batch.raw, params.noise), quality=batch.raw_quality)
     raw, compressed = forward_both(network, batch, params)[0].float().chunk(2)
     cross_entropy = mean_cross_entropy(raw, batch.labels, context)
-    stability = kl_divergence(compressed, target=raw)
+    stability = kl_divergence(raw, compressed)
     return Loss(cross_entropy + params.weight * stability, {"cross_entropy": cross_entropy, "stability": stability})
 
 

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from torch import nn
 
 from fct.core.errors import FctError
-from fct.nn.layout import Layout, layout_of, shapes_of
-
-
-class Feature(NamedTuple):
-    """The output of a layer for one image."""
-
-    shape: tuple[int, ...]
-    layout: Layout
+from fct.nn import layout
+from fct.nn.layout import Feature, ImageSizeError
 
 
 def output_shapes(
@@ -27,11 +20,9 @@ def output_shapes(
         FctError: the backbone does not take images of `size` pixels.
     """
     try:
-        return shapes_of(backbone, layers, channels=channels, size=size)
-    except ValueError as error:
-        raise FctError(
-            f"params.yaml: model.name: {error}. Choose another model, or larger images (data.folder.size)."
-        ) from None
+        return layout.shapes_of(backbone, layers, channels=channels, size=size)
+    except ImageSizeError as error:
+        raise _size_error(error) from None
 
 
 def features_of(
@@ -40,21 +31,16 @@ def features_of(
     """Return the feature of each layer for one image of `size` pixels. `key` of params.yaml names the layers.
 
     Raises:
-        FctError: the backbone does not take such images, a layer's output is not a feature, or it is not clear which
-            axis of the output has the channels.
+        FctError: the backbone does not take such images, there is no such layer, a layer's output is not a feature, or
+            it is not clear which axis of the output has the channels.
     """
-    features = {}
-    for layer, shape in output_shapes(backbone, layers, channels=channels, size=size).items():
-        layout = layout_of(shape, backbone.get_submodule(layer)) if shape else None
-        if shape is None or layout is None:
-            output = (
-                f"a tensor of shape {list(shape)} for one image of {size} pixels"
-                if shape
-                else "no tensor, is not called, or is called more than once"
-            )
-            raise FctError(
-                f"params.yaml: {key}: {layer!r} returns {output}. A feature is [B, C], tokens [B, N, C], or a map "
-                "[B, C, H, W] or [B, H, W, C] with H = W and C not equal to H. `fct layers --all` lists all layers."
-            )
-        features[layer] = Feature(shape, layout)
-    return features
+    try:
+        return layout.features_of(backbone, layers, channels=channels, size=size)
+    except ImageSizeError as error:
+        raise _size_error(error) from None
+    except ValueError as error:
+        raise FctError(f"params.yaml: {key}: {error} `fct layers` lists all layers.") from None
+
+
+def _size_error(error: ImageSizeError) -> FctError:
+    return FctError(f"params.yaml: model.name: {error}. Choose another model, or larger images (data.folder.size).")

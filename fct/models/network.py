@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from fct.core.errors import FctError
-from fct.images.tables import NO_TABLES
-from fct.models.features import Feature, features_of
+from fct.images.tables import UNKNOWN_QUALITY
+from fct.models.features import features_of
 from fct.models.params import BlockParams
+from fct.nn.aware import block_hooks, known, make_blocks
 from fct.nn.estimator import QualityEstimator
-from fct.nn.layout import Layout, channels_second, layer_key, layer_of
-from fct.nn.residual import ResidualMappingBlock
+from fct.nn.hooks import Hook, hooked
+from fct.nn.layout import Feature, Layout, channels_second
 
 
 class Network(nn.Module):
@@ -58,9 +57,7 @@ class Network(nn.Module):
         self.returns_before = block is not None and block.consistency == "before"
         if block is not None:
             features = self._add_layouts(block.layers, "method.block.layers")
-            self.blocks = nn.ModuleDict(
-                {layer_key(layer): _make_block(layer, features[layer], block) for layer in block.layers}
-            )
+            self.blocks = _make_blocks(features, block)
         self.estimator: QualityEstimator | None = None  # set by fct.train.estimator
 
     def watch(self, layers: Sequence[str], *, key: str) -> None:
@@ -78,9 +75,9 @@ class Network(nn.Module):
 
         Args:
             image: uint8 [B, C, H, W].
-            quality: int64 [B], JPEG quality of each image, 1..100, or `NO_TABLES` (0) if it is unknown. Only blocks use
-                it. At inference, an estimator replaces an unknown quality by its estimate. In training, or without an
-                estimator, an unknown quality counts as 100, at which blocks change nothing.
+            quality: int64 [B], JPEG quality of each image, 1..100, or `UNKNOWN_QUALITY` (0) if it is unknown. Only
+                blocks use it. At inference, an estimator replaces an unknown quality by its estimate. In training, or
+                without an estimator, an unknown quality counts as 100, at which blocks change nothing.
 
         Returns:
             Logits [B, classes], and the feature of each layer, [B, channels, ...], after the layer's block, as later
@@ -88,11 +85,10 @@ class Network(nn.Module):
             of the image, never of its mirror image.
         """
         pixels = self.normalised(image)
-        unknown = quality == NO_TABLES
         if self.estimator is not None and not self.training:
-            quality = torch.where(unknown, self.estimator(pixels), quality)
+            quality = torch.where(quality == UNKNOWN_QUALITY, self.estimator(pixels), quality)
         else:
-            quality = quality.masked_fill(unknown, 100)
+            quality = known(quality)
         logits, features = self._pass(pixels, quality)
         if self.flip_tta and not self.training:
             logits = (logits + self._pass(pixels.flip(3), quality)[0]) / 2
@@ -104,49 +100,37 @@ class Network(nn.Module):
 
     def _pass(self, pixels: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         features: dict[str, Tensor] = {}
-        hooked = dict.fromkeys([*self.layers, *(layer_of(key) for key in self.blocks or ())])
-        # Hooks exist only during a call: copied, compiled and exported networks have none, not even after an error.
-        handles = [self._add_hook(layer, quality, features) for layer in hooked]
-        try:
+        corrections = block_hooks(self.blocks, quality) if self.blocks is not None else {}
+        hooks = {
+            layer: self._hook(layer, corrections.get(layer), features)
+            for layer in dict.fromkeys([*self.layers, *corrections])
+        }
+        with hooked(self.backbone, hooks):
             logits = self.backbone(pixels)
-        finally:
-            for handle in handles:
-                handle.remove()
-        return logits, {layer: feature for layer, feature in features.items() if layer in self.layers}
+        return logits, features
 
-    def _add_hook(self, layer: str, quality: Tensor, features: dict[str, Tensor]) -> RemovableHandle:
-        has_block = self.blocks is not None and layer_key(layer) in self.blocks
+    def _hook(self, layer: str, correct: Hook | None, features: dict[str, Tensor]) -> Hook:
+        """Return the hook that corrects the output of `layer`, if it has a block, and keeps it, if it is a feature."""
 
-        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-            corrected: Tensor = self.blocks[layer_key(layer)](output, quality) if self.blocks and has_block else output
-            feature = output if self.returns_before else corrected
-            # The next layer may work in place, as many ReLUs and sums do.
-            features[layer] = channels_second(feature, self.layouts[layer]).clone()
+        def hook(output: Tensor) -> Tensor:
+            corrected = output if correct is None else correct(output)
+            if layer in self.layers:
+                feature = output if self.returns_before else corrected
+                # The next layer may work in place, as many ReLUs and sums do.
+                features[layer] = channels_second(feature, self.layouts[layer]).clone()
             return corrected
 
-        return self.backbone.get_submodule(layer).register_forward_hook(hook)
+        return hook
 
     def _add_layouts(self, layers: Sequence[str], key: str) -> dict[str, Feature]:
         """Store the layouts of the features of `layers`, named by `key` of params.yaml; return the features."""
-        names = [name for name, _ in self.backbone.named_modules() if name]
-        for layer in layers:
-            if layer not in names:
-                near = difflib.get_close_matches(layer, names, n=3) or names[:8]
-                raise FctError(
-                    f"params.yaml: {key}: no layer is called {layer!r}. Nearest: {', '.join(near)}. "
-                    "`fct layers` lists all layers."
-                )
         features = features_of(self.backbone, layers, key=key, channels=self.mean.shape[1], size=self.size)
         self.layouts |= {layer: feature.layout for layer, feature in features.items()}
         return features
 
 
-def _make_block(layer: str, feature: Feature, params: BlockParams) -> ResidualMappingBlock:
-    if len(feature.shape) == 2:
-        raise FctError(
-            f"params.yaml: method.block.layers: {layer!r} returns a feature of shape {list(feature.shape)}. "
-            "A residual mapping block needs a map [B, C, H, W] or tokens [B, N, C]. Choose another layer."
-        )
-    return ResidualMappingBlock(
-        feature.shape[feature.layout.axis], feature.layout, width=params.width, quality=params.quality
-    )
+def _make_blocks(features: dict[str, Feature], params: BlockParams) -> nn.ModuleDict:
+    try:
+        return make_blocks(features, width=params.width, quality=params.quality)
+    except ValueError as error:
+        raise FctError(f"params.yaml: method.block.layers: {error}") from None

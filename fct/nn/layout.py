@@ -1,8 +1,9 @@
-"""The layout of features: maps with channels second, tokens, and maps with channels last."""
+"""The layers of a model, and the layout of their features: maps, tokens, maps with channels last."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -20,13 +21,43 @@ class Layout(NamedTuple):
     is_map: bool  # [B, C, H, W], the input of a convolution
 
 
-def layout_of(shape: tuple[int, ...], module: nn.Module) -> Layout | None:
-    """Return the layout of the output of `module` for one square image, or None if it is not clear.
+LAYOUTS = {
+    "vector": Layout(1, is_map=False),  # [B, C]
+    "map": Layout(1, is_map=True),  # [B, C, H, W]
+    "tokens": Layout(2, is_map=False),  # [B, N, C]
+    "channels-last": Layout(3, is_map=False),  # [B, H, W, C]
+}
 
-    - [1, C] and [1, C, H, W], H = W: channels second.
+
+class ImageSizeError(ValueError):
+    """The model does not take images of this size."""
+
+
+class Feature(NamedTuple):
+    """The output of a layer for one image."""
+
+    shape: tuple[int, ...]
+    layout: Layout
+
+
+def named_layout(name: str) -> Layout:
+    """Return the layout "vector", "map", "tokens" or "channels-last".
+
+    Raises:
+        ValueError: no layout has this name.
+    """
+    if name not in LAYOUTS:
+        raise ValueError(f"layout is {name!r}; it is one of {', '.join(LAYOUTS)}.")
+    return LAYOUTS[name]
+
+
+def layout_of(shape: tuple[int, ...], module: nn.Module, *, is_square: bool = True) -> Layout | None:
+    """Return the layout of the output of `module` for one image, or None if it is not clear.
+
+    - [1, C]: channels second.
     - [1, N, C]: tokens, channels last.
-    - [1, H, W, C], H = W: channels last.
-    - [1, K, K, K]: the layout of the layers inside `module`, if all have the same.
+    - [1, C, H, W] and [1, H, W, C]: of a square image H = W, which shows which axis has the channels. Where it does
+      not, or the image is not square, it is the layout of the layers inside `module`, if all have the same.
 
     An output of several rows for one image, as of attention within windows, is not a feature of the image.
     """
@@ -39,7 +70,7 @@ def layout_of(shape: tuple[int, ...], module: nn.Module) -> Layout | None:
     if len(shape) != 4:
         return None
     is_second, is_last = shape[2] == shape[3], shape[1] == shape[2]
-    if is_second and is_last:
+    if (is_second and is_last) or not is_square:
         parts = list(module.modules())
         is_last = any(type(part) in LINEAR for part in parts)
         is_second = any(isinstance(part, CONVOLUTIONAL) for part in parts)
@@ -53,6 +84,44 @@ def channels_second(feature: Tensor, layout: Layout) -> Tensor:
     return feature.movedim(layout.axis, 1)
 
 
+def check_layers(model: nn.Module, layers: Iterable[str]) -> None:
+    """Check that each of `layers` is the name of a module of `model`.
+
+    Raises:
+        ValueError: one is not. The message lists the nearest names.
+    """
+    names = [name for name, _ in model.named_modules() if name]
+    for layer in layers:
+        if layer not in names:
+            near = difflib.get_close_matches(layer, names, n=3) or names[:8]
+            raise ValueError(f"no layer is called {layer!r}. Nearest: {', '.join(near)}.")
+
+
+def features_of(model: nn.Module, layers: Sequence[str], *, channels: int, size: int) -> dict[str, Feature]:
+    """Return the feature of each layer for one image of `size` pixels.
+
+    Raises:
+        ValueError: the model does not take such images, there is no such layer, a layer's output is not a feature, or
+            it is not clear which axis of the output has the channels.
+    """
+    check_layers(model, layers)
+    features = {}
+    for layer, shape in shapes_of(model, layers, channels=channels, size=size).items():
+        layout = layout_of(shape, model.get_submodule(layer)) if shape else None
+        if shape is None or layout is None:
+            output = (
+                f"a tensor of shape {list(shape)} for one image of {size} pixels"
+                if shape
+                else "no tensor, is not called, or is called more than once"
+            )
+            raise ValueError(
+                f"{layer!r} returns {output}. A feature is [B, C], tokens [B, N, C], or a map [B, C, H, W] or "
+                "[B, H, W, C] with H = W and C not equal to H."
+            )
+        features[layer] = Feature(shape, layout)
+    return features
+
+
 @torch.no_grad()
 def shapes_of(
     backbone: nn.Module, layers: Sequence[str], *, channels: int, size: int
@@ -60,7 +129,7 @@ def shapes_of(
     """Return the shape of each layer's output for one image. It is None without a tensor, or without exactly one call.
 
     Raises:
-        ValueError: the backbone does not take images of `size` pixels.
+        ImageSizeError: the backbone does not take images of `size` pixels.
     """
     shapes: dict[str, tuple[int, ...] | None] = dict.fromkeys(layers)
     called: set[str] = set()
@@ -77,7 +146,7 @@ def shapes_of(
         backbone.eval()(torch.zeros(1, channels, size, size, device=device))
     except (RuntimeError, AssertionError) as error:  # the image is too small for a kernel or a patch
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"the model does not take images of {size} x {size} pixels ({reason})") from None
+        raise ImageSizeError(f"the model does not take images of {size} x {size} pixels ({reason})") from None
     finally:
         backbone.train(training)
         for handle in handles:

@@ -16,33 +16,61 @@ at any quality. The quality enters in one of three ways:
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from fct.images.tables import all_tables
-from fct.nn.layout import Layout
+from fct.nn.layout import LAYOUTS, Layout, named_layout
 
+QualityInput = Literal["film", "plane", "table"]
+QUALITY_INPUTS: tuple[QualityInput, ...] = get_args(QualityInput)
 FILM_WIDTH = 32  # hidden units of the small network that computes scales and shifts from a quality
 
 
 class ResidualMappingBlock(nn.Module):
-    """R(phi, q): a feature and quality int64 [B] -> a feature of the same shape."""
+    """Reduce JPEG's distortion of a feature, given the quality: R(phi, q) = phi + s(q) * bottleneck(phi; q).
+
+    Wan et al., IEEE TCSVT 2020, reconstructed from the abstract; the module's docstring has the equations. An untrained
+    block changes nothing, and no block ever changes a feature at quality 100.
+
+    Args:
+        channels: of the features.
+        layout: of the features: "map" [B, C, H, W], "tokens" [B, N, C], "channels-last" [B, H, W, C], or a `Layout`.
+        width: of the bottleneck, relative to `channels`.
+        quality: how the quality enters: "film", "plane" or "table".
+
+    Shape:
+        phi: float, in the layout.
+        quality: [B], 0..100. It need not be an integer: it may be an estimate.
+        output: as phi.
+
+    Raises:
+        ValueError: an argument is out of range, or a feature does not fit.
+
+    Example:
+        >>> block = ResidualMappingBlock(64)
+        >>> block(torch.randn(2, 64, 7, 7), torch.tensor([10, 90])).shape
+        torch.Size([2, 64, 7, 7])
+        >>> tokens = ResidualMappingBlock(192, "tokens", quality="table")
+        >>> tokens(torch.randn(2, 50, 192), torch.tensor([10, 90])).shape
+        torch.Size([2, 50, 192])
+    """
 
     def __init__(
-        self, channels: int, layout: Layout, *, width: float = 1.0, quality: Literal["film", "plane", "table"] = "film"
+        self, channels: int, layout: Layout | str = "map", *, width: float = 1.0, quality: QualityInput = "film"
     ) -> None:
-        """Create a block.
-
-        Args:
-            channels: of the features.
-            layout: of the features.
-            width: of the bottleneck, relative to `channels`.
-            quality: how the quality enters.
-        """
         super().__init__()
+        layout = named_layout(layout) if isinstance(layout, str) else layout
+        if layout == LAYOUTS["vector"]:
+            raise ValueError("a feature [B, C] has no residual mapping block; choose a map or tokens.")
+        if channels < 1 or not width > 0:
+            raise ValueError(f"channels are {channels}, width is {width}; both are above 0.")
+        if quality not in QUALITY_INPUTS:
+            raise ValueError(f"quality is {quality!r}; it is one of {', '.join(QUALITY_INPUTS)}.")
+        self.channels = channels
         inner = max(4, round(channels * width))
         self.axis = layout.axis
         self.has_plane = quality == "plane"
@@ -60,7 +88,12 @@ class ResidualMappingBlock(nn.Module):
         self.film = None if self.has_plane else Film(inner, table=quality == "table")
 
     def forward(self, phi: Tensor, quality: Tensor) -> Tensor:
-        """Return R(phi, quality). An estimated quality need not be an integer."""
+        """Return R(phi, quality)."""
+        if phi.ndim <= self.axis or phi.shape[self.axis] != self.channels or quality.shape != phi.shape[:1]:
+            raise ValueError(
+                f"the feature has shape {list(phi.shape)}, the quality {list(quality.shape)}; this block takes "
+                f"{self.channels} channels at axis {self.axis}, and one quality for each image."
+            )
         strength = ((100 - quality) / 100).to(phi.dtype)  # s(q), [B]
         scale = strength.view(-1, *[1] * (phi.ndim - 1))
         x = phi
@@ -100,6 +133,6 @@ def _standardised_tables() -> Tensor:
 
     Row q belongs to quality q. An estimate can be 0, whose row is equal to that of 1.
     """
-    entries = torch.from_numpy(all_tables()).reshape(100, 128).float().log2()
+    entries = torch.tensor(all_tables()).reshape(100, 128).float().log2()
     entries = (entries - entries.mean(0)) / entries.std(0)
     return torch.cat([entries[:1], entries])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..images.decode import UnusableImage, decode, resize
-from ..images.tables import NO_TABLES, jpeg_quality
+from ..images.tables import UNKNOWN_QUALITY, estimate_quality
 
 BATCH = 32  # images that a thread decodes and classifies at a time
 LARGEST_FILE = 64 << 20  # bytes: more than any photograph has, and little enough not to block other requests
@@ -51,7 +51,7 @@ class Classifier:
     takes_quality: bool
     classes: tuple[str, ...]
     qualities: tuple[int, ...]  # of the training; empty if the file does not name them
-    no_tables: int = NO_TABLES  # the quality input for an image without JPEG tables
+    no_tables: int = UNKNOWN_QUALITY  # the quality input for an image without JPEG tables
 
     @classmethod
     def of(cls, session: Any) -> Classifier:
@@ -100,7 +100,7 @@ class Classifier:
             content = image if isinstance(image, bytes) else read_file(image)
             if len(content) > LARGEST_FILE:
                 raise _too_large(len(content))
-            return resize(decode(content, self.channels), self.size), jpeg_quality(content)
+            return resize(decode(content, self.channels), self.size), estimate_quality(content)
         except UnusableImage as error:
             return error
 
@@ -109,12 +109,12 @@ class Classifier:
         feed: dict[str, NDArray[Any]] = {"image": np.ascontiguousarray(images.transpose(0, 3, 1, 2))}
         if self.takes_quality:
             qualities = np.array([quality for _, quality in usable], np.int64)
-            feed["quality"] = np.where(qualities == NO_TABLES, self.no_tables, qualities)
+            feed["quality"] = np.where(qualities == UNKNOWN_QUALITY, self.no_tables, qualities)
         logits = np.asarray(self.session.run(["logits"], feed)[0], np.float64)
         powers = np.exp(logits - logits.max(1, keepdims=True))
         predictions = []
         for row, (_, quality) in zip(powers / powers.sum(1, keepdims=True), usable, strict=True):
-            table_quality = None if quality == NO_TABLES else quality
+            table_quality = None if quality == UNKNOWN_QUALITY else quality
             if not np.isfinite(row).all():
                 predictions.append(
                     Prediction(quality=table_quality, error="the model gives logits that are not finite numbers")

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fct.core.errors import FctError
 from fct.core.paths import STANDARD_PT
-from fct.images.tables import NO_TABLES
+from fct.images.tables import UNKNOWN_QUALITY
 from fct.losses.projection import projections
 from fct.methods.batch import Context
 from fct.methods.params import MethodParams
@@ -161,6 +161,6 @@ def _disable_flip_tta(teacher: object) -> None:
 def _feature_channels(network: Network, images: Tensor, layers: Sequence[str]) -> dict[str, int]:
     """Return the number of channels of each layer's feature."""
     training = network.training
-    _, features = network.eval()(images, torch.full((len(images),), NO_TABLES, device=images.device))
+    _, features = network.eval()(images, torch.full((len(images),), UNKNOWN_QUALITY, device=images.device))
     network.train(training)
     return {layer: features[layer].shape[1] for layer in layers}

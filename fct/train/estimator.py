@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 from tqdm import tqdm
 
-from fct.images.tables import NO_TABLES
+from fct.images.tables import UNKNOWN_QUALITY
 from fct.methods.batch import Batch
 from fct.methods.params import MethodParams
 from fct.models.network import Network
@@ -44,7 +44,7 @@ def fit_estimator(network: Network, data: Data, method: MethodParams, params: Tr
     for batch in tqdm(batches, total=STEPS, desc="quality estimator", unit="step", disable=None):
         image = network.normalised(torch.cat([batch.raw, batch.compressed]))
         # A raw image without tables counts as uncompressed.
-        raw_quality = batch.raw_quality.masked_fill(batch.raw_quality == NO_TABLES, 100)
+        raw_quality = batch.raw_quality.masked_fill(batch.raw_quality == UNKNOWN_QUALITY, 100)
         quality = torch.cat([raw_quality, batch.quality]).float()
         with autocast(params.precision, device):
             estimate = estimator(image)

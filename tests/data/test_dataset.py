@@ -8,7 +8,7 @@ from fct.core.files import atomic_folder
 from fct.data.dataset import Dataset, LabelledImages, build
 from fct.data.division import fingerprint
 from fct.data.params import DataParams
-from fct.images.tables import NO_TABLES
+from fct.images.tables import UNKNOWN_QUALITY
 from fct.splits import store
 from fct.splits.meta import format_meta
 
@@ -81,9 +81,9 @@ def test_the_same_pixels_are_in_one_split_only(make_splits):
 
 
 def test_images_of_a_published_data_set_have_no_jpeg_tables_and_no_originals(make_splits):
-    """Their quality is `NO_TABLES`, and there are no originals of another size."""
+    """Their quality is `UNKNOWN_QUALITY`, and there are no originals of another size."""
     _, splits = make_splits(random_images(0, 100))
-    assert {int(q) for split in splits.values() for q in split.quality} == {NO_TABLES}
+    assert {int(q) for split in splits.values() for q in split.quality} == {UNKNOWN_QUALITY}
     assert all(split.originals is None for split in splits.values())
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from fct.core.errors import FctError
 from fct.data import folder
 from fct.images.decode import decode, resize
-from fct.images.tables import NO_TABLES
+from fct.images.tables import UNKNOWN_QUALITY
 from fct.splits import store
 
 
@@ -33,14 +33,14 @@ def test_each_image_is_in_one_split_with_its_class(good):
 
 
 def test_each_images_own_quality_is_recorded(own):
-    """JPEGs have the quality they were saved with. All other files have `NO_TABLES`."""
+    """JPEGs have the quality they were saved with. All other files have `UNKNOWN_QUALITY`."""
     for label in ("cat", "dog"):
         for i in range(5):
             own.add(f"{label}/{i}.jpg", quality=20 + i)
             own.add(f"{label}/{i}.png")
     _, splits = own.build()
     qualities = sorted(int(quality) for split in splits.values() for quality in split.quality)
-    assert qualities == sorted([*range(20, 25)] * 2 + [NO_TABLES] * 10)
+    assert qualities == sorted([*range(20, 25)] * 2 + [UNKNOWN_QUALITY] * 10)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

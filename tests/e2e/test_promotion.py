@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from fct.images.tables import NO_TABLES
+from fct.images.tables import UNKNOWN_QUALITY
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -85,7 +85,7 @@ def test_the_champion_predicts_what_was_judged(promoted):
     """
     said = json.loads(promoted.run("python", "-c", PREDICT).splitlines()[-1])
     recorded = np.load(promoted.folder / "evaluation/gate.npy")[0]
-    lossless = np.load(promoted.folder / "data/splits/gate/quality.npy") == NO_TABLES
+    lossless = np.load(promoted.folder / "data/splits/gate/quality.npy") == UNKNOWN_QUALITY
     classes = json.loads((promoted.folder / "data/splits/meta.json").read_text())["classes"]
     assert lossless.mean() > 0.5
     assert np.array(said)[lossless].tolist() == [classes[each] for each in recorded[lossless]]

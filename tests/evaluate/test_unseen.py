@@ -8,7 +8,7 @@ import pytest
 from fct.core.errors import FctError
 from fct.evaluate.params import Unseen
 from fct.evaluate.unseen import UNSEEN, distort, every
-from fct.images.tables import NO_TABLES, jpeg_quality
+from fct.images.tables import UNKNOWN_QUALITY, estimate_quality
 from fct.jpeg.arrays import roundtrip
 
 FROM_MILD = ("noise", "blur", "contrast", "pixelate")  # their first severity is the mildest, as in CIFAR-10-C
@@ -105,7 +105,12 @@ def test_what_is_an_ordinary_jpeg_in_grey_is_left_out_there():
 def test_a_classifier_is_told_the_quality_of_the_last_jpeg():
     """Tables of the file say it: of a double JPEG the second's; what is no JPEG has none."""
     told = {(name, severity): quality for name, severity, quality in every(3)}
-    assert (told["double", 1], told["444", 2], told["webp", 1], told["off-grid", 1]) == (50, 20, NO_TABLES, NO_TABLES)
+    assert (told["double", 1], told["444", 2], told["webp", 1], told["off-grid", 1]) == (
+        50,
+        20,
+        UNKNOWN_QUALITY,
+        UNKNOWN_QUALITY,
+    )
 
 
 @pytest.mark.parametrize(("name", "severity"), [("web", 1), ("webp", 0), ("webp", 4)])
@@ -128,5 +133,5 @@ def test_a_classifier_is_told_what_it_would_read_from_a_jpegli_file(size):
 
     image = load_sample_image("china.jpg")[:size, :size]
     distortion = UNSEEN["jpegli"]
-    read = [jpeg_quality(pyjpegli.encode(image.tobytes(), size, size, level)) for level in distortion.levels]
+    read = [estimate_quality(pyjpegli.encode(image.tobytes(), size, size, level)) for level in distortion.levels]
     assert read == [distortion.quality(level) for level in distortion.levels]

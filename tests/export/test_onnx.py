@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fct.export.onnx import export
-from fct.images.tables import NO_TABLES
+from fct.images.tables import UNKNOWN_QUALITY
 
 WITH_BLOCKS = ["image", "quality"]
 INPUTS = {"blocks": WITH_BLOCKS, "plain": ["image"], "mirror": WITH_BLOCKS, "estimator": WITH_BLOCKS}
@@ -58,7 +58,7 @@ def test_the_quality_reaches_the_blocks(exported, pixels):
 def test_an_unknown_quality_is_estimated_within_the_file(exported, pixels):
     """Told of no tables, the file takes what its estimator sees; told a quality, it takes that, as one without does."""
     estimating, bypassing = (session(exported[name][2]) for name in ("estimator", "blocks"))
-    for quality, same in ((NO_TABLES, False), (20, True), (100, True)):
+    for quality, same in ((UNKNOWN_QUALITY, False), (20, True), (100, True)):
         feeds = {"image": pixels[0], "quality": np.full(7, quality)}
         logits = [each.run(None, feeds)[0] for each in (estimating, bypassing)]
         assert np.allclose(*logits, atol=1e-4) is same
@@ -69,7 +69,7 @@ def test_what_is_served_is_described(exported):
     held = {entry.key: entry.value for entry in onnx.load(exported["blocks"][2]).metadata_props}
     assert json.loads(held.pop("fct.classes")) == ["red", "green", "blue"]
     assert json.loads(held.pop("fct.qualities")) == [20, 60]
-    assert json.loads(held.pop("fct.no_tables")) == NO_TABLES
+    assert json.loads(held.pop("fct.no_tables")) == UNKNOWN_QUALITY
     assert json.loads(held.pop("fct.layers")) == ["stage1", "stage3"]
     assert (json.loads(held.pop("fct.mean")), json.loads(held.pop("fct.std"))) == ([0.3, 0.4, 0.5], [0.2, 0.3, 0.4])
     assert held == {"fct.data_digest": "0123456789abcdef", "fct.params_digest": "fedcba9876543210"}

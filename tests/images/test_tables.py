@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fct.images import tables
-from fct.images.tables import NO_TABLES, ijg_tables, jpeg_quality
+from fct.images.tables import UNKNOWN_QUALITY, estimate_quality, ijg_tables
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (17, 23, 3), np.uint8)
 IMAGES = {"RGB": Image.fromarray(PIXELS), "L": Image.fromarray(PIXELS[:, :, 0])}
@@ -30,7 +30,7 @@ def encode(mode, **options):
 )
 def test_every_quality_is_read_exactly(mode, options):
     """Qualities 1 to 100 are read exactly, with any other options of the file."""
-    assert [jpeg_quality(encode(mode, quality=q, **options)) for q in range(1, 101)] == list(range(1, 101))
+    assert [estimate_quality(encode(mode, quality=q, **options)) for q in range(1, 101)] == list(range(1, 101))
 
 
 def test_the_tables_are_libjpegs():
@@ -46,14 +46,14 @@ def test_foreign_tables_give_the_nearest(quality, mode):
     """Tables of another program give the quality of the nearest tables."""
     nudged = ijg_tables(quality)
     nudged[:, 1::9] += 1
-    assert jpeg_quality(encode(mode, qtables=nudged.tolist())) == quality
+    assert estimate_quality(encode(mode, qtables=nudged.tolist())) == quality
 
 
 def test_tables_of_16_bits_are_limited_to_8():
     """The quality of a file with 16-bit tables, as cjpeg writes below quality 25, is read exactly."""
     wide = np.array([tables.LUMINANCE, tables.CHROMINANCE]).reshape(2, 64) * 10  # tables of quality 5 without the limit
     assert wide.max() > 255
-    assert jpeg_quality(with_tables(encode("RGB", quality=50), wide)) == 5
+    assert estimate_quality(with_tables(encode("RGB", quality=50), wide)) == 5
 
 
 @pytest.mark.parametrize("quality", [40, 60, 80])
@@ -62,7 +62,7 @@ def test_what_is_beyond_eight_bits_counts_as_255(quality):
     wide, limited = ijg_tables(quality), ijg_tables(quality)
     wide[:, 63], limited[:, 63] = 2000, 255
     content = encode("RGB", quality=50)
-    assert jpeg_quality(with_tables(content, wide)) == jpeg_quality(with_tables(content, limited))
+    assert estimate_quality(with_tables(content, wide)) == estimate_quality(with_tables(content, limited))
 
 
 def with_tables(content, wide):
@@ -92,15 +92,15 @@ def with_tables(content, wide):
     ids=["png", "webp", "tiff", "empty", "marker", "stump"],
 )
 def test_anything_else_has_no_quality(content):
-    """A file that is not a JPEG, or has no readable tables, gives `NO_TABLES`."""
-    assert jpeg_quality(content) == NO_TABLES
+    """A file that is not a JPEG, or has no readable tables, gives `UNKNOWN_QUALITY`."""
+    assert estimate_quality(content) == UNKNOWN_QUALITY
 
 
 def test_pixels_are_not_decoded():
     """The quality of a file that ends after its headers is read exactly."""
     content = encode("RGB", quality=37)
     scan = content.index(b"\xff\xda")
-    assert jpeg_quality(content[: scan + 20]) == 37
+    assert estimate_quality(content[: scan + 20]) == 37
 
 
 def test_a_higher_quality_never_divides_by_more():
@@ -126,14 +126,14 @@ def test_a_file_and_its_copy_have_the_same_quality(quality, height, width, mode,
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     first, second = io.BytesIO(), io.BytesIO()
     Image.fromarray(pixels).convert(mode).save(first, "JPEG", quality=quality, subsampling=subsampling)
-    assert jpeg_quality(first.getvalue()) == quality
+    assert estimate_quality(first.getvalue()) == quality
     with Image.open(first) as image:
         image.save(second, "JPEG", quality="keep")
-    assert jpeg_quality(second.getvalue()) == quality
+    assert estimate_quality(second.getvalue()) == quality
 
 
 @pytest.mark.parametrize(("luminance", "chrominance", "nearest"), [(20, 35, 28), (50, 40, 43)])
 def test_both_tables_count_for_the_nearest_quality(luminance, chrominance, nearest):
     """A program that scales its two tables differently is given the quality that is nearest to both."""
     own = [ijg_tables(luminance)[0].tolist(), ijg_tables(chrominance)[1].tolist()]
-    assert jpeg_quality(encode("RGB", qtables=own)) == nearest
+    assert estimate_quality(encode("RGB", qtables=own)) == nearest

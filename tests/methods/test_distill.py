@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
-from fct.losses.divergence import kl_divergence
+from fct.losses.predictions import TEMPERATURE, kl_divergence
 from fct.methods import distill, fct, pair
 from fct.methods.batch import Context
 
@@ -35,7 +35,7 @@ def test_divergence_of_two_classes_by_hand():
     """T^2 KL(p || q) at T = 4, with p = (3/4, 1/4) and q = (1/2, 1/2): 16 (3/4 ln 3/2 + 1/4 ln 1/2)."""
     teacher_logits = torch.tensor([[4 * math.log(3), 0.0]])
     expected = 16 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5))
-    divergence = kl_divergence(torch.zeros(1, 2), teacher_logits, distill.TEMPERATURE)
+    divergence = kl_divergence(teacher_logits, torch.zeros(1, 2), temperature=TEMPERATURE)
     assert divergence.item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -45,7 +45,7 @@ def test_logits_of_both_views_are_compared_with_the_teachers_on_the_raw_image(ma
     loss = distill.loss(network, batch, toy.method(name="distill", teacher="some.pt"), Context(teacher=teacher))
     teacher_logits = teacher(batch.raw, batch.raw_quality)[0]
     views = [(batch.raw, batch.raw_quality), (batch.compressed, batch.quality)]
-    divergences = [kl_divergence(network(*view)[0], teacher_logits, distill.TEMPERATURE).item() for view in views]
+    divergences = [kl_divergence(teacher_logits, network(*view)[0], temperature=TEMPERATURE).item() for view in views]
     assert loss.parts["distillation"].item() == pytest.approx(sum(divergences) / 2, rel=1e-4)
 
 
@@ -58,7 +58,7 @@ def test_each_view_is_compared_with_the_teacher_on_its_own_crop(make_network, ba
     divergences = []
     for view, quality, teacher_view in pairs:
         logits, teacher_logits = network(view, quality)[0], teacher(teacher_view, batch.raw_quality)[0]
-        divergences.append(kl_divergence(logits, teacher_logits, distill.TEMPERATURE).item())
+        divergences.append(kl_divergence(teacher_logits, logits, temperature=TEMPERATURE).item())
     assert loss.parts["distillation"].item() == pytest.approx(sum(divergences) / 2, rel=1e-4)
 
 

@@ -1,12 +1,10 @@
 """`fct` is `pair` plus the consistency of features, measured by several distances."""
 
-import math
 from dataclasses import replace
 
 import pytest
 import torch
 
-from fct.losses.distance import distance
 from fct.losses.projection import projections
 from fct.methods import fct, pair
 from fct.methods.batch import Context, forward_both
@@ -77,73 +75,6 @@ def test_consistency_reaches_the_weights_below_its_layers(make_network, batch, t
     assert float(term_gradients["backbone.stem.0.weight"].abs().sum()) > 0
     assert float(term_gradients["blocks.stage3.expand.weight"].abs().sum()) > 0
     assert "backbone.head.weight" not in term_gradients
-
-
-def test_mse_by_hand():
-    """The mean squared difference is (1 + 0 + 4 + 9) / 4."""
-    compressed = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    raw = torch.tensor([[0.0, 2.0], [5.0, 1.0]])
-    assert float(distance(compressed, raw, "mse")) == 14 / 4
-
-
-def test_centred_mse_by_hand():
-    """The distance is the mean squared difference 3.5 over the variance within channels, (6.25 + 0.25) / 2."""
-    compressed = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    raw = torch.tensor([[0.0, 2.0], [5.0, 1.0]])  # channel means 2.5 and 1.5
-    assert float(distance(compressed, raw, "centred-mse")) == pytest.approx(3.5 / 3.25, rel=1e-6)
-
-
-def test_cosine_by_hand():
-    """The distance is the mean of 1 - cos over angles of 45, 90 and 180 degrees."""
-    compressed = torch.tensor([[1.0, 1.0], [0.0, 2.0], [-3.0, 0.0]])
-    raw = torch.tensor([[5.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
-    expected = ((1 - math.sqrt(0.5)) + 1 + 2) / 3
-    assert float(distance(compressed, raw, "cosine")) == pytest.approx(expected, rel=1e-6)
-
-
-def test_cosine_uses_one_vector_per_image():
-    """A feature [B, C, H, W] is flattened to one vector for each image."""
-    compressed, raw = feature(0, 4, 3, 5, 5), feature(1, 4, 3, 5, 5)
-    angles = [
-        float(torch.dot(a.flatten(), b.flatten()) / a.norm() / b.norm()) for a, b in zip(compressed, raw, strict=True)
-    ]
-    assert float(distance(compressed, raw, "cosine")) == pytest.approx(1 - sum(angles) / 4, rel=1e-5)
-
-
-@pytest.mark.parametrize("kind", DISTANCES)
-def test_equal_features_have_distance_0(kind):
-    """D(phi, phi) is 0 for features of any rank."""
-    for shape in ((4, 6), (4, 6, 3, 3)):
-        same = feature(0, *shape)
-        assert float(distance(same, same, kind)) == pytest.approx(0, abs=1e-6)
-
-
-def test_centred_mse_cannot_be_lowered_by_scale_or_offset():
-    """Scaling both features, or adding a constant to a channel, does not change the distance. It changes mse."""
-    compressed, raw = feature(0, 8, 3, 4, 4), feature(1, 8, 3, 4, 4)
-    before = distance(compressed, raw, "centred-mse")
-    offset = torch.tensor([100.0, -3.0, 0.5])[:, None, None]
-    for term_gradients in ((compressed / 10, raw / 10), (compressed + offset, raw + offset)):
-        torch.testing.assert_close(distance(*term_gradients, "centred-mse"), before, rtol=1e-3, atol=0)
-    assert distance(compressed / 10, raw / 10, "mse") < distance(compressed, raw, "mse") / 50
-
-
-def test_a_constant_feature_leaves_the_distance_finite():
-    """A constant feature has variance 0, but the distance and its gradient are finite."""
-    compressed = torch.full((2, 3, 4, 4), 1.0, requires_grad=True)
-    value = distance(compressed, torch.zeros(2, 3, 4, 4), "centred-mse")
-    value.backward()
-    assert torch.isfinite(value)
-    assert torch.isfinite(compressed.grad).all()
-
-
-@pytest.mark.parametrize("kind", DISTANCES)
-def test_features_in_bf16_are_compared_in_fp32(kind):
-    """The distance of bf16 features is a float32, computed in float32."""
-    compressed, raw = feature(0, 4, 3, 5, 5).bfloat16(), feature(1, 4, 3, 5, 5).bfloat16()
-    value = distance(compressed, raw, kind)
-    assert value.dtype == torch.float32
-    assert torch.equal(value, distance(compressed.float(), raw.float(), kind))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fct.core.errors import FctError
-from fct.images.tables import NO_TABLES
+from fct.images.tables import UNKNOWN_QUALITY
 from fct.models import backbones
 from fct.models.network import Network
 from fct.models.params import BlockParams
@@ -109,16 +109,16 @@ def test_flip_tta_averages_the_logits_of_image_and_mirror_image():
 
 
 def test_an_unknown_quality_is_estimated():
-    """The estimator replaces `NO_TABLES`, but no other quality, and not in training."""
+    """The estimator replaces `UNKNOWN_QUALITY`, but no other quality, and not in training."""
     network = make(block=blocks(["stage1"]))
     torch.nn.init.normal_(network.blocks["stage1"].expand.weight)
-    bypassed = network(image(), torch.tensor([100, NO_TABLES]))[0]
+    bypassed = network(image(), torch.tensor([100, UNKNOWN_QUALITY]))[0]
     at_forty = network(image(), torch.tensor([40, 40]))[0]
     network.estimator = lambda pixels: torch.full((len(pixels),), 40.0)
-    torch.testing.assert_close(network(image(), torch.tensor([NO_TABLES, 40]))[0], at_forty)
+    torch.testing.assert_close(network(image(), torch.tensor([UNKNOWN_QUALITY, 40]))[0], at_forty)
     network.train()
     network.backbone.eval()  # keeps the batch statistics out of the comparison
-    torch.testing.assert_close(network(image(), torch.tensor([NO_TABLES, 100]))[0], bypassed)
+    torch.testing.assert_close(network(image(), torch.tensor([UNKNOWN_QUALITY, 100]))[0], bypassed)
 
 
 def test_only_blocks_use_the_quality():
@@ -171,9 +171,9 @@ def test_no_hook_stays_after_a_call():
     network = make(block=blocks(["stage1", "stage3"]))
     network(image(), QUALITY)
     assert hooks(network) == []
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="one quality for each image"):
         network(image(channels=2), QUALITY)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="one quality for each image"):
         network(image(), torch.tensor([30, 30, 30]))  # fails in a block
     assert hooks(network) == []
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fct.core.errors import FctError
-from fct.images.tables import NO_TABLES
+from fct.images.tables import UNKNOWN_QUALITY
 from pipelines.inbox import Arrival, sort_inbox
 
 
@@ -50,7 +50,7 @@ def test_good_images_move_to_their_class_with_their_quality():
     put("inbox/cat/new.jpg", picture(5, "jpg", quality=35))
     put("inbox/dog/new.png", picture(6))
     result = run()
-    assert result.taken == (Arrival("cat/new.jpg", 35), Arrival("dog/new.png", NO_TABLES))
+    assert result.taken == (Arrival("cat/new.jpg", 35), Arrival("dog/new.png", UNKNOWN_QUALITY))
     assert not result.refused
     assert files("inbox") == []
     assert files("images") == ["cat/known.png", "cat/new.jpg", "dog/known.png", "dog/new.png"]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from fct.losses.divergence import jensen_shannon, kl_divergence
+from fct.losses.predictions import jensen_shannon, kl_divergence
 
 ONE = torch.tensor([[math.log(0.9), math.log(0.1)], [0.0, 0.0]])
 OTHER = torch.tensor([[math.log(0.6), math.log(0.4)], [0.0, 0.0]])
@@ -18,13 +18,13 @@ def kl(p, q):
 def test_kl_is_of_the_target_over_the_prediction_and_a_mean_over_images():
     """KL(target || prediction) of the first image; the second, whose predictions agree, adds nothing."""
     expected = kl((0.9, 0.1), (0.6, 0.4)) / 2
-    assert kl_divergence(OTHER, target=ONE).item() == pytest.approx(expected, rel=1e-5)
+    assert kl_divergence(ONE, OTHER).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_at_a_temperature_gradients_keep_their_size():
     """Predictions are softened by T, and the divergence is multiplied by T^2."""
     soft = torch.softmax(ONE / 4, 1)[0].tolist(), torch.softmax(OTHER / 4, 1)[0].tolist()
-    assert kl_divergence(OTHER, ONE, temperature=4).item() == pytest.approx(16 * kl(*soft) / 2, rel=1e-4)
+    assert kl_divergence(ONE, OTHER, temperature=4).item() == pytest.approx(16 * kl(*soft) / 2, rel=1e-4)
 
 
 def test_jensen_shannon_is_the_mean_divergence_from_the_middle():

@@ -1,0 +1,126 @@
+"""Any model with residual mapping blocks: a classifier that knows the JPEG quality of its images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fct.images.tables import UNKNOWN_QUALITY
+from fct.nn.hooks import Hook, hooked
+from fct.nn.layout import LAYOUTS, Feature, features_of, layer_key, layer_of
+from fct.nn.residual import QualityInput, ResidualMappingBlock
+
+
+class QualityAware(nn.Module):
+    """A model with a residual mapping block behind each of some layers: (image, quality) -> the model's output.
+
+    Wan et al., IEEE TCSVT 2020, reconstructed from the abstract. The model itself is not changed: its weights are at
+    `model.*` of the state dict, the blocks at `blocks.*`. Untrained blocks change nothing, so that a pretrained model
+    keeps its predictions at first. Train both together on raw and compressed images.
+
+    Args:
+        model: float [B, C, H, W] -> output of any kind.
+        layers: names of its modules, as `model.named_modules()` has them. Their outputs are maps or tokens.
+        image_shape: [C, H, W] of a square image that the model takes, to find the shapes of the layers' outputs.
+        width: of the blocks' bottleneck, relative to the layer's channels.
+        quality: how the quality enters a block; see `ResidualMappingBlock`.
+
+    Shape:
+        image: as the model takes it.
+        quality: None, or integers or floats [B], 1..100, or `UNKNOWN_QUALITY` (0) for images whose files have no JPEG
+            tables, as `estimate_quality` returns. Blocks change nothing where the quality is unknown. It is checked on
+            the CPU and moved to the image's device; on a GPU it is not checked, since that would wait for it.
+        output: as the model's.
+
+    Raises:
+        ValueError: no layer has this name (the message lists the nearest), a layer's output takes no block, the model
+            does not take such images, or the quality is out of range or not one for each image.
+
+    Example:
+        >>> from torchvision.models import resnet18
+        >>> model = QualityAware(resnet18(), ["layer1", "layer2"], image_shape=(3, 64, 64))
+        >>> model(torch.randn(2, 3, 64, 64), torch.tensor([10, 90])).shape
+        torch.Size([2, 1000])
+        >>> model(torch.randn(2, 3, 64, 64)).shape  # the quality is not known
+        torch.Size([2, 1000])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Sequence[str],
+        *,
+        image_shape: tuple[int, int, int] = (3, 224, 224),
+        width: float = 1.0,
+        quality: QualityInput = "film",
+    ) -> None:
+        super().__init__()
+        channels, height, breadth = image_shape
+        if height != breadth:
+            raise ValueError(f"image_shape is {image_shape}; the shapes of layers are found with a square image.")
+        if isinstance(layers, str) or not layers:
+            raise ValueError(f"layers is {layers!r}; it is a list of one or more names.")
+        self.model = model
+        features = features_of(model, layers, channels=channels, size=height)
+        self.blocks = make_blocks(features, width=width, quality=quality)
+        weight = next(model.parameters(), None)
+        if weight is not None:
+            self.blocks.to(weight.device)
+
+    def forward(self, image: Tensor, quality: Tensor | None = None) -> Any:
+        """Return the model's output."""
+        quality = _checked(quality, image)
+        with hooked(self.model, block_hooks(self.blocks, quality)):
+            return self.model(image)
+
+
+def make_blocks(features: Mapping[str, Feature], *, width: float, quality: QualityInput) -> nn.ModuleDict:
+    """Return a block for each layer, under its `layer_key`.
+
+    Raises:
+        ValueError: a feature has no positions.
+    """
+    blocks = nn.ModuleDict()
+    for layer, (shape, layout) in features.items():
+        if layout == LAYOUTS["vector"]:
+            raise ValueError(
+                f"{layer!r} returns a feature of shape {list(shape)}. A residual mapping block needs a map "
+                "[B, C, H, W] or tokens [B, N, C]. Choose another layer."
+            )
+        blocks[layer_key(layer)] = ResidualMappingBlock(shape[layout.axis], layout, width=width, quality=quality)
+    return blocks
+
+
+def block_hooks(blocks: nn.ModuleDict, quality: Tensor) -> dict[str, Hook]:
+    """Return, for each layer that has a block, the hook that corrects its output for the quality, [B]."""
+    return {layer_of(key): partial(_correct, block, quality) for key, block in blocks.items()}
+
+
+def known(quality: Tensor) -> Tensor:
+    """Return the quality with 100, at which blocks change nothing, where it is unknown."""
+    return quality.masked_fill(quality == UNKNOWN_QUALITY, 100)
+
+
+def _correct(block: nn.Module, quality: Tensor, output: Tensor) -> Tensor:
+    corrected: Tensor = block(output, quality)
+    return corrected
+
+
+def _checked(quality: Tensor | None, image: Tensor) -> Tensor:
+    """Return the quality of each image on the image's device. Errors are those of `QualityAware`."""
+    if quality is None:
+        return torch.full((len(image),), 100, device=image.device)
+    if not isinstance(quality, Tensor) or quality.dtype == torch.bool:
+        kind = quality.dtype if isinstance(quality, Tensor) else type(quality).__name__
+        raise ValueError(f"quality is {kind}; it is a tensor of numbers [B], or None.")
+    if quality.shape != image.shape[:1]:
+        raise ValueError(f"quality has shape {list(quality.shape)}; it is one number for each of {len(image)} images.")
+    if quality.device.type == "cpu" and not torch.compiler.is_compiling():
+        outside = quality[~((quality >= 0) & (quality <= 100))]  # nan is outside, too
+        if len(outside):
+            raise ValueError(f"quality is {outside[0].item()}; it is from 1 to 100, or {UNKNOWN_QUALITY} if unknown.")
+    return known(quality.to(image.device, non_blocking=True))
