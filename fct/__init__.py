@@ -70,9 +70,12 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 def __getattr__(name: str) -> Any:
     """Import a public name at its first use."""
     if name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        return version(_DISTRIBUTION)
+        try:
+            return version(_DISTRIBUTION)
+        except PackageNotFoundError:  # a folder on the path, for example
+            raise AttributeError(f"{_DISTRIBUTION} is not installed, so that fct has no version") from None
     if name not in _HOMES:
         raise AttributeError(f"module 'fct' has no attribute {name!r}")
     from importlib import import_module

@@ -33,6 +33,9 @@ PARTS = {  # name: module and function
     "memory": ("step", "memory"),
     "inference": ("inference", "rows"),
     "estimator": ("inference", "estimator"),
+    "import": ("library", "imports"),
+    "loader": ("library", "loader"),
+    "taps": ("library", "taps"),
 }
 
 
@@ -42,9 +45,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     for (work, size), group in groupby(rows, key=lambda row: (row["work"], row["size"])):
         lines += [
             "",
-            f"**{work}**, {size} px",
+            f"**{work}**, {size} px" if size else f"**{work}**",
             "",
-            "| | us an image | times as fast | threads | |",
+            f"| | us {'an image' if size else 'each'} | times as fast | threads | |",
             "|---|---|---|---|---|",
         ]
         lines += [

@@ -55,9 +55,9 @@ def jensen_shannon(raw: Tensor, compressed: Tensor) -> Tensor:
         ValueError: the logits differ in shape or device, or are not float [B, classes].
 
     Example:
-        >>> logits = torch.tensor([[2.0, 0.0]])
-        >>> round(jensen_shannon(logits, logits).item(), 6)
-        0.0
+        >>> sure, wrong = torch.tensor([[50.0, 0.0]]), torch.tensor([[0.0, 50.0]])
+        >>> jensen_shannon(sure, wrong)  # log 2
+        tensor(0.6931)
     """
     raw, compressed = _checked(raw, compressed)
     log_probabilities = torch.stack([log_softmax(raw, 1), log_softmax(compressed, 1)])  # [2, B, classes]

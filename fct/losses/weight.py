@@ -11,6 +11,6 @@ def check_weight(weight: float) -> float:
     Raises:
         ValueError: it is not a finite number >= 0.
     """
-    if not isinstance(weight, (int, float)) or not math.isfinite(weight) or weight < 0:
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not math.isfinite(weight) or weight < 0:
         raise ValueError(f"weight is {weight!r}; it is a number from 0.")
     return weight
