@@ -52,9 +52,10 @@ def roundtrip(images: Tensor, quality: int | Tensor, *, subsampling: str = "4:2:
         torch.Size([2, 3, 32, 32])
     """
     if torch.compiler.is_compiling():
-        qualities = quality if isinstance(quality, Tensor) else torch.tensor(quality)
+        # as_tensor alone would compile anew for each integer.
+        qualities = torch.full((), quality) if isinstance(quality, int) else torch.as_tensor(quality)
         compiled: Tensor = _operator(images, qualities, subsampling)
-        return compiled
+        return compiled.contiguous(memory_format=_layout(images))
     return _roundtrip(images, quality, subsampling)
 
 
@@ -76,29 +77,28 @@ def _roundtrip(images: Tensor, quality: int | Tensor, subsampling: str) -> Tenso
             f"images are {kind}; the round trip takes a uint8 tensor [..., C, H, W], values 0 to 255: compress before "
             "images are scaled or normalised."
         )
-    if images.ndim < 3:
-        raise ValueError(f"images have shape {list(images.shape)}; they are [C, H, W] or [..., C, H, W].")
-    if images.ndim != 4:
-        leading = images.shape[:-3]
-        if isinstance(quality, Tensor) and quality.ndim:
-            if quality.shape != leading:
-                raise ValueError(f"quality has shape {list(quality.shape)}; it is one number, or {list(leading)}.")
-            quality = quality.flatten()
-        return _roundtrip(images.reshape(-1, *images.shape[-3:]), quality, subsampling).view(images.shape)
-    values = _check(images, quality, subsampling)
-    if images.device.type == "cpu" and _is_compiled():
-        return _by_arrays(images, values, subsampling)
-    return by_tensors(images, torch.from_numpy(np.broadcast_to(values, len(images)).astype(np.int64)), subsampling)
-
-
-def _check(images: Tensor, quality: int | Tensor, subsampling: str) -> NDArray[np.integer]:
-    """Check the arguments; return the quality as an array, [] or [B]."""
     for name, value in (("images", images), ("quality", quality)):
         if isinstance(value, Tensor) and value.device.type == "meta":
             raise ValueError(f"{name} are on the device meta, which has no values; move them to another device.")
+    if images.ndim < 3 or images.shape[-3] not in (1, 3):
+        raise ValueError(f"images have shape {list(images.shape)}; they are [..., C, H, W] with C 1 or 3.")
     values = quality.detach().cpu().numpy() if isinstance(quality, Tensor) else np.asarray(quality)
-    check(images.shape, values, subsampling, planar=True)
-    return values
+    leading = images.shape[:-3]
+    if values.ndim and values.shape != leading:
+        each = f", or one for each, of shape {list(leading)}" if leading else ""
+        raise ValueError(f"quality has shape {list(values.shape)}; give one for all images{each}.")
+    if images.ndim == 4:
+        return _of_batch(images, values, subsampling)
+    batch = images.reshape(leading.numel(), *images.shape[-3:])
+    return _of_batch(batch, values.reshape(-1) if values.ndim else values, subsampling).view(images.shape)
+
+
+def _of_batch(images: Tensor, quality: NDArray[np.integer], subsampling: str) -> Tensor:
+    """Do the round trip of images [B, C, H, W] at qualities [] or [B]."""
+    check(images.shape, quality, subsampling, planar=True)
+    if images.device.type == "cpu" and _is_compiled():
+        return _by_arrays(images, quality, subsampling)
+    return by_tensors(images, torch.from_numpy(np.broadcast_to(quality, len(images)).astype(np.int64)), subsampling)
 
 
 @cache
@@ -147,8 +147,11 @@ def by_tensors(images: Tensor, quality: Tensor, subsampling: str) -> Tensor:
         small = _distort(_downsample(chroma, down, across), tables[:, 1:])
         small = small[..., : -(-width // across)]  # the last neighbour is in the image, not in the padding
         result = _to_rgb(luma, _upsample(small, height, width, down, across))
-    layout = torch.channels_last if images.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-    return result.to(torch.uint8).contiguous(memory_format=layout)
+    return result.to(torch.uint8).contiguous(memory_format=_layout(images))
+
+
+def _layout(images: Tensor) -> torch.memory_format:
+    return torch.channels_last if images.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
 
 
 @cache

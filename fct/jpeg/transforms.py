@@ -5,6 +5,7 @@ They are torchvision v2 transforms, and modules for batches on any device.
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,14 @@ from fct.jpeg.shapes import FACTORS
 from fct.jpeg.tensors import roundtrip
 
 
-def _is_image(value: object) -> bool:
-    return isinstance(value, (tv_tensors.Image, tv_tensors.Video, Image.Image)) or type(value) is Tensor
+def _is_plain(value: object) -> bool:
+    return isinstance(value, Tensor) and not isinstance(value, tv_tensors.TVTensor)
 
 
 class _Compression(v2.Transform):  # type: ignore[misc]  # torchvision has no types
     """Compress the images of a sample. A subclass draws their qualities."""
 
-    _transformed_types = (_is_image,)
+    _transformed_types = (_is_plain, tv_tensors.Image, tv_tensors.Video, Image.Image)
 
     def __init__(self, subsampling: str, *, return_quality: bool) -> None:
         super().__init__()
@@ -46,12 +47,15 @@ class _Compression(v2.Transform):  # type: ignore[misc]  # torchvision has no ty
         is_transformed = self._needs_transform_list(values)
         images = [value for value, chosen in zip(values, is_transformed, strict=True) if chosen]
         if not images:
-            raise ValueError("there is no image in the sample; give a uint8 tensor, a tv_tensor or a PIL image.")
-        leading = {_leading(image) for image in images}
-        if len(leading) > 1:
-            shapes = ", ".join(str(list(shape)) for shape in leading)
-            raise ValueError(f"the images of one sample are batches of shapes {shapes}; transform each by itself.")
-        quality = self.draw(leading.pop())
+            raise ValueError("there is no image in the sample; give a uint8 tensor, a tv_tensors.Image or a PIL image.")
+        first, *others = [_leading(image) for image in images]
+        for other in others:
+            if other != first:
+                raise ValueError(
+                    f"the images of one sample are batches of shapes {list(first)} and {list(other)}; transform each "
+                    "by itself."
+                )
+        quality = self.draw(first)
         results = [
             self._compress(value, quality) if chosen else value
             for value, chosen in zip(values, is_transformed, strict=True)
@@ -63,11 +67,16 @@ class _Compression(v2.Transform):  # type: ignore[misc]  # torchvision has no ty
         if isinstance(image, Image.Image):
             if image.mode not in ("L", "RGB"):
                 raise ValueError(f"the image's mode is {image.mode}; convert it to RGB or L first.")
-            pixels = torch.from_numpy(np.array(image)).view(image.height, image.width, -1).permute(2, 0, 1)
+            pixels = torch.from_numpy(np.atleast_3d(np.array(image))).permute(2, 0, 1)
             compressed = roundtrip(pixels, quality, subsampling=self.subsampling).permute(1, 2, 0)
             return Image.fromarray(compressed.squeeze(2).numpy())
-        result = roundtrip(image.as_subclass(Tensor), quality, subsampling=self.subsampling)
-        return result if type(image) is Tensor else tv_tensors.wrap(result, like=image)
+        if _is_plain(image):
+            return roundtrip(image, quality, subsampling=self.subsampling)
+        return tv_tensors.wrap(roundtrip(image.as_subclass(Tensor), quality, subsampling=self.subsampling), like=image)
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        return f"quality={self.quality}, subsampling={self.subsampling!r}, return_quality={self.return_quality}"
 
 
 class JPEG(_Compression):
@@ -82,7 +91,7 @@ class JPEG(_Compression):
         input and output: as those of `RandomJPEG`.
 
     Raises:
-        ValueError: an argument is out of range, or an image is not 8-bit grey or RGB.
+        ValueError: an argument is out of range, an image is not 8-bit grey or RGB, or a sample has no image.
 
     Example:
         >>> images = torch.randint(256, (8, 3, 32, 32), dtype=torch.uint8)
@@ -112,16 +121,18 @@ class RandomJPEG(_Compression):
         return_quality: return (sample, quality) in the place of the sample, quality int64 [...]. As a part of the
             sample, the qualities arrive with their images, whichever DataLoader worker drew them.
         generator: to draw from; torch's global one by default. In a worker of a DataLoader it is seeded from its seed
-            and the worker's, so that workers and epochs differ.
+            and the worker's, so that workers and epochs differ. torch.compile breaks its graph at a generator.
 
     Shape:
         input: uint8 [..., C, H, W] with C 1 or 3, a tv_tensors.Image or Video, a PIL image of mode L or RGB, or a
             sample that has one: any nesting of tuples, lists and dicts. As in torchvision, of tensors that are no
-            tv_tensors only the first is an image. Several images of one sample share their qualities.
+            tv_tensors only the first is an image. Several images of one sample share their qualities. Each frame of a
+            video has its own.
         output: the same, or (the same, quality).
 
     Raises:
-        ValueError: an argument is out of range, or an image is not 8-bit grey or RGB.
+        ValueError: an argument is out of range, an image is not 8-bit grey or RGB, or a sample has no image.
+        TypeError: generator is not a torch.Generator.
 
     Example:
         >>> images = torch.randint(256, (8, 3, 32, 32), dtype=torch.uint8)
@@ -141,34 +152,57 @@ class RandomJPEG(_Compression):
         super().__init__(subsampling, return_quality=return_quality)
         if not isinstance(quality, (tuple, list)) or len(quality) != 2:
             raise ValueError(
-                f"quality is {quality!r}; it is the lowest and the highest, such as (10, 90). JPEG has one."
+                f"quality is {quality!r}; it is the lowest and the highest, such as (10, 90). For one quality use JPEG."
             )
         low, high = map(_check_quality, quality)
         if low > high:
             raise ValueError(f"quality is {quality!r}; the lowest comes first.")
+        if not isinstance(generator, (torch.Generator, NoneType)):
+            raise TypeError(f"generator is {generator!r}; it is a torch.Generator or None.")
         self.quality, self.generator = (low, high), generator
         self._seeded_for: int | None = None  # seed of the DataLoader's worker that this copy is in
 
     def draw(self, leading: torch.Size) -> Tensor:
         """Return a random quality for each image."""
-        low, high = self.quality
         if self.generator is None:
+            low, high = self.quality
             return torch.randint(low, high + 1, leading)
-        self._seed_in_worker(self.generator)
-        return torch.randint(low, high + 1, leading, generator=self.generator, device=self.generator.device)
+        drawn: Tensor = self._draw_from(self.generator, leading)
+        return drawn
 
-    def _seed_in_worker(self, generator: torch.Generator) -> None:
-        """Seed this worker's copy of the generator once; all copies begin in the same state."""
+    @torch.compiler.disable(  # type: ignore[no-untyped-call,untyped-decorator]
+        reason="torch.compile draws from no torch.Generator; use the global one, or compile with fullgraph=False"
+    )
+    def _draw_from(self, generator: torch.Generator, leading: torch.Size) -> Tensor:
+        """Draw. All workers' copies of the generator begin in the same state, so that each is seeded once."""
         worker = get_worker_info()
         if worker is not None and worker.seed != self._seeded_for:
             self._seeded_for = worker.seed
-            generator.manual_seed((generator.initial_seed() + worker.seed) % 2**63)
+            # Their hash and not their sum: that is the global generator's own seed, where the generator's is 0.
+            seeds = np.random.SeedSequence([generator.initial_seed(), worker.seed])
+            generator.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
+        low, high = self.quality
+        return torch.randint(low, high + 1, leading, generator=generator, device=generator.device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state with the generator's as an array: as it is, it does not reach a worker that is spawned."""
+        state = dict(self.__dict__)
+        if self.generator is not None:
+            state["generator"] = self.generator.device, self.generator.get_state().numpy()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if state["generator"] is not None:
+            device, values = state["generator"]
+            self.generator = torch.Generator(device)
+            self.generator.set_state(torch.from_numpy(values))
 
 
 def _check_quality(quality: int) -> int:
-    if isinstance(quality, bool) or not isinstance(quality, int) or not 1 <= quality <= 100:
+    if isinstance(quality, bool) or not isinstance(quality, (int, np.integer)) or not 1 <= quality <= 100:
         raise ValueError(f"quality is {quality!r}; it is an integer from 1 to 100.")
-    return quality
+    return int(quality)
 
 
 def _leading(image: Any) -> torch.Size:

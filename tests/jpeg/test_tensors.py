@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fct.jpeg import kernel, roundtrip
-from fct.jpeg.tensors import DCT, by_tensors
+from fct.jpeg.tensors import DCT, _operator, by_tensors
 
 SUBSAMPLINGS = ["4:2:0", "4:2:2", "4:4:4"]
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA"))]
@@ -72,10 +72,35 @@ def test_numpys_integers_are_qualities_too(drawn, quality):
     assert torch.equal(roundtrip(images, quality), roundtrip(images, 50))
 
 
-def test_no_images_are_no_error():
-    """An empty batch gives an empty batch."""
-    nothing = torch.empty(0, 3, 8, 8, dtype=torch.uint8)
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("leading", [(), (1,), (2, 3), (2, 1, 3)])
+def test_images_have_any_leading_dimensions(drawn, leading, channels, device):
+    """Each image of [..., C, H, W], in any memory format, is compressed as one of a batch, at its own quality."""
+    count = int(np.prod(leading))
+    batch = tensor(drawn("noise", count, 12, 9, channels))
+    quality = torch.arange(10, 10 + 7 * count, 7)
+    expected = roundtrip(batch, quality).view(*leading, channels, 12, 9)
+    images = batch.view(expected.shape).to(device)
+    for given in (images, images.movedim(-3, -1).contiguous().movedim(-1, -3)):
+        for qualities in (quality.view(leading), quality.view(leading).numpy()):
+            result = roundtrip(given, qualities)
+            assert result.device.type == device
+            assert torch.equal(result.cpu(), expected)
+    assert torch.equal(roundtrip(images, 40).cpu(), roundtrip(batch, 40).view(expected.shape))
+
+
+@pytest.mark.parametrize("leading", [(0,), (2, 0), (0, 2)])
+def test_no_images_are_no_error(leading):
+    """Where a leading dimension is 0, so is the result's."""
+    nothing = torch.empty(*leading, 3, 8, 8, dtype=torch.uint8)
     assert roundtrip(nothing, 50).shape == nothing.shape
+    assert roundtrip(nothing, torch.empty(leading, dtype=torch.int64)).shape == nothing.shape
+
+
+def test_without_the_kernel_no_images_are_no_error():
+    """Torch's operations take an empty batch, too."""
+    nothing = torch.empty(0, 3, 8, 8, dtype=torch.uint8)
     assert by_tensors(nothing, torch.empty(0, dtype=torch.int64), "4:2:0").shape == nothing.shape
 
 
@@ -85,15 +110,20 @@ GOOD = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
 @pytest.mark.parametrize(
     ("images", "quality", "message"),
     [
-        (GOOD.float(), 50, r"images are torch.float32; the round trip takes a uint8 tensor \[B, C, H, W\]"),
+        (GOOD.float(), 50, r"images are torch.float32; the round trip takes a uint8 tensor \[..., C, H, W\]"),
         (GOOD.numpy(), 50, "images are ndarray; the round trip takes a uint8 tensor"),
-        (GOOD[:, :2], 50, r"images have shape \[2, 2, 8, 8\]; in \[N, C, H, W\], C is 1 or 3"),
-        (GOOD[0], 50, r"images have shape \[3, 8, 8\]"),
+        (GOOD[:, :2], 50, r"images have shape \[2, 2, 8, 8\]; they are \[..., C, H, W\] with C 1 or 3"),
+        (GOOD.permute(0, 2, 3, 1), 50, r"images have shape \[2, 8, 8, 3\]"),
+        (GOOD[0, 0], 50, r"images have shape \[8, 8\]"),
         (GOOD[:, :, :0], 50, "H and W are 1 to 65,500"),
+        (GOOD[0, :, :0], 50, "H and W are 1 to 65,500"),
         (GOOD, 0, "quality is 0; it is an integer from 1 to 100"),
         (GOOD, torch.tensor([50, 101]), "quality is 101; it is an integer from 1 to 100"),
         (GOOD, torch.tensor([50.0, 60.0]), "quality is of type float32"),
-        (GOOD, torch.tensor([50, 60, 70]), r"quality has shape \[3\]"),
+        (GOOD, torch.tensor([50, 60, 70]), r"quality has shape \[3\]; give one for all images, .* of shape \[2\]"),
+        (GOOD[None], torch.tensor([50, 60]), r"quality has shape \[2\]; give one for all images, .* of shape \[1, 2\]"),
+        (GOOD[0], torch.tensor([50]), r"quality has shape \[1\]; give one for all images\."),
+        (GOOD[:0], 101, "quality is 101"),
         (GOOD, "50", "quality is of type <U2"),
         (GOOD, True, "quality is of type bool"),  # the bad input
         (GOOD.to("meta"), 50, "images are on the device meta, which has no values"),
@@ -110,6 +140,33 @@ def test_an_unknown_subsampling_is_an_error():
     """The error for an unknown subsampling lists the known ones."""
     with pytest.raises(ValueError, match="subsampling is '4:1:1'; it is one of 4:2:0, 4:2:2, 4:4:4"):
         roundtrip(GOOD, 50, subsampling="4:1:1")
+
+
+@pytest.mark.parametrize("quality", [torch.tensor([10, 90]), torch.tensor(10)])
+def test_the_operation_of_torch_compile_is_what_it_says(drawn, quality):
+    """Torch's own checks pass: shape, strides and type of the result are those that the compiler expects."""
+    images = tensor(drawn("noise", 2, 12, 9, 3))
+    for given in (images, images.contiguous(memory_format=torch.channels_last)):
+        torch.library.opcheck(_operator, (given, quality, "4:2:0"))
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_compiled_code_gives_the_same(drawn, backend):
+    """In one graph, pixels, memory format and errors are the same; other integers do not compile anew."""
+    images = tensor(drawn("noise", 2, 12, 9, 3)).contiguous(memory_format=torch.channels_last)
+    torch.compiler.reset()
+    compiled = torch.compile(roundtrip, fullgraph=True, backend=backend)
+    for quality in (30, 40, torch.tensor([10, 90]), np.array([10, 90])):
+        result = compiled(images, quality)
+        assert torch.equal(result, roundtrip(images, quality))
+        assert result.is_contiguous(memory_format=torch.channels_last)
+    with torch.compiler.set_stance("fail_on_recompile"):
+        assert torch.equal(compiled(images, 50), roundtrip(images, 50))
+        with pytest.raises(ValueError, match="quality is 101; it is an integer from 1 to 100"):
+            compiled(images, 101)
+    with pytest.raises(ValueError, match=r"images are torch\.float32"):
+        compiled(images.float(), 50)
+    torch.compiler.reset()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
