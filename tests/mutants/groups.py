@@ -759,12 +759,12 @@ MODELS = (
         (
             Mutant(
                 "high qualities are estimated",
-                "unknown = quality == UNKNOWN_QUALITY",
-                "unknown = (quality == UNKNOWN_QUALITY) | (quality >= 95)",
+                "torch.where(quality == UNKNOWN_QUALITY, ",
+                "torch.where((quality == UNKNOWN_QUALITY) | (quality >= 95), ",
             ),
             Mutant(
                 "every quality is estimated",
-                "torch.where(unknown, self.estimator(pixels), quality)",
+                "torch.where(quality == UNKNOWN_QUALITY, self.estimator(pixels), quality)",
                 "self.estimator(pixels)",
             ),
             Mutant(
@@ -790,6 +790,49 @@ MODELS = (
                 "raw images are corrected", "strength = ((100 - quality) / 100)", "strength = ((101 - quality) / 100)"
             ),
             Mutant("untrained blocks do something", "        nn.init.zeros_(self.expand.weight)\n", ""),
+        ),
+    ),
+)
+
+LIBRARY = (
+    Group(
+        "fct.losses.consistency",
+        ("tests/losses/test_consistency.py",),
+        (
+            Mutant("layers add up", "for target, feature in pairs]).mean()", "for target, feature in pairs]).sum()"),
+            Mutant("the target always learns", "target.detach() if detach_target else target", "target"),
+            Mutant(
+                "the weight is forgotten", "return self.weight * feature_consistency(", "return feature_consistency("
+            ),
+            Mutant(
+                "layers are matched by place",
+                "features[layer]) for layer,",
+                "next(iter(features.values()))) for layer,",
+            ),
+        ),
+    ),
+    Group(
+        "fct.nn.taps",
+        ("tests/nn/test_taps.py",),
+        (
+            Mutant(
+                "a later layer changes the feature",
+                "channels_second(output, layout).clone()",
+                "channels_second(output, layout)",
+            ),
+            Mutant(
+                "copies are tapped", 'return getattr, (nullcontext(), "__exit__")', "return _Hook, (self.function,)"
+            ),
+            Mutant("the halves are interleaved", "feature.chunk(2)", "(feature[::2], feature[1::2])"),
+        ),
+    ),
+    Group(
+        "fct.nn.aware",
+        ("tests/nn/test_aware.py",),
+        (
+            Mutant(
+                "an unknown quality is the worst", "quality == UNKNOWN_QUALITY, 100)", "quality == UNKNOWN_QUALITY, 1)"
+            ),
         ),
     ),
 )
@@ -842,6 +885,7 @@ GROUPS = (
     GATE_PARAMS,
     DISTANCE,
     DIVERGENCE,
+    *LIBRARY,
     FCT,
     BATCH,
     DISTILL,
