@@ -92,6 +92,7 @@ lock: ## renew requirements.lock: the newest versions that pyproject.toml allows
 	@[ -x .venv/bin/pip ] || $(PYTHON) -m venv --clear .venv
 	@[ -x .venv/bin/pip-compile ] || .venv/bin/python -m pip install --quiet pip-tools
 	CUSTOM_COMPILE_COMMAND="make lock" pip-compile --quiet --upgrade --all-extras --strip-extras --no-annotate \
+		--unsafe-package feature-consistency --unsafe-package pip --unsafe-package setuptools \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 		--output-file requirements.lock pyproject.toml
 

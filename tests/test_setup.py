@@ -8,13 +8,21 @@ import sys
 import tomllib
 from pathlib import Path
 
+import grimp
 import pathspec
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import fct
+from fct.core.errors import DISTRIBUTION
+
 REPOSITORY = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+LIBRARY = ("fct.images", "fct.jpeg", "fct.nn", "fct.losses")
+IMPORTED_AS = {"PIL": "pillow", "ruamel": "ruamel-yaml"}
+RUN = {"dvc", "onnxscript"}  # DVC's command; what torch's exporter imports
 LOCK = (REPOSITORY / "requirements.lock").read_text()
 TARGETS = {"setup", "repro", "test", "test-fast", "test-all", "lint", "format", "clean", "help"}
 
@@ -103,9 +111,51 @@ def test_only_a_passed_gate_is_promoted(make, verdict, promoted):
 def test_the_lock_covers_every_extra():
     """Each requirement of the project and of its extras is pinned, to a version in its range."""
     pins = {canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==(\S+)$", LOCK, re.MULTILINE)}
-    extras = PROJECT["optional-dependencies"].values()
-    for requirement in map(Requirement, [*PROJECT["dependencies"], *(line for extra in extras for line in extra)]):
+    for requirement in map(
+        Requirement, [*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra)]
+    ):
+        if requirement.name == PROJECT["name"]:
+            assert requirement.extras <= set(EXTRAS)
+            continue
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)], prereleases=True), requirement
+
+
+def test_the_distribution_has_one_name():
+    """The version and the hints about extras ask for the distribution by the name that it is built under."""
+    assert {PROJECT["name"], DISTRIBUTION, fct._DISTRIBUTION} == {"feature-consistency"}
+
+
+def named(requirements):
+    """Return the names of requirements, without this project's own."""
+    return {canonicalize_name(Requirement(line).name) for line in requirements} - {PROJECT["name"]}
+
+
+def imported(package, prefixes=("",)):
+    """Return the distributions that modules of a package import, however late: those with one of these prefixes."""
+    graph = grimp.build_graph(package, include_external_packages=True)
+    ours = [name for name in graph.modules if f"{name}.".startswith(f"{package}.") and name.startswith(prefixes)]
+    names = {found.partition(".")[0] for name in ours for found in graph.find_modules_directly_imported_by(name)}
+    return {
+        canonicalize_name(IMPORTED_AS.get(name, name)) for name in names - sys.stdlib_module_names - {"fct", package}
+    }
+
+
+def test_the_core_installs_what_the_library_imports():
+    """The library's rooms import what is installed without an extra, and all of it."""
+    assert imported("fct", LIBRARY) == named(PROJECT["dependencies"])
+
+
+def test_the_extras_install_what_the_pipeline_imports():
+    """All rooms together import what the core, `pipeline` and `timm` install, and all of it; `serve` is a part."""
+    rest = imported("fct") - named(PROJECT["dependencies"])
+    assert rest == named(EXTRAS["pipeline"]) - RUN | named(EXTRAS["timm"])
+    assert named(EXTRAS["serve"]) < named(EXTRAS["pipeline"])
+
+
+def test_flows_install_what_the_night_shift_imports():
+    """Beside what `pipeline` installs; the dashboard is a command, and FastAPI is Prefect's."""
+    rest = imported("pipelines") - named(EXTRAS["pipeline"]) - named(PROJECT["dependencies"])
+    assert rest == named(EXTRAS["flows"]) - named(EXTRAS["pipeline"]) - {"fastapi", "optuna-dashboard"}
 
 
 def test_the_lock_names_no_place():

@@ -8,8 +8,7 @@ from typing import Any
 from fct.cli.folder import read_folder
 from fct.core.errors import FctError
 from fct.core.files import sha256
-from fct.core.params import Section, load
-from fct.core.paths import PARAMS
+from fct.core.params import Section, load, present_or_defaults
 from fct.evaluate import record
 from fct.evaluate.model import Model
 from fct.evaluate.params import EvaluateParams
@@ -19,6 +18,8 @@ from fct.gate.footprint import footprint
 from fct.gate.params import GateParams
 from fct.splits.params import JpegParams
 from fct.splits.store import Split
+
+DEFAULTS_HINT = "Its thresholds are for Fashion-MNIST. Choose yours with --params FILE."
 
 
 class Params(Section):
@@ -52,7 +53,7 @@ def judge_folder(  # noqa: PLR0913  # two models, the images, the params, and wh
     data: Path,
     *,
     champion: Model | None = None,
-    params_file: Path = PARAMS,
+    params_file: Path | None = None,
     classes: list[str] | None = None,
     size: int | None = None,
 ) -> dict[str, Any]:
@@ -65,13 +66,15 @@ def judge_folder(  # noqa: PLR0913  # two models, the images, the params, and wh
         model: the classifier.
         data: a folder with one sub-folder of images per class.
         champion: the model for the lines that name a champion.
-        params_file: a file with the sections jpeg, evaluate and gate.
+        params_file: a file with the sections jpeg, evaluate and gate. None takes params.yaml. If there is none, the
+            package's defaults take its place.
         classes: names in the order of the model's outputs. None takes the model file's, or else the sub-folders'.
         size: height and width in pixels, for a model that takes images of any size.
 
     Raises:
         FctError: a line of the gate cannot be measured, or the folder's images cannot be used.
     """
+    params_file = params_file or present_or_defaults(DEFAULTS_HINT)
     params = load(Params, params_file)
     checks.refuse_unmeasured_slices(params.gate, params.evaluate, params_file)
     split, names = _read_images(model, data, classes, size)

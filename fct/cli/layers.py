@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from fct.core.params import Section, load
+from fct.core.params import Section, load, present_or_defaults
 from fct.core.paths import SPLITS
 from fct.methods.params import MethodParams
 from fct.models import backbones
@@ -46,9 +46,10 @@ class Layer(NamedTuple):
 def format_layers(model: str | None, *, size: int | None, channels: int | None, width: int | None, every: bool) -> str:
     """Return a table with one line per layer.
 
-    Arguments are those of `fct layers`. None takes the value from params.yaml or from the data.
+    Arguments are those of `fct layers`. None takes the value from params.yaml or from the data. If there is no
+    params.yaml, the package's defaults take its place.
     """
-    params = load(Params)
+    params = load(Params, present_or_defaults())
     data = read_meta() if (SPLITS / "meta.json").exists() else {}
     size, channels = size or data.get("size", SIZE), channels or data.get("channels", CHANNELS)
     is_configured = model is None or model == params.model.name

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from fct.cli import models, project, registry
+from fct.core.errors import DISTRIBUTION
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="fct")
+@click.version_option(package_name=DISTRIBUTION)
 def main() -> None:
     """Promote JPEG-robust classifiers, and take them back.
 
@@ -16,7 +17,7 @@ def main() -> None:
     metrics/gate.json. These commands decide which model is served. Deployments load models:/<registry.name>@champion
     from MLflow, at MLFLOW_TRACKING_URI or else sqlite:///mlflow.db.
 
-    Run the commands in the folder that has params.yaml.
+    Run the commands in the folder that has params.yaml. gate, predict, layers and `recipe list` work in any folder.
     """
 
 

@@ -71,8 +71,7 @@ def report(*, out: Path, champion: bool, beside: tuple[str, ...], attach: bool, 
 )
 @click.option(
     "--params",
-    default="params.yaml",
-    show_default=True,
+    show_default="params.yaml, or else the package's defaults",
     type=click.Path(path_type=Path),
     help="File with the sections jpeg, evaluate and gate.",
 )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
+
+DISTRIBUTION = "feature-consistency"  # its name for pip
 
 TRY_AGAIN = 75  # exit status: the same command may succeed later (EX_TEMPFAIL of sysexits.h)
 
@@ -25,8 +28,8 @@ class UnreachableError(FctError):
 def exit_on_error() -> Iterator[None]:
     """Print an `FctError` to stderr and exit, so that bad input never shows a traceback.
 
-    The same holds for an `OSError` of a file, such as a full disk. The exit status is 1. It is `TRY_AGAIN` for an
-    `UnreachableError`, so that a schedule knows that it can try again.
+    The same holds for an `OSError` of a file, such as a full disk, and for a package of an extra that is not installed.
+    The exit status is 1. It is `TRY_AGAIN` for an `UnreachableError`, so that a schedule knows that it can try again.
     """
     try:
         yield
@@ -36,6 +39,22 @@ def exit_on_error() -> Iterator[None]:
         if error.filename is None:
             raise
         _exit(f"{error.filename}: {error.strerror}.", 1)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _required():
+            raise
+        _exit(f"{package} is not installed. Install what fct needs: pip install '{DISTRIBUTION}[pipeline]'", 1)
+
+
+def _required() -> set[str]:
+    """Return the names under which the packages of all extras are imported."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        lines = requires(DISTRIBUTION) or []
+    except PackageNotFoundError:
+        return set()
+    return {re.split(r"\W", line)[0] for line in lines}  # ruamel.yaml is imported as ruamel
 
 
 def _exit(message: str, status: int) -> NoReturn:

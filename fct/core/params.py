@@ -3,12 +3,15 @@
 Each part of the code declares its own section as a subclass of `Section`, without defaults: only params.yaml has them.
 A stage declares a `Section` whose fields are the sections that it reads. `load` returns these sections and no others. A
 test compares them with those that dvc.yaml declares for the stage.
+
+The package has a copy of params.yaml, for commands that make sense without one.
 """
 
 from __future__ import annotations
 
 import difflib
 import io
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +23,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from fct.core.errors import FctError
 from fct.core.paths import PARAMS
 
+DEFAULTS = Path(__file__).parents[1] / "defaults.yaml"  # in the repository a link to params.yaml
 SECTIONS = (
     "data",
     "jpeg",
@@ -79,6 +83,18 @@ def load(sections: type[Sections], path: Path = PARAMS) -> Sections:
         location = _locate(path, content, (unknown[0],))
         raise FctError(f"{location}: unknown section.{_nearest(unknown[0], SECTIONS)}")
     return _validate(sections, path, {name: content[name] for name in sections.model_fields if name in content})
+
+
+def present_or_defaults(hint: str = "") -> Path:
+    """Return params.yaml. If it is not here, return the package's copy of it, and say so on stderr.
+
+    Args:
+        hint: a sentence about what that means.
+    """
+    if PARAMS.exists():
+        return PARAMS
+    print(f"{PARAMS} is not here. {DEFAULTS} is used. {hint}".rstrip(), file=sys.stderr)
+    return DEFAULTS
 
 
 def refuse_old_keys(content: Mapping[str, Any], path: Path = PARAMS) -> None:

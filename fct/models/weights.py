@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from fct.core.errors import FctError
+from fct.core.errors import DISTRIBUTION, FctError
 from fct.core.paths import WEIGHTS
 from fct.models.backbones import unwrap_grey
 from fct.models.params import Stem
@@ -89,7 +89,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
             from safetensors.torch import load_file
         except ImportError:
             raise FctError(
-                f"params.yaml: model.weights: {path} needs safetensors. Install it: pip install 'fct[timm]'"
+                f"params.yaml: model.weights: {path} needs safetensors. Install it: pip install '{DISTRIBUTION}[timm]'"
             ) from None
         try:
             tensors: dict[str, Tensor] = load_file(path)

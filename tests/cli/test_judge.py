@@ -152,6 +152,26 @@ def test_images_of_four_channels_are_refused(shop):
     assert "its images have 4 channels. Only grey images (1) and RGB images (3)" in done.output
 
 
+def test_without_params_the_thresholds_are_the_packages(shop):
+    """Outside a pipeline the default gate judges, and stderr says whose thresholds these are."""
+    (shop / "params.yaml").unlink()
+    save(shop / "theirs.onnx")
+    done = run("theirs.onnx", "--data", "photos", "--normalise", "unit")
+    assert "gate: FAIL on 40 images" in done.stdout
+    assert done.stderr.startswith("params.yaml is not here. ")
+    assert (
+        "defaults.yaml is used. Its thresholds are for Fashion-MNIST. Choose yours with --params FILE.\n" in done.stderr
+    )
+
+
+def test_a_file_of_params_that_is_missing_is_an_error(shop):
+    """What --params names is not replaced by anything."""
+    save(shop / "theirs.onnx")
+    done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--params", "mine.yaml")
+    assert done.exit_code == 1
+    assert done.stderr == "error: mine.yaml is not here. Run the command in the folder that has it.\n"
+
+
 def test_programs_read_json_and_junit(shop):
     """The JSON holds the verdict; the XML has one test case per check, and a failed check is a failure."""
     save(shop / "theirs.onnx")

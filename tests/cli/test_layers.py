@@ -110,3 +110,13 @@ def test_an_unknown_model_is_answered_with_the_nearest(list_layers):
     done = CliRunner().invoke(main, ["layers", "resnet17"])
     assert done.exit_code == 1
     assert "Nearest: resnet" in done.output
+
+
+def test_without_params_the_defaults_are_used(tmp_path, monkeypatch):
+    """In any folder a model is listed, and stderr says where the cost of a block is from."""
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["layers", "speednet"])
+    assert done.exit_code == 0
+    assert done.stdout.startswith("speednet: 3 x 32 x 32 pixels")
+    assert done.stderr.startswith("params.yaml is not here. ")
+    assert done.stderr.endswith("defaults.yaml is used.\n")

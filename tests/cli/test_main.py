@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
+import fct
 from fct import cli
 from fct.registry import messages
 
@@ -74,3 +75,14 @@ def test_status_names_verdict_file_and_doubt():
     ]
     assert "unproven" not in challenger
     assert previous.split() == ["previous", "-"]
+
+
+def test_the_version_is_that_of_the_distribution():
+    """Its name for pip is not that of the command."""
+    assert CliRunner().invoke(cli.main, ["--version"]).output == f"main, version {fct.__version__}\n"
+
+
+def test_the_command_is_a_module_too():
+    """`python -m fct` is `fct`."""
+    done = subprocess.run([sys.executable, "-m", "fct", "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: python -m fct [OPTIONS] COMMAND")

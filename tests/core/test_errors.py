@@ -20,3 +20,22 @@ def test_a_file_that_cannot_be_written_is_a_line_too(capsys, tmp_path):
         tmp_path.write_text("x")
     assert exited.value.code == 1
     assert capsys.readouterr().err == f"error: {tmp_path}: Is a directory.\n"
+
+
+@pytest.mark.parametrize("name", ["mlflow", "ruamel.yaml"])
+def test_a_package_of_an_extra_that_is_missing_is_a_line(capsys, name):
+    """The line has the package and the command that installs it."""
+    with pytest.raises(SystemExit) as exited, exit_on_error():
+        raise ModuleNotFoundError(name=name)
+    assert exited.value.code == 1
+    assert capsys.readouterr().err == (
+        f"error: {name.partition('.')[0]} is not installed. "
+        "Install what fct needs: pip install 'feature-consistency[pipeline]'\n"
+    )
+
+
+def test_a_module_that_no_extra_installs_is_a_traceback(capsys):
+    """An import that can never succeed is a fault of the code, and no advice hides it."""
+    with pytest.raises(ModuleNotFoundError), exit_on_error():
+        raise ModuleNotFoundError(name="fct.no_such_room")
+    assert capsys.readouterr().err == ""

@@ -8,6 +8,8 @@ import pytest
 from fct.core import params
 from fct.core.errors import FctError
 
+ROOT = Path(__file__).parents[2]
+
 
 class Inner(params.Section):
     path: str
@@ -86,7 +88,7 @@ def test_the_error_for_an_old_key_has_the_new_one(tmp_path, old):
     """The error for a key of an earlier version has the new name, which params.yaml uses."""
     from pipelines.params import Params
 
-    text = (Path(__file__).parents[2] / "params.yaml").read_text()
+    text = (ROOT / "params.yaml").read_text()
     new = re.search(r"is called (\w+) now", params.RENAMED[old])[1]
     section, _, key = old.rpartition(".")
     path = tmp_path / "params.yaml"
@@ -100,3 +102,18 @@ def test_a_missing_file_is_an_error(tmp_path):
     """The error for a missing params.yaml says where to run the command."""
     with pytest.raises(FctError, match="Run the command in the folder"):
         params.load(Sections, tmp_path / "params.yaml")
+
+
+def test_the_defaults_stand_in_for_a_missing_file(tmp_path, monkeypatch, capsys):
+    """A command that makes sense without params.yaml reads the package's copy, and says so once on stderr."""
+    monkeypatch.chdir(tmp_path)
+    path = params.present_or_defaults("Mind that.")
+    assert path.read_text() == (ROOT / "params.yaml").read_text()
+    assert capsys.readouterr() == ("", f"params.yaml is not here. {path} is used. Mind that.\n")
+
+
+def test_a_file_that_is_here_goes_before_the_defaults(file, monkeypatch, capsys):
+    """Also if it is wrong: its error is for the user to see."""
+    monkeypatch.chdir(file("nonsense").parent)
+    assert params.present_or_defaults() == Path("params.yaml")
+    assert capsys.readouterr() == ("", "")

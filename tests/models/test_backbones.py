@@ -78,7 +78,7 @@ def test_a_model_that_cannot_be_made_is_an_error(name, message):
 def test_a_timm_model_without_timm_is_an_error(monkeypatch):
     """If timm is not installed, the error names the extra to install."""
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(FctError, match=r"timm/resnet18 needs timm\. Install it: pip install 'fct\[timm\]'"):
+    with pytest.raises(FctError, match=r"resnet18 needs timm\. Install it: pip install 'feature-consistency\[timm\]'"):
         backbones.build_backbone("timm/resnet18", width=4, classes=3, channels=3, size=32)
 
 
