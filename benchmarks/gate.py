@@ -36,7 +36,7 @@ QUALITIES = (10, 30, 50, 70, 90)
 FLOOR = 0.8  # accuracy that a model needs
 MARGIN = 0.01  # accuracy that it may be worse than the champion
 SPREAD = 4  # of the beta distribution: most images are easy or hard, few in between
-HOW = EvaluateParams(qualities=QUALITIES, unseen=(), batch_size=1, resamples=500, confidence=0.95, seed=0)
+HOW = EvaluateParams(qualities=QUALITIES, unseen=(), batch_size=1, confidence=0.95)
 NOMINAL = (1 - HOW.confidence) / 2
 LINES = {
     "raw": CheckParams(slice="raw", metric="accuracy", at_least=FLOOR),
