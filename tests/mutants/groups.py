@@ -64,7 +64,7 @@ INTERVALS = Group(
     "fct.evaluate.intervals",
     ("tests/evaluate/test_intervals.py",),
     (
-        Mutant("one-sided intervals", "tail = (1 - confidence) / 2", "tail = 1 - confidence"),
+        Mutant("one-sided intervals", "(1 - confidence) / 2, share", "1 - confidence, share"),
         Mutant("all right is certain", "if successes > 0 else 0.0", "if 0 < successes < images else share"),
         Mutant(
             "the low bound is Wilson's, or nearly",
