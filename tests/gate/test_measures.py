@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fct.core.errors import FctError
-from fct.evaluate.intervals import difference, proportion
+from fct.evaluate.intervals import proportion
 from fct.evaluate.params import EvaluateParams
 from fct.evaluate.predictions import Predictions
 from fct.gate.measures import measure, measure_difference, parts
