@@ -37,6 +37,17 @@ def test_each_split_gets_at_least_one_and_all_are_used(images, fractions):
     assert sum(counts.values()) == images
 
 
+@given(
+    st.integers(4, 3000),
+    st.tuples(*[st.floats(0.001, 0.9)] * 3).filter(lambda parts: sum(parts) < 0.999),
+)
+def test_one_more_image_moves_no_border_by_more_than_one(images, fractions):
+    """The borders between the splits, in their order, stay or move by one image."""
+    names = dict(zip(("val", "gate", "test"), fractions, strict=True))
+    before, after = (np.cumsum([split_sizes(count, names)[name] for name in names]) for count in (images, images + 1))
+    assert set(after - before) <= {0, 1}
+
+
 def test_a_large_class_is_divided_by_the_fractions():
     """A thousand images give 80, 80 and 100, and train gets the rest."""
     assert split_sizes(1000, FRACTIONS) == {"val": 80, "gate": 80, "test": 100, "train": 740}

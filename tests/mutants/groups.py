@@ -744,10 +744,15 @@ SPLITS = Group(
     "fct.data.division",
     ("tests/data/test_division.py",),
     (
-        Mutant("shares are rounded down", "max(1, round(images * fraction))", "max(1, int(images * fraction))"),
-        Mutant("shares are rounded up", "max(1, round(images * fraction))", "max(1, -int(-images * fraction // 1))"),
-        Mutant("a split may be empty", "max(1, round(images * fraction))", "round(images * fraction)"),
-        Mutant("the smallest split gives way", "counts[max(counts,", "counts[min(counts,"),
+        Mutant("shares are rounded down", "math.floor(images * share + 0.5)", "math.floor(images * share)"),
+        Mutant("shares are rounded up", "math.floor(images * share + 0.5)", "math.ceil(images * share)"),
+        Mutant("a split may be empty", "max(border + 1, ", "max(border, "),
+        Mutant("train may be empty", "most = images - (len", "most = 1 + images - (len"),
+        Mutant(
+            "sizes are rounded, not borders",
+            "math.floor(images * share + 0.5)",
+            "border + math.floor(images * fraction + 0.5)",
+        ),
         Mutant("the seed does not matter", ", digest_size=8, key=key)", ", digest_size=8)"),
         Mutant(
             "the order of files decides",
@@ -820,16 +825,16 @@ FILES = Group(
     (
         Mutant(
             "files are written in place",
-            "        Path(temporary).replace(path)\n",
-            "        path.write_bytes(content); Path(temporary).unlink()\n",
+            "        temporary.replace(path)\n",
+            "        path.write_bytes(content); temporary.unlink()\n",
         ),
-        Mutant("half a file stays", "        Path(temporary).unlink(missing_ok=True)\n        raise", "        raise"),
+        Mutant("half a file stays", "        temporary.unlink(missing_ok=True)\n        raise", "        raise"),
         Mutant(
             "half a folder takes the old one's place",
             "        shutil.rmtree(temporary, ignore_errors=True)\n        raise",
             "        temporary.rename(path.with_name('half'))\n        raise",
         ),
-        Mutant("files are private", "chmod(0o644)", "chmod(0o600)"),
+        Mutant("folders are private", "temporary.mkdir()", "temporary.mkdir(0o700)"),
         Mutant("what a killed run left stays", "        shutil.rmtree(leftover)\n", "        pass\n"),
         Mutant("digests follow the order of keys", "sort_keys=True", "sort_keys=False"),
     ),

@@ -21,7 +21,7 @@ def memory(monkeypatch):
     """Return a function that sets the size of the memory in bytes."""
 
     def set_size(size):
-        monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=size))
+        monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=size))
 
     return set_size
 
