@@ -129,7 +129,7 @@ def workplace(tmp_path, monkeypatch, make_split, bright):
     (tmp_path / "params.yaml").write_text(
         'jpeg: {subsampling: "4:2:0"}\n'
         "evaluate: {qualities: [5, 50, 95], unseen: [blur], batch_size: 16,\n"
-        "           resamples: 200, confidence: 0.95, seed: 0}\n"
+        "           confidence: 0.95}\n"
         "gate:\n"
         "  - {slice: raw, metric: accuracy, at_least: 0.7}\n"
         "  - {slice: mean, metric: accuracy, at_least: 0.7}\n"

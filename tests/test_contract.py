@@ -11,7 +11,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 COMMANDS = sorted((REPOSITORY / "fct").glob("*/__main__.py"))
-HEAVY = ("torch", "torchvision", "mlflow", "onnxruntime", "scipy", "statsmodels", "pandas", "matplotlib", "optuna")
+HEAVY = ("torch", "torchvision", "mlflow", "onnxruntime", "scipy", "pandas", "matplotlib", "optuna")
 
 
 def test_the_layers_hold():

@@ -54,6 +54,8 @@ RENAMED = {  # keys of earlier versions, and what to do about them
     "search.gradients": "it is called targets now, with the values of method.target",
     "train.sampler": "it is called quality_sampler now",
     "int8.worse": "it is called max_drop now",
+    "evaluate.resamples": "this key was removed, for intervals follow from the answers alone. Delete this line",
+    "evaluate.seed": "this key was removed, for intervals follow from the answers alone. Delete this line",
     "intake.settle": "it is called min_age_seconds now",
 }
 

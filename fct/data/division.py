@@ -7,6 +7,7 @@ that trained the champion stay out of the gate split that judges its challenger.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
@@ -77,12 +78,16 @@ def divide_indices(
 def split_sizes(images: int, fractions: Mapping[str, float]) -> dict[str, int]:
     """Return how many of a class's `images` each split gets: about its fraction, and at least one. Train gets the rest.
 
+    The borders between splits are rounded, not the sizes: so one more image moves no border by more than one.
     There must be at least as many images as splits.
     """
-    counts = {name: max(1, round(images * fraction)) for name, fraction in fractions.items()}
-    while sum(counts.values()) >= images:  # rounding up a small class left no image for train
-        counts[max(counts, key=lambda name: counts[name])] -= 1
-    return {**counts, "train": images - sum(counts.values())}
+    counts, border, share = {}, 0, 0.0
+    for index, (name, fraction) in enumerate(fractions.items()):
+        share += fraction
+        most = images - (len(fractions) - index)  # one image for each later split, and one for train
+        end = min(max(border + 1, math.floor(images * share + 0.5)), most)
+        counts[name], border = end - border, end
+    return {**counts, "train": images - border}
 
 
 def _number(digest: bytes) -> int:

@@ -66,7 +66,10 @@ def measure(params: Params) -> dict[str, Summary]:
     _check_classes()
     splits = [open_split(name) for name in MEASURED]
     predictions = {split.name: predict_views(MODEL_ONNX, split, evaluate, subsampling) for split in splits}
-    sweeps = {name: summarise(of_split.sweep, evaluate.qualities, evaluate) for name, of_split in predictions.items()}
+    sweeps = {
+        name: summarise(of_split.sweep, evaluate.qualities, evaluate.confidence)
+        for name, of_split in predictions.items()
+    }
     made_with = {
         "model_sha256": sha256(MODEL_ONNX),
         "subsampling": subsampling,

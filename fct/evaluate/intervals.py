@@ -1,9 +1,15 @@
-"""Confidence intervals of numbers that are measured on images.
+"""Confidence intervals of numbers that are measured on images. They follow from the answers alone, without a seed.
 
-A proportion of independent images has Wilson's interval. A mean over qualities is not a proportion of Q x N independent
-trials: the same N images recur at every quality, and are hard or easy at all of them. Therefore images are resampled,
-each with all its views. The percentiles of the resampled statistic are the interval (B. Efron and R. Tibshirani, An
-Introduction to the Bootstrap, 1993, chapters 8 and 13).
+**A proportion** of images has the exact interval of C. Clopper and E. Pearson, Biometrika 26, 1934. A mean over views
+is not a proportion of V x N independent trials: the same N images recur in every view, hard or easy in all of them.
+An image's mean over views lies between 0 and 1, so that its variance is at most p (1 - p), that of a proportion.
+Therefore the mean over views has the interval of a proportion of N images.
+
+**A difference** of two proportions of the same images has the interval of R. Newcombe, Statistics in Medicine 17, 1998,
+method 10, with exact intervals in the place of Wilson's. It depends on the share of images that count for one side and
+the share that count for the other, so that images with equal answers do not widen it.
+
+Both are monotone: a wrong answer made right never lowers a bound. Simulations of both are in docs/gate.md.
 
 The worst of several estimates is the one with the worst bound. All of them keep to a threshold if each one does; this
 needs no correction (an intersection-union test, R. L. Berger, Technometrics 24, 1982).
@@ -11,17 +17,14 @@ needs no correction (an intersection-union test, R. L. Berger, Technometrics 24,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fct.evaluate.params import Direction, EvaluateParams
-
-BATCH = 1 << 22  # indices drawn at a time: 32 MiB
-
-Means = NDArray[np.float64]  # [..., K]
+from fct.evaluate.params import Direction
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,15 @@ class Estimate:
     value: float
     low: float
     high: float
+    # The estimate if the same were measured on that many times as many images; None for an exact value.
+    with_more: Callable[[float], Estimate] | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.value:.2%} ({self.low:.2%} to {self.high:.2%})"
 
     def as_json(self) -> dict[str, float]:
         """Return the three numbers by name."""
-        return asdict(self)
+        return {"value": self.value, "low": self.low, "high": self.high}
 
 
 def exact(value: float) -> Estimate:
@@ -64,95 +69,91 @@ class Summary:
         }
 
 
-def summarise(correct: NDArray[np.bool_], qualities: Sequence[int], params: EvaluateParams) -> Summary:
+def summarise(correct: NDArray[np.bool_], qualities: Sequence[int], confidence: float) -> Summary:
     """Return the accuracies of one split, each with its interval.
 
     Args:
         correct: bool [1 + Q, N], whether each prediction is right: row 0 raw, then one row per quality; N >= 1.
         qualities: Q, in the order of the rows.
-        params: confidence, and the resamples and seed of the bootstrap.
+        confidence: of the two-sided intervals, 0..1.
     """
-    raw, *rows = (wilson(row, params.confidence) for row in correct)
+    raw, *rows = (proportion(row, confidence) for row in correct)
     curve = dict(zip(qualities, rows, strict=True))
     worst_quality = min(curve, key=lambda quality: (curve[quality].value, quality))
-    return Summary(raw, curve, average(correct[1:], params), worst(rows, "at least"), worst_quality)
+    mean = proportion(correct[1:].mean(0), confidence)
+    return Summary(raw, curve, mean, worst(rows, "at least"), worst_quality)
 
 
-def wilson(right: NDArray[np.bool_], confidence: float) -> Estimate:
-    """Return the share of True, with Wilson's interval (E. B. Wilson, JASA 22, 1927).
-
-    Args:
-        right: bool [N], one independent trial per image; N >= 1.
-        confidence: Of the two-sided interval, 0..1.
-    """
-    return _wilson(float(right.mean()), right.size, confidence)
-
-
-def average(right: NDArray[np.bool_], params: EvaluateParams) -> Estimate:
-    """Return the share of True over views and images, bool [V, N]: Wilson's for one view, else by bootstrap."""
-    if len(right) == 1:
-        return wilson(right[0], params.confidence)
-    estimate = resampled(right.mean(0)[:, None], only, params)
-    if estimate.low < estimate.high:
-        return estimate
-    # If resampling changes nothing (all images right, say), its interval is one point, which is too narrow.
-    return _wilson(estimate.value, right.shape[1], params.confidence)
-
-
-def resampled(
-    columns: NDArray[np.float64], statistic: Callable[[Means], NDArray[np.float64]], params: EvaluateParams
-) -> Estimate:
-    """Return a statistic of means over images, with a percentile bootstrap interval over the images.
+def proportion(shares: NDArray[np.bool_] | NDArray[np.float64], confidence: float) -> Estimate:
+    """Return the mean of shares, with the exact interval of a proportion of so many images.
 
     Args:
-        columns: [N, K], the contribution of each image to K means; N >= 1.
-        statistic: from means [..., K] to the statistic [...].
-        params: confidence, resamples and seed. The same seed gives the same interval.
-
-    Returns:
-        The value with its interval, which always contains it.
+        shares: [N], of each image 0..1: whether its answer is right, or in which share of its views; N >= 1.
+        confidence: of the two-sided interval, 0..1.
     """
-    from scipy.stats import bootstrap
-
-    images = len(columns)
-    value = float(statistic(columns.mean(0)))
-    if images < 2:  # nothing to resample
-        return Estimate(value, value, value)
-
-    def resample(chosen: NDArray[np.int64], axis: int = -1) -> NDArray[np.float64]:  # [..., N] -> [...]
-        indices = np.moveaxis(chosen, axis, -1).reshape(-1, images)
-        times = np.stack(
-            [np.bincount(row, minlength=images) for row in indices]
-        )  # [R, N] how often each image is drawn
-        return statistic(times @ columns / images).reshape(chosen.shape[:-1])
-
-    interval = bootstrap(
-        (np.arange(images),),
-        resample,
-        n_resamples=params.resamples,
-        batch=max(1, BATCH // images),
-        vectorized=True,
-        confidence_level=params.confidence,
-        method="percentile",
-        rng=np.random.default_rng(params.seed),
-    ).confidence_interval
-    return Estimate(value, min(value, float(interval.low)), max(value, float(interval.high)))
+    return _proportion(float(shares.mean()), len(shares), confidence)
 
 
-def widen_point(estimate: Estimate, images: int, params: EvaluateParams) -> Estimate:
-    """Widen an interval of one point: although none of these images differs, some of the next ones may.
-
-    The new interval reaches to both sides as far as Wilson's interval of a share of 0 in these images.
+def difference(values: NDArray[np.float64], confidence: float, *, largest: float = 1.0) -> Estimate:
+    """Return the mean of differences, with the interval of a difference of paired proportions.
 
     Args:
-        estimate: of a statistic that one image can change by 1 / images.
-        images: number of images that it was measured on.
-        params: confidence.
+        values: [N], the difference of each image, -largest..largest; N >= 1.
+        confidence: of the two-sided interval, 0..1.
+        largest: the largest difference that an image can have.
     """
-    if estimate.low < estimate.high:
-        return estimate
-    reach = _wilson(0.0, images, params.confidence).high
-    return Estimate(estimate.value, estimate.value - reach, estimate.value + reach)
+    shares = values / largest
+    return scaled(
+        signed(float(shares.clip(min=0).mean()), float((-shares).clip(min=0).mean()), len(values), confidence), largest
+    )
+
+
+def signed(positive: float, negative: float, images: float, confidence: float) -> Estimate:
+    """Return the difference of the shares of images that count as +1 and as -1, with its interval.
+
+    Args:
+        positive: share of the images that count as +1, 0..1, or the mean of what counts for +1.
+        negative: the same for -1; positive + negative <= 1.
+        images: their number.
+        confidence: of the two-sided interval, 0..1.
+    """
+    one, other = (_proportion(share, images, confidence) for share in (positive, negative))
+    # Both shares are of one sample and correlate by -s / (2 - s) at most, where s is the share of images that differ.
+    # s has two more images of either kind (A. Agresti and B. Coull, The American Statistician 52, 1998): without them
+    # the bounds of ten images and fewer are not monotone.
+    differing = (images * (positive + negative) + 2) / (images + 4)
+    correlation = -differing / (2 - differing)
+
+    def reach(up: float, down: float) -> float:
+        return math.sqrt(max(0.0, up**2 + down**2 - 2 * correlation * up * down))
+
+    value = positive - negative
+    return Estimate(
+        value,
+        max(-1.0, value - reach(positive - one.low, other.high - negative)),
+        min(1.0, value + reach(one.high - positive, negative - other.low)),
+        lambda factor: signed(positive, negative, images * factor, confidence),
+    )
+
+
+def scaled(estimate: Estimate, factor: float) -> Estimate:
+    """Return an estimate in other units."""
+    more = estimate.with_more
+    return Estimate(
+        estimate.value * factor,
+        estimate.low * factor,
+        estimate.high * factor,
+        None if more is None else lambda times: scaled(more(times), factor),
+    )
+
+
+def mean_time(times: NDArray[np.float64], confidence: float) -> Estimate:
+    """Return the mean of measured times, [N], with Student's interval; N >= 2."""
+    from scipy.stats import t
+
+    mean, error = float(times.mean()), float(times.std(ddof=1)) / math.sqrt(len(times))
+    reach = float(t.ppf((1 + confidence) / 2, len(times) - 1)) * error
+    return Estimate(mean, mean - reach, mean + reach)
 
 
 def worst(estimates: Iterable[Estimate], direction: Direction) -> Estimate:
@@ -162,13 +163,14 @@ def worst(estimates: Iterable[Estimate], direction: Direction) -> Estimate:
     return max(estimates, key=lambda estimate: (estimate.high, estimate.value))
 
 
-def _wilson(share: float, images: int, confidence: float) -> Estimate:
-    from statsmodels.stats.proportion import proportion_confint
+def _proportion(share: float, images: float, confidence: float) -> Estimate:
+    """Return Clopper and Pearson's interval. The number of successes need not be an integer."""
+    from scipy.special import betaincinv
 
-    low, high = proportion_confint(share * images, images, alpha=1 - confidence, method="wilson")
-    return Estimate(share, float(low), float(high))
-
-
-def only(means: Means) -> NDArray[np.float64]:
-    """Return the first of the means: the statistic of a metric that is one mean itself."""
-    return means[..., 0]
+    tail, successes = (1 - confidence) / 2, share * images
+    failures = images - successes
+    low = float(betaincinv(successes, failures + 1, tail)) if successes > 0 else 0.0
+    high = float(betaincinv(successes + 1, failures, 1 - tail)) if failures > 0 else 1.0
+    return Estimate(
+        share, min(low, share), max(high, share), lambda factor: _proportion(share, images * factor, confidence)
+    )

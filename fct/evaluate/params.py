@@ -34,9 +34,7 @@ class EvaluateParams(Section):
     ]  # JPEG qualities that are measured, besides raw images
     unseen: tuple[Unseen, ...]  # distortions of fct.evaluate.unseen that are measured, each at all severities
     batch_size: Annotated[int, Field(ge=1)]  # images
-    resamples: Annotated[int, Field(ge=100)]  # of the bootstrap over images
     confidence: Annotated[float, Field(gt=0, lt=1)]  # of every two-sided interval
-    seed: Annotated[int, Field(ge=0)]  # of the bootstrap
 
     @property
     def conditions(self) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from fct.core.errors import FctError
 from fct.models.network import Network
 
+BATCH = 50  # images; a large network takes 10 MiB for one
+
 
 class Parity(NamedTuple):
     """The differences between the logits of onnxruntime and torch."""
@@ -30,12 +32,15 @@ def compare(
     Raises:
         FctError: a logit differs by more than `tolerance`, or a class differs although the margin is large.
     """
-    with torch.inference_mode():
-        logits, _ = network(torch.from_numpy(images), torch.from_numpy(quality))
-    expected: NDArray[np.float32] = logits.float().numpy()
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    feeds = {"image": images, "quality": quality}
-    (actual,) = session.run(["logits"], {entry.name: feeds[entry.name] for entry in session.get_inputs()})
+    inputs = [entry.name for entry in session.get_inputs()]
+    batches = []
+    for start in range(0, len(images), BATCH):
+        feeds = {"image": images[start : start + BATCH], "quality": quality[start : start + BATCH]}
+        with torch.inference_mode():
+            logits, _ = network(*map(torch.from_numpy, feeds.values()))
+        batches.append((logits.float().numpy(), *session.run(["logits"], {name: feeds[name] for name in inputs})))
+    expected, actual = (np.concatenate(each) for each in zip(*batches, strict=True))
     top = np.sort(expected, axis=1)[:, -2:]
     decided = top[:, 1] - top[:, 0] > 2 * tolerance  # each of the two logits may differ by the tolerance
     parity = Parity(

@@ -26,6 +26,8 @@ from fct.evaluate.predictions import Predictions
 from fct.gate.measures import measure, measure_difference
 from fct.gate.params import CheckParams, slice_problem
 
+PRECISION = 0.005  # of the number of images that would settle a check
+
 
 @dataclass(frozen=True)
 class Check:
@@ -46,18 +48,22 @@ class Check:
 
     @property
     def images_to_settle(self) -> int | None:
-        """About how many images would decide the check. None if it is decided, or no number of images would do.
-
-        Intervals narrow with the square root of the number of images.
-        """
-        value, low, high = self.estimate.value, self.estimate.low, self.estimate.high
-        distance = abs(value - self.threshold)
-        reach = (
-            value - low if value > self.threshold else high - value
-        )  # from the value to the bound on the side of the threshold
-        if not self.images or not distance or reach <= distance:
+        """About how many images would decide the check. None if it is decided, or no number of images would do."""
+        more = self.estimate.with_more
+        if not self.images or more is None or not self._is_open(self.estimate) or self.estimate.value == self.threshold:
             return None
-        return math.ceil(self.images * (reach / distance) ** 2)
+        factor = 2.0
+        while self._is_open(more(factor)):
+            factor *= 2
+        few, enough = factor / 2, factor
+        while enough > few * (1 + PRECISION):
+            factor = (few + enough) / 2
+            few, enough = (factor, enough) if self._is_open(more(factor)) else (few, factor)
+        return math.ceil(self.images * enough)
+
+    def _is_open(self, estimate: Estimate) -> bool:
+        """Return whether the true value may lie on either side of the threshold."""
+        return estimate.low < self.threshold < estimate.high
 
     def as_json(self) -> dict[str, Any]:
         """Return the check in the format of the verdict."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fct.evaluate.intervals import Estimate, exact, only, resampled
+from fct.evaluate.intervals import Estimate, exact, mean_time
 from fct.evaluate.model import Model
 from fct.evaluate.params import EvaluateParams
 from fct.gate.params import CheckParams
@@ -36,7 +36,7 @@ def latency(model: Model, split: Split, params: EvaluateParams) -> Estimate:
     Args:
         model: it must have predicted such images before.
         split: the source of the images.
-        params: confidence, and the resamples and seed of the bootstrap over images.
+        params: confidence of the interval.
     """
     times = []
     for index in range(WARM_UP + ROUNDS):
@@ -45,4 +45,4 @@ def latency(model: Model, split: Split, params: EvaluateParams) -> Estimate:
         model.adapter.logits(model.session, split.images[row], split.quality[row])
         times.append(1000 * (time.perf_counter() - begin))
     fastest = np.sort(times[WARM_UP:])[: round(ROUNDS * (1 - LEFT_OUT))]
-    return resampled(fastest[:, None], only, params)
+    return mean_time(fastest, params.confidence)

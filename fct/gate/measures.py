@@ -5,14 +5,15 @@ A slice has one or several parts. A part is the mean over some views of some ima
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fct.core.errors import FctError
-from fct.evaluate.intervals import Estimate, Means, average, only, resampled, widen_point, worst
+from fct.evaluate.intervals import Estimate, difference, exact, proportion, signed, worst
 from fct.evaluate.params import EvaluateParams
 from fct.evaluate.predictions import Predictions
 from fct.gate.params import CheckParams
@@ -35,9 +36,9 @@ class Part:
 
 def measure(check: CheckParams, predictions: Predictions, params: EvaluateParams) -> Estimate:
     """Return the metric on a check's slice. Of several parts, the worst counts."""
-    metric = METRICS[check.metric]
     return worst(
-        (metric(predictions, part).estimate(params) for part in parts(check.slice, predictions)), check.direction
+        (_measure(check.metric, predictions, part, params.confidence) for part in parts(check.slice, predictions)),
+        check.direction,
     )
 
 
@@ -56,18 +57,13 @@ def measure_difference(
         raise FctError(
             f"{check.name}: the two models were measured on different views: {predictions.views} and {champion.views}."
         )
-    metric = METRICS[check.metric]
-    estimates = []
-    for part in parts(check.slice, predictions):
-        own, other = metric(predictions, part), metric(champion, part)
-        width = own.columns.shape[1]
-
-        def difference(means: Means, own: Sum = own, other: Sum = other, width: int = width) -> NDArray[np.float64]:
-            return own.statistic(means[..., :width]) - other.statistic(means[..., width:])
-
-        columns = np.hstack([own.columns, other.columns])
-        estimates.append(widen_point(resampled(columns, difference, params), len(columns), params))
-    return worst(estimates, check.direction)
+    return worst(
+        (
+            _compare(check.metric, predictions, champion, part, params.confidence)
+            for part in parts(check.slice, predictions)
+        ),
+        check.direction,
+    )
 
 
 def parts(name: str | None, predictions: Predictions) -> list[Part]:
@@ -89,57 +85,65 @@ def parts(name: str | None, predictions: Predictions) -> list[Part]:
     return slices[str(name)] if name in slices else [Part([predictions.views.index(str(name))], everywhere)]
 
 
-@dataclass(frozen=True)
-class Sum:
-    """A metric as a function of means over images."""
-
-    columns: NDArray[np.float64]  # [N, K], the contribution of each image to the K means
-    statistic: Callable[[Means], NDArray[np.float64]]
-    shares: NDArray[np.bool_] | None = None  # [V, N], if the metric is the share of True in it
-
-    def estimate(self, params: EvaluateParams) -> Estimate:
-        """Return the metric with its interval."""
-        if self.shares is not None:
-            return average(self.shares, params)
-        return widen_point(resampled(self.columns, self.statistic, params), len(self.columns), params)
+def _measure(metric: str, predictions: Predictions, part: Part, confidence: float) -> Estimate:
+    if metric == "ece":
+        return _calibration_error(predictions, part, confidence)
+    values = PER_IMAGE[metric](predictions, part)
+    return difference(values, confidence) if metric == "drop" else proportion(values, confidence)
 
 
-def _share(right: NDArray[np.bool_]) -> Sum:
-    return Sum(right.mean(0)[:, None], only, right)
+def _compare(metric: str, own: Predictions, champion: Predictions, part: Part, confidence: float) -> Estimate:
+    if metric == "ece":
+        return _error_difference(*(_calibration_error(one, part, confidence) for one in (own, champion)))
+    values = PER_IMAGE[metric](own, part) - PER_IMAGE[metric](champion, part)
+    return difference(values, confidence, largest=2.0 if metric == "drop" else 1.0)
 
 
-def _accuracy(predictions: Predictions, part: Part) -> Sum:
-    return _share(predictions.correct[part.where])
+def _accuracy(predictions: Predictions, part: Part) -> NDArray[np.float64]:
+    return predictions.correct[part.where].mean(0)
 
 
-def _agreement(predictions: Predictions, part: Part) -> Sum:
+def _agreement(predictions: Predictions, part: Part) -> NDArray[np.float64]:
     same = predictions.classes == predictions.classes[0]  # row 0 is raw
-    return _share(same[part.where])
+    return same[part.where].mean(0)
 
 
-def _drop(predictions: Predictions, part: Part) -> Sum:
+def _drop(predictions: Predictions, part: Part) -> NDArray[np.float64]:
     right = predictions.correct[:, part.images].astype(np.float64)
-    return Sum((right[0] - right[part.rows].mean(0))[:, None], only)
+    drop: NDArray[np.float64] = right[0] - right[part.rows].mean(0)
+    return drop
 
 
-def _ece(predictions: Predictions, part: Part) -> Sum:
-    """Sum over bins |accuracy - confidence|, weighted by the number of predictions in each: Guo et al., equation 3."""
-    chosen = part.where
-    confidence = predictions.confidence[chosen]
-    gap = predictions.correct[chosen] - confidence  # [V, N]
-    bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-    columns = np.stack([np.where(bins == index, gap, 0).mean(0) for index in range(BINS)], axis=1)  # [N, BINS]
-    return Sum(columns, _total)
+def _calibration_error(predictions: Predictions, part: Part, confidence: float) -> Estimate:
+    """Return the sum over bins of |accuracy - confidence|, weighted by their predictions (Guo et al., equation 3).
+
+    With the true sign of each bin's gap, the error is the mean over predictions of sign * gap. The measured error takes
+    the signs that make this mean largest. So the upper bound of the measured mean, of values whose absolute value is
+    |gap|, is one for the true error, too. The lower bound is no more than an indication.
+    """
+    sure = predictions.confidence[part.where]
+    gap = predictions.correct[part.where] - sure  # [V, N]
+    bins = np.minimum((sure * BINS).astype(np.int64), BINS - 1)
+    error = float(np.abs(np.bincount(bins.ravel(), gap.ravel())).sum()) / gap.size
+    size = max(error, float(np.abs(gap).mean()))
+    estimate = signed((size + error) / 2, (size - error) / 2, gap.shape[1], confidence)
+    return replace(estimate, low=max(0.0, estimate.low))
 
 
-def _total(means: Means) -> NDArray[np.float64]:
-    total: NDArray[np.float64] = np.abs(means).sum(-1)
-    return total
+def _error_difference(own: Estimate, champion: Estimate) -> Estimate:
+    """Return the difference of two errors of at least 0. As if of different images, which is no narrower."""
+    value = own.value - champion.value
+    more, other = own.with_more, champion.with_more
+    return Estimate(
+        value,
+        value - math.hypot(own.value - own.low, champion.high - champion.value),
+        value + math.hypot(own.high - own.value, champion.value - champion.low),
+        lambda factor: _error_difference(more(factor), other(factor)) if more and other else exact(value),
+    )
 
 
-METRICS: dict[str, Callable[[Predictions, Part], Sum]] = {
+PER_IMAGE: dict[str, Callable[[Predictions, Part], NDArray[np.float64]]] = {  # [N]
     "accuracy": _accuracy,
     "agreement": _agreement,
     "drop": _drop,
-    "ece": _ece,
 }

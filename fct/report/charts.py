@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fct.evaluate.intervals import Estimate, wilson
+from fct.evaluate.intervals import Estimate, proportion
 from fct.evaluate.params import EvaluateParams
 from fct.evaluate.predictions import Predictions
 from fct.gate.measures import measure
@@ -36,7 +36,7 @@ def accuracy(predictions: Mapping[str, Predictions], evaluate: EvaluateParams) -
         for colour, (name, of_model) in zip(cycle(COLOURS), predictions.items(), strict=False):
             qualities = sorted(of_model.qualities)
             estimates = [
-                wilson(of_model.correct[of_model.views.index(f"q{q}")], evaluate.confidence) for q in qualities
+                proportion(of_model.correct[of_model.views.index(f"q{q}")], evaluate.confidence) for q in qualities
             ]
             _band(axes, qualities, estimates, colour, name)
             axes.axhline(100 * float(of_model.correct[0].mean()), color=colour, linestyle=":", linewidth=1)

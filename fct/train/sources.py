@@ -12,7 +12,7 @@ from fct.splits.store import Split
 from fct.train.batches import Cached, Images, Online, Resident, Source
 from fct.train.params import Views
 
-SHARE = 0.5  # of the memory, host or GPU, that images and views may use
+SHARE = 0.5  # of the free memory, host or GPU, that images and views may use
 
 
 def choose_source(  # noqa: PLR0913, PLR0917  # all that decides
@@ -46,8 +46,8 @@ def choose_source(  # noqa: PLR0913, PLR0917  # all that decides
             "cannot be done online. Set it to cache."
         )
     size = split.images.nbytes * (1 + len(qualities))
-    host_limit = psutil.virtual_memory().total * SHARE
-    gpu_limit = torch.cuda.mem_get_info(device)[1] * SHARE if device.type == "cuda" else 0
+    host_limit = psutil.virtual_memory().available * SHARE
+    gpu_limit = torch.cuda.mem_get_info(device)[0] * SHARE if device.type == "cuda" else 0
     source: Source
     if views == "online" or (views == "auto" and not native and size > max(host_limit, gpu_limit)):
         source = Online(qualities, subsampling)
@@ -56,9 +56,9 @@ def choose_source(  # noqa: PLR0913, PLR0917  # all that decides
         if size <= gpu_limit:
             source = Resident.upload(split, source, device)
     if views == "auto":
-        limits = [f"{host_limit / 2**30:.1f} GiB of memory"]
+        limits = [f"{host_limit / 2**30:.1f} GiB of free memory"]
         if gpu_limit:
-            limits.append(f"{gpu_limit / 2**30:.1f} GiB of the GPU's memory")
+            limits.append(f"{gpu_limit / 2**30:.1f} GiB of the GPU's free memory")
         reason = f"{size / 2**30:.2f} GiB of images and views; the limit is {' or '.join(limits)}"
         print(f"train.views: auto chose {source.name} ({reason})")
     return source

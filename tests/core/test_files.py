@@ -85,18 +85,33 @@ NAMES = st.text("abcxyz0189._-", min_size=1, max_size=8).filter(lambda name: nam
 @settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=3000), st.binary(max_size=3000))
 def test_any_bytes_are_written_whole(old, new):
-    """The file has the bytes of the last write and mode 644, and there is no other file."""
+    """The file has the bytes of the last write, and there is no other file."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "made/out.bin"
         for content in (old, new):
             files.write_bytes(path, content)
             assert path.read_bytes() == content
         assert list(path.parent.iterdir()) == [path]
-        assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(
+    ("umask", "file", "folder"), [(0o022, 0o644, 0o755), (0o027, 0o640, 0o750), (0o002, 0o664, 0o775)]
+)
+def test_permissions_follow_the_umask(tmp_path, umask, file, folder):
+    """As of any file or folder that the user makes."""
+    before = os.umask(umask)
+    try:
+        files.write_bytes(tmp_path / "out.bin", b"new")
+        with files.atomic_folder(tmp_path / "out"):
+            pass
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out.bin").stat().st_mode & 0o777 == file
+    assert (tmp_path / "out").stat().st_mode & 0o777 == folder
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.binary(max_size=3000), st.binary(min_size=1, max_size=3000), st.sampled_from(["fsync", "chmod", "replace"]))
+@given(st.binary(max_size=3000), st.binary(min_size=1, max_size=3000), st.sampled_from(["fsync", "replace"]))
 def test_a_write_that_fails_at_any_step_leaves_the_old_file(old, new, where):
     """After an interrupt at any step the old content is complete, and there is no temporary file."""
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:

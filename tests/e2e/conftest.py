@@ -54,7 +54,6 @@ MADE_SMALL = {
     "train.batch_size": 16,
     "export.images": 30,
     "evaluate.qualities": [10, 50, 90],
-    "evaluate.resamples": 200,
     "features.images": 20,
     "features.qualities": [10, 90],
     "evaluate.unseen": ["webp", "blur"],

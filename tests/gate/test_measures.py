@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from fct.core.errors import FctError
-from fct.evaluate.intervals import wilson
+from fct.evaluate.intervals import proportion
 from fct.evaluate.params import EvaluateParams
 from fct.evaluate.predictions import Predictions
 from fct.gate.measures import measure, measure_difference, parts
 from fct.gate.params import CheckParams
 
-PARAMS = EvaluateParams(qualities=(10, 90), unseen=("webp",), batch_size=1, resamples=400, confidence=0.95, seed=0)
+PARAMS = EvaluateParams(qualities=(10, 90), unseen=("webp",), batch_size=1, confidence=0.95)
 VIEWS = ("raw", "q10", "q90", "webp/1", "webp/2", "blur/1")
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
 #            of class 0   of class 1
@@ -64,8 +64,8 @@ def test_by_hand(name, metric, value):
 
 
 def test_one_view_is_a_proportion_of_images():
-    """Accuracy and agreement of a single view have Wilson's interval."""
-    assert measure(line("q10"), PREDICTIONS, PARAMS) == wilson(CLASSES[1] == LABELS, 0.95)
+    """Accuracy and agreement of a single view have the interval of a proportion."""
+    assert measure(line("q10"), PREDICTIONS, PARAMS) == proportion(CLASSES[1] == LABELS, 0.95)
 
 
 def test_the_bound_of_the_worst_is_the_worst_bound():
@@ -94,13 +94,36 @@ def random_predictions(rng, chance, count=400):
     return Predictions(("raw", "q10", "q90"), right.astype(int), np.full(right.shape, 0.8), np.ones(count, int))
 
 
-def test_a_model_against_itself_has_no_difference():
+@pytest.mark.parametrize(("metric", "scale"), [("accuracy", 1), ("agreement", 1), ("drop", 2)])
+def test_a_model_against_itself_has_no_difference(metric, scale):
     """Of the same answers every difference is 0, as certain as a share that was seen in none of the images."""
     own = random_predictions(np.random.default_rng(0), 0.8)
-    for metric in ("accuracy", "agreement", "drop", "ece"):
-        estimate = measure_difference(line("q10", metric, champion=0), own, own, PARAMS)
-        reach = wilson(np.zeros(own.labels.size, bool), PARAMS.confidence).high
-        assert (estimate.value, estimate.low, estimate.high) == (0, -reach, reach)
+    estimate = measure_difference(line("q10", metric, champion=0), own, own, PARAMS)
+    reach = scale * proportion(np.zeros(own.labels.size, bool), PARAMS.confidence).high
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((0, -reach, reach))
+
+
+def test_the_same_calibration_has_no_difference():
+    """The interval is that of the errors of different images."""
+    own = random_predictions(np.random.default_rng(0), 0.8)
+    estimate = measure_difference(line("q10", "ece", champion=0), own, own, PARAMS)
+    assert estimate.value == 0
+    assert -0.1 < estimate.low < 0 < estimate.high < 0.1
+
+
+@pytest.mark.parametrize(("error", "images"), [(0.0, 100), (0.0, 1_000), (0.05, 100), (0.05, 1_000)])
+def test_a_calibration_error_is_above_its_bound_no_more_often_than_promised(error, images):
+    """Of 1,000 models that are too sure by so much, the upper bound is below their true error in at most 2.5 %."""
+    rng = np.random.default_rng(0)
+    below = 0
+    for _ in range(1_000):
+        sure = rng.uniform(0.5, 1.0, images)
+        right = rng.random(images) < np.maximum(0, sure - error)
+        answers = Predictions(
+            ("raw", "q10"), np.stack([right, right]).astype(int), np.stack([sure, sure]), np.ones(images, int)
+        )
+        below += measure(line("q10", "ece"), answers, PARAMS).high < error
+    assert below <= 25
 
 
 def test_answers_to_other_views_are_not_compared():

@@ -6,7 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 from fct.evaluate.params import EvaluateParams
 from fct.gate.params import CheckParams, GateParams, int8_lines, slice_problem
 
-EVALUATE = {"qualities": [5, 95], "unseen": [], "batch_size": 256, "resamples": 1000, "confidence": 0.95, "seed": 0}
+EVALUATE = {"qualities": [5, 95], "unseen": [], "batch_size": 256, "confidence": 0.95}
 
 
 def test_good_values_are_taken():
@@ -25,7 +25,6 @@ def test_good_values_are_taken():
         ("unseen", ["webp", "webp"], "webp is there more than once"),
         ("batch_size", 0, "greater than or equal to 1"),
         ("confidence", 1.0, "less than 1"),
-        ("resamples", 10, "greater than or equal to 100"),
     ],
 )
 def test_impossible_values_are_refused(key, value, message):

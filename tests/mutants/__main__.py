@@ -34,7 +34,7 @@ IMPORTED = (
     "torch",
     "numba",
     "scipy.stats",
-    "statsmodels.stats.proportion",
+    "scipy.special",
     "PIL.Image",
     "pydantic",
     "onnx",

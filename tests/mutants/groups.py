@@ -51,7 +51,8 @@ GATE = Group(
             "predictions, champion, params)",
             "champion, predictions, params)",
         ),
-        Mutant("intervals narrow with the images", "distance) ** 2)", "distance))"),
+        Mutant("a close check needs twice the images", "self.images * enough", "2 * self.images * enough"),
+        Mutant("what has passed is open", "estimate.low < self.threshold <", "self.threshold <"),
         Mutant("views count as measured on no image", "0 if line.slice is None", "0 if line.slice is not None"),
         Mutant("the verdict hides its yardstick", "        **params.conditions,\n", ""),
         Mutant("every check is told as passed", '_passed"] = check["passed"]', '_passed"] = True'),
@@ -63,33 +64,35 @@ INTERVALS = Group(
     "fct.evaluate.intervals",
     ("tests/evaluate/test_intervals.py",),
     (
-        Mutant("one-sided intervals", "alpha=1 - confidence", "alpha=2 * (1 - confidence)"),
+        Mutant("one-sided intervals", "(1 - confidence) / 2, share", "1 - confidence, share"),
+        Mutant("all right is certain", "if successes > 0 else 0.0", "if 0 < successes < images else share"),
         Mutant(
-            "an interval of half the confidence",
-            "confidence_level=params.confidence",
-            "confidence_level=params.confidence / 2",
+            "the low bound is Wilson's, or nearly",
+            "betaincinv(successes, failures + 1",
+            "betaincinv(successes + 1, failures + 1",
         ),
         Mutant(
-            "all right is certain",
-            "return _wilson(estimate.value, right.shape[1], params.confidence)",
-            "return estimate",
+            "the difference is one of different images",
+            "correlation = -differing / (2 - differing)",
+            "correlation = 0.0",
         ),
-        Mutant("all right by the number of answers", "right.shape[1], params", "right.size, params"),
+        Mutant(
+            "few images break the order", "(images * (positive + negative) + 2) / (images + 4)", "positive + negative"
+        ),
+        Mutant(
+            "bounds of the two sides are mixed up",
+            "reach(positive - one.low, other.high - negative)",
+            "reach(one.high - positive, negative - other.low)",
+        ),
+        Mutant("what is lost does not count", "(-shares).clip(min=0)", "(0 * shares)"),
         Mutant("the lowest value is the worst", "(estimate.low, estimate.value)", "(estimate.value, estimate.low)"),
         Mutant("the highest value is the worst", "(estimate.high, estimate.value)", "(estimate.value, estimate.high)"),
         Mutant("at most: the best counts as the worst", "return max(estimates", "return min(estimates"),
         Mutant(
-            "no difference is certain",
-            "estimate.value - reach, estimate.value + reach",
-            "estimate.value, estimate.value",
-            ("tests/gate/test_measures.py",),
+            "the raw view counts among the qualities", "proportion(correct[1:].mean(0)", "proportion(correct.mean(0)"
         ),
-        Mutant("every bootstrap draws anew", "default_rng(params.seed)", "default_rng()"),
-        Mutant("an interval beside its value", "min(value, float(interval.low))", "float(interval.low)"),
-        Mutant("the raw view counts among the qualities", "average(correct[1:], params)", "average(correct, params)"),
         Mutant("the best quality is called the worst", "worst_quality = min(", "worst_quality = max("),
         Mutant("the worst of the summary is the best", 'worst(rows, "at least")', 'worst(rows, "at most")'),
-        Mutant("only the first view counts", "right.mean(0)[:, None]", "right[0][:, None].astype(float)"),
     ),
 )
 
@@ -99,13 +102,18 @@ MEASURES = Group(
     (
         Mutant(
             "the difference from a champion has the other sign",
-            "means[..., :width]) - other.statistic(means[..., width:])",
-            "means[..., width:]) - other.statistic(means[..., :width])",
+            "PER_IMAGE[metric](own, part) - PER_IMAGE[metric](champion, part)",
+            "PER_IMAGE[metric](champion, part) - PER_IMAGE[metric](own, part)",
         ),
         Mutant(
             "another image's answer is compared",
-            "np.hstack([own.columns, other.columns])",
-            "np.hstack([own.columns, other.columns[::-1]])",
+            "- PER_IMAGE[metric](champion, part)",
+            "- PER_IMAGE[metric](champion, part)[::-1]",
+        ),
+        Mutant(
+            "only the first view counts",
+            "predictions.correct[part.where].mean(0)",
+            "predictions.correct[part.where][0].astype(float)",
         ),
         Mutant(
             "other views are compared",
@@ -125,28 +133,28 @@ MEASURES = Group(
             "predictions.classes == predictions.labels",
         ),
         Mutant("a drop is a gain", "right[0] - right[part.rows].mean(0)", "right[part.rows].mean(0) - right[0]"),
-        Mutant("bins of the calibration error cancel", "np.abs(means).sum(-1)", "np.abs(means.sum(-1))"),
+        Mutant(
+            "bins of the calibration error cancel",
+            "np.abs(np.bincount(bins.ravel(), gap.ravel())).sum()",
+            "abs(gap.sum())",
+        ),
+        Mutant("the largest gap is the error", "(size - error) / 2", "0.0"),
+        Mutant("the champion's error is known", "champion.value - champion.low", "0.0"),
         Mutant("one bin of confidence", "BINS = 15", "BINS = 1"),
         Mutant(
             "the surest answers are in no bin",
-            "np.minimum((confidence * BINS).astype(np.int64), BINS - 1)",
-            "(confidence * BINS).astype(np.int64)",
+            "np.minimum((sure * BINS).astype(np.int64), BINS - 1)",
+            "(sure * BINS).astype(np.int64)",
         ),
         Mutant(
-            "what no image shows is certain",
-            "return widen_point(resampled(self.columns, self.statistic, params), len(self.columns), params)",
-            "return resampled(self.columns, self.statistic, params)",
+            "the worst error is the smallest",
+            "parts(check.slice, predictions)),\n        check.direction",
+            'parts(check.slice, predictions)),\n        "at least"',
         ),
-        Mutant(
-            "no difference from a champion is certain",
-            "estimates.append(widen_point(resampled(columns, difference, params), len(columns), params))",
-            "estimates.append(resampled(columns, difference, params))",
-        ),
-        Mutant("the worst error is the smallest", "predictions)), check.direction", 'predictions)), "at least"'),
         Mutant(
             "the worst difference in errors is the smallest",
-            "return worst(estimates, check.direction)",
-            'return worst(estimates, "at least")',
+            "parts(check.slice, predictions)\n        ),\n        check.direction",
+            'parts(check.slice, predictions)\n        ),\n        "at least"',
         ),
     ),
 )
@@ -736,10 +744,15 @@ SPLITS = Group(
     "fct.data.division",
     ("tests/data/test_division.py",),
     (
-        Mutant("shares are rounded down", "max(1, round(images * fraction))", "max(1, int(images * fraction))"),
-        Mutant("shares are rounded up", "max(1, round(images * fraction))", "max(1, -int(-images * fraction // 1))"),
-        Mutant("a split may be empty", "max(1, round(images * fraction))", "round(images * fraction)"),
-        Mutant("the smallest split gives way", "counts[max(counts,", "counts[min(counts,"),
+        Mutant("shares are rounded down", "math.floor(images * share + 0.5)", "math.floor(images * share)"),
+        Mutant("shares are rounded up", "math.floor(images * share + 0.5)", "math.ceil(images * share)"),
+        Mutant("a split may be empty", "max(border + 1, ", "max(border, "),
+        Mutant("train may be empty", "most = images - (len", "most = 1 + images - (len"),
+        Mutant(
+            "sizes are rounded, not borders",
+            "math.floor(images * share + 0.5)",
+            "border + math.floor(images * fraction + 0.5)",
+        ),
         Mutant("the seed does not matter", ", digest_size=8, key=key)", ", digest_size=8)"),
         Mutant(
             "the order of files decides",
@@ -855,16 +868,16 @@ FILES = Group(
     (
         Mutant(
             "files are written in place",
-            "        Path(temporary).replace(path)\n",
-            "        path.write_bytes(content); Path(temporary).unlink()\n",
+            "        temporary.replace(path)\n",
+            "        path.write_bytes(content); temporary.unlink()\n",
         ),
-        Mutant("half a file stays", "        Path(temporary).unlink(missing_ok=True)\n        raise", "        raise"),
+        Mutant("half a file stays", "        temporary.unlink(missing_ok=True)\n        raise", "        raise"),
         Mutant(
             "half a folder takes the old one's place",
             "        shutil.rmtree(temporary, ignore_errors=True)\n        raise",
             "        temporary.rename(path.with_name('half'))\n        raise",
         ),
-        Mutant("files are private", "chmod(0o644)", "chmod(0o600)"),
+        Mutant("folders are private", "temporary.mkdir()", "temporary.mkdir(0o700)"),
         Mutant("what a killed run left stays", "        shutil.rmtree(leftover)\n", "        pass\n"),
         Mutant("digests follow the order of keys", "sort_keys=True", "sort_keys=False"),
     ),

@@ -21,7 +21,7 @@ def memory(monkeypatch):
     """Return a function that sets the size of the memory in bytes."""
 
     def set_size(size):
-        monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=size))
+        monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=size))
 
     return set_size
 
@@ -49,7 +49,7 @@ def test_auto_is_the_cache_if_it_fits(split, memory, capsys):
     """Images and views can use half of the memory. The choice and its reason are printed."""
     memory(2 * 3 * split.images.nbytes)
     assert isinstance(choose("auto", split), Cached)
-    assert "train.views: auto chose the cache (0.00 GiB of images and views; the limit is 0.0 GiB of memory)" in (
+    assert "train.views: auto chose the cache (0.00 GiB of images and views; the limit is 0.0 GiB of free memory)" in (
         capsys.readouterr().out
     )
 
