@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fct.images.tables import UNKNOWN_QUALITY
 from fct.nn.hooks import Hook, hooked
-from fct.nn.layout import LAYOUTS, Feature, features_of, layer_key, layer_of
+from fct.nn.layout import LAYOUTS, Feature, features_of, float_weight, layer_key, layer_of
 from fct.nn.residual import QualityInput, ResidualMappingBlock
 
 
@@ -32,13 +32,16 @@ class QualityAware(nn.Module):
     Shape:
         image: as the model takes it.
         quality: None, or integers or floats [B], 1..100, or `UNKNOWN_QUALITY` (0) for images whose files have no JPEG
-            tables, as `estimate_quality` returns. Blocks change nothing where the quality is unknown. It is checked on
-            the CPU and moved to the image's device; on a GPU it is not checked, since that would wait for it.
+            tables, as `estimate_quality` returns. Blocks change nothing where the quality is unknown. It is moved to
+            the image's device. Its range is checked on the CPU, but not on a GPU, which would have to be waited for,
+            and not in compiled or exported models.
         output: as the model's.
 
     Raises:
+        TypeError: the model is compiled; compile the `QualityAware` instead.
         ValueError: no layer has this name (the message lists the nearest), a layer's output takes no block, the model
             does not take such images, or the quality is out of range or not one for each image.
+        RuntimeError: a layer ran inside a reentrant checkpoint. Checkpoint the `QualityAware`, not parts of the model.
 
     Example:
         >>> from torchvision.models import resnet18
@@ -59,17 +62,14 @@ class QualityAware(nn.Module):
         quality: QualityInput = "film",
     ) -> None:
         super().__init__()
-        channels, height, breadth = image_shape
-        if height != breadth:
-            raise ValueError(f"image_shape is {image_shape}; the shapes of layers are found with a square image.")
+        channels, size = _checked_shape(image_shape)
         if isinstance(layers, str) or not layers:
             raise ValueError(f"layers is {layers!r}; it is a list of one or more names.")
+        if any(map(_is_compiled, model.modules())):  # compiled code does not notice hooks that are new
+            raise TypeError("the model is compiled, or a part of it; compile the QualityAware instead.")
         self.model = model
-        features = features_of(model, layers, channels=channels, size=height)
-        self.blocks = make_blocks(features, width=width, quality=quality)
-        weight = next(model.parameters(), None)
-        if weight is not None:
-            self.blocks.to(weight.device)
+        features = features_of(model, layers, channels=channels, size=size)
+        self.blocks = make_blocks(features, width=width, quality=quality).to(float_weight(model))
 
     def forward(self, image: Tensor, quality: Tensor | None = None) -> Any:
         """Return the model's output."""
@@ -110,11 +110,27 @@ def _correct(block: nn.Module, quality: Tensor, output: Tensor) -> Tensor:
     return corrected
 
 
+def _is_compiled(module: nn.Module) -> bool:
+    return hasattr(module, "_orig_mod") or module._compiled_call_impl is not None  # noqa: SLF001  # no public names
+
+
+def _checked_shape(image_shape: tuple[int, int, int]) -> tuple[int, int]:
+    """Return the channels and the size. Errors are those of `QualityAware`."""
+    if (
+        not isinstance(image_shape, (tuple, list))
+        or len(image_shape) != 3
+        or any(not isinstance(length, int) or length < 1 for length in image_shape)
+        or image_shape[1] != image_shape[2]
+    ):
+        raise ValueError(f"image_shape is {image_shape!r}; it is [C, H, W] of a square image, such as (3, 224, 224).")
+    return image_shape[0], image_shape[1]
+
+
 def _checked(quality: Tensor | None, image: Tensor) -> Tensor:
     """Return the quality of each image on the image's device. Errors are those of `QualityAware`."""
     if quality is None:
         return torch.full((len(image),), 100, device=image.device)
-    if not isinstance(quality, Tensor) or quality.dtype == torch.bool:
+    if not isinstance(quality, Tensor) or quality.dtype == torch.bool or quality.is_complex():
         kind = quality.dtype if isinstance(quality, Tensor) else type(quality).__name__
         raise ValueError(f"quality is {kind}; it is a tensor of numbers [B], or None.")
     if quality.shape != image.shape[:1]:

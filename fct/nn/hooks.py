@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 Hook = Callable[[Tensor], Tensor]
@@ -17,17 +18,23 @@ def hooked(model: nn.Module, hooks: Mapping[str, Hook]) -> Iterator[None]:
 
     The hooks run before all that are registered with a layer: those see the new output, as later layers do. No hook
     stays behind, not even after an error, so that copied, compiled and exported models have none.
+
+    Raises:
+        RuntimeError: a layer runs without gradients, though the context was entered with them. A reentrant checkpoint
+            does that: it would run the layer again in the backward pass, without its hook.
     """
-    handles = [
-        model.get_submodule(layer).register_forward_hook(partial(_replace, hook), prepend=True)
-        for layer, hook in hooks.items()
-    ]
-    try:
+    has_gradients = torch.is_grad_enabled()
+
+    def replace(layer: str, hook: Hook, _module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        if has_gradients and not torch.is_grad_enabled():
+            raise RuntimeError(
+                f"layer {layer!r} ran without gradients, inside torch.no_grad or a reentrant checkpoint, so that its "
+                "block cannot be trained; checkpoint the whole model, not parts of it."
+            )
+        return hook(output)
+
+    with ExitStack() as stack:
+        for layer, hook in hooks.items():
+            handle = model.get_submodule(layer).register_forward_hook(partial(replace, layer, hook), prepend=True)
+            stack.enter_context(handle)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _replace(hook: Hook, _module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-    return hook(output)

@@ -20,6 +20,11 @@ class Layout(NamedTuple):
     axis: int  # of the channels
     is_map: bool  # [B, C, H, W], the input of a convolution
 
+    @property
+    def ndim(self) -> int:
+        """Return the number of axes of the feature."""
+        return 4 if self.is_map else self.axis + 1
+
 
 LAYOUTS = {
     "vector": Layout(1, is_map=False),  # [B, C]
@@ -88,12 +93,15 @@ def check_layers(model: nn.Module, layers: Iterable[str]) -> None:
     """Check that each of `layers` is the name of a module of `model`.
 
     Raises:
+        TypeError: one is no string.
         ValueError: one is not. The message lists the nearest names.
     """
     names = [name for name, _ in model.named_modules() if name]
     for layer in layers:
+        if not isinstance(layer, str):
+            raise TypeError(f"a layer is {type(layer).__name__}; give its name, as model.named_modules() has it.")
         if layer not in names:
-            near = difflib.get_close_matches(layer, names, n=3) or names[:8]
+            near = difflib.get_close_matches(layer, names, n=3) or names[:8] or ["the model has no layers"]
             raise ValueError(f"no layer is called {layer!r}. Nearest: {', '.join(near)}.")
 
 
@@ -139,19 +147,25 @@ def shapes_of(
         called.add(layer)
         shapes[layer] = tuple(output.shape) if is_first and isinstance(output, Tensor) else None
 
-    handles = [backbone.get_submodule(layer).register_forward_hook(partial(record_shape, layer)) for layer in layers]
-    training = backbone.training
-    device = next((weight.device for weight in backbone.parameters()), None)
+    handles = [backbone.get_submodule(layer).register_forward_hook(partial(record_shape, layer)) for layer in shapes]
+    training = {module: module.training for module in backbone.modules()}  # some may be frozen, as batch norms are
+    like = float_weight(backbone)
     try:
-        backbone.eval()(torch.zeros(1, channels, size, size, device=device))
+        backbone.eval()(like.new_zeros(1, channels, size, size))
     except (RuntimeError, AssertionError) as error:  # the image is too small for a kernel or a patch
         reason = str(error).partition("\n")[0]
         raise ImageSizeError(f"the model does not take images of {size} x {size} pixels ({reason})") from None
     finally:
-        backbone.train(training)
+        for module, mode in training.items():
+            module.training = mode
         for handle in handles:
             handle.remove()
     return shapes
+
+
+def float_weight(model: nn.Module) -> Tensor:
+    """Return the first weight that is a float: its device and its type are those of the model's images."""
+    return next((weight for weight in model.parameters() if weight.is_floating_point()), torch.empty(0))
 
 
 def layer_key(layer: str) -> str:

@@ -16,6 +16,7 @@ at any quality. The quality enters in one of three ways:
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -66,13 +67,15 @@ class ResidualMappingBlock(nn.Module):
         layout = named_layout(layout) if isinstance(layout, str) else layout
         if layout == LAYOUTS["vector"]:
             raise ValueError("a feature [B, C] has no residual mapping block; choose a map or tokens.")
-        if channels < 1 or not width > 0:
-            raise ValueError(f"channels are {channels}, width is {width}; both are above 0.")
+        if not isinstance(channels, int) or channels < 1 or not 0 < width < math.inf:
+            raise ValueError(
+                f"channels are {channels!r}, width is {width!r}; they are an integer and a number above 0."
+            )
         if quality not in QUALITY_INPUTS:
             raise ValueError(f"quality is {quality!r}; it is one of {', '.join(QUALITY_INPUTS)}.")
         self.channels = channels
         inner = max(4, round(channels * width))
-        self.axis = layout.axis
+        self.axis, self.ndim = layout.axis, layout.ndim
         self.has_plane = quality == "plane"
         inputs = channels + self.has_plane
         if layout.is_map:
@@ -89,10 +92,10 @@ class ResidualMappingBlock(nn.Module):
 
     def forward(self, phi: Tensor, quality: Tensor) -> Tensor:
         """Return R(phi, quality)."""
-        if phi.ndim <= self.axis or phi.shape[self.axis] != self.channels or quality.shape != phi.shape[:1]:
+        if phi.ndim != self.ndim or phi.shape[self.axis] != self.channels or quality.shape != phi.shape[:1]:
             raise ValueError(
                 f"the feature has shape {list(phi.shape)}, the quality {list(quality.shape)}; this block takes "
-                f"{self.channels} channels at axis {self.axis}, and one quality for each image."
+                f"{self.ndim} axes, {self.channels} channels at axis {self.axis}, and one quality for each image."
             )
         strength = ((100 - quality) / 100).to(phi.dtype)  # s(q), [B]
         scale = strength.view(-1, *[1] * (phi.ndim - 1))

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import torch
 from torch import Tensor, nn
@@ -28,11 +28,12 @@ class FeatureTaps:
     Args:
         model: any module. It may be wrapped by DistributedDataParallel or torch.compile; names are those inside.
         layers: names of its modules, as `model.named_modules()` has them.
-        layout: of all features: "map" [B, C, H, W], "tokens" [B, N, C], "channels-last" [B, H, W, C] or "vector"
-            [B, C]. By default it is found from each output. Only "centred-mse" and your own use depend on it.
+        layout: of the features that have as many axes: "map" [B, C, H, W], "tokens" [B, N, C], "channels-last"
+            [B, H, W, C] or "vector" [B, C]. By default it is found from each output. Only "centred-mse" and your own
+            use depend on it.
 
     Raises:
-        TypeError: the model is scripted or a DataParallel, whose layers cannot be tapped.
+        TypeError: the model is scripted or a DataParallel, whose layers cannot be tapped, or a layer is not a name.
         ValueError: no layer has this name (the message lists the nearest).
         RuntimeError: reading features that are not there: there was no forward pass since the last reading, it ended
             with an error, or a layer was not called, was called more than once, has no single tensor as its output, or
@@ -51,9 +52,9 @@ class FeatureTaps:
     def __init__(self, model: nn.Module, layers: Sequence[str], *, layout: str | None = None) -> None:
         if isinstance(layers, str) or not layers:
             raise ValueError(f"layers is {layers!r}; it is a list of one or more names.")
-        model = _unwrap(model)
-        check_layers(model, layers)
         self._layers = tuple(dict.fromkeys(layers))
+        model = _unwrap(model)
+        check_layers(model, self._layers)
         self._pass = _Pass(None if layout is None else named_layout(layout))
         handles = [
             model.register_forward_pre_hook(_Hook(self._pass.begin), with_kwargs=True),
@@ -78,10 +79,11 @@ class FeatureTaps:
             ValueError: the batch has an odd number of images.
         """
         raw, compressed = {}, {}
-        for layer, feature in self.features().items():
-            if len(feature) % 2:
+        features, images = self.features(), self._pass.images
+        for layer, feature in features.items():
+            if images % 2 or len(feature) % 2:
                 raise ValueError(
-                    f"the batch has {len(feature)} images; two halves need an even number: give the model "
+                    f"the batch has {images or len(feature)} images; two halves need an even number: give the model "
                     "torch.cat([images, compressed])."
                 )
             raw[layer], compressed[layer] = feature.chunk(2)
@@ -99,8 +101,8 @@ class FeatureTaps:
     ) -> None:
         self.close()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        raise TypeError("taps belong to one model; make new ones for the copy of a model.")
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("taps belong to one model and are not copied or saved; make new ones for the copy of a model.")
 
 
 class _Pass:
@@ -108,29 +110,29 @@ class _Pass:
 
     def __init__(self, layout: Layout | None) -> None:
         self.layout = layout
-        self.layouts: dict[tuple[str, int, bool], Layout | None] = {}  # found so far
         self.features: dict[str, Tensor] = {}
         self.problems: dict[str, str] = {}  # by layer
         self.is_running = False
         self.is_complete = False  # whether there is something to read
         self.is_closed = False
         self.has_gradients = False
-        self.images = 0  # of the batch
+        self.images = 0  # of the batch; 0 if not known
         self.is_square = True
 
     def begin(self, _model: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         """Forget the last pass."""
-        self.clear()
         if self.is_closed or _is_exported():
             return
-        image = next((value for value in (*inputs, *keywords.values()) if isinstance(value, Tensor)), None)
-        if image is not None and image.ndim:
-            self.images = image.shape[0]
-            self.is_square = image.ndim < 4 or image.shape[-1] == image.shape[-2]
+        self.clear()
+        shapes = [value.shape for value in (*inputs, *keywords.values()) if isinstance(value, Tensor) and value.ndim]
+        shape = max(shapes, key=len, default=(0,))  # of the images; other inputs, as qualities, have fewer axes
+        self.images, self.is_square = shape[0], len(shape) < 4 or shape[-1] == shape[-2]
         self.is_running, self.has_gradients = True, torch.is_grad_enabled()
 
     def end(self, _model: nn.Module, _inputs: object, output: object) -> None:
         """Let the features of a pass that failed go; torch calls this after an error without an output."""
+        if _is_exported():
+            return
         was_running, self.is_running = self.is_running, False
         if output is None:
             self.clear()
@@ -165,14 +167,10 @@ class _Pass:
 
     def _keep(self, layer: str, module: nn.Module, output: Tensor) -> None:
         layout = self.layout
+        if layout is None or layout.ndim != output.ndim:
+            is_of_images = output.ndim > 0 and output.shape[0] == self.images
+            layout = layout_of((1, *output.shape[1:]) if is_of_images else (), module, is_square=self.is_square)
         if layout is None:
-            key = (layer, output.ndim, self.is_square)
-            if key not in self.layouts:
-                is_of_images = output.ndim > 0 and output.shape[0] == self.images
-                shape = (1, *output.shape[1:]) if is_of_images else ()
-                self.layouts[key] = layout_of(shape, module, is_square=self.is_square)
-            layout = self.layouts[key]
-        if layout is None or output.ndim <= layout.axis:
             self.problems[layer] = (
                 f"returns a tensor of shape {list(output.shape)} for {self.images} images, and it is not clear which "
                 'axis has the channels; give layout="map", "tokens", "channels-last" or "vector", or tap another module'

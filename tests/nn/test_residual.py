@@ -5,7 +5,7 @@ import torch
 
 from fct.images.tables import ijg_tables
 from fct.nn.layout import Layout
-from fct.nn.residual import Film, ResidualMappingBlock
+from fct.nn.residual import QUALITY_INPUTS, Film, ResidualMappingBlock
 
 
 @pytest.fixture
@@ -89,3 +89,50 @@ def test_an_estimated_quality_is_rounded_to_a_table():
     estimated = film(feature, torch.tensor([30.6, 30.4, 94.5, 0.2, 0.7, 99.9]), 1)
     assert torch.equal(estimated, film(feature, torch.tensor([31, 30, 95, 0, 1, 100]), 1))
     assert not torch.equal(estimated[0], estimated[1])
+
+
+@pytest.mark.parametrize(("layout", "shape"), [("map", (8, 4, 4)), ("tokens", (9, 8)), ("channels-last", (4, 4, 8))])
+@pytest.mark.parametrize("quality", QUALITY_INPUTS)
+def test_a_layout_has_a_name(layout, shape, quality):
+    """A block of each named layout corrects the features of that layout, and leaves those of quality 100."""
+    torch.manual_seed(0)
+    block = ResidualMappingBlock(8, layout, quality=quality)
+    phi = torch.randn(2, *shape)
+    step(block, phi, torch.tensor([10, 20]))
+    out = block(phi, torch.tensor([10, 100]))
+    assert out.shape == phi.shape
+    assert not torch.equal(out[0], phi[0])
+    assert torch.equal(out[1], phi[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"channels": 0}, "channels are 0, width is 1.0"), ({"channels": -8}, "channels are -8"),
+        ({"channels": 8.0}, "channels are 8.0, .* they are an integer and a number above 0"),
+        ({"width": 0}, "width is 0"), ({"width": -1.0}, "width is -1.0"), ({"width": float("nan")}, "width is nan"),
+        ({"width": float("inf")}, "width is inf"),
+        ({"layout": "nchw"}, "layout is 'nchw'; it is one of vector, map, tokens, channels-last"),
+        ({"layout": "vector"}, r"a feature \[B, C\] has no residual mapping block; choose a map or tokens"),
+        ({"quality": "table2"}, "quality is 'table2'; it is one of film, plane, table"),
+    ],
+)  # fmt: skip
+def test_a_wrong_argument_is_refused(arguments, message):
+    """Arguments that are out of range are errors that say what they may be."""
+    with pytest.raises(ValueError, match=message):
+        ResidualMappingBlock(**({"channels": 8} | arguments))
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape", "qualities"),
+    [
+        ("map", (2, 7, 4, 4), 2), ("map", (2, 4, 4, 8), 2), ("map", (2, 8, 4), 2), ("map", (2, 8, 4, 4), 1),
+        ("map", (2, 8, 4, 4), 3), ("tokens", (2, 8, 9), 2), ("tokens", (2, 8), 2), ("tokens", (2, 4, 8, 8), 2),
+        ("channels-last", (2, 8, 4, 4), 2), ("channels-last", (2, 8, 8), 2),
+    ],
+)  # fmt: skip
+def test_a_feature_that_does_not_fit_is_refused(layout, shape, qualities):
+    """A feature of other channels, of another layout, or without a quality for each image is a clear error."""
+    block = ResidualMappingBlock(8, layout)
+    with pytest.raises(ValueError, match=r"the feature has shape \[2, .* this block takes . axes, 8 channels at axis"):
+        block(torch.randn(shape), torch.full((qualities,), 10))
