@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from fct.core.errors import exit_on_error
+from fct.core.errors import WRONG_USE, exit_on_error
 
 Item = TypeVar("Item")
 
@@ -104,7 +104,7 @@ def gate(model: Path, *, to_json: Path | None, to_junit: Path | None, **options:
     predict them. Compares the results with the lines of `gate`: the lower bound of an accuracy's interval must reach
     the threshold. MODEL may come from elsewhere; if it takes float32 pixels, say with --normalise which values.
 
-    The exit status is 0 if every line passes, else 1.
+    The exit status is 0 if every line passes, 1 if one fails, and 2 if the model cannot be judged.
     """
     with exit_on_error():
         from fct.cli.judge import judge_folder, read_names
@@ -151,7 +151,7 @@ def predict(paths: tuple[Path, ...], model: str, *, as_json: bool) -> None:
     EXIF data and resized as in training. The quality is read from a JPEG's tables; other formats have none. A model
     with residual mapping blocks uses it. A note marks images below every quality of the training.
 
-    For a file that cannot be used, the reason is printed instead, and the exit status is 1.
+    For a file that cannot be used, the reason is printed instead, and the exit status is 2.
     """
     with exit_on_error():
         from fct.cli.predict import classify_files, format_header, format_row, list_files, open_classifier
@@ -167,7 +167,7 @@ def predict(paths: tuple[Path, ...], model: str, *, as_json: bool) -> None:
                     click.echo(json.dumps({"file": str(file)} | prediction.as_json()))
                 else:
                     click.echo(format_row(file, prediction))
-    sys.exit(failed)
+    sys.exit(WRONG_USE if failed else 0)
 
 
 @click.command()

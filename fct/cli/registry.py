@@ -29,9 +29,10 @@ def promote(**options: Any) -> None:
     champion: both models are compared on the same images. The old champion stays known as previous, for
     `fct rollback`. Promoting the same file again registers nothing new.
 
-    Nothing is registered, and the exit status is 1, if the model failed the gate, if the verdict is about another file
-    or other thresholds, if the dvc.lock of the current git commit does not name the file, if code or params are not
-    committed, or if the gate is weaker than the one the champion passed.
+    Nothing is registered if the exit status is not 0. It is 1 if the model failed the gate. It is 2 if the verdict is
+    about another file or other thresholds, if the dvc.lock of the current git commit does not name the file, if code or
+    params are not committed, or if the gate is weaker than the one the champion passed. It is 75 if the registry does
+    not reply.
     """
     with exit_on_error():
         from fct import registry

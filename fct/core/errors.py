@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 DISTRIBUTION = "feature-consistency"  # its name for pip
-
-TRY_AGAIN = 75  # exit status: the same command may succeed later (EX_TEMPFAIL of sysexits.h)
+# Exit statuses of all commands; 0 is success.
+FAILED = 1  # the model, or whatever the command judges, is not good enough
+WRONG_USE = 2  # wrong use or bad input, as click has it
+TRY_AGAIN = 75  # the same command may succeed later (EX_TEMPFAIL of sysexits.h)
 
 
 class FctError(Exception):
@@ -19,9 +21,19 @@ class FctError(Exception):
     The message names the file, the key and the value, and says what to do. Commands print it without a traceback.
     """
 
+    status = WRONG_USE
+
+
+class FailedModelError(FctError):
+    """The model is not good enough."""
+
+    status = FAILED
+
 
 class UnreachableError(FctError):
     """A server does not reply. The same command may succeed later."""
+
+    status = TRY_AGAIN
 
 
 @contextmanager
@@ -29,21 +41,22 @@ def exit_on_error() -> Iterator[None]:
     """Print an `FctError` to stderr and exit, so that bad input never shows a traceback.
 
     The same holds for an `OSError` of a file, such as a full disk, and for a package of an extra that is not installed.
-    The exit status is 1. It is `TRY_AGAIN` for an `UnreachableError`, so that a schedule knows that it can try again.
+    The exit status is the error's, so that a schedule or CI can tell apart a failed model, wrong use, and what may
+    succeed later.
     """
     try:
         yield
     except FctError as error:
-        _exit(str(error), TRY_AGAIN if isinstance(error, UnreachableError) else 1)
+        _exit(str(error), error.status)
     except OSError as error:
         if error.filename is None:
             raise
-        _exit(f"{error.filename}: {error.strerror}.", 1)
+        _exit(f"{error.filename}: {error.strerror}.", WRONG_USE)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _required():
             raise
-        _exit(f"{package} is not installed. Install what fct needs: pip install '{DISTRIBUTION}[pipeline]'", 1)
+        _exit(f"{package} is not installed. Install what fct needs: pip install '{DISTRIBUTION}[pipeline]'", WRONG_USE)
 
 
 def _required() -> set[str]:

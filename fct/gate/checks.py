@@ -97,7 +97,7 @@ def check_lines(
         lines: of the gate.
         predictions: of the model, on the gate split.
         file_values: values measured on the file itself, by metric.
-        params: confidence, and the resamples and seed of the bootstrap.
+        params: confidence of the intervals.
     """
     checks = []
     for line in lines:

@@ -100,12 +100,14 @@ def _compare(metric: str, own: Predictions, champion: Predictions, part: Part, c
 
 
 def _accuracy(predictions: Predictions, part: Part) -> NDArray[np.float64]:
-    return predictions.correct[part.where].mean(0)
+    shares: NDArray[np.float64] = predictions.correct[part.where].mean(0)
+    return shares
 
 
 def _agreement(predictions: Predictions, part: Part) -> NDArray[np.float64]:
     same = predictions.classes == predictions.classes[0]  # row 0 is raw
-    return same[part.where].mean(0)
+    shares: NDArray[np.float64] = same[part.where].mean(0)
+    return shares
 
 
 def _drop(predictions: Predictions, part: Part) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fct.cache.store import cache_folder
-from fct.core.errors import FctError
+from fct.core.errors import FailedModelError, FctError
 from fct.core.files import md5, sha256
 from fct.core.paths import CACHE, CACHE_INDEX, DVC_LOCK, Candidate
 from fct.registry.versions import Version
@@ -87,7 +87,7 @@ def gather_evidence(
     failed = [_format_check(check) for check in verdict["checks"] if not check["passed"]]
     if verdict["verdict"] != "PASS" or failed:
         heading = f"{candidate.verdict}: the verdict is {verdict['verdict']}; nothing is registered."
-        raise FctError("\n".join([heading, *failed]))
+        raise FailedModelError("\n".join([heading, *failed]))
     judged = {check["name"]: [check["direction"], check["threshold"]] for check in verdict["checks"]}
     if missing := [name for name in lines if name not in judged and not name.endswith(VS_CHAMPION)]:
         raise FctError(

@@ -39,7 +39,7 @@ def test_missing_splits_are_an_error(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params([20])
     process = python("-m", "fct.cache", "--quality", "20")
-    assert process.returncode == 1
+    assert process.returncode == 2
     assert "is not here. Make it with `dvc repro data`" in process.stderr
     assert "Traceback" not in process.stderr
     assert not Path("data/cache").exists()

@@ -136,5 +136,5 @@ def test_a_missing_file_is_found():
 def test_without_params_it_says_so():
     """Outside a project the error is one line without a traceback."""
     result = run_doctor()
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "params.yaml is not here" in result.stderr

@@ -140,7 +140,7 @@ def test_a_champion_of_other_classes_is_refused(shop):
     save(shop / "theirs.onnx")
     save(shop / "champion.onnx", classes=["red", "blue"])
     done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--champion", "champion.onnx")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "champion.onnx has 2 classes, ['red', 'blue']; theirs.onnx has ['blue', 'red']" in done.output
 
 
@@ -148,7 +148,7 @@ def test_images_of_four_channels_are_refused(shop):
     """A folder's images are grey or RGB."""
     save(shop / "theirs.onnx", channels=4)
     done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--layout", "nchw")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "its images have 4 channels. Only grey images (1) and RGB images (3)" in done.output
 
 
@@ -168,7 +168,7 @@ def test_a_file_of_params_that_is_missing_is_an_error(shop):
     """What --params names is not replaced by anything."""
     save(shop / "theirs.onnx")
     done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--params", "mine.yaml")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert done.stderr == "error: mine.yaml is not here. Run the command in the folder that has it.\n"
 
 
@@ -197,7 +197,7 @@ def test_the_option_for_a_missing_fact_is_named(shop, form, options, message):
     """If the model file leaves something open, one line names the option that gives it."""
     save(shop / "theirs.onnx", **form)
     done = run("theirs.onnx", "--data", "photos", *options)
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert message in done.stderr
     assert "Traceback" not in done.output
 
@@ -232,7 +232,7 @@ def test_a_file_of_classes_that_cannot_be_used_is_named(shop, content, message):
     save(shop / "theirs.onnx")
     (shop / "names.txt").write_bytes(content)
     done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--classes", "names.txt")
-    assert (done.exit_code, done.exception.__class__) == (1, SystemExit)
+    assert (done.exit_code, done.exception.__class__) == (2, SystemExit)
     assert f"error: --classes names.txt: {message}." in done.output
 
 
@@ -249,7 +249,7 @@ def test_a_models_own_classes_are_not_overruled(shop):
     save(shop / "ours.onnx", classes=["blue", "red"])
     (shop / "names.txt").write_text("red\nblue\n")
     done = run("ours.onnx", "--data", "photos", "--classes", "names.txt")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "ours.onnx names its classes itself: ['blue', 'red']. Leave out --classes." in done.output
 
 
@@ -257,6 +257,6 @@ def test_a_verdict_is_seen_also_where_it_cannot_be_written(shop):
     """The table is printed before the error about the file."""
     save(shop / "theirs.onnx")
     done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--json", "photos")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "gate: PASS on 40 images" in done.output
     assert "error: photos: Is a directory." in done.output

@@ -108,7 +108,7 @@ def test_an_unknown_model_is_answered_with_the_nearest(list_layers):
     """The exit status is 1, and the message names models that exist."""
     list_layers()
     done = CliRunner().invoke(main, ["layers", "resnet17"])
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "Nearest: resnet" in done.output
 
 

@@ -39,14 +39,14 @@ def test_every_command_has_help(command):
 
 @pytest.mark.usefixtures("place")
 def test_an_error_is_one_line_without_a_traceback():
-    """For a missing file the status is 1 and the message says what to do."""
+    """For a missing file the status is 2 and the message says what to do."""
     done = subprocess.run(
         [sys.executable, "-c", "from fct.cli import main; main()", "promote"],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: params.yaml is not here. Run the command in the folder that has it.\n"
 
 

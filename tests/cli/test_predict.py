@@ -37,7 +37,7 @@ def test_a_folder_is_a_table(shop):
     assert lines[1][3:] == ["20", "below", "every", "trained", "quality"]
     assert lines[2][:4] == ["images/b.jpg", "not", "a", "JPEG,"]
     assert lines[3][:2] == ["images/deep/c.png", "blue"]
-    assert done.exit_code == 1
+    assert done.exit_code == 2
 
 
 def test_json_is_one_object_per_line(shop):
@@ -65,6 +65,6 @@ def test_an_error_at_the_start_is_one_line(shop, arguments, message):
     """A model that is not there and an empty folder are errors for people."""
     (shop / "images/empty").mkdir()
     done = run(*arguments)
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -2,10 +2,10 @@
 
 import pytest
 
-from fct.core.errors import FctError, UnreachableError, exit_on_error
+from fct.core.errors import FailedModelError, FctError, UnreachableError, exit_on_error
 
 
-@pytest.mark.parametrize(("error", "status"), [(FctError, 1), (UnreachableError, 75)])
+@pytest.mark.parametrize(("error", "status"), [(FctError, 2), (FailedModelError, 1), (UnreachableError, 75)])
 def test_an_error_is_a_line_and_a_status(capsys, error, status):
     """The message has no traceback, and the status tells a schedule whether to try again."""
     with pytest.raises(SystemExit) as exited, exit_on_error():
@@ -18,7 +18,7 @@ def test_a_file_that_cannot_be_written_is_a_line_too(capsys, tmp_path):
     """The line has the file's name and the system's message."""
     with pytest.raises(SystemExit) as exited, exit_on_error():
         tmp_path.write_text("x")
-    assert exited.value.code == 1
+    assert exited.value.code == 2
     assert capsys.readouterr().err == f"error: {tmp_path}: Is a directory.\n"
 
 
@@ -27,7 +27,7 @@ def test_a_package_of_an_extra_that_is_missing_is_a_line(capsys, name):
     """The line has the package and the command that installs it."""
     with pytest.raises(SystemExit) as exited, exit_on_error():
         raise ModuleNotFoundError(name=name)
-    assert exited.value.code == 1
+    assert exited.value.code == 2
     assert capsys.readouterr().err == (
         f"error: {name.partition('.')[0]} is not installed. "
         "Install what fct needs: pip install 'feature-consistency[pipeline]'\n"

@@ -83,7 +83,13 @@ def test_the_error_for_an_old_section_says_what_to_do(file):
         params.load(Sections, file("recipe: pair\n" + GOOD))
 
 
-@pytest.mark.parametrize("old", [key for key in params.RENAMED if "." in key])
+def test_the_error_for_a_removed_key_says_what_to_do(file):
+    """The seed of an older gate is not taken for one that still decides something."""
+    with pytest.raises(FctError, match=r"line 2: evaluate\.seed: this key was removed.* Delete this line"):
+        params.load(Sections, file("evaluate:\n  seed: 0\n" + GOOD))
+
+
+@pytest.mark.parametrize("old", [key for key, now in params.RENAMED.items() if "is called" in now])
 def test_the_error_for_an_old_key_has_the_new_one(tmp_path, old):
     """The error for a key of an earlier version has the new name, which params.yaml uses."""
     from pipelines.params import Params

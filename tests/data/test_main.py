@@ -39,7 +39,7 @@ def test_a_bad_image_is_an_error_without_a_traceback(good):
     run(good.here)
     (good.root / "cat/bad.png").write_text("no")
     result = run(good.here)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "cat/bad.png: not a JPEG" in result.stderr
     assert "Traceback" not in result.stderr
     assert (good.here / "data/splits/meta.json").exists()

@@ -34,7 +34,7 @@ def test_a_cache_that_was_cut_short_is_never_trained_on(copy):
     """Opening it is enough to know; the error names the command that rebuilds it."""
     copy.forget_training()
     cut(copy.folder / "data/cache/q50/train.npy")
-    said = copy.run("python", "-m", "fct.train", status=1)
+    said = copy.run("python", "-m", "fct.train", status=2)
     assert "data/cache/q50 is damaged" in said
     assert "dvc repro --force --single-item cache@50" in said
     assert "Traceback" not in said

@@ -264,7 +264,7 @@ def test_promotions_of_other_hosts_are_waited_for(copy, stand):
 def test_one_run_is_one_run_in_mlflow(copy, stand, tracked):
     """Stages that Prefect starts side by side share the pipeline's run, named by the flow run's id."""
     project = stand(copy)
-    project.change({"features.images": 15, "evaluate.resamples": 210})
+    project.change({"features.images": 15, "evaluate.batch_size": 210})
     reproduce(return_state=True)
     server = tracked(project)
     runs = server.client.search_runs([server.experiment], "tags.`fct.kind` = 'pipeline'", order_by=["start_time DESC"])

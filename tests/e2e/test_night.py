@@ -96,7 +96,7 @@ def test_a_taken_port_is_named(night):
     """Another program on a port is an error that says how to choose another one."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
-        said = night.project.run(*night.command, "--optuna-port", str(taken), status=1)
+        said = night.project.run(*night.command, "--optuna-port", str(taken), status=2)
     assert f"optuna cannot have the port {taken}: Address already in use, by something else" in said
     assert f"--optuna-port {taken + 1}" in said
 

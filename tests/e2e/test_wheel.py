@@ -208,7 +208,7 @@ def test_an_image_is_classified(installed, colour_model, picture, tmp_path):
 
 def test_what_needs_the_pipelines_folder_says_so(installed):
     """The defaults stand in for params.yaml only where there is no pipeline to run."""
-    said = installed.run("fct", "doctor", status=1).stderr
+    said = installed.run("fct", "doctor", status=2).stderr
     assert said == "error: params.yaml is not here. Run the command in the folder that has it.\n"
 
 
@@ -240,7 +240,7 @@ def run_without(environment, packages, *arguments, status=0):
 def test_the_core_alone_says_what_the_command_needs(installed):
     """Without any extra the command is there, and ends with one line instead of a traceback."""
     assert {"click", "dvc", "mlflow", "prefect"} < others()
-    done = run_without(installed, others(), "--help", status=1)
+    done = run_without(installed, others(), "--help", status=2)
     remedy = "Install what fct needs: pip install 'feature-consistency[pipeline]'"
     assert done.stderr == f"error: click is not installed. {remedy}\n"
 
@@ -273,4 +273,4 @@ def test_the_core_trains_in_an_empty_environment(core):
     assert not names & {"click", "dvc", "mlflow", "prefect", "pydantic", "onnxruntime"}
     said = core.run("python", "-c", loop()).stdout
     assert Path(said.strip()).is_relative_to(core.home)
-    assert "pip install 'feature-consistency[pipeline]'" in core.run("fct", status=1).stderr
+    assert "pip install 'feature-consistency[pipeline]'" in core.run("fct", status=2).stderr

@@ -54,9 +54,9 @@ def test_a_model_is_measured_judged_and_recorded(run, workplace):
 
 
 def test_what_is_wrong_is_said_without_a_traceback(run, workplace):
-    """A missing model ends the stage with status 1 and one message."""
+    """A missing model ends the stage with status 2 and one message."""
     (workplace / "model/model.onnx").unlink()
     ended = run("gate")
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert "error: model/model.onnx is not here." in ended.stderr
     assert "Traceback" not in ended.stderr

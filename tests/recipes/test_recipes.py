@@ -79,7 +79,7 @@ def test_a_missing_key_leaves_the_file_alone(project):
     broken = "".join(line for line in DEFAULTS.read_text().splitlines(keepends=True) if "  crops:" not in line)
     project.write_text(broken)
     done = fct("recipe", "apply", "pair")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "train.crops: there is no such key in params.yaml" in done.output
     assert project.read_text() == broken
 
@@ -97,7 +97,7 @@ def test_the_command_lists_and_shows():
 def test_the_command_names_those_that_it_knows(command):
     """A wrong name ends with status 1 and no traceback."""
     done = fct("recipe", command, "pear")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "Choose one of " in done.output
 
 
@@ -125,7 +125,7 @@ def test_a_read_only_file_is_refused(project):
     """Who protects the file is told, and it stays as it is."""
     project.chmod(0o444)
     done = fct("recipe", "apply", "pair")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "params.yaml is read-only" in done.output
     assert project.read_text() == DEFAULTS.read_text()
 
@@ -141,5 +141,5 @@ def test_old_keys_are_named_before_anything_is_written(project):
     """A params.yaml of an earlier version is answered with its new keys."""
     project.write_text("recipe: pair\n" + DEFAULTS.read_text())
     done = fct("recipe", "apply", "pair")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "line 1: recipe: this key was removed. Delete this line" in done.output
