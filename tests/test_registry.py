@@ -471,6 +471,23 @@ def test_a_move_that_another_host_has_overtaken_is_dropped():
     assert [event.version for event in registry.history()[1]] == ["1", "2", "3"]
 
 
+def test_readers_do_not_wait_for_a_promotion(capsys, tmp_path):
+    """Status, history and downloads answer while the registry is being changed, and stderr says that it is."""
+    registry.promote()
+    code = (
+        "from fct.core.locks import locked; from fct.core.paths import REGISTRY_LOCK\n"
+        "with locked(REGISTRY_LOCK): print('in', flush=True); input()"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "in\n"
+        assert registry.status()[1].champion.number == "1"
+        assert len(registry.history()[1]) == 1
+        assert registry.fetch("champion", tmp_path).exists()
+        holder.communicate("\n")
+    assert capsys.readouterr().err.count("A promotion or rollback is at work in this folder") == 3
+
+
 def test_a_champion_that_was_changed_meanwhile_stops_a_promotion(monkeypatch):
     """A champion that another host changed meanwhile is not overwritten."""
     registry.promote()

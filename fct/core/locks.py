@@ -31,6 +31,22 @@ def locked(lock: Path, *, on_wait: Callable[[], object] = lambda: None) -> Itera
         file_lock.release()
 
 
+@contextmanager
+def locked_if_free(lock: Path) -> Iterator[bool]:
+    """Take a lock if no other process has it, and tell whether it was taken. Never waits."""
+    lock.parent.mkdir(exist_ok=True)
+    file_lock = FileLock(lock)
+    try:
+        file_lock.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        file_lock.release()
+
+
 def is_held(lock: Path) -> bool:
     """Return whether a process holds a lock, without waiting."""
     if not lock.exists():

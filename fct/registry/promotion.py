@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 from fct.core.errors import FctError
 from fct.core.files import sha256
-from fct.core.locks import locked
+from fct.core.locks import locked, locked_if_free
 from fct.core.params import Section, load
 from fct.core.paths import FP32, INT8, REGISTRY_LOCK, Candidate
 from fct.evaluate import record
@@ -43,6 +44,10 @@ class PromoteParams(Section):
     gate: GateParams
     int8: Int8Params
     registry: RegistryParams
+
+
+WAITING = "Another promotion or rollback is at work in this folder; this one waits until it has ended."
+CHANGING = "A promotion or rollback is at work in this folder; this is how far it has come."
 
 
 class NameParams(Section):
@@ -168,13 +173,13 @@ def rollback(*, why: str = "", to: str | None = None) -> Rollback:
 
 def status() -> tuple[str, State]:
     """Return the registered model's name, and which versions have a role."""
-    with _open_registry(load(NameParams).registry) as versions:
+    with _read_registry(load(NameParams).registry) as versions:
         return versions.name, versions.state()
 
 
 def history() -> tuple[str, list[Event], State]:
     """Return the registered model's name, its history, the oldest event first, and which versions have a role now."""
-    with _open_registry(load(NameParams).registry) as versions:
+    with _read_registry(load(NameParams).registry) as versions:
         return versions.name, versions.history(), versions.state()
 
 
@@ -190,7 +195,7 @@ def versions_of_commit(commit: str) -> tuple[str, list[Version]]:
     commit_id = git.run("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
     if commit_id is None:
         raise FctError(f"git has no commit {commit!r} here. Fetch it, or run the command in its repository.")
-    with _open_registry(load(NameParams).registry) as versions:
+    with _read_registry(load(NameParams).registry) as versions:
         return versions.name, versions.made_by(commit_id.strip())
 
 
@@ -207,7 +212,7 @@ def verify(which: str, *, full: bool = False) -> tuple[str, Version, Rebuilt]:
     Raises:
         FctError: there is no such version, or it cannot be rebuilt.
     """
-    with _open_registry(load(NameParams).registry) as versions:
+    with _read_registry(load(NameParams).registry) as versions:
         version = _find_version(versions, which)
     return versions.name, version, rebuild(version.tags, full=full)
 
@@ -222,7 +227,7 @@ def fetch(which: str, folder: Path) -> Path:
     Raises:
         FctError: there is no such version, or its file is not the one that was registered.
     """
-    with _open_registry(load(NameParams).registry) as versions:
+    with _read_registry(load(NameParams).registry) as versions:
         return versions.download(_find_version(versions, which), folder)
 
 
@@ -245,10 +250,25 @@ def attach_to_run(path: Path) -> str:
 
 @contextmanager
 def _open_registry(params: RegistryParams) -> Iterator[Versions]:
+    """Open the registry to change it. Say so, and wait, while another process of this working copy changes it."""
     server = connect()
-    with translate_errors(server.uri), locked(REGISTRY_LOCK):  # aliases have no compare-and-set
+    # Aliases have no compare-and-set.
+    with translate_errors(server.uri), locked(REGISTRY_LOCK, on_wait=lambda: print(WAITING, file=sys.stderr)):
         versions = Versions(server, params.name)
         versions.finish_interrupted()
+        yield versions
+
+
+@contextmanager
+def _read_registry(params: RegistryParams) -> Iterator[Versions]:
+    """Open the registry to read it, without waiting for a process that changes it."""
+    server = connect()
+    with translate_errors(server.uri), locked_if_free(REGISTRY_LOCK) as is_free:
+        versions = Versions(server, params.name)
+        if is_free:
+            versions.finish_interrupted()
+        else:
+            print(CHANGING, file=sys.stderr)
         yield versions
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from fct.core.locks import is_held, locked
+from fct.core.locks import is_held, locked, locked_if_free
 
 HOLDER = """
 import sys
@@ -66,4 +66,15 @@ def test_is_held_reports_the_state_of_a_lock(lock, holder):
     assert is_held(lock)
     holder.kill()
     holder.wait()
+    assert not is_held(lock)
+
+
+def test_a_lock_that_is_held_is_not_waited_for(lock, holder):
+    """The block runs at once and is told that it does not have the lock; later it has."""
+    with locked_if_free(lock) as is_taken:
+        assert not is_taken
+    holder.communicate("\n")
+    with locked_if_free(lock) as is_taken:
+        assert is_taken
+        assert is_held(lock)
     assert not is_held(lock)
