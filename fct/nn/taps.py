@@ -114,14 +114,13 @@ class _Pass:
         self.problems: dict[str, str] = {}  # by layer
         self.is_running = False
         self.is_complete = False  # whether there is something to read
-        self.is_closed = False
         self.has_gradients = False
         self.images = 0  # of the batch; 0 if not known
         self.is_square = True
 
     def begin(self, _model: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         """Forget the last pass."""
-        if self.is_closed or _is_exported():
+        if _is_exported():
             return
         self.clear()
         shapes = [value.shape for value in (*inputs, *keywords.values()) if isinstance(value, Tensor) and value.ndim]
@@ -151,7 +150,6 @@ class _Pass:
             if not self.is_running:
                 return
             if layer in self.features or layer in self.problems:
-                self.features.pop(layer, None)
                 self.problems[layer] = "was called more than once in one forward pass; tap a module around it"
             elif not isinstance(output, Tensor):
                 self.problems[layer] = f"returns {type(output).__name__}, not one tensor; tap another module"
@@ -216,7 +214,6 @@ class _Hook:
 def _remove(handles: list[Any], last: _Pass) -> None:
     for handle in handles:
         handle.remove()
-    last.is_closed = True  # compiled code may still have the hooks in it
     last.clear()
 
 
