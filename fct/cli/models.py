@@ -205,6 +205,28 @@ def layers(model: str | None, *, size: int | None, channels: str | None, width: 
         )
 
 
+@click.command()
+@click.option("--seeds", type=click.IntRange(2, 100), default=5, show_default=True, help="Number of trainings.")
+def spread(*, seeds: int) -> None:
+    """Show how much the model's values differ between trainings.
+
+    A verdict is about one training. Another seed gives another model, and no number of images tells how different. This
+    command trains the configuration that the search chose with `train.seed` and the seeds after it, measures each model
+    by the lines of the gate, and prints mean, deviation and range. It takes as long as that many trainings. What was
+    measured is kept in .fct/spread: a killed command goes on, and more seeds add to it. The pipeline's files do not
+    change, and the teacher and the search's choice stay as they are.
+    """
+    with exit_on_error():
+        from fct.cli.spread import Params, format_spread, measure_spread
+        from fct.core.params import load
+
+        params = load(Params)
+        first = params.train.seed
+        values = measure_spread(range(first, first + seeds))
+        click.echo(format_spread(values, params.evaluate.confidence))
+        click.echo(f"{seeds} trainings, seeds {first} to {first + seeds - 1}, on this machine. A verdict is about one.")
+
+
 def _with_progress(items: Iterable[Item], count: int) -> Iterator[Item]:
     """Yield `items`; show a progress bar if there are several and the output goes to a file or a pipe."""
     if count == 1 or sys.stdout.isatty():

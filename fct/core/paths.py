@@ -51,6 +51,7 @@ TRACKING_LOCK = STATE / "tracking.lock"  # held while a process joins, leaves or
 RUNNING_LOCK = STATE / "running.lock"  # held by the active flow run
 SERVING_LOCK = STATE / "serving.lock"  # held by the process that serves the deployments
 CLONES = STATE / "clones"
+SPREAD = STATE / "spread"  # what `fct spread` measured
 LOGS = STATE / "logs"
 PREFECT_HOME = STATE / "prefect"  # this project's own database and settings of Prefect
 RUN_REPORT = STATE / "report.html"  # of the last flow run

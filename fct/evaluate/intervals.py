@@ -147,12 +147,12 @@ def scaled(estimate: Estimate, factor: float) -> Estimate:
     )
 
 
-def mean_time(times: NDArray[np.float64], confidence: float) -> Estimate:
-    """Return the mean of measured times, [N], with Student's interval; N >= 2."""
+def student(values: NDArray[np.float64], confidence: float) -> Estimate:
+    """Return the mean of independent measurements, [N], with Student's interval; N >= 2."""
     from scipy.stats import t
 
-    mean, error = float(times.mean()), float(times.std(ddof=1)) / math.sqrt(len(times))
-    reach = float(t.ppf((1 + confidence) / 2, len(times) - 1)) * error
+    mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
+    reach = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * error
     return Estimate(mean, mean - reach, mean + reach)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fct.evaluate.intervals import Estimate, exact, mean_time
+from fct.evaluate.intervals import Estimate, exact, student
 from fct.evaluate.model import Model
 from fct.evaluate.params import EvaluateParams
 from fct.gate.params import CheckParams
@@ -45,4 +45,4 @@ def latency(model: Model, split: Split, params: EvaluateParams) -> Estimate:
         model.adapter.logits(model.session, split.images[row], split.quality[row])
         times.append(1000 * (time.perf_counter() - begin))
     fastest = np.sort(times[WARM_UP:])[: round(ROUNDS * (1 - LEFT_OUT))]
-    return mean_time(fastest, params.confidence)
+    return student(fastest, params.confidence)

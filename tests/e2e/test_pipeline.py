@@ -129,3 +129,13 @@ def test_an_unreachable_server_stops_a_stage_at_its_start(copy):
     assert f"error: MLFLOW_TRACKING_URI={nobody}: the tracking server cannot be used" in said
     assert "Traceback" not in said
     assert not checkpoints.exists()
+
+
+def test_the_spread_over_trainings_is_measured_and_kept(copy):
+    """Two trainings are measured by the gate's lines; a third adds to them, and the pipeline's files stay as they are."""
+    said = copy.run("fct", "spread", "--seeds", "2")
+    assert re.search(r"^raw_accuracy +\d\.\d{4} +\d\.\d{4}   \d\.\d{4} to \d\.\d{4}", said, re.MULTILINE)
+    assert "2 trainings, seeds 0 to 1" in said
+    again = copy.run("fct", "spread", "--seeds", "3")
+    assert re.findall(r"^seed (\d)", again, re.MULTILINE) == ["2"]
+    assert "up to date" in copy.run("dvc", "status")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, multinomial
 
-from fct.evaluate.intervals import Estimate, difference, mean_time, proportion, scaled, signed, summarise, worst
+from fct.evaluate.intervals import Estimate, difference, proportion, scaled, signed, student, summarise, worst
 
 SHARES = st.floats(0, 1)
 IMAGES = st.integers(1, 5_000)
@@ -157,9 +157,9 @@ def test_larger_differences_have_their_own_scale():
     assert -2 <= estimate.low < estimate.high <= 2
 
 
-def test_times_have_students_interval():
-    """Of 1, 2 and 3 ms: 2 +- 4.3027 / sqrt(3)."""
-    estimate = mean_time(np.array([1.0, 2.0, 3.0]), 0.95)
+def test_measurements_have_students_interval():
+    """Of 1, 2 and 3: 2 +- 4.3027 / sqrt(3)."""
+    estimate = student(np.array([1.0, 2.0, 3.0]), 0.95)
     assert (estimate.value, estimate.high - 2, 2 - estimate.low) == pytest.approx((2, 2.48414, 2.48414), abs=1e-4)
 
 
