@@ -132,7 +132,7 @@ def test_an_unreachable_server_stops_a_stage_at_its_start(copy):
 
 
 def test_the_spread_over_trainings_is_measured_and_kept(copy):
-    """Two trainings are measured by the gate's lines; a third adds to them, and the pipeline's files stay as they are."""
+    """Two trainings are measured by the gate's lines. A third adds to them, and the pipeline's files stay the same."""
     said = copy.run("fct", "spread", "--seeds", "2")
     assert re.search(r"^raw_accuracy +\d\.\d{4} +\d\.\d{4}   \d\.\d{4} to \d\.\d{4}", said, re.MULTILINE)
     assert "2 trainings, seeds 0 to 1" in said
