@@ -6,8 +6,8 @@ Images", IEEE TCSVT 30(12), 2020. In a training loop of one's own:
     jpeg, taps = fct.RandomJPEG((10, 90)), fct.FeatureTaps(model, ["layer3", "layer4"])
     consistency = fct.FeatureConsistencyLoss()
 
-    both = torch.cat([images, jpeg(images)])
-    logits = model(normalise(both))
+    both = torch.cat([images, jpeg(images)])  # uint8 [2 B, C, H, W], raw images first
+    logits = model(normalise(both))  # normalise makes floats of them
     loss = cross_entropy(logits, labels.repeat(2)) + consistency(*taps.halves())
     loss.backward()
 
@@ -42,7 +42,6 @@ __all__ = [
     "RandomJPEG",
     "ResidualMappingBlock",
     "StabilityLoss",
-    "__version__",
     "all_tables",
     "estimate_quality",
     "feature_consistency",
@@ -67,7 +66,7 @@ _MODULES = {
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
+def _import(name: str) -> Any:
     """Import a public name at its first use."""
     if name == "__version__":
         from importlib.metadata import PackageNotFoundError, version
@@ -85,5 +84,9 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+if not TYPE_CHECKING:  # else type checkers would take any name for one that exists
+    __getattr__ = _import
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return [*__all__, "__version__"]

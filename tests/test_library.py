@@ -6,6 +6,7 @@ import importlib
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from fct.models.network import Network
 from fct.models.params import BlockParams
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTED = [name for name in fct.__all__ if name != "__version__" and callable(getattr(fct, name))]
+DOCUMENTED = [name for name in fct.__all__ if callable(getattr(fct, name))]
 LAYERS = ["layer3", "layer4"]
 
 
@@ -56,14 +57,20 @@ def test_importing_fct_imports_nothing_heavy():
 def test_type_checkers_see_the_same_names():
     """The imports for type checkers are those that are made at the first use."""
     tree = ast.parse((ROOT / "fct/__init__.py").read_text())
-    [block] = [node for node in tree.body if isinstance(node, ast.If)]
+    block = next(node for node in tree.body if isinstance(node, ast.If))
     imports = {
         node.module: tuple(alias.name for alias in node.names)
         for node in block.body
         if isinstance(node, ast.ImportFrom)
     }
     assert imports == fct._MODULES
-    assert sorted([*(name for names in imports.values() for name in names), "__version__"]) == sorted(fct.__all__)
+    assert sorted(name for names in imports.values() for name in names) == sorted(fct.__all__)
+
+
+def test_the_version_is_that_of_the_distribution():
+    """It is a name of the module, but `from fct import *` leaves the importer's own version alone."""
+    assert fct.__version__ == version("feature-consistency")
+    assert "__version__" not in fct.__all__
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error():

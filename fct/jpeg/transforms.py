@@ -48,6 +48,12 @@ class _Compression(v2.Transform):  # type: ignore[misc]  # torchvision has no ty
         images = [value for value, chosen in zip(values, is_transformed, strict=True) if chosen]
         if not images:
             raise ValueError("there is no image in the sample; give a uint8 tensor, a tv_tensors.Image or a PIL image.")
+        plain = [value for value in images if _is_plain(value)]
+        if plain and plain[0].dtype != torch.uint8 and sum(map(_is_plain, values)) > 1:
+            raise ValueError(
+                f"the first plain tensor of the sample is {plain[0].dtype} and was taken for the image, which is "
+                "uint8; put the image first, or make it a tv_tensors.Image."
+            )
         first, *others = [_leading(image) for image in images]
         for other in others:
             if other != first:

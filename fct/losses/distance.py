@@ -16,8 +16,9 @@ def feature_distance(raw: Tensor, compressed: Tensor, distance: Distance = "cent
     """Return D(compressed, raw) >= 0, how far compression moved a feature.
 
     - "mse": the mean squared difference.
-    - "centred-mse": mse divided by the raw feature's variance around each channel's mean. A network cannot lower it by
-      scaling its features or by adding a constant to them.
+    - "centred-mse": mse divided by the raw feature's variance around each channel's mean over images and positions,
+      plus 1e-6. A network cannot lower it by scaling its features or by adding a constant to them. It needs more than
+      one value a channel, and batches of many images: of few, the variance is small by chance.
     - "cosine": 1 - cos of the angle between an image's two feature vectors, averaged over images.
 
     Args:
@@ -30,7 +31,9 @@ def feature_distance(raw: Tensor, compressed: Tensor, distance: Distance = "cent
         float32 [].
 
     Raises:
-        ValueError: the features differ in shape or device, are not floats, or there is no such distance.
+        TypeError: a feature is not a tensor.
+        ValueError: the features differ in shape or device, are not floats, there is no such distance, or "centred-mse"
+            has one image without positions, which has no variance.
 
     Example:
         >>> raw = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
@@ -46,6 +49,11 @@ def feature_distance(raw: Tensor, compressed: Tensor, distance: Distance = "cent
     difference = mse_loss(compressed, raw)
     if distance == "mse":
         return difference
+    if raw.numel() <= raw.shape[1]:
+        raise ValueError(
+            f"the raw feature has shape {list(raw.shape)}: one value a channel has no variance. Use batches of more "
+            'images (drop_last=True in a DataLoader), or distance="cosine".'
+        )
     channel_mean = raw.mean(dim=[axis for axis in range(raw.ndim) if axis != 1], keepdim=True)
     return difference / ((raw - channel_mean).square().mean() + TINY)
 
@@ -54,9 +62,12 @@ def check_features(raw: Tensor, compressed: Tensor) -> None:
     """Check two features.
 
     Raises:
+        TypeError: one is not a tensor.
         ValueError: they differ in shape or device, or are not floats.
     """
     for name, feature in (("raw", raw), ("compressed", compressed)):
+        if not isinstance(feature, Tensor):
+            raise TypeError(f"the {name} feature is {type(feature).__name__}; it is a tensor [B, C, ...].")
         if not feature.is_floating_point() or feature.ndim < 2:
             raise ValueError(
                 f"the {name} feature is {feature.dtype} {list(feature.shape)}; it is a float tensor [B, C, ...]."

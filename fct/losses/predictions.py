@@ -180,6 +180,8 @@ class DistillationLoss(nn.Module):
 def _checked(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Return both logits, in float32 or wider. The errors are those of `kl_divergence`."""
     for logits in (first, second):
+        if not isinstance(logits, Tensor):
+            raise TypeError(f"logits are {type(logits).__name__}; they are a float tensor [B, classes].")
         if not logits.is_floating_point() or logits.ndim != 2:
             raise ValueError(f"logits are {logits.dtype} {list(logits.shape)}; they are a float tensor [B, classes].")
     if first.shape != second.shape:

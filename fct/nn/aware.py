@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from fct.images.tables import UNKNOWN_QUALITY
 from fct.nn.hooks import Hook, hooked
 from fct.nn.layout import LAYOUTS, Feature, features_of, float_weight, layer_key, layer_of
-from fct.nn.residual import QualityInput, ResidualMappingBlock
+from fct.nn.residual import QualityInput, ResidualMappingBlock, check_quality
 
 
 class QualityAware(nn.Module):
@@ -20,7 +21,8 @@ class QualityAware(nn.Module):
 
     Wan et al., IEEE TCSVT 2020, reconstructed from the abstract. The model itself is not changed: its weights are at
     `model.*` of the state dict, the blocks at `blocks.*`. Untrained blocks change nothing, so that a pretrained model
-    keeps its predictions at first. Train both together on raw and compressed images.
+    keeps its predictions at first. Train both together on raw and compressed images; a raw image has the quality of its
+    own file, or an unknown one. Taps on a layer that has a block take the feature after the block.
 
     Args:
         model: float [B, C, H, W] -> output of any kind.
@@ -65,6 +67,8 @@ class QualityAware(nn.Module):
         channels, size = _checked_shape(image_shape)
         if isinstance(layers, str) or not layers:
             raise ValueError(f"layers is {layers!r}; it is a list of one or more names.")
+        if isinstance(model, (DataParallel, DistributedDataParallel)):
+            raise TypeError(f"the model is a {type(model).__name__}; wrap the QualityAware in it instead.")
         if any(map(_is_compiled, model.modules())):  # compiled code does not notice hooks that are new
             raise TypeError("the model is compiled, or a part of it; compile the QualityAware instead.")
         self.model = model
@@ -136,7 +140,5 @@ def _checked(quality: Tensor | None, image: Tensor) -> Tensor:
     if quality.shape != image.shape[:1]:
         raise ValueError(f"quality has shape {list(quality.shape)}; it is one number for each of {len(image)} images.")
     if quality.device.type == "cpu" and not torch.compiler.is_compiling():
-        outside = quality[~((quality >= 0) & (quality <= 100))]  # nan is outside, too
-        if len(outside):
-            raise ValueError(f"quality is {outside[0].item()}; it is from 1 to 100, or {UNKNOWN_QUALITY} if unknown.")
+        check_quality(quality)
     return known(quality.to(image.device, non_blocking=True))

@@ -34,7 +34,7 @@ FILM_WIDTH = 32  # hidden units of the small network that computes scales and sh
 class ResidualMappingBlock(nn.Module):
     """Reduce JPEG's distortion of a feature, given the quality: R(phi, q) = phi + s(q) * bottleneck(phi; q).
 
-    Wan et al., IEEE TCSVT 2020, reconstructed from the abstract; the module's docstring has the equations. An untrained
+    Wan et al., IEEE TCSVT 2020, reconstructed from the abstract; `fct.nn.residual` has the equations. An untrained
     block changes nothing, and no block ever changes a feature at quality 100.
 
     Args:
@@ -45,7 +45,8 @@ class ResidualMappingBlock(nn.Module):
 
     Shape:
         phi: float, in the layout.
-        quality: [B], 0..100. It need not be an integer: it may be an estimate.
+        quality: [B], 0..100. It need not be an integer: it may be an estimate. 0 is the lowest quality here, and not an
+            unknown one as in `QualityAware`. The range is checked on the CPU.
         output: as phi.
 
     Raises:
@@ -97,6 +98,8 @@ class ResidualMappingBlock(nn.Module):
                 f"the feature has shape {list(phi.shape)}, the quality {list(quality.shape)}; this block takes "
                 f"{self.ndim} axes, {self.channels} channels at axis {self.axis}, and one quality for each image."
             )
+        if quality.device.type == "cpu" and not torch.compiler.is_compiling():
+            check_quality(quality)
         strength = ((100 - quality) / 100).to(phi.dtype)  # s(q), [B]
         scale = strength.view(-1, *[1] * (phi.ndim - 1))
         x = phi
@@ -139,3 +142,14 @@ def _standardised_tables() -> Tensor:
     entries = torch.tensor(all_tables()).reshape(100, 128).float().log2()
     entries = (entries - entries.mean(0)) / entries.std(0)
     return torch.cat([entries[:1], entries])
+
+
+def check_quality(quality: Tensor) -> None:
+    """Check qualities on the CPU.
+
+    Raises:
+        ValueError: one is not from 0 to 100.
+    """
+    outside = quality[~((quality >= 0) & (quality <= 100))]  # nan is outside, too
+    if len(outside):
+        raise ValueError(f"quality is {outside[0].item()}; it is from 1 to 100, or 0 if it is unknown.")

@@ -21,23 +21,24 @@ class FeatureTaps:
     """Take the outputs of named layers while a model runs, without changing the model.
 
     A feature is a copy of the layer's output, with channels at axis 1 and with its gradients. Reading hands it over, so
-    that taps hold no memory between steps. The taps are hooks: a state dict, a copy, a pickle or an exported model has
-    none. They work under DistributedDataParallel, autocast, torch.compile and non-reentrant gradient checkpointing, and
-    end with `close`, with the context, or when the object goes.
+    that taps hold no memory after it. The taps are hooks: a state dict and an exported model have none, and in a copy
+    or a pickle they do nothing. They work under DistributedDataParallel, autocast and non-reentrant gradient
+    checkpointing, and under torch.compile if they are made before the first compiled call of any model of that class.
+    They end with `close`, with the context, or when the object goes.
 
     Args:
         model: any module. It may be wrapped by DistributedDataParallel or torch.compile; names are those inside.
         layers: names of its modules, as `model.named_modules()` has them.
-        layout: of the features that have as many axes: "map" [B, C, H, W], "tokens" [B, N, C], "channels-last"
-            [B, H, W, C] or "vector" [B, C]. By default it is found from each output. Only "centred-mse" and your own
-            use depend on it.
+        layout: how to read features with that many axes: "map" [B, C, H, W], "tokens" [B, N, C], "channels-last"
+            [B, H, W, C] or "vector" [B, C]. By default it is found from each output. Of the distances, only
+            "centred-mse" depends on it.
 
     Raises:
         TypeError: the model is scripted or a DataParallel, whose layers cannot be tapped, or a layer is not a name.
         ValueError: no layer has this name (the message lists the nearest).
         RuntimeError: reading features that are not there: there was no forward pass since the last reading, it ended
             with an error, or a layer was not called, was called more than once, has no single tensor as its output, or
-            ran without gradients.
+            ran without gradients inside a forward pass that has them.
 
     Example:
         >>> from torchvision.models import resnet18
@@ -66,14 +67,19 @@ class FeatureTaps:
         ]
         self._remove = weakref.finalize(self, _remove, handles, self._pass)
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # features are handed over outside of compiled code
     def features(self) -> dict[str, Tensor]:
         """Hand over the feature of each layer from the last forward pass, float [B, C, ...]."""
         if not self._remove.alive:
             raise RuntimeError("these taps are closed; make new ones.")
         return self._pass.read(self._layers)
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def halves(self) -> Halves:
-        """Hand over the features of both halves of the batch: of the raw images, and of the same images compressed.
+        """Hand over the features of both halves of the batch.
+
+        Returns:
+            The features of the raw images, and those of the same images compressed, each by layer.
 
         Raises:
             ValueError: the batch has an odd number of images.

@@ -264,7 +264,7 @@ def test_a_generator_breaks_the_compiled_graph(compiled):
         (noise(3, 0, 8), "H and W are 1 to 65,500"),
         (Image.new("L", (0, 0)), "H and W are 1 to 65,500"),
         (noise(3, 8, 8).to("meta"), "images are on the device meta"),
-        ((torch.tensor(3), noise(3, 8, 8)), "images are torch.int64"),
+        ((torch.tensor(3), noise(3, 8, 8)), "torch.int64 and was taken for the image"),
         ({"mask": tv_tensors.Mask(noise(8, 8)), "label": 3}, "there is no image in the sample; give a uint8 tensor"),
         (noise(8, 8, 3).numpy(), "there is no image in the sample"),
         ([], "there is no image in the sample"),
@@ -305,3 +305,10 @@ def test_a_transform_prints_as_it_is_made():
     made = [JPEG(np.int64(30)), RandomJPEG([10, np.uint8(90)], "4:4:4", return_quality=True)]
     assert [eval(repr(jpeg)).__dict__ for jpeg in made] == [jpeg.__dict__ for jpeg in made]
     assert repr(made[1]) == "RandomJPEG(quality=(10, 90), subsampling='4:4:4', return_quality=True)"
+
+
+def test_a_label_that_comes_first_is_not_taken_for_the_image():
+    """The error says how to tell the image."""
+    sample = {"label": torch.arange(4), "image": torch.zeros(4, 3, 8, 8, dtype=torch.uint8)}
+    with pytest.raises(ValueError, match=r"first plain tensor of the sample is torch.int64 .* put the image first"):
+        RandomJPEG()(sample)

@@ -82,6 +82,12 @@ def test_other_layers_are_an_error():
         feature_consistency({}, {})
 
 
+def test_what_holds_no_tensors_is_an_error():
+    """Both halves in one argument, or None."""
+    with pytest.raises(TypeError, match="features are NoneType; they are a tensor, or a sequence or dict of tensors"):
+        feature_consistency(None, None)
+
+
 def test_a_teacher_of_another_shape_is_an_error():
     """Features are never broadcast."""
     with pytest.raises(ValueError, match="another architecture cannot be the teacher"):

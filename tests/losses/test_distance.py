@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -92,6 +93,22 @@ def test_features_that_do_not_fit_are_an_error(raw, compressed, message):
     """Shapes are not broadcast, integers are no features, and devices are not mixed."""
     with pytest.raises(ValueError, match=message):
         feature_distance(raw, compressed)
+
+
+def test_one_image_without_positions_has_no_variance():
+    """A last batch of one pair would give a loss of a million. The error names drop_last; positions suffice."""
+    with pytest.raises(ValueError, match=r"shape \[1, 8\]: one value a channel has no variance.*drop_last=True"):
+        feature_distance(torch.randn(1, 8), torch.randn(1, 8))
+    with pytest.raises(ValueError, match="no variance"):
+        feature_distance(torch.randn(1, 8, 1, 1), torch.randn(1, 8, 1, 1))
+    assert feature_distance(torch.randn(1, 8, 2, 2), torch.randn(1, 8, 2, 2)) < 100
+    assert feature_distance(torch.randn(1, 8), torch.randn(1, 8), "cosine") <= 2
+
+
+def test_an_array_is_no_feature():
+    """The message names the type."""
+    with pytest.raises(TypeError, match="raw feature is ndarray; it is a tensor"):
+        feature_distance(np.zeros((2, 3)), torch.zeros(2, 3))
 
 
 def test_an_unknown_distance_is_an_error():

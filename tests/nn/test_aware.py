@@ -1,6 +1,7 @@
 """Any model with residual mapping blocks: the quality decides, and the model itself stays as it is."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -201,7 +202,7 @@ def test_gradients_reach_the_blocks_and_the_model(make, layers, kind, images, qu
 @pytest.mark.parametrize(
     ("quality", "message"),
     [
-        (torch.tensor([10, 20, 30, 101]), "quality is 101; it is from 1 to 100, or 0 if unknown"),
+        (torch.tensor([10, 20, 30, 101]), "quality is 101; it is from 1 to 100, or 0 if it is unknown"),
         (torch.tensor([10, -1, 30, 40]), "quality is -1;"),
         (torch.tensor([10, 20, float("nan"), 40]), "quality is nan;"),
         (torch.tensor([10, 20, float("inf"), 40]), "quality is inf;"),
@@ -354,3 +355,26 @@ def test_a_checkpoint_of_a_part_is_an_error(images, quality):
     with torch.no_grad():
         assert aware(images, quality).shape == (4, 3)
     assert hooks(aware) == 0
+
+
+def test_threads_may_share_a_model():
+    """Each call has the blocks' corrections for its own qualities, and none of another thread's."""
+    model = QualityAware(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)), ["0"], image_shape=(3, 16, 16)).eval()
+    nn.init.normal_(model.blocks["0"].expand.weight)
+    image = torch.randn(4, 3, 16, 16)
+    qualities = [torch.full((4,), quality) for quality in (1, 40, 80)]
+    with torch.no_grad():
+        expected = [model(image, quality) for quality in qualities]
+
+    def call(number):
+        with torch.no_grad():
+            return torch.equal(model(image, qualities[number % 3]), expected[number % 3])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(call, range(300)))
+
+
+def test_a_model_in_a_wrapper_for_several_devices_is_refused():
+    """The wrapper goes around the model with the blocks."""
+    with pytest.raises(TypeError, match="wrap the QualityAware in it instead"):
+        QualityAware(nn.DataParallel(nn.Conv2d(3, 4, 3)), ["module"])

@@ -136,3 +136,10 @@ def test_a_feature_that_does_not_fit_is_refused(layout, shape, qualities):
     block = ResidualMappingBlock(8, layout)
     with pytest.raises(ValueError, match=r"the feature has shape \[2, .* this block takes . axes, 8 channels at axis"):
         block(torch.randn(shape), torch.full((qualities,), 10))
+
+
+@pytest.mark.parametrize("value", [-1.0, 101.0, float("nan")])
+def test_a_quality_out_of_range_is_an_error(value):
+    """On the CPU, where it costs nothing to look."""
+    with pytest.raises(ValueError, match="it is from 1 to 100, or 0 if it is unknown"):
+        ResidualMappingBlock(4)(torch.zeros(1, 4, 2, 2), torch.tensor([value]))
