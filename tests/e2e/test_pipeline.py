@@ -132,10 +132,14 @@ def test_an_unreachable_server_stops_a_stage_at_its_start(copy):
 
 
 def test_the_spread_over_trainings_is_measured_and_kept(copy):
-    """Two trainings are measured by the gate's lines. A third adds to them, and the pipeline's files stay the same."""
+    """Two trainings are measured by the gate's lines. Asked again, nothing is trained, and the model stays the same."""
+    copy.change({"train.epochs": 1, "evaluate.qualities": [50], "evaluate.unseen": [], "gate.3.slice": "worst"})
+    copy.change({"gate.3.metric": "agreement"})
+    before = (copy.folder / "model/model.pt").read_bytes()
     said = copy.run("fct", "spread", "--seeds", "2")
-    assert re.search(r"^raw_accuracy +\d\.\d{4} +\d\.\d{4}   \d\.\d{4} to \d\.\d{4}", said, re.MULTILINE)
-    assert "2 trainings, seeds 0 to 1" in said
-    again = copy.run("fct", "spread", "--seeds", "3")
-    assert re.findall(r"^seed (\d)", again, re.MULTILINE) == ["2"]
-    assert "up to date" in copy.run("dvc", "status")
+    assert re.search(r"^raw_accuracy +\d\.\d{4} +\d\.\d{4}   -?\d\.\d{4} to \d\.\d{4}", said, re.MULTILINE)
+    assert re.findall(r"^seed (\d)", said, re.MULTILINE) == ["0", "1"]
+    again = copy.run("fct", "spread", "--seeds", "2")
+    assert "seed 0" not in again
+    assert "2 trainings, seeds 0 to 1" in again
+    assert (copy.folder / "model/model.pt").read_bytes() == before

@@ -74,6 +74,18 @@ def test_two_trainings_give_the_same_weights(toy, views):
     assert not are_equal(first.weights, other.weights)
 
 
+@pytest.fixture
+def one_thread():
+    """Compute on one thread: on two, under load, MobileNet's loss was once in some hundred runs no number.
+
+    It never is on an idle machine, with the same seed and the same other losses. The cause is not known.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.mark.parametrize(
     ("name", "layers", "stem"),
     [
@@ -82,7 +94,7 @@ def test_two_trainings_give_the_same_weights(toy, views):
         ("timm/convnext_atto", ["stages.0", "stages.1"], "small"),
     ],
 )  # fmt: skip
-def test_bf16_trains_all_parts_of_a_network(toy, name, layers, stem):
+def test_bf16_trains_all_parts_of_a_network(toy, one_thread, name, layers, stem):  # noqa: ARG001
     """A step in mixed precision works for backbones, blocks and losses, and weights stay float32."""
     method = toy.method(layers=layers)
     method = method.model_copy(update={"block": method.block.model_copy(update={"layers": layers})})
