@@ -72,7 +72,7 @@ def _transforms() -> dict[str, Callable[[Tensor], Tensor] | None]:
     import kornia
     from torchvision.transforms import v2
 
-    differentiable = kornia.augmentation.RandomJPEG(estimate_quality=tuple(map(float, RANGE)), p=1.0)
+    differentiable = kornia.augmentation.RandomJPEG(jpeg_quality=tuple(map(float, RANGE)), p=1.0)
 
     def pillow(image: Tensor) -> Tensor:
         buffer, quality = io.BytesIO(), int(torch.randint(RANGE[0], RANGE[1] + 1, ()))

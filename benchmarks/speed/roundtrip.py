@@ -41,7 +41,7 @@ def _ways(size: int, count: int) -> dict[str, Callable[[], object]]:
     tensor = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
     told, floats = torch.from_numpy(quality), tensor.float() / 255
     torchvision = {int(q): v2.JPEG((int(q), int(q))) for q in QUALITIES}
-    differentiable = kornia.augmentation.RandomJPEG(estimate_quality=(10.0, 90.0), p=1.0)
+    differentiable = kornia.augmentation.RandomJPEG(jpeg_quality=(10.0, 90.0), p=1.0)
 
     def pillow() -> None:
         for image, q in zip(images, quality, strict=True):
