@@ -157,6 +157,7 @@ def test_the_five_lines_train(installed):
     assert Path(said.strip()).is_relative_to(installed.home)
 
 
+@pytest.mark.slow
 def test_an_example_runs(installed, picture, tmp_path):
     """Anyone can copy it to anywhere and run it."""
     example = shutil.copy(REPOSITORY / "examples/plain_loop.py", tmp_path)
