@@ -12,6 +12,7 @@ Results go to benchmarks/results/gate.json and into the tables of docs/gate.md.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,16 +107,21 @@ def cases() -> list[Case]:
 
 def main() -> None:
     """Simulate, and write the results and the tables."""
-    rates = []
     everything = cases()
-    with tqdm(total=len(everything) * len(IMAGES) * (1 + len(ABOVE)), unit="rate", disable=None) as bar:
-        for case in everything:
-            for images in IMAGES:
-                shares = []
-                for above in (0.0, *ABOVE):
-                    shares.append(passed(case, above, images) / ROUNDS)
-                    bar.update()
-                rates.append({"check": case.name, "images": images, "error": shares[0], "power": shares[1:]})
+    points = [(n, images, above) for n in range(len(everything)) for images in IMAGES for above in (0.0, *ABOVE)]
+    with ProcessPoolExecutor() as pool:
+        found = tqdm(pool.map(_share, points), total=len(points), unit="rate", disable=None)
+        shares = dict(zip(points, found, strict=True))
+    rates = [
+        {
+            "check": case.name,
+            "images": images,
+            "error": shares[n, images, 0.0],
+            "power": [shares[n, images, above] for above in ABOVE],
+        }
+        for n, case in enumerate(everything)
+        for images in IMAGES
+    ]
     write_json(
         RESULTS,
         {"models": ROUNDS, "nominal": NOMINAL, "qualities": list(QUALITIES), "above": list(ABOVE), "rates": rates},
@@ -134,6 +140,12 @@ def main() -> None:
     )
     header = ["check", "images", *(f"+{100 * above:g}" for above in ABOVE)]
     write_text(PAGE, between(page, table(header, power), POWER, PAGE))
+
+
+def _share(point: tuple[int, int, float]) -> float:
+    """Return the share of models that pass: a case by its number, the number of images, the points above."""
+    number, images, above = point
+    return passed(cases()[number], above, images) / ROUNDS
 
 
 def _accurate(floor: float, classes: int) -> Draw:

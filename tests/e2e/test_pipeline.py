@@ -133,8 +133,7 @@ def test_an_unreachable_server_stops_a_stage_at_its_start(copy):
 
 def test_the_spread_over_trainings_is_measured_and_kept(copy):
     """Two trainings are measured by the gate's lines. Asked again, nothing is trained, and the model stays the same."""
-    copy.change({"train.epochs": 1, "evaluate.qualities": [50], "evaluate.unseen": [], "gate.3.slice": "worst"})
-    copy.change({"gate.3.metric": "agreement"})
+    copy.change({"train.epochs": 1, "evaluate.qualities": [50]})
     before = (copy.folder / "model/model.pt").read_bytes()
     said = copy.run("fct", "spread", "--seeds", "2")
     assert re.search(r"^raw_accuracy +\d\.\d{4} +\d\.\d{4}   -?\d\.\d{4} to \d\.\d{4}", said, re.MULTILINE)
