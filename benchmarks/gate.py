@@ -1,6 +1,6 @@
 """How often the gate passes what it should not, and what it should: `python -m benchmarks.gate`.
 
-Models whose true values are known are simulated, 1,000 for each rate, and judged by one line of the gate. At the
+Models whose true values are known are simulated, 300 for each rate, and judged by one line of the gate. At the
 threshold a pass is an error, which intervals of 95 % allow in 2.5 % of all models; above it, a pass is what one wants.
 
 An image is hard or easy, and so at all qualities alike: chances of a right answer are drawn from a beta distribution
@@ -32,7 +32,7 @@ RESULTS = Path("benchmarks/results/gate.json")
 PAGE = Path("docs/gate.md")
 ERRORS = "<!-- errors: written by `python -m benchmarks.gate` -->", "<!-- errors end -->"
 POWER = "<!-- power: written by `python -m benchmarks.gate` -->", "<!-- power end -->"
-ROUNDS = 1_000  # models for each rate
+ROUNDS = 300  # models for each rate
 IMAGES = (30, 100, 500, 5_000)  # in the gate split
 ABOVE = (0.005, 0.01, 0.02, 0.03)  # of what a model has, over what it needs
 QUALITIES = (10, 30, 50, 70, 90)

@@ -11,7 +11,7 @@ CASES = {case.name: case for case in cases()}
 @pytest.mark.parametrize("images", [30, 300, 5_000])
 @pytest.mark.parametrize("name", CASES)
 def test_at_the_threshold_a_model_passes_no_more_often_than_promised(name, images):
-    """At most 2.5 % of models exactly at the threshold pass, as far as 1,000 of them can tell (at 99.9 %)."""
+    """At most 2.5 % of models exactly at the threshold pass, as far as these models can tell (at 99.9 %)."""
     from scipy.stats import binom
 
     assert passed(CASES[name], 0.0, images) <= binom.ppf(0.999, ROUNDS, NOMINAL)
