@@ -11,11 +11,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import click
 import numpy as np
 
-from fct.core.environment import installed
 from fct.core.files import digest, write_json
 from fct.core.params import load, read
 from fct.core.paths import BEST_METHOD, SPREAD
@@ -27,13 +27,13 @@ from fct.export.onnx import export
 from fct.gate.measures import measure
 from fct.gate.params import GateParams
 from fct.methods.params import MethodParams
-from fct.splits.store import open_split
+from fct.splits.store import Split, open_split
 from fct.train.__main__ import Best
 from fct.train.assemble import Setup, TrainingSections, identity, make_network, open_data
-from fct.train.checkpoint import Checkpoint, code_digest
+from fct.train.checkpoint import Checkpoint
 from fct.train.estimator import fit_estimator
 from fct.train.lock import training_lock
-from fct.train.loop import train
+from fct.train.loop import Data, train
 
 
 class Params(TrainingSections):
@@ -61,7 +61,9 @@ def measure_spread(seeds: Sequence[int]) -> dict[int, dict[str, float]]:
     params = load(Params).resolved()
     method = read(Best, BEST_METHOD).method
     with training_lock():
-        return {seed: _measure(seed, params, method) for seed in seeds}
+        data, meta = open_data(Setup.of(params))  # which no seed changes
+        gate = open_split("gate")
+        return {seed: _measure(seed, params, method, data, meta, gate) for seed in seeds}
 
 
 def format_spread(values: Mapping[int, Mapping[str, float]], confidence: float) -> str:
@@ -86,17 +88,15 @@ def format_spread(values: Mapping[int, Mapping[str, float]], confidence: float) 
     return "\n".join(lines)
 
 
-def _measure(seed: int, params: Params, method: MethodParams) -> dict[str, float]:
+def _measure(  # noqa: PLR0913, PLR0917  # all that a training and its measurement need
+    seed: int, params: Params, method: MethodParams, data: Data, meta: dict[str, Any], gate: Split
+) -> dict[str, float]:
     """Return the values of one training, from .fct/spread if they are there."""
     setup = Setup.of(params.model_copy(update={"train": params.train.model_copy(update={"seed": seed})}))
-    data, meta = open_data(setup)
-    gate = open_split("gate")
     lines = [line for line in params.gate if line.slice is not None and line.champion is None]
-    of_training = identity(setup, method, meta)
+    checkpoint = Checkpoint(identity(setup, method, meta), SPREAD / "checkpoints")
     key = {
-        "training": of_training,
-        "code": code_digest(),
-        "packages": installed().model_dump(),
+        "training": checkpoint.path.parent.name,  # a digest of all that decides the weights
         "conditions": params.evaluate.conditions,
         "gate": record.digest(gate),
         "lines": [line.name for line in lines],
@@ -107,7 +107,7 @@ def _measure(seed: int, params: Params, method: MethodParams) -> dict[str, float
         return kept
     click.echo(f"seed {seed}", err=True)
     network, description = make_network(setup, method, data.train, meta)
-    train(network, data, method, setup.train, checkpoint=Checkpoint(of_training, SPREAD / "checkpoints"))
+    train(network, data, method, setup.train, checkpoint=checkpoint)
     fit_estimator(network, data, method, setup.train)
     with TemporaryDirectory() as folder:
         model = Path(folder) / "model.onnx"
