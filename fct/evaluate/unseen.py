@@ -23,7 +23,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from fct.core.errors import FctError
-from fct.images.decode import decode, resize
+from fct.images.decode import decode
 from fct.images.tables import UNKNOWN_QUALITY
 from fct.jpeg.arrays import roundtrip
 from fct.splits.store import Split, drop_pages
@@ -68,7 +68,7 @@ def distorted(split: Split, name: str, severity: int) -> Images:
     Returns:
         uint8 [N, H, W, C], the shape of `split.images`.
     """
-    _, size, _, channels = split.images.shape
+    channels = split.images.shape[-1]
     with tempfile.TemporaryDirectory() as folder:
         views = open_memmap(Path(folder) / "views.npy", "w+", np.uint8, split.images.shape)
         for start in range(0, len(split), CHUNK):
@@ -78,7 +78,7 @@ def distorted(split: Split, name: str, severity: int) -> Images:
             else:
                 for index in range(*rows.indices(len(split))):
                     native = decode(split.originals[index], channels)
-                    views[index] = resize(distort(native[None], name, severity)[0], size)
+                    views[index] = split.fit(distort(native[None], name, severity)[0])
             drop_pages(split.images, views)
     return views  # the mapping outlives the file's name
 

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from fct.core.errors import FctError
 from fct.core.paths import ORIGINALS, SPLITS
+from fct.images.fit import Fit
 
 NAMES = ("train", "val", "gate", "test")  # val chooses, gate decides promotions, test only reports
 
@@ -39,6 +40,12 @@ class Split:
     labels: NDArray[np.int64]  # [N]
     quality: NDArray[np.int64]  # [N]
     originals: Originals | None  # None if `images` are the originals
+    own_fit: Fit | None = None  # from the originals to `images`; None for that of this project's models
+
+    @property
+    def fit(self) -> Fit:
+        """How an image of any size becomes one of the model's size."""
+        return self.own_fit or Fit(self.images.shape[1])
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -56,6 +63,7 @@ class Split:
             self.labels[::step],
             self.quality[::step],
             self.originals and self.originals[::step],
+            self.own_fit,
         )
 
 

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from fct.core.errors import FctError
 from fct.core.paths import ORIGINALS
-from fct.images.decode import UnusableImage, decode, resize
+from fct.images.decode import UnusableImage, decode
+from fct.images.fit import Fit
 from fct.jpeg.arrays import roundtrip
 from fct.splits.store import Originals, Split, drop_pages
 
@@ -52,7 +53,7 @@ def compress_split(
         counts = (
             _compress_pixels(views, split.images, quality, subsampling)
             if split.originals is None
-            else _compress_files(views, split.originals, quality, subsampling)
+            else _compress_files(views, split.originals, split.fit, quality, subsampling)
         )
         with closing(counts):
             for count in counts:
@@ -73,9 +74,11 @@ def _compress_pixels(
         yield len(views[rows])
 
 
-def _compress_files(views: NDArray[np.uint8], originals: Originals, quality: int, subsampling: str) -> Generator[int]:
+def _compress_files(
+    views: NDArray[np.uint8], originals: Originals, fit: Fit, quality: int, subsampling: str
+) -> Generator[int]:
     """Write the views of encoded files. Yield the number of views of each chunk."""
-    _, size, _, channels = views.shape
+    channels = views.shape[-1]
 
     def fill(start: int) -> int:
         stop = min(start + CHUNK_FILES, len(originals))
@@ -86,7 +89,7 @@ def _compress_files(views: NDArray[np.uint8], originals: Originals, quality: int
                 raise FctError(
                     f"{ORIGINALS}: image {index} is {error}. Make them again with `dvc repro data`."
                 ) from None
-            views[index] = resize(roundtrip(native[None], quality, subsampling)[0], size)
+            views[index] = fit(roundtrip(native[None], quality, subsampling)[0])
         return stop - start
 
     # Threads are enough: Pillow and the kernel release the interpreter's lock.
