@@ -38,7 +38,7 @@ ABOVE = (0.005, 0.01, 0.02, 0.03)  # of what a model has, over what it needs
 QUALITIES = (10, 30, 50, 70, 90)
 CHAMPION = 0.9  # accuracy
 SPREAD = 0.25  # of the beta distribution: as on real images, an answer hardly differs between qualities
-HOW = EvaluateParams(qualities=QUALITIES, unseen=(), batch_size=1, confidence=0.95)
+HOW = EvaluateParams(qualities=QUALITIES, unseen=(), unseen_images=None, batch_size=1, confidence=0.95)
 NOMINAL = (1 - HOW.confidence) / 2
 VIEWS = ("raw", *(f"q{quality}" for quality in QUALITIES))
 

@@ -3,6 +3,7 @@
 An untrained ResNet-20 of width 16 (what it says is of no account, how long it takes is) and random images of 32 pixels:
 
 - the sweep of the gate: 10,000 images, raw and at 20 qualities, compressed and classified;
+- the same with the distortions of deployments, all at once, on all 10,000 images and on 1,000 of them;
 - `fct predict`: images a second, from the bytes of JPEG files to probabilities;
 - the 8-bit form against the file: milliseconds an image in batches, and bytes;
 - `fct predict` on eight of the largest images that are decoded, RGB and RGBA: memory at the peak, of the process.
@@ -31,6 +32,7 @@ from PIL import Image
 from fct.core.files import write_json
 from fct.evaluate.model import open_model
 from fct.evaluate.sweep import predict
+from fct.evaluate.unseen import UNSEEN
 from fct.export.onnx import export
 from fct.images.decode import MOST_PIXELS
 from fct.images.tables import UNKNOWN_QUALITY
@@ -68,6 +70,16 @@ def main() -> None:
         few = np.ascontiguousarray(pixels[:256].transpose(0, 3, 1, 2))
         quantise(model, few, np.full(256, UNKNOWN_QUALITY), small)
         sweep = _seconds(lambda: predict(model, split, QUALITIES, "4:2:0", batch_size=500), rounds=1)
+        noise = [name for name, one in UNSEEN.items() if one.kind not in ("codec", "corruption")]
+        deployments = {
+            images: _seconds(
+                lambda images=images: predict(
+                    model, split, [], "4:2:0", batch_size=500, unseen=noise, unseen_images=images
+                ),
+                rounds=1,
+            )
+            for images in (IMAGES, IMAGES // 10)
+        }
         classifier = Classifier.of(open_model(model).session)
         files = [_jpeg(image) for image in pixels[:2000]]
         threads = joblib.cpu_count()
@@ -83,6 +95,10 @@ def main() -> None:
             "machine": f"{platform.machine()}, {threads} cores",
             "network": "resnet20 of width 16, 32 pixels",
             "sweep": {"images": IMAGES, "qualities": len(QUALITIES), "seconds": round(sweep, 1)},
+            "deployments": {
+                "distortions": len(noise),
+                "seconds": {str(images): round(seconds, 1) for images, seconds in deployments.items()},
+            },
             "predict_images_a_second": round(len(files) / served),
             "ms_an_image": {name: round(1000 * value / len(batch), 3) for name, value in medians.items()},
             "int8_speed": round(medians["fp32"] / medians["int8"], 2),

@@ -128,7 +128,7 @@ def workplace(tmp_path, monkeypatch, make_split, bright):
     )
     (tmp_path / "params.yaml").write_text(
         'jpeg: {subsampling: "4:2:0"}\n'
-        "evaluate: {qualities: [5, 50, 95], unseen: [blur], batch_size: 16,\n"
+        "evaluate: {qualities: [5, 50, 95], unseen: [blur], unseen_images: null, batch_size: 16,\n"
         "           confidence: 0.95}\n"
         "gate:\n"
         "  - {slice: raw, metric: accuracy, at_least: 0.7}\n"

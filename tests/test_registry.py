@@ -39,7 +39,7 @@ NAME = "toy"
 MODEL = FP32.model
 QUALITIES = [30, 90]
 PARAMS = (
-    "evaluate: {qualities: [30, 90], unseen: [], batch_size: 16, confidence: 0.95}\n"
+    "evaluate: {qualities: [30, 90], unseen: [], unseen_images: null, batch_size: 16, confidence: 0.95}\n"
     "gate: [{slice: raw, metric: accuracy, at_least: 0.7}, {slice: mean, metric: accuracy, champion: 0.05}]\n"
     "int8: {images: 16, max_drop: 0.1}\n"
     "registry: {name: toy}\n"

@@ -23,7 +23,28 @@ Unseen = Literal[
     "blur",
     "contrast",
     "pixelate",
+    "decode-fast",
+    "decode-plain",
+    "decode-jpegli",
+    "resize-nearest",
+    "resize-box",
+    "resize-bilinear",
+    "resize-bicubic",
+    "resize-lanczos",
+    "resize-opencv",
+    "resize-opencv-area",
+    "resize-aliased",
+    "resize-draft",
+    "resize-shifted",
+    "range",
+    "bgr",
+    "fp16",
+    "int8",
+    "messenger",
+    "social",
+    "repost",
 ]
+CONTROLS: tuple[Unseen, ...] = ("bgr",)  # mistakes that a model must notice; the slices unseen, worst-unseen omit them
 
 
 class EvaluateParams(Section):
@@ -33,6 +54,7 @@ class EvaluateParams(Section):
         tuple[Quality, ...], Field(min_length=1)
     ]  # JPEG qualities that are measured, besides raw images
     unseen: tuple[Unseen, ...]  # distortions of fct.evaluate.unseen that are measured, each at all severities
+    unseen_images: Annotated[int, Field(ge=1)] | None  # of a split, evenly spread, for these; None for all
     batch_size: Annotated[int, Field(ge=1)]  # images
     confidence: Annotated[float, Field(gt=0, lt=1)]  # of every two-sided interval
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+NOT_MEASURED = -1  # in `Predictions.classes`
+
 
 @dataclass(frozen=True)
 class Predictions:
     """The predictions of a model for V views of N images, and the true labels."""
 
     views: tuple[str, ...]  # V: raw, then q5, q10, ... (JPEG at a quality), then webp/1, webp/2, ... (unseen)
-    classes: NDArray[np.int64]  # [V, N]
+    classes: NDArray[np.int64]  # [V, N]; NOT_MEASURED where a view was measured on fewer images
     confidence: NDArray[np.float64]  # [V, N], the probability of the predicted class
     labels: NDArray[np.int64]  # [N]
 
@@ -37,3 +39,7 @@ class Predictions:
     def sweep(self) -> NDArray[np.bool_]:
         """Whether each prediction for the raw and the JPEG views is right, [1 + Q, N]."""
         return self.correct[: 1 + len(self.qualities)]
+
+    def measured(self, row: int) -> NDArray[np.int64]:
+        """Return the indices of the images on which a view was measured."""
+        return np.flatnonzero(self.classes[row] != NOT_MEASURED)

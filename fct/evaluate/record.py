@@ -90,10 +90,15 @@ def read(split: Split, *, model_sha256: str, params: EvaluateParams, evaluation:
         if array.shape != shape:
             raise FctError(f"{evaluation / name} has shape {list(array.shape)}, not {list(shape)}. {remedy}")
     predictions = Predictions(views, classes, confidence.astype(np.float64), split.labels)
-    if predictions.qualities != list(params.qualities) or set(predictions.distortions) != set(params.unseen):
+    sample = len(split.every(split.step(params.unseen_images or len(split))))
+    if (
+        predictions.qualities != list(params.qualities)
+        or set(predictions.distortions) != set(params.unseen)
+        or (params.unseen and len(predictions.measured(-1)) != sample)
+    ):
         raise FctError(
-            f"{evaluation / 'meta.json'}: the evaluation is of other qualities or unseen distortions than the section "
-            f"evaluate of params.yaml names. {remedy}"
+            f"{evaluation / 'meta.json'}: the evaluation is of other qualities, unseen distortions or images for these "
+            f"than the section evaluate of params.yaml names. {remedy}"
         )
     return Record(evaluated, images["digest"], predictions)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -22,12 +23,20 @@ from tqdm import tqdm
 from fct.core.errors import FctError
 from fct.evaluate.model import Model, open_model, translate_errors
 from fct.evaluate.params import EvaluateParams
-from fct.evaluate.predictions import Predictions
-from fct.evaluate.unseen import distorted, every
+from fct.evaluate.predictions import NOT_MEASURED, Predictions
+from fct.evaluate.unseen import UNSEEN, distorted, every
 from fct.splits.store import Split, drop_pages
 from fct.splits.views import compress_split
 
-View = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images [N, H, W, C], and the quality of each [N]
+Images = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images [N, H, W, C], and the quality of each [N]
+
+
+@dataclass(frozen=True)
+class _View:
+    name: str
+    make: Callable[[], Images]
+    convert: Callable[[Model], Model] | None = None  # to the model that is measured
+    step: int = 1  # between the images of the split that it is measured on
 
 
 def predict(  # noqa: PLR0913 (the model, the images, and the conditions; the latter by keyword)
@@ -38,6 +47,7 @@ def predict(  # noqa: PLR0913 (the model, the images, and the conditions; the la
     *,
     batch_size: int,
     unseen: Sequence[str] = (),
+    unseen_images: int | None = None,
     threads: int | None = None,
 ) -> Predictions:
     """Return a model's predictions for raw, compressed and otherwise distorted images.
@@ -52,6 +62,7 @@ def predict(  # noqa: PLR0913 (the model, the images, and the conditions; the la
         subsampling: Of the chroma planes: 4:2:0 | 4:2:2 | 4:4:4.
         batch_size: Images in the model at a time, over all threads.
         unseen: Names of distortions (fct.evaluate.unseen), each measured at all its severities.
+        unseen_images: Number of images, evenly spread, for these; None for all.
         threads: Number of threads that run the model; None for one per usable core.
 
     Raises:
@@ -60,28 +71,36 @@ def predict(  # noqa: PLR0913 (the model, the images, and the conditions; the la
     """
     model = open_model(model) if isinstance(model, Path) else model
     _check_fit(model, split)
-    views = list(_views(split, qualities, subsampling, unseen))
-    classes = np.empty((len(views), len(split)), np.int64)
-    confidence = np.empty(classes.shape)
+    views = list(_views(split, qualities, subsampling, unseen, unseen_images))
+    classes = np.full((len(views), len(split)), NOT_MEASURED, np.int64)
+    confidence = np.zeros(classes.shape)
     workers = threads or joblib.cpu_count()
     share = max(1, batch_size // workers)  # images
     with (
         ThreadPoolExecutor(workers) as pool,
-        tqdm(total=classes.size, desc=f"sweep {split.name}", unit="image", unit_scale=True, disable=None) as bar,
+        tqdm(
+            total=sum(len(range(0, len(split), view.step)) for view in views),
+            desc=f"sweep {split.name}",
+            unit="image",
+            unit_scale=True,
+            disable=None,
+        ) as bar,
     ):
-        for row, (name, make) in enumerate(views):
-            bar.set_postfix_str(name)
-            images, quality = make()
-            parts = [slice(start, start + share) for start in range(0, len(split), share)]
+        for row, view in enumerate(views):
+            bar.set_postfix_str(view.name)
+            images, quality = view.make()
+            measured = view.convert(model) if view.convert else model
+            parts = [slice(start, start + share) for start in range(0, len(images), share)]
             results = pool.map(
-                predict_batch, repeat(model), (images[part] for part in parts), (quality[part] for part in parts)
+                predict_batch, repeat(measured), (images[part] for part in parts), (quality[part] for part in parts)
             )
+            row_classes, row_confidence = classes[row, :: view.step], confidence[row, :: view.step]
             for part, (predicted, probability) in zip(parts, results, strict=True):
-                classes[row, part], confidence[row, part] = predicted, probability
+                row_classes[part], row_confidence[part] = predicted, probability
                 bar.update(len(predicted))
                 drop_pages(images)
             del images, results  # before the next view is made
-    return Predictions(tuple(name for name, _ in views), classes, confidence, split.labels)
+    return Predictions(tuple(view.name for view in views), classes, confidence, split.labels)
 
 
 def predict_views(model: Path | Model, split: Split, evaluate: EvaluateParams, subsampling: str) -> Predictions:
@@ -93,35 +112,40 @@ def predict_views(model: Path | Model, split: Split, evaluate: EvaluateParams, s
         subsampling,
         batch_size=evaluate.batch_size,
         unseen=evaluate.unseen,
+        unseen_images=evaluate.unseen_images,
     )
 
 
 def _views(
-    split: Split, qualities: Sequence[int], subsampling: str, unseen: Sequence[str]
-) -> Iterator[tuple[str, Callable[[], View]]]:
-    """Yield the name of each view, and a function that makes it."""
+    split: Split, qualities: Sequence[int], subsampling: str, unseen: Sequence[str], unseen_images: int | None
+) -> Iterator[_View]:
     channels = split.images.shape[-1]
     if absent := [name for name in unseen if name not in {distortion for distortion, _, _ in every(channels)}]:
         raise FctError(
-            f"params.yaml: evaluate.unseen: on grey images {absent[0]} is ordinary JPEG. Remove it from the list."
+            f"params.yaml: evaluate.unseen: {absent[0]} changes colours alone, and these images are grey. Remove it "
+            "from the list."
         )
-    yield "raw", partial(_raw, split)
+    yield _View("raw", partial(_raw, split))
     for quality in qualities:
-        yield f"q{quality}", partial(_jpeg, split, quality, subsampling)
+        yield _View(f"q{quality}", partial(_jpeg, split, quality, subsampling))
+    step = split.step(unseen_images or len(split)) if len(split) else 1
+    sample = split.every(step)
     for name, severity, quality in every(channels):
         if name in unseen:
-            yield f"{name}/{severity}", partial(_unseen, split, name, severity, quality)
+            convert = UNSEEN[name].convert
+            make = partial(_raw, sample) if convert else partial(_unseen, sample, name, severity, quality)
+            yield _View(f"{name}/{severity}", make, convert, step)
 
 
-def _raw(split: Split) -> View:
+def _raw(split: Split) -> Images:
     return split.images, split.quality
 
 
-def _jpeg(split: Split, quality: int, subsampling: str) -> View:
+def _jpeg(split: Split, quality: int, subsampling: str) -> Images:
     return compress_split(split, quality, subsampling), np.full(len(split), quality, np.int64)
 
 
-def _unseen(split: Split, name: str, severity: int, quality: int) -> View:
+def _unseen(split: Split, name: str, severity: int, quality: int) -> Images:
     return distorted(split, name, severity), np.full(len(split), quality, np.int64)
 
 

@@ -1,56 +1,65 @@
-"""Distortions that training on baseline JPEG never shows, at several severities: does robustness carry over?
+"""What training on baseline JPEG never shows: does robustness carry over?
 
-The levels of the codecs are chosen so that images of 32 px lose about as much as by JPEG at qualities 10, 20 and 50
-(PSNR 23, 25.5 and 28 dB on CIFAR-10). Corruptions have the five severities of CIFAR-10-C (Hendrycks and Dietterich,
-ICLR 2019).
+    codec        other codecs, and JPEG in other ways. Their levels are chosen so that images of 32 px lose about as
+                 much as by JPEG at qualities 10, 20 and 50 (PSNR 23, 25.5 and 28 dB on CIFAR-10)
+    corruption   as in CIFAR-10-C, with its five severities
+    decoder, resizer, colour, precision, chain
+                 how deployments differ from the training's machine, and what happens to images before they arrive
+                 (fct.evaluate.deployment, fct.evaluate.precision)
 
-Every distortion is deterministic. Its result depends on the image alone: the seed of the noise comes from the pixels.
+Every distortion is deterministic. Its result depends on the image alone.
 """
 
 from __future__ import annotations
 
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import joblib
 import numpy as np
 from numpy.lib.format import open_memmap
-from numpy.typing import NDArray
 
 from fct.core.errors import FctError
+from fct.evaluate import codecs, corruptions, deployment, precision
+from fct.evaluate.codecs import Images
+from fct.evaluate.deployment import Jpeg, Resize, Screenshot
+from fct.evaluate.model import Model
 from fct.images.decode import decode
+from fct.images.fit import Fit, Pixels, Scale, pillow_scale
 from fct.images.tables import UNKNOWN_QUALITY
-from fct.jpeg.arrays import roundtrip
 from fct.splits.store import Split, drop_pages
 
-Images = NDArray[np.uint8]  # [N, H, W, C]
 CHUNK = 500  # images distorted at a time
-OFFSET = (3, 5)  # pixels by which an off-grid JPEG's 8x8 blocks are shifted, down and right
+ENLARGEMENT = 2  # of images that have the model's size already, so that a resizer has something to do
+
+Kind = Literal["codec", "corruption", "decoder", "resizer", "colour", "precision", "chain"]
 
 
 @dataclass(frozen=True)
 class Distortion:
-    """One kind of distortion."""
+    """One kind of distortion: of an image's pixels, of the way it gets the model's size, or of the model's numbers."""
 
+    kind: Kind
     title: str  # for tables
-    levels: tuple[
-        Any, ...
-    ]  # from strong to mild for codecs, from mild to strong for corruptions, as their authors order them
-    apply: Callable[[Images, Any], Images]
+    # From strong to mild, but for corruptions, which their authors order from mild to strong.
+    levels: tuple[Any, ...] = (None,)
+    apply: Callable[[Images, Any], Images] = lambda images, _level: images
+    scale: Scale | None = None  # in the place of the fit's own resizer
+    convert: Callable[[Model], Model] | None = None  # the model that is measured
     quality: Callable[[Any], int] = lambda _level: UNKNOWN_QUALITY  # that a classifier reads from the file, by level
-    colour: bool = False  # only for colour images: on grey ones it is ordinary JPEG
+    colour: bool = False  # only for colour images: grey ones stay as they are
 
 
 def distort(images: Images, name: str, severity: int) -> Images:
     """Return `images`, uint8 [N, H, W, C] with C 1 or 3, under the distortion `name` at its `severity`, from 1.
 
+    Resizers act when an image gets the model's size (`distorted`), precisions on the model: they return the images.
+    Chains may return another size.
+
     Raises:
-        FctError: there is no such distortion or severity, or the codec is not installed.
+        FctError: there is no such distortion or severity, or its package is not installed.
     """
     distortion = UNSEEN.get(name)
     if distortion is None:
@@ -63,22 +72,24 @@ def distort(images: Images, name: str, severity: int) -> Images:
 def distorted(split: Split, name: str, severity: int) -> Images:
     """Distort every image of `split` at its native size, then resize it to the model's size.
 
-    Memory stays bounded, as with `fct.splits.views.compress_split`.
+    Images that have the model's size already are enlarged twice before a resizer acts, as a screen of high density
+    shows them. Memory stays bounded, as with `fct.splits.views.compress_split`.
 
     Returns:
         uint8 [N, H, W, C], the shape of `split.images`.
     """
-    channels = split.images.shape[-1]
+    channels, scale = split.images.shape[-1], UNSEEN[name].scale
     with tempfile.TemporaryDirectory() as folder:
         views = open_memmap(Path(folder) / "views.npy", "w+", np.uint8, split.images.shape)
         for start in range(0, len(split), CHUNK):
             rows = slice(start, start + CHUNK)
             if split.originals is None:
-                views[rows] = distort(np.asarray(split.images[rows]), name, severity)
+                done = distort(np.asarray(split.images[rows]), name, severity)
+                views[rows] = done if _fits(done, split.fit, scale) else [_fit(one, split.fit, scale) for one in done]
             else:
                 for index in range(*rows.indices(len(split))):
                     native = decode(split.originals[index], channels)
-                    views[index] = split.fit(distort(native[None], name, severity)[0])
+                    views[index] = _fit(distort(native[None], name, severity)[0], split.fit, scale)
             drop_pages(split.images, views)
     return views  # the mapping outlives the file's name
 
@@ -91,114 +102,86 @@ def every(channels: int) -> Iterator[tuple[str, int, int]]:
                 yield name, severity, distortion.quality(level)
 
 
-def _codec(name: str, *, key: str = "level", **fixed: Any) -> Callable[[Images, Any], Images]:
-    """Return the round trip through a codec of imagecodecs; the level is its parameter `key`."""
-
-    def apply(images: Images, level: Any) -> Images:
-        import imagecodecs
-
-        if not getattr(imagecodecs, name.upper()).available:
-            raise FctError(f"This build of imagecodecs lacks {name}. Install a full one: pip install imagecodecs")
-        encode, decode = (getattr(imagecodecs, f"{name}_{direction}") for direction in ("encode", "decode"))
-
-        def distort_one(image: Images) -> Images:
-            grey = image.shape[-1] == 1
-            rgb = np.repeat(image, 3, axis=-1) if grey else np.ascontiguousarray(image)  # some codecs lack grey
-            decoded: Images = decode(encode(rgb, **{key: level}, **fixed))
-            return decoded[..., :1] if grey else decoded[..., :3]
-
-        return _map_images(distort_one, images)
-
-    return apply
+def _fits(images: Images, fit: Fit, scale: Scale | None) -> bool:
+    return scale is None and images.shape[1:3] == (fit.size, fit.size) and fit == Fit(fit.size)
 
 
-def _jpegli(images: Images, quality: int) -> Images:
-    try:
-        import pyjpegli
-    except ImportError:
-        raise FctError("jpegli is not installed. Install it: pip install pyjpegli") from None
-
-    def distort_one(image: Images) -> Images:
-        height, width, channels = image.shape
-        rgb = np.ascontiguousarray(np.broadcast_to(image, (height, width, 3)))
-        pixels, _, _ = pyjpegli.decode(pyjpegli.encode(rgb.tobytes(), width, height, quality))
-        return np.frombuffer(pixels, np.uint8).reshape(height, width, 3)[..., :channels]
-
-    return _map_images(distort_one, images)
+def _fit(image: Pixels, fit: Fit, scale: Scale | None) -> Pixels:
+    if scale is None:
+        return fit(image)
+    if image.shape[:2] == (fit.size, fit.size):
+        image = pillow_scale(image, (ENLARGEMENT * fit.size, ENLARGEMENT * fit.size), "lanczos")
+    return fit.scale_and_crop(image, scale)
 
 
-def _map_images(function: Callable[[Images], Images], images: Images) -> Images:
-    """Apply `function` to each image, in threads: codecs release the interpreter while they work."""
-    with ThreadPoolExecutor(joblib.cpu_count()) as pool:
-        return np.stack(list(pool.map(function, images))) if len(images) else images
-
-
-def _double(images: Images, qualities: tuple[int, int]) -> Images:
-    """Compress, crop so that the grid of blocks shifts, and compress again, as happens when an image is reposted."""
-    first, second = qualities
-    return roundtrip(_off_grid(images, first), second, "4:2:0")
-
-
-def _fine_chroma(images: Images, quality: int) -> Images:
-    return roundtrip(images, quality, "4:4:4")
-
-
-def _off_grid(images: Images, quality: int) -> Images:
-    """Compress a larger image (padded by reflection) and cut the image out: its JPEG grid starts beside its corner."""
-    down, right = OFFSET
-    padded = np.pad(images, ((0, 0), (down, 0), (right, 0), (0, 0)), mode="symmetric")
-    return np.ascontiguousarray(roundtrip(padded, quality, "4:2:0")[:, down:, right:])
-
-
-def _noise(images: Images, deviation: float) -> Images:
-    noisy = np.empty(images.shape, np.uint8)
-    for index, image in enumerate(images):
-        noise = np.random.default_rng(zlib.crc32(image.tobytes())).normal(size=image.shape) * deviation
-        noisy[index] = _to_pixels(image / 255 + noise)
-    return noisy
-
-
-def _blur(images: Images, deviation: float) -> Images:
-    from scipy.ndimage import gaussian_filter
-
-    return _to_pixels(gaussian_filter(images / 255, (0, deviation, deviation, 0), mode="nearest", truncate=4))
-
-
-def _contrast(images: Images, factor: float) -> Images:
-    scaled = images / 255
-    mean = scaled.mean((1, 2), keepdims=True)
-    return _to_pixels((scaled - mean) * factor + mean)
-
-
-def _pixelate(images: Images, scale: float) -> Images:
-    from PIL import Image
-
-    def distort_one(image: Images) -> Images:
-        height, width, channels = image.shape
-        whole = Image.fromarray(image[..., 0] if channels == 1 else image)
-        small = whole.resize((max(1, int(width * scale)), max(1, int(height * scale))), Image.Resampling.BOX)
-        return np.asarray(small.resize((width, height), Image.Resampling.NEAREST)).reshape(image.shape)
-
-    return _map_images(distort_one, images)
-
-
-def _to_pixels(values: NDArray[np.float64]) -> Images:
-    """Return values on the scale 0..1 as uint8 pixels."""
-    return np.asarray(np.clip(values, 0, 1) * 255 + 0.5, np.uint8)
-
+UPLOADS = (50, 75, 90)  # JPEG qualities that other decoders decompress
 
 UNSEEN: Mapping[str, Distortion] = {
-    "webp": Distortion("WebP", (1, 10, 30), _codec("webp", lossless=False)),
-    "jpeg2000": Distortion("JPEG 2000", (24, 26, 28.5), _codec("jpeg2k")),  # dB
-    "avif": Distortion("AVIF", (14, 26, 42), _codec("avif", speed=8)),
-    "jpegxl": Distortion("JPEG XL", (12.0, 7.0, 3.7), _codec("jpegxl", key="distance", lossless=False)),
+    "webp": Distortion("codec", "WebP", (1, 10, 30), codecs.codec("webp", lossless=False)),
+    "jpeg2000": Distortion("codec", "JPEG 2000", (24, 26, 28.5), codecs.codec("jpeg2k")),  # dB
+    "avif": Distortion("codec", "AVIF", (14, 26, 42), codecs.codec("avif", speed=8)),
+    "jpegxl": Distortion("codec", "JPEG XL", (12.0, 7.0, 3.7), codecs.codec("jpegxl", key="distance", lossless=False)),
     # jpegli's tables are its own; at these levels the nearest of IJG's are those of 40, 62 and 80.
-    "jpegli": Distortion("jpegli", (10, 20, 50), _jpegli, quality={10: 40, 20: 62, 50: 80}.__getitem__),
-    "double": Distortion("double JPEG", ((10, 50), (20, 70), (50, 90)), _double, quality=lambda level: int(level[1])),
-    "444": Distortion("4:4:4", (10, 20, 50), _fine_chroma, quality=int, colour=True),
-    "off-grid": Distortion("off-grid JPEG", (10, 20, 50), _off_grid),
-    "noise": Distortion("Gaussian noise", (0.04, 0.06, 0.08, 0.09, 0.10), _noise),
-    "blur": Distortion("Gaussian blur", (0.4, 0.6, 0.7, 0.8, 1.0), _blur),
-    "contrast": Distortion("contrast", (0.75, 0.5, 0.4, 0.3, 0.15), _contrast),
-    "pixelate": Distortion("pixelate", (0.95, 0.9, 0.85, 0.75, 0.65), _pixelate),
+    "jpegli": Distortion("codec", "jpegli", (10, 20, 50), codecs.jpegli, quality={10: 40, 20: 62, 50: 80}.__getitem__),
+    "double": Distortion(
+        "codec", "double JPEG", ((10, 50), (20, 70), (50, 90)), codecs.double, quality=lambda level: int(level[1])
+    ),
+    "444": Distortion("codec", "4:4:4", (10, 20, 50), codecs.fine_chroma, quality=int, colour=True),
+    "off-grid": Distortion("codec", "off-grid JPEG", (10, 20, 50), codecs.off_grid),
+    "noise": Distortion("corruption", "Gaussian noise", (0.04, 0.06, 0.08, 0.09, 0.10), corruptions.noise),
+    "blur": Distortion("corruption", "Gaussian blur", (0.4, 0.6, 0.7, 0.8, 1.0), corruptions.blur),
+    "contrast": Distortion("corruption", "contrast", (0.75, 0.5, 0.4, 0.3, 0.15), corruptions.contrast),
+    "pixelate": Distortion("corruption", "pixelate", (0.95, 0.9, 0.85, 0.75, 0.65), corruptions.pixelate),
+    "decode-fast": Distortion(
+        "decoder", "libjpeg-turbo's fast DCT", UPLOADS, deployment.decoder(fastdct=True), quality=int
+    ),
+    "decode-plain": Distortion(
+        "decoder",
+        "chroma enlarged without interpolation",
+        UPLOADS,
+        deployment.decoder(fastupsample=True),
+        quality=int,
+        colour=True,
+    ),
+    "decode-jpegli": Distortion("decoder", "jpegli's decoder", UPLOADS, deployment.jpegli_decoder, quality=int),
+    "resize-nearest": Distortion("resizer", "Pillow nearest", scale=deployment.pillow("nearest")),
+    "resize-box": Distortion("resizer", "Pillow box", scale=deployment.pillow("box")),
+    "resize-bilinear": Distortion("resizer", "Pillow bilinear", scale=deployment.pillow("bilinear")),
+    "resize-bicubic": Distortion("resizer", "Pillow bicubic", scale=deployment.pillow("bicubic")),
+    "resize-lanczos": Distortion("resizer", "Pillow Lanczos", scale=deployment.pillow("lanczos")),
+    "resize-opencv": Distortion("resizer", "OpenCV linear", scale=deployment.opencv("INTER_LINEAR")),
+    "resize-opencv-area": Distortion("resizer", "OpenCV area", scale=deployment.opencv("INTER_AREA")),
+    "resize-aliased": Distortion("resizer", "torchvision without antialiasing", scale=deployment.without_antialias),
+    "resize-draft": Distortion("resizer", "JPEG's smaller DCT", scale=deployment.draft),
+    "resize-shifted": Distortion("resizer", "half a pixel off", scale=deployment.half_pixel),
+    "range": Distortion("colour", "range mistaken", ("expanded", "washed"), deployment.range_mistaken),
+    "bgr": Distortion("colour", "BGR for RGB", apply=deployment.swapped, colour=True),
+    "fp16": Distortion("precision", "16-bit model", convert=precision.fp16),
+    "int8": Distortion("precision", "8-bit model", convert=precision.int8),
+    # What services do is not published and changes. These are sizes and qualities that people have measured.
+    "messenger": Distortion(
+        "chain",
+        "messenger",
+        ((Resize(1024), Jpeg(60)), (Resize(1600), Jpeg(70)), (Resize(1600), Jpeg(80))),
+        deployment.chain,
+        quality=deployment.last_quality,
+    ),
+    "social": Distortion(
+        "chain",
+        "social network",
+        ((Resize(1080), Jpeg(70)), (Resize(1920), Jpeg(77)), (Resize(2048), Jpeg(85))),
+        deployment.chain,
+        quality=deployment.last_quality,
+    ),
+    "repost": Distortion(
+        "chain",
+        "screenshot, posted again",
+        (
+            (Resize(1600), Jpeg(75), Screenshot(), Jpeg(60)),
+            (Resize(1600), Jpeg(75), Screenshot(), Jpeg(75)),
+            (Resize(1600), Jpeg(80), Screenshot(), Jpeg(90)),
+        ),
+        deployment.chain,
+        quality=deployment.last_quality,
+    ),
 }

@@ -23,7 +23,7 @@ from fct.core.paths import PARAMS
 from fct.evaluate.intervals import Estimate
 from fct.evaluate.params import Direction, EvaluateParams
 from fct.evaluate.predictions import Predictions
-from fct.gate.measures import measure, measure_difference
+from fct.gate.measures import count_images, measure, measure_difference
 from fct.gate.params import CheckParams, slice_problem
 
 PRECISION = 0.005  # of the number of images that would settle a check
@@ -73,6 +73,7 @@ class Check:
             "threshold": self.threshold,
             "direction": self.direction,
             "passed": self.passed,
+            "images": self.images,
             "images_to_settle": self.images_to_settle,
         }
 
@@ -103,7 +104,7 @@ def check_lines(
     for line in lines:
         if line.champion is None:
             estimate = file_values[line.metric] if line.slice is None else measure(line, predictions, params)
-            images = 0 if line.slice is None else len(predictions.labels)
+            images = 0 if line.slice is None else count_images(line.slice, predictions)
             checks.append(Check(line.name, estimate, line.threshold, line.direction, images))
     return checks
 
@@ -118,7 +119,7 @@ def check_against(
             measure_difference(line, predictions, champion, params),
             line.threshold,
             line.direction,
-            len(predictions.labels),
+            count_images(line.slice, predictions),
         )
         for line in lines
         if line.champion is not None
@@ -168,6 +169,9 @@ def format_verdict(verdict: dict[str, Any], *, colour: bool) -> str:
         lines.append(
             f"{check['name']:<{width}}{check['value']:>9.4g}   {interval:<20}{needed:<17}{word}{closeness(check)}"
         )
+    sampled = [f"{check['name']} on {check['images']:,}" for check in verdict["checks"] if 0 < check["images"] < images]
+    if sampled:
+        lines.append(f"on fewer images: {', '.join(sampled)}")
     lines.append(
         f"gate: {_word(verdict['verdict'], colour=colour)} on {images:,} images, model {verdict['model_sha256'][:12]}"
     )

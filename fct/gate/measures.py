@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fct.core.errors import FctError
 from fct.evaluate.intervals import Estimate, difference, exact, proportion, signed, worst
-from fct.evaluate.params import EvaluateParams
+from fct.evaluate.params import CONTROLS, EvaluateParams
 from fct.evaluate.predictions import Predictions
 from fct.gate.params import CheckParams
 
@@ -74,15 +74,22 @@ def parts(name: str | None, predictions: Predictions) -> list[Part]:
         if "/" in view:
             unseen.setdefault(view.partition("/")[0], []).append(row)
     everywhere = np.arange(len(predictions.labels))
+    sample = predictions.measured(-1)  # of the images, for all unseen distortions
     classes = [np.flatnonzero(predictions.labels == label) for label in np.unique(predictions.labels)]
-    slices = {name: [Part(rows, everywhere)] for name, rows in unseen.items()} | {
+    judged = {name: rows for name, rows in unseen.items() if name not in CONTROLS}
+    slices = {name: [Part(rows, sample)] for name, rows in unseen.items()} | {
         "mean": [Part(sweep, everywhere)],
         "worst": [Part([row], everywhere) for row in sweep],
         "worst-class": [Part(sweep, images) for images in classes],
-        "unseen": [Part([row for rows in unseen.values() for row in rows], everywhere)],
-        "worst-unseen": [Part(rows, everywhere) for rows in unseen.values()],
+        "unseen": [Part([row for rows in judged.values() for row in rows], sample)],
+        "worst-unseen": [Part(rows, sample) for rows in judged.values()],
     }
     return slices[str(name)] if name in slices else [Part([predictions.views.index(str(name))], everywhere)]
+
+
+def count_images(name: str | None, predictions: Predictions) -> int:
+    """Return the number of images on which the slice with this name was measured."""
+    return len(predictions.measured(parts(name, predictions)[0].rows[0]))
 
 
 def _measure(metric: str, predictions: Predictions, part: Part, confidence: float) -> Estimate:

@@ -9,10 +9,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from fct.core.params import Section
-from fct.evaluate.params import Direction, EvaluateParams
+from fct.evaluate.params import CONTROLS, Direction, EvaluateParams
 
 Metric = Literal["accuracy", "agreement", "drop", "ece", "latency_ms", "parity", "file_mib"]
-VIEW_METRICS: dict[str, Direction] = {
+VIEW_METRICS: dict[str, Direction] = {  # and their good side
     "accuracy": "at least",
     "agreement": "at least",
     "drop": "at most",
@@ -25,12 +25,13 @@ class CheckParams(Section):
     """One line of the section `gate`: a slice of the views, a metric on it, and a threshold.
 
     slice       raw | q5, q10, ... (a quality of the sweep) | mean, worst (over the qualities) | worst-class (of their
-                mean) | unseen, worst-unseen (over evaluate.unseen) | one of evaluate.unseen
+                mean) | unseen, worst-unseen (over evaluate.unseen, but for controls such as bgr) | one of
+                evaluate.unseen
     metric      accuracy | agreement (with the prediction on the raw image) | drop (of accuracy, from raw) | ece
                 (expected calibration error); without a slice latency_ms (one image), parity (largest |logit difference|
                 from torch), file_mib
-    at_least,   the threshold that the lower bound of the interval must reach, or that the upper bound must not exceed
-    at_most
+    at_least,   the threshold that the lower bound of the interval must reach, or that the upper bound must not exceed;
+    at_most     on the bad side it asks for a harm that must be seen: bgr, drop, at_least: 0.05
     champion    instead of a threshold: how much worse than the champion the model may be, on the bound of the paired
                 difference
     """
@@ -49,17 +50,20 @@ class CheckParams(Section):
             raise ValueError(f"{self.metric} needs a slice: raw, mean, worst, q10, ...")
         if self.slice == "raw" and self.metric in ("agreement", "drop"):
             raise ValueError(f"{self.metric} compares with raw: name another slice")
-        key = self.direction.replace(" ", "_")
-        allowed = [key] if self.metric in FILE_METRICS else [key, "champion"]
+        allowed = ["at_most"] if self.metric in FILE_METRICS else ["at_least", "at_most", "champion"]
         bounds = [name for name in ("at_least", "at_most", "champion") if getattr(self, name) is not None]
         if len(bounds) != 1 or bounds[0] not in allowed:
             present = " and ".join(bounds) or "none"
-            raise ValueError(f"{self.metric} takes one of {' and '.join(allowed)} (not {present})")
+            raise ValueError(f"{self.metric} takes one of {', '.join(allowed)} (not {present})")
         return self
 
     @property
     def direction(self) -> Direction:
         """The good side of the threshold."""
+        if self.at_least is not None:
+            return "at least"
+        if self.at_most is not None:
+            return "at most"
         return VIEW_METRICS.get(self.metric, "at most")
 
     @property
@@ -115,8 +119,9 @@ def int8_lines(lines: Sequence[CheckParams], max_drop: float) -> tuple[list[Chec
 def slice_problem(check: CheckParams, evaluate: EvaluateParams) -> str | None:
     """Return what is wrong with a check's slice, or None. `evaluate` says which views are measured."""
     measured = {"raw", "mean", "worst", "worst-class", *(f"q{quality}" for quality in evaluate.qualities)}
-    if evaluate.unseen:
-        measured |= {"unseen", "worst-unseen", *evaluate.unseen}
+    measured |= set(evaluate.unseen)
+    if set(evaluate.unseen) - set(CONTROLS):
+        measured |= {"unseen", "worst-unseen"}
     if check.slice is None or check.slice in measured:
         return None
     where = "evaluate.qualities" if re.fullmatch(r"q\d+", check.slice) else "evaluate.unseen"

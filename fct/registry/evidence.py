@@ -139,7 +139,11 @@ def refuse_weaker(champion: Version, evidence: Evidence) -> None:
     weaker = []
     for name, (direction, threshold) in passed.items():
         now = lines.get(name)
-        if now is None or (now[1] < threshold if direction == "at least" else now[1] > threshold):
+        if (
+            now is None
+            or now[0] != direction
+            or (now[1] < threshold if direction == "at least" else now[1] > threshold)
+        ):
             weaker.append(f"  {name}: {_bound([direction, threshold])} then, {_bound(now)} now")
     then, here = json.loads(champion.tags.get("fct.yardstick", "{}")), evidence.conditions
     if then and here["confidence"] < then["confidence"]:

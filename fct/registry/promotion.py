@@ -19,7 +19,7 @@ from fct.core.paths import FP32, INT8, REGISTRY_LOCK, Candidate
 from fct.evaluate import record
 from fct.evaluate.model import Model, open_model
 from fct.evaluate.params import EvaluateParams
-from fct.evaluate.sweep import predict
+from fct.evaluate.sweep import predict_views
 from fct.gate.checks import Check, check_against
 from fct.gate.params import GateParams, int8_lines
 from fct.int8.params import Int8Params
@@ -310,9 +310,7 @@ def _compare(
                 f"{candidate.model} has {classes}: another task. Give this task its own registry.name in params.yaml."
             )
         evaluate = params.evaluate
-        champion_predictions = predict(
-            path, split, predictions.qualities, subsampling, batch_size=evaluate.batch_size, unseen=evaluate.unseen
-        )
+        champion_predictions = predict_views(path, split, evaluate, subsampling)
     return tuple(check_against(params.gate, predictions, champion_predictions, evaluate))
 
 

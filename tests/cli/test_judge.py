@@ -14,7 +14,7 @@ from fct import cli
 
 PARAMS = """
 jpeg: {subsampling: "4:2:0"}
-evaluate: {qualities: [10, 90], unseen: [blur], batch_size: 16, confidence: 0.95}
+evaluate: {qualities: [10, 90], unseen: [blur], unseen_images: null, batch_size: 16, confidence: 0.95}
 gate:
   - {slice: raw, metric: accuracy, at_least: 0.5}
   - {slice: worst, metric: accuracy, at_least: 0.5}

@@ -14,7 +14,7 @@ from fct.splits.store import Originals
 
 MADE_WITH = {"model_sha256": "a" * 64}
 VIEWS = ("raw", "q5", "webp/1")
-PARAMS = EvaluateParams(qualities=(5,), unseen=("webp",), batch_size=1, confidence=0.95)
+PARAMS = EvaluateParams(qualities=(5,), unseen=("webp",), unseen_images=None, batch_size=1, confidence=0.95)
 
 
 @pytest.fixture
@@ -60,11 +60,13 @@ def test_other_images_are_refused(written, make_split):
         record.read(make_split(seed=1), model_sha256="a" * 64, params=PARAMS, evaluation=folder)
 
 
-@pytest.mark.parametrize("other", [{"qualities": (5, 10)}, {"unseen": ()}, {"unseen": ("webp", "blur")}])
+@pytest.mark.parametrize(
+    "other", [{"qualities": (5, 10)}, {"unseen": ()}, {"unseen": ("webp", "blur")}, {"unseen_images": 2}]
+)
 def test_other_views_are_refused(written, other):
-    """An evaluation with other qualities or distortions than those of params.yaml is refused."""
+    """An evaluation with other qualities, distortions or images for them than params.yaml has is refused."""
     folder, split, _ = written
-    with pytest.raises(FctError, match="other qualities or unseen distortions"):
+    with pytest.raises(FctError, match="other qualities, unseen distortions or images for these"):
         record.read(split, model_sha256="a" * 64, params=PARAMS.model_copy(update=other), evaluation=folder)
 
 

@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 
 from fct.core.errors import FctError
 from fct.evaluate import sweep
+from fct.evaluate.predictions import NOT_MEASURED
 from fct.evaluate.unseen import distort
 from fct.jpeg.arrays import roundtrip
 
@@ -62,6 +63,16 @@ def test_unseen_views_come_last_each_at_every_severity(brightest, make_split):
     found = sweep.predict(brightest(3, 8), split, [50], "4:2:0", batch_size=4, unseen=["webp"])
     assert found.views == ("raw", "q50", "webp/1", "webp/2", "webp/3")
     np.testing.assert_array_equal(found.classes[3], places(distort(split.images, "webp", 2)))
+
+
+def test_unseen_views_can_be_measured_on_fewer_images(brightest, make_split):
+    """Evenly spread ones; the others are marked. Raw images and qualities are measured on all."""
+    split = make_split(count=9, channels=3)
+    found = sweep.predict(brightest(3, 8), split, [50], "4:2:0", batch_size=4, unseen=["webp", "fp16"], unseen_images=3)
+    expected = np.full(9, NOT_MEASURED)
+    expected[::3] = places(distort(split.images[::3], "webp", 2))
+    np.testing.assert_array_equal(found.classes[3], expected)
+    assert [len(found.measured(row)) for row in range(6)] == [9, 9, 3, 3, 3, 3]
 
 
 def test_the_confidence_is_the_probability_of_the_class(bright, make_split):
@@ -213,5 +224,5 @@ def test_logits_that_are_not_numbers_are_refused(save_model, make_split):
 
 def test_a_distortion_that_is_none_on_grey_images_is_refused(brightest, make_split):
     """Chroma of 4:4:4 tells nothing where there is none: left out unseen, its lines would have no views."""
-    with pytest.raises(FctError, match=r"evaluate\.unseen: on grey images 444 is ordinary JPEG"):
+    with pytest.raises(FctError, match=r"evaluate\.unseen: 444 changes colours alone"):
         sweep.predict(brightest(1, 8), make_split(), [], "4:2:0", batch_size=4, unseen=["444"])

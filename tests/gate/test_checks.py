@@ -1,5 +1,6 @@
 """The checks of the gate and their verdict."""
 
+import dataclasses
 import io
 import json
 
@@ -17,7 +18,7 @@ from fct.gate import checks as gate
 from fct.gate.checks import Check
 from fct.gate.params import CheckParams
 
-PARAMS = EvaluateParams(qualities=(10,), unseen=(), batch_size=1, confidence=0.95)
+PARAMS = EvaluateParams(qualities=(10,), unseen=(), unseen_images=None, batch_size=1, confidence=0.95)
 
 
 def check(value=0.9, margin=0.0, threshold=0.8, direction="at least", images=1000, name="raw_accuracy"):
@@ -103,7 +104,7 @@ CHECKS = [
 
 
 def make_verdict(checks=CHECKS):
-    return gate.verdict(checks, model_sha256="ab" * 32, images=4800, digest="0123456789abcdef", params=PARAMS)
+    return gate.verdict(checks, model_sha256="ab" * 32, images=1_000, digest="0123456789abcdef", params=PARAMS)
 
 
 def test_the_verdict_is_the_contract():
@@ -113,7 +114,7 @@ def test_the_verdict_is_the_contract():
     assert {key: result[key] for key in result if key != "checks"} == {
         "verdict": "FAIL",
         "model_sha256": "ab" * 32,
-        "split": {"name": "gate", "images": 4800, "digest": "0123456789abcdef"},
+        "split": {"name": "gate", "images": 1_000, "digest": "0123456789abcdef"},
         "confidence": 0.95,
         "qualities": [10],
         "unseen": [],
@@ -126,6 +127,7 @@ def test_the_verdict_is_the_contract():
         "threshold": 0.8,
         "direction": "at least",
         "passed": True,
+        "images": 1_000,
         "images_to_settle": None,
     }
 
@@ -154,7 +156,14 @@ def test_the_table_says_every_check_in_words():
     assert lines[1].split() == ["raw_accuracy", "0.9", "0.8900", "to", "0.9100", "at", "least", "0.8", "PASS"]
     assert lines[2].endswith("FAIL  too close to call: about 6,400 images would settle it")
     assert lines[3].split() == ["file_mib", "0.5", "at", "most", "2", "PASS"]
-    assert lines[-1] == "gate: FAIL on 4,800 images, model abababababab"
+    assert lines[-1] == "gate: FAIL on 1,000 images, model abababababab"
+
+
+def test_the_table_says_which_checks_were_measured_on_fewer_images():
+    """Unseen distortions may be measured on a sample; exact values are measured on no images."""
+    sampled = dataclasses.replace(CHECKS[0], name="unseen_accuracy", images=200)
+    lines = gate.format_verdict(make_verdict([*CHECKS, sampled]), colour=False).splitlines()
+    assert lines[-2] == "on fewer images: unseen_accuracy on 200"
 
 
 def test_the_table_colours_pass_and_fail():

@@ -8,11 +8,11 @@ import pytest
 from fct.core.errors import FctError
 from fct.evaluate.intervals import proportion
 from fct.evaluate.params import EvaluateParams
-from fct.evaluate.predictions import Predictions
-from fct.gate.measures import measure, measure_difference, parts
+from fct.evaluate.predictions import NOT_MEASURED, Predictions
+from fct.gate.measures import count_images, measure, measure_difference, parts
 from fct.gate.params import CheckParams
 
-PARAMS = EvaluateParams(qualities=(10, 90), unseen=("webp",), batch_size=1, confidence=0.95)
+PARAMS = EvaluateParams(qualities=(10, 90), unseen=("webp",), unseen_images=None, batch_size=1, confidence=0.95)
 VIEWS = ("raw", "q10", "q90", "webp/1", "webp/2", "blur/1")
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
 #            of class 0   of class 1
@@ -32,6 +32,27 @@ PREDICTIONS = Predictions(VIEWS, CLASSES, np.full(CLASSES.shape, 0.75), LABELS)
 def line(name, metric="accuracy", **bound):
     side = "at_least" if metric in ("accuracy", "agreement") else "at_most"
     return CheckParams(slice=name, metric=metric, **(bound or {side: 0.5}))
+
+
+def test_a_control_is_judged_by_its_own_name_alone():
+    """Mistakes that a model must notice are no part of the unseen distortions that it must bear."""
+    views = (*VIEWS[:-1], "bgr/1")
+    predictions = Predictions(views, CLASSES, PREDICTIONS.confidence, LABELS)
+    assert measure(line("bgr"), predictions, PARAMS).value == 1 / 8
+    assert measure(line("unseen"), predictions, PARAMS).value == 4 / 8
+    assert measure(line("worst-unseen"), predictions, PARAMS).value == 4 / 8
+
+
+def test_a_view_on_fewer_images_is_judged_on_these():
+    """Distortions that were measured on every second image have the interval of that many images."""
+    classes = CLASSES.copy()
+    classes[3:, 1::2] = NOT_MEASURED
+    predictions = Predictions(VIEWS, classes, PREDICTIONS.confidence, LABELS)
+    assert measure(line("webp"), predictions, PARAMS) == proportion(np.full(4, 0.5), 0.95)
+    assert count_images("webp", predictions) == 4
+    assert count_images("mean", predictions) == 8
+    raw, webp = PREDICTIONS.correct[0, ::2].mean(), 0.5
+    assert measure(line("webp", "drop"), predictions, PARAMS).value == pytest.approx(raw - webp)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 from fct.evaluate.params import EvaluateParams
 from fct.gate.params import CheckParams, GateParams, int8_lines, slice_problem
 
-EVALUATE = {"qualities": [5, 95], "unseen": [], "batch_size": 256, "confidence": 0.95}
+EVALUATE = {"qualities": [5, 95], "unseen": [], "unseen_images": None, "batch_size": 256, "confidence": 0.95}
 
 
 def test_good_values_are_taken():
@@ -37,6 +37,8 @@ def test_impossible_values_are_refused(key, value, message):
     ("line", "name", "direction", "threshold"),
     [
         ({"slice": "raw", "metric": "accuracy", "at_least": 0.8}, "raw_accuracy", "at least", 0.8),
+        ({"slice": "bgr", "metric": "accuracy", "at_most": 0.5}, "bgr_accuracy", "at most", 0.5),
+        ({"slice": "bgr", "metric": "drop", "at_least": 0.1}, "bgr_drop", "at least", 0.1),
         ({"slice": "q10", "metric": "drop", "at_most": 0.1}, "q10_drop", "at most", 0.1),
         ({"metric": "parity", "at_most": 1e-4}, "parity", "at most", 1e-4),
         ({"slice": "mean", "metric": "accuracy", "champion": 0.01}, "mean_accuracy_vs_champion", "at least", -0.01),
@@ -52,10 +54,10 @@ def test_a_line_has_a_name_a_direction_and_a_threshold(line, name, direction, th
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ({"slice": "raw", "metric": "accuracy"}, "takes one of at_least and champion"),
-        ({"slice": "raw", "metric": "accuracy", "at_most": 0.5}, "takes one of at_least and champion .not at_most"),
+        ({"slice": "raw", "metric": "accuracy"}, "takes one of at_least, at_most, champion .not none"),
         ({"slice": "raw", "metric": "accuracy", "at_least": 0.5, "champion": 0.1}, "not at_least and champion"),
-        ({"slice": "raw", "metric": "ece", "at_least": 0.5}, "takes one of at_most and champion"),
+        ({"slice": "raw", "metric": "ece", "at_least": 0.5, "at_most": 0.6}, "not at_least and at_most"),
+        ({"metric": "file_mib", "at_least": 0.5}, "takes one of at_most .not at_least"),
         ({"metric": "parity", "champion": 0.5}, "takes one of at_most"),
         ({"metric": "accuracy", "at_least": 0.5}, "needs a slice"),
         ({"slice": "raw", "metric": "parity", "at_most": 0.5}, "leave out slice"),
@@ -95,6 +97,8 @@ def test_a_gate_needs_a_line_that_needs_no_champion():
         ("q10", [], "Add it to evaluate.qualities"),
         ("webp", [], "Add it to evaluate.unseen"),
         ("unseen", [], "Add it to evaluate.unseen"),
+        ("bgr", ["bgr"], None),
+        ("unseen", ["bgr"], "Add it to evaluate.unseen"),
     ],
 )
 def test_a_slice_must_be_measured(name, unseen, problem):
