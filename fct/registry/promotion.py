@@ -69,6 +69,11 @@ class Promotion:
     checks: tuple[Check, ...] = ()  # the lines of the gate that need a champion
 
     @property
+    def is_champion(self) -> bool:
+        """Whether the version is champion now."""
+        return self.outcome in {"champion", "already champion"}
+
+    @property
     def failed(self) -> list[Check]:
         """The checks that failed."""
         return [check for check in self.checks if not check.passed]
