@@ -21,7 +21,7 @@ from pydantic import Field, PositiveInt
 
 from fct import tracking
 from fct.core import environment, params
-from fct.core.errors import FctError
+from fct.core.errors import FAILED, FctError
 from fct.core.locks import locked
 from fct.core.params import Section
 from fct.core.paths import BEST_METHOD, RUN_REPORT, RUNNING_LOCK
@@ -30,7 +30,7 @@ from pipelines import graph, report
 from pipelines.clone import Clone, open_clone
 from pipelines.errors import fail_with_message
 from pipelines.params import PipelineParams, apply_overrides
-from pipelines.process import Commands
+from pipelines.process import Commands, Ended
 from pipelines.stage import CACHED, stage_task
 
 GATE = "gate"  # the stage that writes the verdict
@@ -197,8 +197,19 @@ def _run_fct(commands: Commands, *arguments: str) -> State[Any]:
     with _registry_limit():
         ended = commands.run(["fct", *arguments], get_run_logger().info)
     _show(report.show_registry)
+    return _state_of(ended)
+
+
+def _state_of(ended: Ended) -> State[Any]:
+    """Return the state of a run whose command changed the registry, or refused to and said "error:".
+
+    A model that stays challenger is a result, not a crash, although its command ends with status 1.
+    """
     message = "\n".join(ended.tail)
-    return Completed(message=message) if ended.status == 0 else Failed(message=message.removeprefix("error: "))
+    is_refused = any(line.startswith("error: ") for line in ended.tail)
+    if ended.status == 0 or (ended.status == FAILED and not is_refused):
+        return Completed(message=message)
+    return Failed(message=message.removeprefix("error: "))
 
 
 def _make_report(commands: Commands) -> None:

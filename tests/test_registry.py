@@ -12,17 +12,16 @@ import time
 import urllib.error
 import urllib.request
 import venv
-from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from fct import registry, tracking
+from fct import cli, registry, tracking
 from fct.core.errors import FctError
 from fct.core.files import md5, sha256
 from fct.core.paths import FP32, INT8
@@ -240,6 +239,21 @@ def test_a_worse_model_stays_challenger():
     assert registry.promote().version == "2"
 
 
+def test_a_promotion_without_a_new_champion_has_its_own_exit_status():
+    """`fct promote` ends with 1 for a challenger, also for one that was rolled back, and with 0 for a champion."""
+
+    def status():
+        return CliRunner().invoke(cli.main, ["promote"]).exit_code
+
+    assert [status(), status()] == [0, 0]
+    make(BAD)
+    assert [status(), status()] == [1, 1]
+    make(EQUAL)
+    assert status() == 0
+    registry.rollback()
+    assert status() == 1
+
+
 def test_a_lagging_commit_is_made_on_request():
     """With `commit`, dvc.lock and what git holds of the outs are committed, and nothing else that has changed."""
     make(EQUAL)
@@ -425,50 +439,6 @@ def test_the_history_remembers_every_champion():
         ("rolled back", "1", "2", "slow"),
     ]
     assert {event.who for event in events} == {"Ada <ada@example.org>"}
-
-
-@pytest.mark.parametrize("step", range(12))
-def test_a_move_that_a_crash_interrupts_is_finished_by_the_next_command(step, monkeypatch):
-    """Whichever step of a promotion is interrupted, the next command leaves one proven champion and one history."""
-    from mlflow import MlflowClient
-
-    registry.promote()
-    make(EQUAL)
-    calls = iter(range(100))
-
-    def interrupted(method):
-        def call(*arguments, **more):
-            if next(calls) == step:
-                raise KeyboardInterrupt
-            return method(*arguments, **more)
-
-        return call
-
-    with monkeypatch.context() as patch:
-        for name in ("set_registered_model_alias", "set_registered_model_tag", "set_model_version_tag"):
-            patch.setattr(MlflowClient, name, interrupted(getattr(MlflowClient, name)))
-        with suppress(KeyboardInterrupt):
-            registry.promote()
-    _, events, state = registry.history()
-    assert state.is_proven
-    assert [event.version for event in events] == [str(number) for number in range(1, int(state.champion.number) + 1)]
-    result = registry.promote()
-    assert (result.version, aliases()["champion"], aliases()["previous"]) == ("2", 2, 1)
-    assert [event.version for event in registry.history()[1]] == ["1", "2"]
-
-
-def test_a_move_that_another_host_has_overtaken_is_dropped():
-    """A half-done move does not replace a newer champion, and the history keeps every event."""
-    registry.promote()
-    make(EQUAL)
-    registry.promote()
-    make((3, 3))
-    registry.promote()
-    event = asdict(registry.history()[1][1])  # version 2 for version 1
-    move = {"event": event, "previous": "1", "key": "000002-other"}
-    connect().client.set_registered_model_tag(NAME, "fct.move", json.dumps(move))
-    assert registry.status()[1].champion.number == "3"
-    assert [event.version for event in registry.history()[1]] == ["1", "2", "3"]
 
 
 def test_readers_do_not_wait_for_a_promotion(capsys, tmp_path):

@@ -108,6 +108,20 @@ def test_only_a_passed_gate_is_promoted(make, verdict, promoted):
     assert (f"gate: {verdict}" in done.stdout) != promoted
 
 
+@pytest.mark.parametrize(("status", "ends_well"), [(1, True), (2, False), (75, False)])
+def test_a_model_that_stays_challenger_is_no_failure(make, status, ends_well):
+    """`make repro` ends well where `fct promote` leaves a challenger, and fails where it refuses or must try again."""
+    (make.folder / "metrics").mkdir()
+    (make.folder / "metrics/gate.json").write_text('{"verdict": "PASS"}')
+    (make.folder / ".venv/bin").mkdir()
+    (make.folder / ".venv/bin/python").symlink_to(sys.executable)
+    program(make.folder / ".venv/bin/dvc", "true")
+    program(make.folder / ".venv/bin/fct", f"echo what became of it; exit {status}")
+    done = make("repro")
+    assert (done.returncode == 0) == ends_well
+    assert "what became of it" in done.stdout
+
+
 def test_the_lock_covers_every_extra():
     """Each requirement of the project and of its extras is pinned, to a version in its range."""
     pins = {canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==(\S+)$", LOCK, re.MULTILINE)}

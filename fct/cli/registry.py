@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fct.core.errors import exit_on_error
+from fct.core.errors import FAILED, exit_on_error
 
 
 @click.command()
@@ -29,16 +29,19 @@ def promote(**options: Any) -> None:
     champion: both models are compared on the same images. The old champion stays known as previous, for
     `fct rollback`. Promoting the same file again registers nothing new.
 
-    Nothing is registered if the exit status is not 0. It is 1 if the model failed the gate. It is 2 if the verdict is
-    about another file or other thresholds, if the dvc.lock of the current git commit does not name the file, if code or
-    params are not committed, or if the gate is weaker than the one the champion passed. It is 75 if the registry does
-    not reply.
+    The exit status is 0 if the model is champion afterwards. It is 1 if the model failed the gate, which registers
+    nothing, or stays challenger: it may be worse than the champion, or was rolled back before. It is 2 if the verdict
+    is about another file or other thresholds, if the dvc.lock of the current git commit does not name the file, if code
+    or params are not committed, or if the gate is weaker than the one the champion passed; nothing is registered then.
+    It is 75 if the registry does not reply, or if another host changed the champion meanwhile.
     """
     with exit_on_error():
         from fct import registry
         from fct.registry import messages
 
-        click.echo(messages.format_promotion(registry.promote(**options)))
+        promotion = registry.promote(**options)
+        click.echo(messages.format_promotion(promotion))
+    sys.exit(0 if promotion.is_champion else FAILED)
 
 
 @click.command()
@@ -48,7 +51,8 @@ def rollback(why: str, to: str | None) -> None:
     """Make the previous champion champion again.
 
     Goes one step back, or to the version of --to, which must have passed the gate. The old champion stays registered
-    and is marked as rolled back. `fct promote` makes it champion again only with --again.
+    and is marked as rolled back. `fct promote` makes it champion again only with --again. The exit status is 75 if
+    another host changed the champion meanwhile.
     """
     with exit_on_error():
         from fct import registry

@@ -36,6 +36,12 @@ class UnreachableError(FctError):
     status = TRY_AGAIN
 
 
+class OvertakenError(FctError):
+    """Another host changed the same thing first. The same command may succeed later."""
+
+    status = TRY_AGAIN
+
+
 @contextmanager
 def exit_on_error() -> Iterator[None]:
     """Print an `FctError` to stderr and exit, so that bad input never shows a traceback.

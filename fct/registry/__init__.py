@@ -4,8 +4,9 @@
     champion     what deployments load: models:/<name>@champion
     previous     the champion before it, to which `fct rollback` returns
 
-A version's tags hold its proof. The registered model's tag fct.champion names the version that a command made champion:
-if the alias names another version, someone moved it by hand.
+A version's tags hold its proof. Who was champion stands in the history, a second registered model `<name>.history` that
+hosts only append to. It decides between hosts that promote at once; the aliases follow from it. If `champion` names
+another version than the history and no command is at work, someone moved it by hand.
 """
 
 from fct.registry.promotion import attach_to_run, fetch, history, promote, rollback, status, verify, versions_of_commit

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fct.gate.checks import Check
+from fct.registry.events import Event
 from fct.registry.promotion import Promotion, Rollback
-from fct.registry.versions import Event, State, Version
+from fct.registry.versions import State, Version
 
 UNPROVEN = "  unproven: the alias was moved by hand, not by `fct promote` or `fct rollback`"
 

@@ -24,12 +24,13 @@ from fct.gate.checks import Check, check_against
 from fct.gate.params import GateParams, int8_lines
 from fct.int8.params import Int8Params
 from fct.registry.card import card
+from fct.registry.events import Event
 from fct.registry.evidence import Evidence, current_user, gather_evidence, refuse_weaker
 from fct.registry.package import register
 from fct.registry.params import RegistryParams
 from fct.registry.validation import confirm_with_mlflow
 from fct.registry.verify import Rebuilt, rebuild
-from fct.registry.versions import Event, State, Version, Versions, now, number_of
+from fct.registry.versions import State, Version, Versions, now, number_of
 from fct.serving.classifier import Classifier
 from fct.splits.store import Split, open_split
 from fct.tracking import content, pipeline
@@ -68,6 +69,11 @@ class Promotion:
     checks: tuple[Check, ...] = ()  # the lines of the gate that need a champion
 
     @property
+    def is_champion(self) -> bool:
+        """Whether the version is champion now."""
+        return self.outcome in {"champion", "already champion"}
+
+    @property
     def failed(self) -> list[Check]:
         """The checks that failed."""
         return [check for check in self.checks if not check.passed]
@@ -103,6 +109,7 @@ def promote(  # noqa: PLR0913  # each permission of a person has its own name
         int8: Promote the 8-bit model, which has its own verdict.
 
     Raises:
+        OvertakenError: another host changed the champion meanwhile. The model is registered and stays challenger.
         FctError: the file may not be promoted or cannot be compared, or the server fails. Nothing is registered.
     """
     params = load(PromoteParams)
@@ -136,8 +143,7 @@ def promote(  # noqa: PLR0913  # each permission of a person has its own name
         if "fct.rolled_back" in version.tags and not again:
             outcome = "rolled back"
         elif all(check.passed for check in checks):
-            event = Event(now(), "promoted", version.number, number_of(state.champion), current_user(), why, "PASS")
-            versions.set_champion(event, previous=against or state.previous)
+            versions.set_champion(_event("promoted", version, state, against or state.previous, why))
             outcome = "champion"
         return Promotion(versions.name, version.number, outcome, is_new, against, checks)
 
@@ -150,6 +156,7 @@ def rollback(*, why: str = "", to: str | None = None) -> Rollback:
         to: The number of the version to make champion, if not the previous champion.
 
     Raises:
+        OvertakenError: another host changed the champion meanwhile.
         FctError: there is no such version, it never passed the gate, or the server cannot be used.
     """
     with _open_registry(load(NameParams).registry) as versions:
@@ -166,8 +173,7 @@ def rollback(*, why: str = "", to: str | None = None) -> Rollback:
             return Rollback(versions.name, gone, None, changed=False)
         if back.tags.get("fct.verdict") != "PASS":
             raise FctError(f"{versions.name}: version {back.number} has no verdict PASS, so it cannot become champion.")
-        event = Event(now(), "rolled back", back.number, number_of(gone), current_user(), why, "PASS")
-        versions.set_champion(event, previous=None)
+        versions.set_champion(_event("rolled back", back, state, None, why))
         return Rollback(versions.name, back, gone, changed=True)
 
 
@@ -252,7 +258,6 @@ def attach_to_run(path: Path) -> str:
 def _open_registry(params: RegistryParams) -> Iterator[Versions]:
     """Open the registry to change it. Say so, and wait, while another process of this working copy changes it."""
     server = connect()
-    # Aliases have no compare-and-set.
     with translate_errors(server.uri), locked(REGISTRY_LOCK, on_wait=lambda: print(WAITING, file=sys.stderr)):
         versions = Versions(server, params.name)
         versions.finish_interrupted()
@@ -270,6 +275,21 @@ def _read_registry(params: RegistryParams) -> Iterator[Versions]:
         else:
             print(CHANGING, file=sys.stderr)
         yield versions
+
+
+def _event(what: str, version: Version, state: State, previous: Version | None, why: str) -> Event:
+    """Return the event that makes a version champion in place of the one in `state`."""
+    return Event(
+        when=now(),
+        what=what,
+        version=version.number,
+        before=number_of(state.champion),
+        previous=number_of(previous),
+        who=current_user(),
+        why=why,
+        verdict="PASS",
+        follows=state.last_event,
+    )
 
 
 def _find_version(versions: Versions, which: str) -> Version:

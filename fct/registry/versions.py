@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fct.core.errors import FctError
+from fct.core.errors import FctError, OvertakenError
 from fct.core.files import sha256
+from fct.registry.events import Event, View, derive_view, last_id
+from fct.registry.log import Log, quote
 from fct.tracking.server import Server
-
-CHAMPION_TAG = "fct.champion"  # on the registered model: the version that a command made champion
-MOVE_TAG = "fct.move"  # on the registered model: a move that has begun; removed when it is done
-HISTORY_TAG = (
-    "fct.history."  # on the registered model, with a key after it: one event of the history; keys are in order
-)
 
 
 @dataclass(frozen=True)
@@ -36,33 +30,12 @@ class State:
     challenger: Version | None
     previous: Version | None
     proven: Version | None  # the last version that a command made champion
+    last_event: str | None  # the id of the event that did
 
     @property
     def is_proven(self) -> bool:
         """Whether the champion is the one that a command made champion."""
         return self.champion is not None and self.champion == self.proven
-
-
-@dataclass(frozen=True)
-class Event:
-    """One line of the history."""
-
-    when: str  # UTC, to the second
-    what: str  # promoted | rolled back
-    version: str  # the new champion
-    before: str | None  # the old champion
-    who: str
-    why: str
-    verdict: str  # of the gate, about `version`
-
-
-@dataclass(frozen=True)
-class Move:
-    """A change of champion. Taking its steps twice has the same result as taking them once."""
-
-    event: Event
-    previous: str | None  # the version that becomes `previous`
-    key: str  # of the event in the history: its number and a random part, which differs between hosts
 
 
 @dataclass(frozen=True)
@@ -72,18 +45,37 @@ class Versions:
     server: Server
     name: str
 
+    @property
+    def log(self) -> Log:
+        """The history, which decides who is champion."""
+        return Log(self.server, self.name)
+
     def state(self) -> State:
         """Return which versions have a role now."""
-        from mlflow.exceptions import MlflowException
+        events, aliases, is_written = self._read()
+        last = events[-1] if events else None
+        if last and is_written:
+            aliases |= {"champion": last.version, "previous": last.previous}
+        champion, challenger, previous = (
+            self.get(aliases.get(alias)) for alias in ("champion", "challenger", "previous")
+        )
+        proven = self.get(last.version) if last else None
+        return State(champion, challenger, previous, proven, last_id(events))
 
-        try:
-            model = self.server.client.get_registered_model(self.name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return State(None, None, None, None)
-        numbers = [model.aliases.get(alias) for alias in ("champion", "challenger", "previous")]
-        return State(*(self.get(number) for number in (*numbers, model.tags.get(CHAMPION_TAG))))
+    def _read(self) -> tuple[list[Event], dict[str, str | None], bool]:
+        """Return history, aliases, and whether a host is writing the aliases, at one moment.
+
+        Three requests have no one moment. If the history is the same before and after them and no host is writing, then
+        the aliases are those of this history, or someone moved them by hand. The writers come before the aliases: a
+        host that has ended by then has left the right ones.
+        """
+        events = self.log.read()
+        while True:
+            is_written, aliases = bool(self.log.writers()), self._aliases()
+            now_events = self.log.read()
+            if now_events == events:
+                return events, aliases, is_written
+            events = now_events
 
     def with_digest(self, digest: str) -> Version | None:
         """Return the latest version whose file has this SHA-256, or None."""
@@ -95,8 +87,11 @@ class Versions:
         return self._tagged("fct.commit", commit)
 
     def _tagged(self, tag: str, value: str) -> list[Version]:
-        quoted = self.name.replace("'", "''")
-        matches = self.server.client.search_model_versions(f"name='{quoted}' and tags.`{tag}`='{value}'")
+        return self._search(f" and tags.`{tag}`='{value}'")
+
+    def _search(self, condition: str = "") -> list[Version]:
+        """Return the versions that meet a condition, the oldest first."""
+        matches = self.server.client.search_model_versions(f"name={quote(self.name)}{condition}")
         return [
             Version(str(match.version), match.tags) for match in sorted(matches, key=lambda match: int(match.version))
         ]
@@ -116,73 +111,82 @@ class Versions:
             elif key in version.tags:
                 self.server.client.delete_model_version_tag(self.name, version.number, key)
 
-    def set_champion(self, event: Event, *, previous: Version | None) -> None:
-        """Make a version champion. The move is recorded first; `finish_interrupted` finishes it after a crash.
+    def set_champion(self, event: Event) -> None:
+        """Make a version champion: append the event to the history, then write the aliases and tags that follow.
 
-        MLflow's aliases have no compare-and-set. Therefore the champion is read right before the move and right after
-        it. If two hosts move it at once, the one that is overtaken raises an error.
+        Of two hosts that do so at once, the history knows one. After a crash, `finish_interrupted` finishes the rest.
 
         Raises:
-            FctError: another host changed the champion after this move was decided, or during it.
+            OvertakenError: another host changed the champion after this move was decided.
+            FctError: the new champion was deleted meanwhile.
         """
-        champion = self.state().champion
-        if number_of(champion) != event.before:
-            raise FctError(
+        state = self.state()
+        if (number_of(state.champion), state.last_event) != (event.before, event.follows):
+            raise OvertakenError(
                 f"{self.name}: the champion was changed meanwhile; nothing was done. See `fct status`, then try again."
             )
-        key = f"{len(self.history()) + 1:06}-{secrets.token_hex(4)}"
-        move = Move(event, number_of(previous), key)
-        self.server.client.set_registered_model_tag(self.name, MOVE_TAG, json.dumps(asdict(move)))
-        self._apply(move)
+        if self.get(event.version) is None:
+            raise FctError(f"{self.name}: version {event.version}, the new champion, was deleted meanwhile.")
+        with self.log.writing():
+            self.log.append(event)
+            events = self.log.read()
+            is_valid = event.id in {other.id for other in events}
+            if is_valid:
+                self._write_view(events)
+        if not is_valid:
+            champion = events[-1].version
+            instead = "" if champion == event.version else f", not {event.version}"
+            raise OvertakenError(
+                f"{self.name}: another host was faster: version {champion} is champion{instead}. "
+                "See `fct status`, then try again."
+            )
 
     def finish_interrupted(self) -> None:
-        """Finish a move that a crash interrupted. Drop it if another host has made another version champion since."""
-        recorded = self._model_tags().get(MOVE_TAG)
-        if recorded is None:
+        """Write the aliases and tags of the history if a host began to and has not ended."""
+        writers = self.log.writers()
+        if not writers:
             return
-        move = json.loads(recorded)
-        event = Event(**move["event"])
-        if number_of(self.state().champion) in (event.before, event.version):
-            self._apply(Move(event, move["previous"], move["key"]))
-        else:
-            self.server.client.delete_registered_model_tag(self.name, MOVE_TAG)
+        with self.log.writing():
+            self._write_view(self.log.read())
+        self.log.forget_dead(writers)
 
     def history(self) -> list[Event]:
         """Return the events, the oldest first."""
-        tags = self._model_tags()
-        return [Event(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(HISTORY_TAG)]
+        return self.log.read()
 
-    def _apply(self, move: Move) -> None:
-        """Take every step of a move. Their order makes each step harmless if the next one does not follow."""
-        event, client = move.event, self.server.client
-        version, before = self.get(event.version), self.get(event.before)
-        if version is None:
-            client.delete_registered_model_tag(self.name, MOVE_TAG)
-            raise FctError(f"{self.name}: version {event.version}, the new champion, was deleted meanwhile.")
-        self.set_alias("previous", self.get(move.previous))
-        self.set_alias("champion", version)
-        client.set_registered_model_tag(self.name, CHAMPION_TAG, version.number)
-        self.set_tags(version, {"fct.champion_since": event.when, "fct.champion_until": None, "fct.rolled_back": None})
-        if before is not None and before != version:
-            note = f"{event.when} by {event.who}" + (f": {event.why}" if event.why else "")
-            rolled_back = {"fct.rolled_back": note} if event.what == "rolled back" else {}
-            self.set_tags(before, {"fct.champion_until": event.when, **rolled_back})
-        client.set_registered_model_tag(self.name, f"{HISTORY_TAG}{move.key}", json.dumps(asdict(event)))
-        client.delete_registered_model_tag(self.name, MOVE_TAG)
-        now_champion = self.state().champion
-        if now_champion != version:
-            other = now_champion.number if now_champion else "none"
-            raise FctError(f"{self.name}: another host was faster: version {other} is champion, not {version.number}.")
+    def _write_view(self, events: list[Event]) -> None:
+        """Write the aliases and tags that follow from the history, until it has not grown meanwhile.
 
-    def _model_tags(self) -> dict[str, str]:
+        A slow host may write after a faster one. It then sees the faster one's event, and writes again.
+        """
+        while True:
+            if events:
+                self._write(derive_view(events))
+            now_events = self.log.read()
+            if now_events == events:
+                return
+            events = now_events
+
+    def _write(self, view: View) -> None:
+        versions, aliases = {version.number: version for version in self._search()}, self._aliases()
+        for alias, number in (("previous", view.previous), ("champion", view.champion)):
+            version = versions.get(number or "")  # None if it was deleted
+            if aliases.get(alias) != number_of(version):
+                self.set_alias(alias, version)
+        for number, tags in view.tags.items():
+            if version := versions.get(number):
+                self.set_tags(version, {key: tag for key, tag in tags.items() if version.tags.get(key) != tag})
+
+    def _aliases(self) -> dict[str, str | None]:
         from mlflow.exceptions import MlflowException
 
         try:
-            return dict(self.server.client.get_registered_model(self.name).tags)
+            aliases = self.server.client.get_registered_model(self.name).aliases
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             return {}
+        return {alias: str(number) for alias, number in aliases.items()}
 
     def download(self, version: Version, folder: Path) -> Path:
         """Download a version's ONNX file into `folder`.

@@ -577,6 +577,33 @@ PROMOTION = Group(
     ),
 )
 
+HOSTS = ("tests/registry/test_hosts.py",)
+
+EVENTS = Group(
+    "fct.registry.events",
+    HOSTS,
+    (
+        Mutant("every event counts", "if event.follows == last_id(valid):", "if True:"),
+        Mutant("an ended champion is not marked", "tags.setdefault(number, {})[UNTIL] = event.when", "pass"),
+        Mutant("a rollback leaves no mark", "tags.setdefault(event.before, {})[ROLLED_BACK] = note", "pass"),
+    ),
+)
+
+VERSIONS = Group(
+    "fct.registry.versions",
+    HOSTS,
+    (
+        Mutant("the loser is not told", "if not is_valid:", "if False:"),
+        Mutant("a slow host does not look again", "if now_events == events:\n                return\n", "return\n"),
+        Mutant("a late alias is a move by hand", "if last and is_written:", "if False:"),
+        Mutant(
+            "a reader does not look again",
+            "if now_events == events:\n                return events,",
+            "if True:\n                return events,",
+        ),
+    ),
+)
+
 # Training: the loop, what it keeps beside the network, crops, splits, blocks.
 
 LOOP_TESTS = "tests/train/test_loop.py"
@@ -890,6 +917,8 @@ GROUPS = (
     *JPEG,
     PROMOTION,
     EVIDENCE,
+    EVENTS,
+    VERSIONS,
     CROPS,  # the longest first
     GATE,
     INTERVALS,

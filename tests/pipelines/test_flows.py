@@ -1,0 +1,22 @@
+"""What a flow makes of a command that changes the registry."""
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("status", "line", "completed"),
+    [
+        (0, "toy: version 2 is registered and is champion now.", True),
+        (1, "toy: version 2 is registered and stays challenger: it may be worse than the champion.", True),
+        (1, "error: model/model.onnx: the verdict is FAIL; nothing is registered.", False),
+        (75, "error: toy: another host was faster: version 3 is champion, not 2.", False),
+    ],
+)
+def test_a_model_that_stays_challenger_is_a_result(status, line, completed):
+    """Status 1 fails the run where the command refused, and not where it registered a challenger."""
+    from pipelines.flows import _state_of
+    from pipelines.process import Ended
+
+    state = _state_of(Ended(status, tuple(line.split("\n"))))
+    assert state.is_completed() == completed
+    assert line.removeprefix("error: ") in state.message
