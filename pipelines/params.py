@@ -24,6 +24,7 @@ from fct.recipes.edit import edit_yaml
 from fct.registry.params import RegistryParams
 from fct.search.params import SearchParams
 from fct.splits.params import JpegParams
+from fct.spread.params import SpreadParams
 from fct.train.params import TrainParams
 
 
@@ -76,6 +77,7 @@ class Params(Section):
     export: ExportParams
     evaluate: EvaluateParams
     features: FeaturesParams
+    spread: SpreadParams
     gate: GateParams
     int8: Int8Params
     registry: RegistryParams

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 LEAVES_NO_TRACE = "fct.tracking"  # records what happened, with fct.vcs; nothing of it reaches an out
 ENVIRONMENT = "environment.yaml"
-TRAININGS = ("baseline", "search", "train")
+TRAININGS = ("baseline", "search", "train", "spread")
 
 
 @pytest.fixture(scope="module")

@@ -59,8 +59,8 @@ def judge_folder(  # noqa: PLR0913  # two models, the images, the params, and wh
 ) -> dict[str, Any]:
     """Judge `model` on the images of a folder and return the verdict in the format of metrics/gate.json.
 
-    Some lines of the gate cannot be judged here: parity, which only the export measures, and lines against a champion
-    if none is given. The verdict lists them in `left_out`, each with the reason.
+    Some lines of the gate cannot be judged here: parity, which only the export measures, lines over trainings, and
+    lines against a champion if none is given. The verdict lists them in `left_out`, each with the reason.
 
     Args:
         model: the classifier.
@@ -87,6 +87,8 @@ def judge_folder(  # noqa: PLR0913  # two models, the images, the params, and wh
     for line in params.gate:
         if line.metric == "parity":
             left_out[line.name] = "the export measures it"
+        elif line.over == "trainings":
+            left_out[line.name] = "trainings of a foreign model are not known"
         elif line.champion is not None and champion is None:
             left_out[line.name] = "there is no --champion"
     lines = [line for line in params.gate if line.name not in left_out]

@@ -217,13 +217,14 @@ def spread(*, seeds: int) -> None:
     change, and the teacher and the search's choice stay as they are.
     """
     with exit_on_error():
-        from fct.cli.spread import Params, format_spread, measure_spread
         from fct.core.params import load
+        from fct.spread.measure import measure_trainings
+        from fct.spread.params import Params
+        from fct.spread.table import format_spread
 
         params = load(Params)
         first = params.train.seed
-        values = measure_spread(range(first, first + seeds))
-        click.echo(format_spread(values, params.evaluate.confidence))
+        click.echo(format_spread(measure_trainings(params, seeds), params.evaluate.confidence))
         click.echo(f"{seeds} trainings, seeds {first} to {first + seeds - 1}, on this machine. A verdict is about one.")
 
 

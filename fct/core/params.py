@@ -35,6 +35,7 @@ SECTIONS = (
     "export",
     "evaluate",
     "features",
+    "spread",
     "gate",
     "int8",
     "registry",

@@ -9,7 +9,10 @@ Therefore the mean over views has the interval of a proportion of N images.
 method 10, with exact intervals in the place of Wilson's. It depends on the share of images that count for one side and
 the share that count for the other, so that images with equal answers do not widen it.
 
-Both are monotone: a wrong answer made right never lowers a bound. Simulations of both are in docs/gate.md.
+**A mean over trainings** has the interval of a sum of two independent errors, of which trainings and images are one
+each (MOVER: G. Zou and A. Donner, Statistics in Medicine 27, 2008).
+
+The first two are monotone: a wrong answer made right never lowers a bound. Simulations of all are in docs/gate.md.
 
 The worst of several estimates is the one with the worst bound. All of them keep to a threshold if each one does; this
 needs no correction (an intersection-union test, R. L. Berger, Technometrics 24, 1982).
@@ -154,6 +157,25 @@ def student(values: NDArray[np.float64], confidence: float) -> Estimate:
     mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
     reach = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * error
     return Estimate(mean, mean - reach, mean + reach)
+
+
+def over_trainings(values: NDArray[np.float64], images: Estimate, confidence: float) -> Estimate:
+    """Return the mean over trainings, with an interval for other trainings and other images.
+
+    On each side its reach is the hypotenuse of two: of Student's interval over trainings, and of the interval over
+    images. More trainings narrow the first alone, more images the second alone.
+
+    Args:
+        values: [N], of each training, all on the same images; N >= 2.
+        images: the same of one such training, with its interval over images at the same confidence.
+        confidence: of the two-sided interval, 0..1.
+    """
+    mean = student(values, confidence)
+    return Estimate(
+        mean.value,
+        mean.value - math.hypot(mean.value - mean.low, images.value - images.low),
+        mean.value + math.hypot(mean.high - mean.value, images.high - images.value),
+    )
 
 
 def worst(estimates: Iterable[Estimate], direction: Direction) -> Estimate:

@@ -2,8 +2,9 @@
 
     python -m fct.gate
 
-Reads evaluation/, metrics/export-model.json, model/model.onnx (its checksum), data/splits, data/originals. Writes
-metrics/gate.json. A FAIL is a normal result: the exit status is 0, and the model cannot be promoted.
+Reads evaluation/, metrics/export-model.json, model/model.onnx (its checksum), data/splits, data/originals, and for
+lines `over: trainings` metrics/spread.json. Writes metrics/gate.json. A FAIL is a normal result: the exit status is 0,
+and the model cannot be promoted.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from fct.evaluate import record
 from fct.evaluate.intervals import exact
 from fct.evaluate.model import open_model
 from fct.evaluate.params import EvaluateParams
-from fct.gate import checks
+from fct.gate import checks, trainings
 from fct.gate.footprint import footprint
 from fct.gate.params import GateParams
 from fct.splits.store import open_split
@@ -51,6 +52,8 @@ def main() -> None:
             run.tag("fct.verdict", verdict["verdict"])
             run.tag("fct.model_sha256", verdict["model_sha256"])
         print(checks.format_verdict(verdict, colour=checks.wants_colour(sys.stdout)))
+        if all(line.over == "images" for line in params.gate):
+            print("about one training: `fct spread` shows how much others differ")
 
 
 def judge_model(params: Params) -> dict[str, Any]:
@@ -60,10 +63,14 @@ def judge_model(params: Params) -> dict[str, Any]:
     split = open_split("gate")
     evaluation = record.read(split, model_sha256=sha256(MODEL_ONNX), params=params.evaluate)
     checks.refuse_unmeasured_slices(params.gate, params.evaluate)
+    spread = trainings.read_for(params.gate, evaluation.digest, params.evaluate)
     file_values = footprint(open_model(MODEL_ONNX), split, params.gate, params.evaluate) | {
         "parity": exact(_read_parity())
     }
-    judged = checks.check_lines(params.gate, evaluation.predictions, file_values, params.evaluate)
+    judged = [
+        *checks.check_lines(params.gate, evaluation.predictions, file_values, params.evaluate),
+        *checks.check_trainings(params.gate, evaluation.predictions, spread.values, params.evaluate),
+    ]
     verdict = checks.verdict(
         judged,
         model_sha256=evaluation.model_sha256,

@@ -23,7 +23,7 @@ from fct.core.paths import PARAMS
 from fct.evaluate.intervals import Estimate
 from fct.evaluate.params import Direction, EvaluateParams
 from fct.evaluate.predictions import Predictions
-from fct.gate.measures import count_images, measure, measure_difference
+from fct.gate.measures import count_images, measure, measure_difference, measure_trainings
 from fct.gate.params import CheckParams, slice_problem
 
 PRECISION = 0.005  # of the number of images that would settle a check
@@ -92,7 +92,7 @@ def refuse_unmeasured_slices(lines: Sequence[CheckParams], measured: EvaluatePar
 def check_lines(
     lines: Sequence[CheckParams], predictions: Predictions, file_values: Mapping[str, Estimate], params: EvaluateParams
 ) -> list[Check]:
-    """Judge a model by the lines of the gate that need no champion.
+    """Judge a model by the lines of the gate that need neither a champion nor other trainings.
 
     Args:
         lines: of the gate.
@@ -102,7 +102,7 @@ def check_lines(
     """
     checks = []
     for line in lines:
-        if line.champion is None:
+        if line.champion is None and line.over == "images":
             estimate = file_values[line.metric] if line.slice is None else measure(line, predictions, params)
             images = 0 if line.slice is None else count_images(line.slice, predictions)
             checks.append(Check(line.name, estimate, line.threshold, line.direction, images))
@@ -123,6 +123,35 @@ def check_against(
         )
         for line in lines
         if line.champion is not None
+    ]
+
+
+def check_trainings(
+    lines: Sequence[CheckParams],
+    predictions: Predictions,
+    trainings: Mapping[str, Sequence[float]],
+    params: EvaluateParams,
+) -> list[Check]:
+    """Judge a configuration by the lines of the gate that are over trainings.
+
+    No number of images is told that would settle such a check: more trainings may be what it needs.
+
+    Args:
+        lines: of the gate.
+        predictions: of the model, which is one of the trainings, on the gate split.
+        trainings: values of at least 2 trainings, by `CheckParams.value_name`.
+        params: confidence of the intervals.
+    """
+    return [
+        Check(
+            line.name,
+            measure_trainings(line, predictions, trainings[line.value_name], params),
+            line.threshold,
+            line.direction,
+            count_images(line.slice, predictions),
+        )
+        for line in lines
+        if line.over == "trainings"
     ]
 
 

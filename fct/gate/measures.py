@@ -1,4 +1,6 @@
-"""Measures a metric on a slice of the views, with its interval, for one model or for its difference from a champion.
+"""Measures a metric on a slice of the views, with its interval.
+
+It is that of one model, its difference from a champion, or the mean over several trainings of a configuration.
 
 A slice has one or several parts. A part is the mean over some views of some images. Of several parts the worst counts.
 """
@@ -6,14 +8,14 @@ A slice has one or several parts. A part is the mean over some views of some ima
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fct.core.errors import FctError
-from fct.evaluate.intervals import Estimate, difference, exact, proportion, signed, worst
+from fct.evaluate.intervals import Estimate, difference, exact, over_trainings, proportion, signed, worst
 from fct.evaluate.params import CONTROLS, EvaluateParams
 from fct.evaluate.predictions import Predictions
 from fct.gate.params import CheckParams
@@ -64,6 +66,26 @@ def measure_difference(
         ),
         check.direction,
     )
+
+
+def measure_trainings(
+    check: CheckParams, predictions: Predictions, values: Sequence[float], params: EvaluateParams
+) -> Estimate:
+    """Return the mean of the metric over trainings. Its interval covers the luck of trainings and that of images.
+
+    How much few images may mislead is taken from the model that is judged. All trainings saw the same images, so that
+    their mean is misled like one of them: its deviation over images is at most the mean of theirs. They are models of
+    one configuration, about as good as each other, and of the judged one all predictions are at hand.
+
+    Of several parts the worst of each training counts, whichever it is.
+
+    Args:
+        check: the line.
+        predictions: of the judged model.
+        values: the metric of each training on the same slice; at least 2.
+        params: confidence of the interval.
+    """
+    return over_trainings(np.array(values), measure(check, predictions, params), params.confidence)
 
 
 def parts(name: str | None, predictions: Predictions) -> list[Part]:

@@ -19,6 +19,7 @@ VIEW_METRICS: dict[str, Direction] = {  # and their good side
     "ece": "at most",
 }
 FILE_METRICS = ("latency_ms", "parity", "file_mib")  # lower is better
+Over = Literal["images", "trainings"]
 
 
 class CheckParams(Section):
@@ -34,6 +35,8 @@ class CheckParams(Section):
     at_most     on the bad side it asks for a harm that must be seen: bgr, drop, at_least: 0.05
     champion    instead of a threshold: how much worse than the champion the model may be, on the bound of the paired
                 difference
+    over        images: the line is about this model, and its interval about the images that it was measured on |
+                trainings: it is about the mean of several trainings of the configuration, and its interval about both
     """
 
     slice: str | None = None
@@ -41,6 +44,7 @@ class CheckParams(Section):
     at_least: float | None = None
     at_most: float | None = None
     champion: float | None = Field(default=None, ge=0)
+    over: Over = "images"
 
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
@@ -55,6 +59,12 @@ class CheckParams(Section):
         if len(bounds) != 1 or bounds[0] not in allowed:
             present = " and ".join(bounds) or "none"
             raise ValueError(f"{self.metric} takes one of {', '.join(allowed)} (not {present})")
+        if self.over == "trainings" and self.slice is None:
+            raise ValueError(f"{self.metric} is a value of the file: leave out over: trainings")
+        if self.over == "trainings" and self.champion is not None:
+            raise ValueError(
+                "over: trainings takes at_least or at_most, for the champion's trainings are not known (not champion)"
+            )
         return self
 
     @property
@@ -74,10 +84,15 @@ class CheckParams(Section):
         return next(bound for bound in (self.at_least, self.at_most) if bound is not None)
 
     @property
+    def value_name(self) -> str:
+        """The name of what is measured, whatever it is compared with."""
+        return self.metric if self.slice is None else f"{self.slice}_{self.metric}"
+
+    @property
     def name(self) -> str:
         """The name of the check in verdicts, tables and metrics."""
-        name = self.metric if self.slice is None else f"{self.slice}_{self.metric}"
-        return name if self.champion is None else f"{name}_vs_champion"
+        against = "" if self.champion is None else "_vs_champion"
+        return f"{self.value_name}{against}{'_over_trainings' if self.over == 'trainings' else ''}"
 
 
 class Fp32Check(CheckParams):
@@ -106,14 +121,15 @@ GateParams = Annotated[list[CheckParams], Field(min_length=1), AfterValidator(_c
 def int8_lines(lines: Sequence[CheckParams], max_drop: float) -> tuple[list[CheckParams], CheckParams]:
     """Return the lines that an 8-bit file must pass, and the line against the file that it was made from.
 
-    They are the lines of the gate without parity: an 8-bit file does not compute the same as torch.
+    They are the lines of the gate without parity, for an 8-bit file does not compute the same as torch, and without
+    those over trainings, whose models have no 8-bit form.
 
     Args:
         lines: of the gate.
         max_drop: the mean accuracy over the qualities that it may lose.
     """
     against = Fp32Check(slice="mean", metric="accuracy", champion=max_drop)
-    return [line for line in lines if line.metric != "parity"], against
+    return [line for line in lines if line.metric != "parity" and line.over == "images"], against
 
 
 def slice_problem(check: CheckParams, evaluate: EvaluateParams) -> str | None:

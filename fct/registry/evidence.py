@@ -135,7 +135,11 @@ def refuse_weaker(champion: Version, evidence: Evidence) -> None:
     """
     lines, passed = evidence.lines, json.loads(champion.tags.get("fct.gate", "{}"))
     if champion.tags.get("fct.precision", evidence.precision) != evidence.precision:
-        passed = {name: line for name, line in passed.items() if name != "parity" and not name.endswith("_vs_fp32")}
+        passed = {
+            name: line
+            for name, line in passed.items()
+            if name != "parity" and not name.endswith(("_vs_fp32", "_over_trainings"))
+        }
     weaker = []
     for name, (direction, threshold) in passed.items():
         now = lines.get(name)

@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 from fct.core.errors import FctError
 from fct.core.files import sha256
 from fct.core.params import Section, load
-from fct.core.paths import FEATURES_METRICS, INT8, MODEL_ONNX, VERDICT
+from fct.core.paths import FEATURES_METRICS, INT8, MODEL_ONNX, SPREAD_METRICS, VERDICT
 from fct.evaluate import record
 from fct.evaluate.intervals import Estimate
 from fct.evaluate.model import open_model
 from fct.evaluate.params import EvaluateParams
 from fct.evaluate.predictions import Predictions
 from fct.evaluate.sweep import predict_views
+from fct.gate import trainings
 from fct.gate.footprint import latency
+from fct.gate.trainings import NONE, Trainings
 from fct.registry.params import RegistryParams
 from fct.splits.params import JpegParams
 from fct.splits.store import Originals, Split, open_split, read_meta
@@ -61,6 +63,7 @@ class Facts:
     evaluate: EvaluateParams
     classes: list[str]
     predictions: Mapping[str, Predictions]  # by model, the candidate first; on the split `SPLIT`
+    trainings: Trainings  # of the same configuration, on the judged images; none if there are none
     features: Mapping[str, Mapping[str, float]]  # layer -> q<quality> -> distortion; empty if it was not measured
     flips: list[Flip]
     flips_at: int  # JPEG quality
@@ -110,6 +113,7 @@ def gather_facts(others: Mapping[str, Path]) -> Facts:
         evaluate=evaluate,
         classes=classes,
         predictions=predictions,
+        trainings=_trainings(verdict, evaluate),
         features=json.loads(FEATURES_METRICS.read_text()) if FEATURES_METRICS.is_file() else {},
         flips=_find_flips(predictions[name], split, lowest, params.jpeg.subsampling, classes),
         flips_at=lowest,
@@ -142,6 +146,14 @@ def _find_flips(
         )
         for index, (image, view) in enumerate(zip(chosen, compress_split(sample, quality, subsampling), strict=True))
     ]
+
+
+def _trainings(verdict: Mapping[str, Any], evaluate: EvaluateParams) -> Trainings:
+    """Return the trainings that the stage `spread` measured, if they are of the verdict's images and conditions."""
+    if not SPREAD_METRICS.is_file():
+        return NONE
+    found = trainings.read()
+    return found if found.is_of(verdict["split"]["digest"], evaluate.conditions) else NONE
 
 
 def _int8(verdict: Mapping[str, Any], split: Split, evaluate: EvaluateParams) -> dict[str, str]:

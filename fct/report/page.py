@@ -17,6 +17,7 @@ from fct.core.paths import REPORT
 from fct.gate.checks import closeness
 from fct.gate.measures import measure
 from fct.gate.params import CheckParams
+from fct.gate.trainings import Spread
 from fct.report import charts
 from fct.report.facts import Facts, gather_facts
 
@@ -40,6 +41,7 @@ def render(facts: Facts) -> str:
         facts=facts,
         verdict=facts.verdict,
         rows=[_row(check) for check in facts.verdict["checks"]],
+        spread=_spread(facts),
         summary=_summary(facts),
         accuracy=charts.accuracy(facts.predictions, facts.evaluate),
         unseen=charts.unseen(facts.predictions, facts.evaluate) if facts.evaluate.unseen else "",
@@ -67,6 +69,22 @@ def _row(check: Mapping[str, Any]) -> dict[str, Any]:
         "passed": check["passed"],
         "close": closeness(check).strip(),
     }
+
+
+def _spread(facts: Facts) -> list[dict[str, str]]:
+    """Return how much each value differs between trainings; nothing if no trainings were measured."""
+    lines = []
+    for name, values in facts.trainings.values.items():
+        spread = Spread.of(values)
+        lines.append(
+            {
+                "value": name.replace("_", " "),
+                "mean": f"{spread.mean:.4f}",
+                "deviation": f"{spread.deviation:.4f}",
+                "lowest to highest": f"{spread.lowest:.4f} to {spread.highest:.4f}",
+            }
+        )
+    return lines
 
 
 def _summary(facts: Facts) -> list[dict[str, str]]:

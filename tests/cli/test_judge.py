@@ -120,6 +120,16 @@ def test_classes_may_come_in_another_order(shop):
     assert done.exit_code == 0, done.output
 
 
+def test_a_line_over_trainings_is_left_out(shop):
+    """Of a file from elsewhere no other training is known, and the output says so; the other lines are judged."""
+    line = "  - {slice: raw, metric: accuracy, at_least: 0.5, over: trainings}\n"
+    (shop / "params.yaml").write_text(PARAMS + line)
+    save(shop / "theirs.onnx")
+    done = run("theirs.onnx", "--data", "photos", "--normalise", "unit")
+    assert "left out: raw_accuracy_over_trainings: trainings of a foreign model are not known" in done.output
+    assert done.exit_code == 0
+
+
 def test_a_champion_is_compared_with(shop):
     """With --champion its lines are judged; without it they are left out, and the output says so."""
     line = "  - {slice: mean, metric: accuracy, champion: 0.1}\n"

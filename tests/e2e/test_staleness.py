@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 HARMLESS = '\n\ndef harmless() -> None:\n    """Do nothing."""\n'
 
 
-TRAININGS = {"baseline", "search", "train"}
+TRAININGS = {"baseline", "search", "train", "spread"}
 CACHES = {"cache@10", "cache@50", "cache-index"}
 EXPORTS = {"export@model", "export@standard"}
 
@@ -25,7 +25,7 @@ EXPORTS = {"export@model", "export@standard"}
         ("fct/methods/fct.py", TRAININGS),
         ("fct/cache/store.py", CACHES | TRAININGS | {"int8"}),
         ("fct/splits/views.py", {"data", "evaluate", "features", "gate", "int8"} | CACHES | TRAININGS | EXPORTS),
-        ("fct/gate/checks.py", {"gate", "int8"}),
+        ("fct/gate/checks.py", {"spread", "gate", "int8"}),
         ("fct/tracking/record.py", set()),
         ("fct/registry/promotion.py", set()),
         ("images/README.md", set()),
@@ -55,9 +55,9 @@ def test_a_frozen_baseline_is_not_trained_again(copy, ran):
 
 
 def test_a_floor_reruns_the_verdicts_alone(copy, ran):
-    """A changed threshold is judged anew, on what was measured before, for both forms of the model."""
+    """A changed threshold is judged anew, on what was measured before, for both forms; `spread` looks at the lines."""
     copy.change({"gate.0.at_least": 0.45})
-    assert ran(copy.run("dvc", "repro")) == ["gate", "int8"]
+    assert ran(copy.run("dvc", "repro")) == ["spread", "gate", "int8"]
 
 
 @pytest.fixture(scope="module")

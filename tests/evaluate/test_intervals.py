@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, multinomial
 
-from fct.evaluate.intervals import Estimate, difference, proportion, scaled, signed, student, summarise, worst
+from fct.evaluate.intervals import (
+    Estimate,
+    difference,
+    over_trainings,
+    proportion,
+    scaled,
+    signed,
+    student,
+    summarise,
+    worst,
+)
 
 SHARES = st.floats(0, 1)
 IMAGES = st.integers(1, 5_000)
@@ -205,3 +215,19 @@ def test_the_mean_of_a_summary_is_over_the_qualities_alone():
     assert estimate.mean == proportion(rows[1:].mean(0), 0.95)
     assert estimate.mean.value == pytest.approx(0.65)
     assert estimate.worst == proportion(rows[2], 0.95)
+
+
+def test_over_trainings_both_reaches_count():
+    """Of 0.8, 0.84 and 0.82, Student's reach is 0.0497; with images of -0.03 and +0.01 the hypotenuse of each side."""
+    estimate = over_trainings(np.array([0.8, 0.84, 0.82]), Estimate(0.8, 0.77, 0.81), 0.95)
+    own = 4.30265 * 0.02 / math.sqrt(3)
+    assert estimate.value == pytest.approx(0.82)
+    assert estimate.low == pytest.approx(0.82 - math.hypot(own, 0.03), abs=1e-5)
+    assert estimate.high == pytest.approx(0.82 + math.hypot(own, 0.01), abs=1e-5)
+
+
+def test_of_equal_trainings_the_images_alone_count():
+    """Trainings without any difference leave the interval over images as it is."""
+    images = proportion(rights(80, 100), 0.95)
+    estimate = over_trainings(np.array([0.8, 0.8]), images, 0.95)
+    assert (estimate.low, estimate.high) == (pytest.approx(images.low), pytest.approx(images.high))

@@ -89,6 +89,30 @@ def test_every_line_but_the_champions_is_judged():
     ]
 
 
+OVER_TRAININGS = CheckParams(slice="raw", metric="accuracy", at_least=0.5, over="trainings")
+
+
+def test_a_line_over_trainings_is_judged_by_their_mean():
+    """The value is the mean of the trainings, not the model's, and the other lines are judged elsewhere."""
+    lines = [*LINES, OVER_TRAININGS]
+    [result] = gate.check_trainings(lines, predict_right(80), {"raw_accuracy": (0.7, 0.72, 0.71)}, PARAMS)
+    assert (result.name, result.estimate.value) == ("raw_accuracy_over_trainings", pytest.approx(0.71))
+    assert result.passed
+    assert "raw_accuracy_over_trainings" not in [
+        check.name for check in gate.check_lines(lines, predict_right(80), {"file_mib": exact(3.0)}, PARAMS)
+    ]
+
+
+def test_trainings_that_differ_much_fail_a_mean_that_equal_ones_pass():
+    """The same mean of three trainings passes where they agree; how many images would settle it is not told."""
+    agreeing, differing = (
+        gate.check_trainings([OVER_TRAININGS], predict_right(80), {"raw_accuracy": values}, PARAMS)[0]
+        for values in ((0.8, 0.8, 0.8), (0.6, 0.8, 1.0))
+    )
+    assert (agreeing.passed, differing.passed) == (True, False)
+    assert differing.images_to_settle is None
+
+
 @pytest.mark.parametrize(("right", "passed"), [(80, True), (60, False)])
 def test_the_champions_lines_are_judged_against_it(right, passed):
     """A model as good as the champion passes, one far worse does not."""

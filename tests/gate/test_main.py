@@ -9,6 +9,7 @@ from fct.core.errors import FctError
 from fct.core.params import load
 from fct.evaluate import __main__ as evaluate
 from fct.gate import __main__ as gate
+from fct.gate.trainings import NONE, Trainings
 
 pytestmark = pytest.mark.usefixtures("evaluated")
 
@@ -149,3 +150,46 @@ def test_without_a_model_there_is_no_verdict():
     Path("model/model.onnx").unlink()
     with pytest.raises(FctError, match=r"model/model\.onnx is not here"):
         judge()
+
+
+def ask_for_trainings():
+    set_params(
+        "  - {metric: parity", "  - {slice: raw, metric: accuracy, at_least: 0.7, over: trainings}\n  - {metric: parity"
+    )
+
+
+def write_trainings(*values):
+    split = json.loads(Path("evaluation/meta.json").read_text())["splits"]["gate"]
+    conditions = load(gate.Params).evaluate.conditions
+    Trainings(tuple(range(len(values))), {"raw_accuracy": values}, split["digest"], conditions).write()
+
+
+@pytest.mark.parametrize(("values", "verdict"), [((0.85, 0.86, 0.87), "PASS"), ((0.6, 0.8, 1.0), "FAIL")])
+def test_a_line_over_trainings_is_about_their_mean(values, verdict):
+    """A configuration whose trainings agree passes; one whose trainings differ much fails with a mean as good."""
+    ask_for_trainings()
+    write_trainings(*values)
+    judged = checks()
+    assert judged["raw_accuracy_over_trainings"]["value"] == pytest.approx(sum(values) / 3)
+    assert judged["raw_accuracy"]["passed"]
+    assert judge()["verdict"] == verdict
+
+
+def test_without_trainings_such_a_line_is_an_error():
+    """The error names the key that says how many trainings there are, and no verdict is written."""
+    ask_for_trainings()
+    NONE.write()
+    with pytest.raises(FctError, match=r"gate\.3\.over: .* has none\. Set spread\.trainings in params\.yaml"):
+        judge()
+    assert not Path("metrics/gate.json").exists()
+
+
+@pytest.mark.usefixtures("place")
+def test_a_verdict_about_one_training_says_so(capsys):
+    """The command's last line says what the verdict does not cover, unless a line is over trainings."""
+    gate.main()
+    assert capsys.readouterr().out.splitlines()[-1] == "about one training: `fct spread` shows how much others differ"
+    ask_for_trainings()
+    write_trainings(0.85, 0.86, 0.87)
+    gate.main()
+    assert capsys.readouterr().out.splitlines()[-1].startswith("gate: PASS")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from fct.core.errors import FctError
-from fct.evaluate.intervals import proportion
+from fct.evaluate.intervals import over_trainings, proportion
 from fct.evaluate.params import EvaluateParams
 from fct.evaluate.predictions import NOT_MEASURED, Predictions
-from fct.gate.measures import count_images, measure, measure_difference, parts
+from fct.gate.measures import count_images, measure, measure_difference, measure_trainings, parts
 from fct.gate.params import CheckParams
 
 PARAMS = EvaluateParams(qualities=(10, 90), unseen=("webp",), unseen_images=None, batch_size=1, confidence=0.95)
@@ -201,3 +201,11 @@ def test_the_worst_difference_from_a_champion_is_where_the_model_is_worst(metric
         measure_difference(line("worst", metric, champion=0), of(good, good, half), of(good, good, good), PARAMS).value
         == value
     )
+
+
+@pytest.mark.parametrize("name", ["raw", "worst", "worst-class"])
+def test_over_trainings_the_images_are_those_of_the_model_on_the_slice(name):
+    """The mean is that of the trainings; what images add is the model's interval on the same slice."""
+    values = (0.6, 0.7, 0.65)
+    own = measure(line(name), PREDICTIONS, PARAMS)
+    assert measure_trainings(line(name), PREDICTIONS, values, PARAMS) == over_trainings(np.array(values), own, 0.95)

@@ -43,6 +43,12 @@ def test_impossible_values_are_refused(key, value, message):
         ({"metric": "parity", "at_most": 1e-4}, "parity", "at most", 1e-4),
         ({"slice": "mean", "metric": "accuracy", "champion": 0.01}, "mean_accuracy_vs_champion", "at least", -0.01),
         ({"slice": "mean", "metric": "ece", "champion": 0.01}, "mean_ece_vs_champion", "at most", 0.01),
+        (
+            {"slice": "raw", "metric": "accuracy", "at_least": 0.8, "over": "trainings"},
+            "raw_accuracy_over_trainings",
+            "at least",
+            0.8,
+        ),
     ],
 )
 def test_a_line_has_a_name_a_direction_and_a_threshold(line, name, direction, threshold):
@@ -66,6 +72,9 @@ def test_a_line_has_a_name_a_direction_and_a_threshold(line, name, direction, th
         ({"slice": "raw", "metric": "beauty", "at_least": 0.5}, "Input should be"),
         ({"slice": "raw", "metric": "accuracy", "at_least": float("nan")}, "finite number"),
         ({"slice": "raw", "metric": "accuracy", "champion": -0.1}, "greater than or equal to 0"),
+        ({"slice": "raw", "metric": "accuracy", "champion": 0.1, "over": "trainings"}, "takes at_least.*not champion"),
+        ({"metric": "parity", "at_most": 0.1, "over": "trainings"}, "leave out over: trainings"),
+        ({"slice": "raw", "metric": "accuracy", "at_least": 0.5, "over": "nights"}, "'images' or 'trainings'"),
     ],
 )
 def test_an_invalid_line_is_refused(line, message):
@@ -79,6 +88,14 @@ def test_a_check_appears_once():
     line = {"slice": "raw", "metric": "accuracy", "at_least": 0.8}
     with pytest.raises(ValidationError, match="raw_accuracy is checked twice"):
         TypeAdapter(GateParams).validate_python([line, line | {"at_least": 0.9}])
+
+
+def test_a_line_over_trainings_stands_beside_one_about_the_model():
+    """The two ask for different things of the same value, and have different names."""
+    line = {"slice": "raw", "metric": "accuracy", "at_least": 0.8}
+    lines = TypeAdapter(GateParams).validate_python([line, line | {"over": "trainings"}])
+    assert [check.name for check in lines] == ["raw_accuracy", "raw_accuracy_over_trainings"]
+    assert {check.value_name for check in lines} == {"raw_accuracy"}
 
 
 def test_a_gate_needs_a_line_that_needs_no_champion():
@@ -118,9 +135,10 @@ def test_a_gate_may_have_lines_of_both_kinds():
 
 
 def test_an_8_bit_file_must_pass_the_gate_without_parity_and_a_line_against_fp32():
-    """The lines are those of the gate without parity, and one about the accuracy that it may lose."""
+    """The lines are those of the gate without parity and trainings, and one about the accuracy that it may lose."""
     gate = [
         CheckParams(slice="raw", metric="accuracy", at_least=0.8),
+        CheckParams(slice="raw", metric="accuracy", at_least=0.7, over="trainings"),
         CheckParams(metric="parity", at_most=1e-3),
         CheckParams(metric="file_mib", at_most=1.0),
     ]

@@ -44,7 +44,16 @@ GATE = Group(
         Mutant("at least: the lucky bound decides", "self.estimate.low >= self", "self.estimate.high >= self"),
         Mutant("the threshold itself fails", "self.estimate.low >= self", "self.estimate.low > self"),
         Mutant("one passed check is enough", '"PASS" if all(', '"PASS" if any('),
-        Mutant("lines against a champion need none", "if line.champion is None:", "if True:"),
+        Mutant(
+            "lines against a champion need none",
+            'if line.champion is None and line.over == "images":',
+            'if line.over == "images":',
+        ),
+        Mutant(
+            "lines over trainings are judged by one",
+            'if line.champion is None and line.over == "images":',
+            "if line.champion is None:",
+        ),
         Mutant("other lines are judged against a champion", "if line.champion is not None", "if True"),
         Mutant(
             "the champion is judged in the model's place",
@@ -191,6 +200,7 @@ GATE_PARAMS = Group(
         ),
         Mutant("agreement of raw images with themselves", 'in ("agreement", "drop")', 'in ("drop",)'),
         Mutant("8 bits are held to parity alone", 'line.metric != "parity"', 'line.metric == "parity"'),
+        Mutant("8 bits are held to trainings", ' and line.over == "images"', ""),
         Mutant("8 bits are held against nothing", "champion=max_drop", "champion=1.0"),
         Mutant(
             "a quality that is not measured is fine",

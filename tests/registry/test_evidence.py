@@ -73,8 +73,11 @@ def test_every_weaker_point_is_named_at_once():
 
 @pytest.mark.parametrize(("then", "now"), [("fp32", "int8"), ("int8", "fp32")])
 def test_lines_that_only_the_other_precision_has_are_not_missed(then, now):
-    """Only 32-bit files have parity and only 8-bit files the line against fp32; both must have all other lines."""
-    champion_lines = LINES | {"mean_accuracy_vs_fp32": ["at least", -0.01]}
+    """Only 32-bit files have parity and trainings, only 8-bit ones the line against fp32; all other lines both have."""
+    champion_lines = LINES | {
+        "mean_accuracy_vs_fp32": ["at least", -0.01],
+        "raw_accuracy_over_trainings": ["at least", 0.7],
+    }
     lines = {name: line for name, line in LINES.items() if name != "parity"}
     refuse_weaker(champion(champion_lines, precision=then), replace(TODAY, precision=now, lines=lines))
     with pytest.raises(FctError, match="raw_ece"):
@@ -82,6 +85,13 @@ def test_lines_that_only_the_other_precision_has_are_not_missed(then, now):
             champion(champion_lines, precision=then),
             replace(TODAY, precision=now, lines=lines | {"raw_ece": ["at most", 1.0]}),
         )
+
+
+def test_a_line_over_trainings_counts_as_any_other():
+    """A champion that was judged over trainings demands it again of a file of the same precision."""
+    lines = LINES | {"raw_accuracy_over_trainings": ["at least", 0.7]}
+    with pytest.raises(FctError, match=r"raw_accuracy_over_trainings: at least 0\.7 then, nothing now"):
+        refuse_weaker(champion(lines), TODAY)
 
 
 def test_parity_is_missed_between_files_of_one_precision():

@@ -1,5 +1,6 @@
 """The report shows the measurements on one page that loads nothing from elsewhere."""
 
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from fct.core.errors import FctError
 from fct.core.params import load
 from fct.evaluate import __main__ as evaluate
 from fct.gate import __main__ as gate
+from fct.gate.trainings import NONE, Trainings
 from fct.report import build, models_beside
 
 pytestmark = pytest.mark.usefixtures("judged")
@@ -103,3 +105,30 @@ def test_without_a_verdict_the_error_says_what_makes_it():
     Path("metrics/gate.json").unlink()
     with pytest.raises(FctError, match=r"metrics/gate\.json is not here\. Make it with `dvc repro gate`"):
         build({})
+
+
+def write_trainings(**changed):
+    split = json.loads(Path("metrics/gate.json").read_text())["split"]
+    conditions = load(gate.Params).evaluate.conditions | changed
+    Trainings((3, 4, 5), {"raw_accuracy": (0.8, 0.84, 0.82)}, split["digest"], conditions).write()
+
+
+def test_the_page_shows_how_much_trainings_differ():
+    """Mean, deviation and range of each line, of so many trainings."""
+    write_trainings()
+    page = build({}).read_text()
+    for text in ("How much trainings differ", "3 trainings", "<td>0.8200</td><td>0.0200</td><td>0.8000 to 0.8400</td>"):
+        assert text in page
+    assert "about one training" not in page
+
+
+@pytest.mark.parametrize("kind", ["no file", "no trainings", "other conditions"])
+def test_without_trainings_the_page_says_that_the_verdict_is_about_one(kind):
+    """Where none were measured, or others than the verdict's, a sentence says what the verdict does not cover."""
+    if kind == "no trainings":
+        NONE.write()
+    elif kind == "other conditions":
+        write_trainings(qualities=[1])
+    page = build({}).read_text()
+    assert "The verdict is about one training. <code>fct spread --seeds 5</code> tells how much" in page
+    assert "How much trainings differ" not in page
