@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from fct.gate.checks import Check
 from fct.registry.promotion import Promotion, Rollback
@@ -87,3 +87,9 @@ def format_version(version: Version | None) -> str:
     if "fct.rolled_back" in tags:
         parts.append(f"rolled back {tags['fct.rolled_back']}")
     return "  ".join(parts)
+
+
+def format_toolchain(differences: Mapping[str, tuple[str, str]]) -> str:
+    """Return what differs between a version's toolchain and that of its rebuild as one line."""
+    then, now = (", ".join(f"{name} {pair[index]}" for name, pair in differences.items()) for index in (0, 1))
+    return f"  promoted with {then}; rebuilt with {now}"
