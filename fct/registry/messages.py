@@ -17,8 +17,11 @@ def format_promotion(promotion: Promotion) -> str:
     if promotion.outcome == "already champion":
         return f"{text} has this file and is champion already; nothing to do."
     text += " is registered" if promotion.is_new else " was registered before"
+    left_out = (
+        f" on the gate images that neither has seen ({promotion.left_out} left out)" if promotion.left_out else ""
+    )
     comparison = (
-        f", compared with version {promotion.against.number}: {_format_checks(promotion.checks)}"
+        f", compared with version {promotion.against.number}{left_out}: {_format_checks(promotion.checks)}"
         if promotion.against and promotion.checks
         else ""
     )
