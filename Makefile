@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2# processes that share the tests; each takes up to 1.5 GB
 # What the inner loop leaves out: it starts processes or servers, exports or builds large networks, or waits for imports.
 SLOWER := e2e system mutants benchmarks pipelines registry test_registry.py test_tracking.py test_examples.py \
-	cli export int8 report search models/test_backbones.py
+	cli export int8 report search models/test_backbones.py vcs/test_inputs.py
 INSTALLED := .venv/.installed# newer than what it was installed from, or there is something to install
 
 .PHONY: help setup repro promote-if-passed ui promote test test-fast test-flows test-all mutants lint format lock clean

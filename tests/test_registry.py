@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import os
+import platform
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 import venv
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +28,14 @@ from fct import cli, registry, tracking
 from fct.core.errors import FctError
 from fct.core.files import md5, sha256
 from fct.core.paths import FP32, INT8
+from fct.data import dataset
+from fct.data.params import DataParams
 from fct.evaluate import record
 from fct.evaluate.sweep import predict
 from fct.images.decode import decode
-from fct.registry import promotion
+from fct.registry import messages, promotion
 from fct.report import models_beside
-from fct.splits.store import open_split
+from fct.splits.store import open_split, write_split
 from fct.tracking.server import connect
 
 pytestmark = pytest.mark.xdist_group("mlflow")  # one server for all
@@ -53,6 +58,40 @@ out = model.predict(pd.DataFrame({"image": [Path(name).read_bytes() for name in 
 imported = {"torch", "fct"} & set(sys.modules)
 print(json.dumps([out["class"].tolist(), out["quality"].tolist(), sorted(imported)]))
 """
+
+
+def draw(count, seed):
+    """Draw images whose left or right half is bright, and their labels."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 2, count)
+    images = random.integers(0, 60, (count, 8, 8, 1), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[:, label * 4 : label * 4 + 4] += 120
+    return images, labels
+
+
+def divide(images, labels, seed, **fractions):
+    """Divide the images anew, as the stage `data` does."""
+    for name in ("splits", "originals"):
+        shutil.rmtree(f"data/{name}", ignore_errors=True)
+        Path(f"data/{name}").mkdir(parents=True)
+    params = DataParams.model_validate(
+        {
+            "source": "fashion-mnist",
+            "mirror": None,
+            "seed": seed,
+            "fractions": {"val": 0.1, "gate": 0.3, "test": 0.1} | fractions,
+            "folder": {"path": "images", "size": 8, "channels": 1, "on_error": "fail"},
+        }
+    )
+    pool = dataset.Dataset(("left", "right"), dataset.LabelledImages(images, labels), None)
+    dataset.build(pool, params, Path("data/splits"), Path("data/originals"))
+
+
+def shared(images, with_images):
+    """Return how many images are also among the others."""
+    others = {image.tobytes() for image in with_images}
+    return sum(image.tobytes() in others for image in images)
 
 
 def save_model(signs, *, takes_quality=False, classes=("left", "right")):
@@ -159,15 +198,10 @@ def workplace(place, monkeypatch):
     for role in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{role}_NAME", "Ada")
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "ada@example.org")
-    random = np.random.default_rng(0)
-    labels = random.integers(0, 2, 120)
-    images = random.integers(0, 60, (120, 8, 8, 1), dtype=np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        image[:, label * 4 : label * 4 + 4] += 120
-    folder = place / "data/splits/gate"
-    folder.mkdir(parents=True)
-    for name, array in (("images", images), ("labels", labels), ("quality", np.full(120, 100))):
-        np.save(folder / f"{name}.npy", array)
+    (place / "data/splits").mkdir(parents=True)
+    for seed, (name, count) in enumerate({"gate": 120, "train": 40, "val": 20}.items()):
+        images, labels = draw(count, seed)
+        write_split(place / "data/splits" / name, images, labels, np.full(count, 100))
     (place / "data/originals").mkdir()
     (place / "data/originals/meta.json").write_text('{"native": false}')
     (place / "params.yaml").write_text(PARAMS)
@@ -362,6 +396,79 @@ def test_another_task_is_refused():
     with pytest.raises(FctError, match=r"another task.*registry\.name"):
         registry.promote()
     assert len(versions()) == 1
+
+
+def test_a_champion_that_was_trained_on_the_gate_images_is_not_compared():
+    """After another data.seed the champion has seen most gate images: the error has the numbers and the remedy."""
+    images, labels = draw(400, 5)
+    divide(images, labels, seed=0)
+    make()
+    registry.promote()
+    seen = [*open_split("train").images, *open_split("val").images]
+    divide(images, labels, seed=1)
+    make(EQUAL)
+    gate = open_split("gate").images
+    count = shared(gate, seen)
+    with pytest.raises(
+        FctError, match=rf"of the {len(gate)} images of the gate split, {count} are in the training of version 1 of toy"
+    ) as caught:
+        registry.promote()
+    assert all(word in str(caught.value) for word in ("data.seed", "data.fractions", "registry.name"))
+    assert len(versions()) == 1
+    divide(images, labels, seed=0)
+    make(EQUAL)
+    assert registry.promote().outcome == "champion"
+
+
+def test_gate_images_that_the_champion_has_seen_are_left_out():
+    """As the data grow, images of val move into the gate split: the comparison is without them, and says so."""
+    images, labels = draw(1000, 5)
+    divide(images[:800], labels[:800], seed=0)
+    make()
+    registry.promote()
+    seen = [*open_split("train").images, *open_split("val").images]
+    divide(images, labels, seed=0)
+    make(EQUAL)
+    gate = open_split("gate").images
+    count = shared(gate, seen)
+    assert 0 < count < len(gate) / 10
+    result = registry.promote()
+    assert (result.outcome, result.left_out) == ("champion", count)
+    assert [check.images for check in result.checks] == [len(gate) - count]
+    assert f"neither has seen ({count} left out)" in messages.format_promotion(result)
+
+
+def test_a_version_without_training_images_is_compared_on_its_own_gate_split_alone():
+    """Where nobody knows what a version has seen, the same gate split is enough, and another one is refused."""
+    registry.promote()
+    connect().client.delete_model_version_tag(NAME, "1", "fct.training_images")
+    make(EQUAL)
+    assert registry.promote().outcome == "champion"
+    connect().client.delete_model_version_tag(NAME, "2", "fct.training_images")
+    divide(*draw(400, 5), seed=0)
+    make((3, 3))
+    with pytest.raises(FctError, match="version 2 of toy does not name the images that it was trained on"):
+        registry.promote()
+
+
+def test_training_images_that_were_changed_in_the_registry_are_refused():
+    """A file of fingerprints that is not the registered one is named."""
+    registry.promote()
+    import mlflow
+
+    path = mlflow.artifacts.download_artifacts(f"models:/{NAME}/1", tracking_uri=connect().uri)
+    np.save(Path(path) / "training-images.npy", np.zeros(0, np.uint64))
+    make(EQUAL)
+    with pytest.raises(FctError, match=r"version 1 of toy: its training-images\.npy is not the registered file"):
+        registry.promote()
+
+
+def test_a_version_names_its_interpreter_and_packages():
+    """Its tags have the version of Python and of the packages that decide its weights and its file."""
+    registry.promote()
+    stored = tags(1)
+    assert stored["fct.python"] == platform.python_version()
+    assert json.loads(stored["fct.packages"])["torch"] == version("torch")
 
 
 def test_rollback_goes_one_step_back_and_no_further():

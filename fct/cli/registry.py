@@ -13,9 +13,15 @@ from fct.core.errors import FAILED, exit_on_error
 @click.command()
 @click.option("--why", default="", metavar="TEXT", help="Reason, stored with the version.")
 @click.option("--again", is_flag=True, help="Allow a model that was rolled back before to become champion.")
-@click.option("--commit", is_flag=True, help="Commit dvc.lock, metrics and plots first if the last commit lacks them.")
+@click.option(
+    "--commit",
+    is_flag=True,
+    help="Commit dvc.lock, metrics, plots and .dvc files first if the last commit lacks them.",
+)
 @click.option("--int8", is_flag=True, help="Promote the 8-bit model, model/model-int8.onnx.")
-@click.option("--allow-dirty", "dirty", is_flag=True, help="Promote even if code or params are not committed.")
+@click.option(
+    "--allow-dirty", "dirty", is_flag=True, help="Promote even if git and DVC lack a file that made the model."
+)
 @click.option(
     "--allow-weaker-gate",
     "weaker",
@@ -26,14 +32,16 @@ def promote(**options: Any) -> None:
     """Register the model that passed the gate, and make it champion if it is not worse than the present one.
 
     A registered model becomes the challenger. It becomes champion if it also passes the lines of the gate that name a
-    champion: both models are compared on the same images. The old champion stays known as previous, for
-    `fct rollback`. Promoting the same file again registers nothing new.
+    champion: both models are compared on the same images, which neither was trained on. The old champion stays known as
+    previous, for `fct rollback`. Promoting the same file again registers nothing new.
 
     The exit status is 0 if the model is champion afterwards. It is 1 if the model failed the gate, which registers
-    nothing, or stays challenger: it may be worse than the champion, or was rolled back before. It is 2 if the verdict
-    is about another file or other thresholds, if the dvc.lock of the current git commit does not name the file, if code
-    or params are not committed, or if the gate is weaker than the one the champion passed; nothing is registered then.
-    It is 75 if the registry does not reply, or if another host changed the champion meanwhile.
+    nothing, or stays challenger: it may be worse than the champion, or was rolled back before. It is 2, and nothing is
+    registered, if the verdict is about another file or other thresholds, if the dvc.lock of the current git commit does
+    not name the file, if the gate is weaker than the one the champion passed, if a file that a stage read is neither
+    committed nor in DVC with its .dvc file committed (code, params, requirements.lock, weights, images), or if the
+    champion was trained on most images of the gate split. It is 75 if the registry does not reply, or if another host
+    changed the champion meanwhile.
     """
     with exit_on_error():
         from fct import registry
@@ -107,13 +115,15 @@ def verify(version: str, *, full: bool) -> None:
 
     VERSION is champion, challenger, previous, or a number. The command checks the commit out in a temporary clone,
     takes the data from DVC's cache or remote, and runs the stages that export, evaluate and judge. Your own files do
-    not change. Any machine that has the repository can do this.
+    not change. Any machine that has the repository can do this. A second line names the interpreter and the packages
+    that are not those the version was promoted with.
 
     The exit status is 0 if the rebuilt file is the same, or if none of its checks differs by more than half a
     percentage point. Else it is 1.
     """
     with exit_on_error():
         from fct import registry
+        from fct.registry import messages
 
         name, registered, rebuilt = registry.verify(version, full=full)
         heading = f"{name}: version {registered.number}, commit {rebuilt.commit[:10]}:"
@@ -124,4 +134,6 @@ def verify(version: str, *, full: bool) -> None:
                 f"{check} {then:.4g} then, {now:.4g} now" for check, (then, now) in rebuilt.differences.items()
             )
             click.echo(f"{heading} another file, {differences or 'whose checks are the same'}.")
+        if rebuilt.toolchain:
+            click.echo(messages.format_toolchain(rebuilt.toolchain))
     sys.exit(not rebuilt.is_confirmed)

@@ -12,11 +12,10 @@ from fct.core.errors import FailedModelError, FctError
 from fct.core.files import md5, sha256
 from fct.core.paths import CACHE, CACHE_INDEX, DVC_LOCK, Candidate
 from fct.registry.versions import Version
-from fct.vcs import git
+from fct.vcs import git, inputs
 from fct.vcs.dvc_lock import checksums
 
 VS_CHAMPION = "_vs_champion"  # suffix of the lines that promotion judges
-INPUTS = ("params.yaml", "dvc.yaml")  # with the code, they make the model and must be committed
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,7 @@ class Evidence:
     data: dict[str, str]  # DVC's checksums of data/..., by path
     lines: dict[str, list[Any]]  # of the gate: name -> direction and threshold
     conditions: dict[str, Any]  # of the measurement: confidence, qualities, unseen distortions
+    is_dirty: bool = False  # whether the commit lacks something that the stages read
 
     def tags(self) -> dict[str, str]:
         """Return the tags of the registered version."""
@@ -68,12 +68,12 @@ def gather_evidence(
         candidate: The paths of the file and of its verdict.
         lines: The lines of the gate by name: direction and threshold.
         conditions: The confidence, qualities and unseen distortions in params.yaml.
-        dirty: Allow code and params that are not committed.
-        commit: Commit dvc.lock, metrics and plots first if the last commit does not name this file.
+        dirty: Allow inputs of the pipeline that are in neither git nor DVC as they are now.
+        commit: Commit dvc.lock, metrics, plots and .dvc files first if the last commit lacks them.
 
     Raises:
         FctError: the file did not pass, the verdict is about another file or another gate, the commit does not name
-            the file, or code or params are not committed.
+            the file, or the commit does not lead to everything that made it.
     """
     for path in (candidate.model, candidate.verdict, DVC_LOCK):
         if not path.is_file():
@@ -105,14 +105,16 @@ def gather_evidence(
                 f"{candidate.verdict}: it was judged with evaluate.{key} {verdict.get(key)}, but params.yaml says "
                 f"{value}. Run `dvc repro {candidate.stage}`."
             )
-    uncommitted = [path for path in git.tree().changed if path in INPUTS or path.startswith("fct/")]
-    if uncommitted and not dirty:
+    lock = DVC_LOCK.read_text()
+    problems = inputs.problems(lock)
+    refused = [problem for problem in problems if not (commit and inputs.is_uncommitted_dvc_file(problem))]
+    if refused and not dirty:
+        more = f" {len(refused) - 1:,} more inputs of the pipeline are not in order." if len(refused) > 1 else ""
         raise FctError(
-            f"{uncommitted[0]} is not committed, so nobody could rebuild the model. Commit it, or promote with "
-            "--allow-dirty."
+            f"{refused[0]} Otherwise nobody could rebuild the model.{more} --allow-dirty promotes it as it is."
         )
-    locked = checksums(DVC_LOCK.read_text(), str(DVC_LOCK))
-    commit_id = _find_commit(candidate, locked, commit=commit)
+    locked = checksums(lock, str(DVC_LOCK))
+    commit_id = _find_commit(candidate, locked, commit=commit, is_due=len(refused) < len(problems))
     return Evidence(
         precision=candidate.precision,
         sha256=digest,
@@ -121,6 +123,7 @@ def gather_evidence(
         data=_data_checksums(locked),
         lines={name: list(line) for name, line in lines.items()},
         conditions=dict(conditions),
+        is_dirty=bool(refused),
     )
 
 
@@ -209,8 +212,10 @@ def _format_check(check: Mapping[str, Any]) -> str:
     )
 
 
-def _find_commit(candidate: Candidate, locked: Mapping[str, str], *, commit: bool) -> str:
+def _find_commit(candidate: Candidate, locked: Mapping[str, str], *, commit: bool, is_due: bool) -> str:
     """Return the commit whose dvc.lock names the model and the verdict in the working copy.
+
+    With `commit`, commit what the pipeline wrote first if the last commit does not name them, or if `is_due`.
 
     Raises:
         FctError: dvc.lock, in the working copy or in the commit, names other files.
@@ -221,7 +226,7 @@ def _find_commit(candidate: Candidate, locked: Mapping[str, str], *, commit: boo
                 f"{DVC_LOCK} does not name {path} as it is now. Run `dvc repro`, or `dvc checkout` to restore the file."
             )
     head, unnamed = _unnamed(candidate, locked)
-    if unnamed and commit:
+    if commit and (unnamed or is_due):
         git.commit_outs("Reproduce the pipeline\n\ndvc.lock names the model that is promoted.")
         head, unnamed = _unnamed(candidate, locked)
     if unnamed:

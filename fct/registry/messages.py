@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from fct.gate.checks import Check
 from fct.registry.events import Event
@@ -18,8 +18,11 @@ def format_promotion(promotion: Promotion) -> str:
     if promotion.outcome == "already champion":
         return f"{text} has this file and is champion already; nothing to do."
     text += " is registered" if promotion.is_new else " was registered before"
+    left_out = (
+        f" on the gate images that neither has seen ({promotion.left_out} left out)" if promotion.left_out else ""
+    )
     comparison = (
-        f", compared with version {promotion.against.number}: {_format_checks(promotion.checks)}"
+        f", compared with version {promotion.against.number}{left_out}: {_format_checks(promotion.checks)}"
         if promotion.against and promotion.checks
         else ""
     )
@@ -88,3 +91,9 @@ def format_version(version: Version | None) -> str:
     if "fct.rolled_back" in tags:
         parts.append(f"rolled back {tags['fct.rolled_back']}")
     return "  ".join(parts)
+
+
+def format_toolchain(differences: Mapping[str, tuple[str, str]]) -> str:
+    """Return what differs between a version's toolchain and that of its rebuild as one line."""
+    then, now = (", ".join(f"{name} {pair[index]}" for name, pair in differences.items()) for index in (0, 1))
+    return f"  promoted with {then}; rebuilt with {now}"

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fct import images, serving
+from fct.core.files import sha256
 from fct.evaluate.model import Model
+from fct.registry import training_images
 from fct.registry.versions import Version, Versions
 from fct.splits.store import Split
 from fct.tracking.server import silence_mlflow
@@ -30,7 +32,14 @@ EXAMPLES = 2  # images in the input example
 
 
 def register(  # noqa: PLR0913  # all parts of a version, by name
-    versions: Versions, model: Model, split: Split, *, run: str | None, tags: Mapping[str, str], card: str
+    versions: Versions,
+    model: Model,
+    split: Split,
+    training: NDArray[np.uint64],
+    *,
+    run: str | None,
+    tags: Mapping[str, str],
+    card: str,
 ) -> Version:
     """Register an exported model as a new version. If that fails, nothing is registered.
 
@@ -38,6 +47,7 @@ def register(  # noqa: PLR0913  # all parts of a version, by name
         versions: The registered model that gets the version.
         model: The exported model.
         split: The source of the input example.
+        training: The fingerprints of the images that made it, sorted.
         run: The id of the run that made it.
         tags: Of the version, which has them from the start.
         card: Its description, Markdown.
@@ -50,6 +60,7 @@ def register(  # noqa: PLR0913  # all parts of a version, by name
         with TemporaryDirectory() as folder:
             packed = Path(folder) / "model"
             _pack(model, _example(split), packed, logged, run)
+            tags = {**tags, training_images.TAG: sha256(training_images.write(training, packed))}
             client.log_model_artifacts(logged.model_id, str(packed))
         client.finalize_logged_model(logged.model_id, "READY")
         try:

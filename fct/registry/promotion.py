@@ -6,10 +6,13 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fct.core.errors import FctError
 from fct.core.files import sha256
@@ -19,10 +22,12 @@ from fct.core.paths import FP32, INT8, REGISTRY_LOCK, Candidate
 from fct.evaluate import record
 from fct.evaluate.model import Model, open_model
 from fct.evaluate.params import EvaluateParams
+from fct.evaluate.predictions import Predictions
 from fct.evaluate.sweep import predict_views
 from fct.gate.checks import Check, check_against
 from fct.gate.params import GateParams, int8_lines
 from fct.int8.params import Int8Params
+from fct.registry import toolchain, training_images
 from fct.registry.card import card
 from fct.registry.events import Event
 from fct.registry.evidence import Evidence, current_user, gather_evidence, refuse_weaker
@@ -67,6 +72,7 @@ class Promotion:
     is_new: bool = False  # whether it was registered just now
     against: Version | None = None  # the version it was compared with
     checks: tuple[Check, ...] = ()  # the lines of the gate that need a champion
+    left_out: int = 0  # images of the gate split that one of the two models has seen; the comparison is without them
 
     @property
     def is_champion(self) -> bool:
@@ -103,8 +109,8 @@ def promote(  # noqa: PLR0913  # each permission of a person has its own name
     Args:
         why: The reason, stored with the version.
         again: Promote even a file that was rolled back.
-        commit: Commit dvc.lock, metrics and plots first if the last commit does not name the file.
-        dirty: Promote even if code or params are not committed; a tag of the version says so.
+        commit: Commit dvc.lock, metrics, plots and .dvc files first if the last commit lacks them.
+        dirty: Promote even if git and DVC do not hold all that made the file; a tag of the version says so.
         weaker: Promote even if the gate is weaker than the one that the champion passed.
         int8: Promote the 8-bit model, which has its own verdict.
 
@@ -131,13 +137,19 @@ def promote(  # noqa: PLR0913  # each permission of a person has its own name
         if version and state.is_proven and state.champion == version:
             return Promotion(versions.name, version.number, "already champion")
         against = rival if rival != version else None
-        checks = _compare(versions, against, split, candidate, params) if against else ()
+        training = training_images.training_fingerprints()
+        checks = _compare(versions, against, split, training, candidate, params) if against else ()
+        left_out = len(split) - checks[0].images if checks else 0
         is_new = version is None
         if version is None:
-            version = _register(versions, evidence, model, split, why)
+            version = _register(versions, evidence, model, split, training, why)
         versions.set_alias("challenger", version)
         if against and checks:
-            comparison = {"champion": against.number, "checks": [check.as_json() for check in checks]}
+            comparison = {
+                "champion": against.number,
+                "left_out": left_out,
+                "checks": [check.as_json() for check in checks],
+            }
             versions.set_tags(version, {"fct.against": json.dumps(comparison)})
         outcome = "challenger"
         if "fct.rolled_back" in version.tags and not again:
@@ -145,7 +157,7 @@ def promote(  # noqa: PLR0913  # each permission of a person has its own name
         elif all(check.passed for check in checks):
             versions.set_champion(_event("promoted", version, state, against or state.previous, why))
             outcome = "champion"
-        return Promotion(versions.name, version.number, outcome, is_new, against, checks)
+        return Promotion(versions.name, version.number, outcome, is_new, against, checks, left_out)
 
 
 def rollback(*, why: str = "", to: str | None = None) -> Rollback:
@@ -313,13 +325,22 @@ def _lines(params: PromoteParams, candidate: Candidate) -> dict[str, list[Any]]:
     return {line.name: [line.direction, line.threshold] for line in lines}
 
 
-def _compare(
-    versions: Versions, champion: Version, split: Split, candidate: Candidate, params: PromoteParams
+def _compare(  # noqa: PLR0913, PLR0917  # the two models, the images of both, and how to compare them
+    versions: Versions,
+    champion: Version,
+    split: Split,
+    training: NDArray[np.uint64],
+    candidate: Candidate,
+    params: PromoteParams,
 ) -> tuple[Check, ...]:
-    """Compare the candidate with a registered version on the gate split, by the lines that name a champion."""
-    predictions = record.read(
+    """Compare the candidate with a registered version, by the lines that name a champion.
+
+    The comparison is about the images of the gate split that neither of the two has seen.
+    """
+    of_candidate = record.read(
         split, model_sha256=sha256(candidate.model), params=params.evaluate, evaluation=candidate.evaluation
-    ).predictions
+    )
+    predictions = of_candidate.predictions
     subsampling = json.loads((candidate.evaluation / "meta.json").read_text())["subsampling"]
     with TemporaryDirectory() as folder:
         path = versions.download(champion, Path(folder))
@@ -329,24 +350,41 @@ def _compare(
                 f"version {champion.number} of {versions.name} has the classes {champion_classes}, "
                 f"{candidate.model} has {classes}: another task. Give this task its own registry.name in params.yaml."
             )
+        if all(line.champion is None for line in params.gate):
+            return ()
+        unseen = training_images.unseen_by_both(split, of_candidate.digest, training, versions, champion)
         evaluate = params.evaluate
         champion_predictions = predict_views(path, split, evaluate, subsampling)
-    return tuple(check_against(params.gate, predictions, champion_predictions, evaluate))
+    own, of_champion = (_on(unseen, those) for those in (predictions, champion_predictions))
+    return tuple(check_against(params.gate, own, of_champion, evaluate))
 
 
-def _register(versions: Versions, evidence: Evidence, model: Model, split: Split, why: str) -> Version:
+def _on(images: NDArray[np.bool_], predictions: Predictions) -> Predictions:
+    """Return the predictions on some of the images, a mask [N]."""
+    return replace(
+        predictions,
+        classes=predictions.classes[:, images],
+        confidence=predictions.confidence[:, images],
+        labels=predictions.labels[images],
+    )
+
+
+def _register(  # noqa: PLR0913, PLR0917  # all that a version is made of
+    versions: Versions, evidence: Evidence, model: Model, split: Split, training: NDArray[np.uint64], why: str
+) -> Version:
     tags = {
         **evidence.tags(),
+        **toolchain.tags(),
         "fct.validated": confirm_with_mlflow(evidence.verdict),
         "fct.who": current_user(),
         "fct.registered": now(),
-        "fct.dirty": git.tree().dirty,
+        "fct.dirty": "true" if evidence.is_dirty else git.tree().dirty,
         **({"fct.why": why} if why else {}),
     }
     classifier = Classifier.of(model.session)
     description = card(evidence.verdict, tags, classes=classifier.classes, qualities=classifier.qualities)
     run = _producing_run(versions.server, evidence.sha256)
-    return register(versions, model, split, run=run, tags=tags, card=description)
+    return register(versions, model, split, training, run=run, tags=tags, card=description)
 
 
 def _producing_run(server: Server, digest: str) -> str | None:

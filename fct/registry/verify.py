@@ -24,6 +24,7 @@ from fct.core.environment import write as write_environment
 from fct.core.errors import FctError
 from fct.core.files import sha256
 from fct.core.paths import CACHE_INDEX, DVC_YAML, ENVIRONMENT, FP32, INT8, MODEL_PT, ORIGINALS, SPLITS, Candidate
+from fct.registry import toolchain
 
 AFTER_EXPORT = ("evaluate", "gate")
 TOLERANCE = 0.005  # of a check's value: another machine's arithmetic may give another file
@@ -37,6 +38,7 @@ class Rebuilt:
     same_file: bool
     differences: dict[str, tuple[float, float]]  # by check: value then and now, where further apart than TOLERANCE
     commit: str
+    toolchain: dict[str, tuple[str, str]]  # by Python or package: its version then and now, where they differ
 
     @property
     def is_confirmed(self) -> bool:
@@ -104,7 +106,9 @@ def _compare(clone: Path, candidate: Candidate, tags: Mapping[str, str], commit:
         for name in then
         if name not in VOLATILE and not abs(then[name] - now.get(name, float("nan"))) <= TOLERANCE
     }
-    return Rebuilt(sha256(clone / candidate.model) == tags["fct.sha256"], differences, commit)
+    return Rebuilt(
+        sha256(clone / candidate.model) == tags["fct.sha256"], differences, commit, toolchain.differences(tags)
+    )
 
 
 def _environment(clone: Path) -> dict[str, str]:

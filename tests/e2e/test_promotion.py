@@ -101,6 +101,34 @@ def test_the_champion_can_be_made_again(promoted, how):
 
 
 @pytest.mark.slow
+def test_a_rebuild_with_another_interpreter_says_so(promoted, tracked):
+    """A version that another Python was promoted with is rebuilt, and one line has both versions."""
+    client = tracked(promoted).client
+    here = client.get_model_version("clothes", "1").tags["fct.python"]
+    assert "promoted with" not in promoted.run("fct", "verify", "1")
+    client.set_model_version_tag("clothes", "1", "fct.python", "3.0.1")
+    assert f"  promoted with Python 3.0.1; rebuilt with Python {here}\n" in promoted.run("fct", "verify", "1")
+    client.set_model_version_tag("clothes", "1", "fct.python", here)
+
+
+@pytest.mark.slow
+def test_an_ignored_file_in_weights_is_not_promoted(finished, tmp_path):
+    """A file that git ignores in weights/ is named, and so is a training that did not read it."""
+    project = finished.copy(tmp_path / "copy")
+    (project.folder / "weights/start.pt").write_bytes(b"weights")
+    with (project.folder / ".gitignore").open("a") as file:
+        file.write("*.pt\n")
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message", "Reproduce")
+    said = project.run("fct", "promote", status=2)
+    assert "weights/start.pt is in neither git nor DVC. Run `dvc add weights/start.pt` and commit" in said
+    project.run("dvc", "add", "--quiet", "weights/start.pt")
+    assert "weights/start.pt.dvc is not committed" in project.run("fct", "promote", status=2)
+    assert "weights is not what the stage baseline read" in project.run("fct", "promote", "--commit", status=2)
+    assert "is champion now" in project.run("fct", "promote", "--allow-dirty")
+
+
+@pytest.mark.slow
 def test_a_machine_that_never_trained_can_verify(promoted, tmp_path):
     """A clone whose DVC cache is empty takes data and network from the remote."""
     promoted.run("dvc", "remote", "add", "--local", "--default", "kept", str(tmp_path / "remote"))

@@ -516,7 +516,7 @@ EVIDENCE = Group(
         ),
         Mutant(
             "params that are not committed",
-            "if uncommitted and not dirty:",
+            "if refused and not dirty:",
             "if False:",
             _of(REGISTRY, "test_what_is_not_committed_is_not_promoted"),
         ),
@@ -580,8 +580,8 @@ PROMOTION = Group(
         ),
         Mutant(
             "the champion is judged in the model's place",
-            "predictions, champion_predictions, evaluate",
-            "champion_predictions, predictions, evaluate",
+            "own, of_champion, evaluate",
+            "of_champion, own, evaluate",
             _of(REGISTRY, "test_a_worse_model_stays_challenger"),
         ),
     ),
@@ -611,6 +611,45 @@ VERSIONS = Group(
             "if now_events == events:\n                return events,",
             "if True:\n                return events,",
         ),
+    ),
+)
+
+TRAINING_IMAGES_TESTS = "tests/registry/test_training_images.py"
+
+TRAINING_IMAGES = Group(
+    "fct.registry.training_images",
+    (TRAINING_IMAGES_TESTS,),
+    (
+        Mutant("seen images stay in the comparison", "= ~np.logical_or", "= np.logical_or"),
+        Mutant("any share may be left out", "if 1 - unseen.mean() > LARGEST_SHARE:", "if False:"),
+        Mutant("files count by their pixels", "if split.originals is None else", "if True else"),
+        Mutant(
+            "only train is remembered",
+            'USED = ("train", "val")',
+            'USED = ("train",)',
+            _of(REGISTRY, "test_gate_images_that_the_champion_has_seen_are_left_out"),
+        ),
+        Mutant(
+            "a version without training images is compared on any split",
+            'elif rival.tags.get("fct.gate_digest") != digest:',
+            "elif False:",
+            _of(REGISTRY, "test_a_version_without_training_images_is_compared_on_its_own_gate_split_alone"),
+        ),
+    ),
+)
+
+INPUTS_TESTS = "tests/vcs/test_inputs.py"
+
+INPUTS = Group(
+    "fct.vcs.inputs",
+    (INPUTS_TESTS,),
+    (
+        Mutant("ignored files are not seen", '_list("--others", dvcignore,', '_list("--others", "--exclude-standard",'),
+        Mutant("what .dvcignore leaves out counts", '"--", *wanted) - ignored', '"--", *wanted)'),
+        Mutant("a .dvc file need not be committed", "elif owner in changed or not", "elif False and not"),
+        Mutant("a .dvc file may name another file", "if _checksum_in(owner", "if False and _checksum_in(owner"),
+        Mutant("a stage may have read other weights", "if dep.md5 not in (", "if False and dep.md5 not in ("),
+        Mutant("requirements.lock is no input", '"requirements.lock", ', ""),
     ),
 )
 
@@ -929,6 +968,8 @@ GROUPS = (
     EVIDENCE,
     EVENTS,
     VERSIONS,
+    TRAINING_IMAGES,
+    INPUTS,
     CROPS,  # the longest first
     GATE,
     INTERVALS,
