@@ -61,7 +61,8 @@ def doubts(model: Model, split: Split, names: list[str] | None, predicted: Label
     found = [(best.what, best.key, present[rows], right)]
     if (order := _natural_order(names)) is not None:
         what = "the classes in natural order (2 before 10)"
-        found.append((what, "the order of the classes and give --classes", present, order[split.labels] == predicted))
+        right = order[split.labels] == predicted
+        found.insert(0, (what, "the order of the classes and give --classes", present, right))
     confidence = 1 - ERROR / (len(alternatives) + 1)  # the best of several is good by chance too
     better = [
         (gain.low, what, key, before, after)
@@ -169,5 +170,9 @@ def _natural_order(names: list[str] | None) -> Labels | None:
     """Return where each class is if numbers in names are sorted by value; None if that is the present order."""
     if names is None:
         return None
-    ordered = sorted(names, key=lambda name: [(part.isdecimal(), part.zfill(20)) for part in re.split(r"(\d+)", name)])
+    # Texts and numbers alternate, texts first, so that like is compared with like.
+    ordered = sorted(
+        names,
+        key=lambda name: [int(part) if index % 2 else part for index, part in enumerate(re.split(r"(\d+)", name))],
+    )
     return None if ordered == names else np.array([ordered.index(name) for name in names], np.int64)
