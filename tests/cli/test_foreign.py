@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from fct import cli
+from fct.evaluate.preprocessing import PRESETS
 
 PARAMS = """
 jpeg: {subsampling: "4:2:0"}
@@ -172,3 +173,9 @@ def test_this_projects_files_are_not_doubted(shop, colour_model):
     assert done.exit_code == 1  # its first class is red, whatever it says
     assert "read as" not in done.stderr
     assert json.loads((shop / "verdict.json").read_text())["warnings"] == []
+
+
+def test_help_names_every_preset():
+    """The presets are listed where people look for them."""
+    text = " ".join(run("--help").output.split())
+    assert all(name in text for name in PRESETS)
