@@ -191,3 +191,62 @@ def picture():
         return buffer.getvalue()
 
     return make
+
+
+@pytest.fixture
+def save_foreign(tmp_path):
+    """Write a classifier that somebody else made: of blue against red images, or of dark against bright ones."""
+
+    def save(name="theirs.onnx", *, dtype="float32", nhwc=False, heads=("logits",), batch="B", bright=False):
+        """Give the outputs `heads`: logits, softmax, percent, label, column (of labels), features or background."""
+        kind = {"float16": TensorProto.FLOAT16, "float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8}[dtype]
+        score = kind if dtype == "float16" else TensorProto.FLOAT
+        number = np.float16 if dtype == "float16" else np.float32
+        weights = [[-1, 1], [-1, 1], [-1, 1]] if bright else [[0, 1], [0, 0], [1, 0]]
+        constants = {
+            "axes": np.array([1, 2] if nhwc else [2, 3]),
+            "weights": np.array(weights, number),
+            "hundred": np.array(100, number),
+            "never": np.array([[-9], [-9], [-9]], number),
+        }
+        nodes = [
+            helper.make_node("Cast", ["pixels"], ["cast"], to=score),
+            helper.make_node("ReduceMean", ["cast", "axes"], ["means"], keepdims=0),
+            helper.make_node("MatMul", ["means", "weights"], ["scores"]),
+            helper.make_node("Softmax", ["scores"], ["shares"]),
+            helper.make_node("MatMul", ["means", "never"], ["nothing"]),
+        ]
+        made = {
+            "logits": (helper.make_node("Identity", ["scores"], ["logits"]), score, [batch, 2]),
+            "softmax": (helper.make_node("Identity", ["shares"], ["softmax"]), score, [batch, None]),
+            "percent": (helper.make_node("Mul", ["shares", "hundred"], ["percent"]), score, [batch, 2]),
+            "label": (
+                helper.make_node("ArgMax", ["scores"], ["label"], axis=1, keepdims=0),
+                TensorProto.INT64,
+                [batch],
+            ),
+            "column": (
+                helper.make_node("ArgMax", ["scores"], ["column"], axis=1, keepdims=1),
+                TensorProto.INT64,
+                [batch, 1],
+            ),
+            "features": (helper.make_node("Neg", ["means"], ["features"]), score, [batch, 3]),
+            "background": (
+                helper.make_node("Concat", ["nothing", "scores"], ["background"], axis=1),
+                score,
+                [batch, 3],
+            ),
+        }
+        shape = [batch, 8, 8, 3] if nhwc else [batch, 3, 8, 8]
+        graph = helper.make_graph(
+            nodes + [made[head][0] for head in heads],
+            "foreign",
+            [helper.make_tensor_value_info("pixels", kind, shape)],
+            [helper.make_tensor_value_info(head, *made[head][1:]) for head in heads],
+            [numpy_helper.from_array(array, name) for name, array in constants.items()],
+        )
+        path = tmp_path / name
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+        return path
+
+    return save

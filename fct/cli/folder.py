@@ -13,17 +13,18 @@ from tqdm import tqdm
 
 from fct.core.errors import FctError
 from fct.data.scan import Problem, format_problems, scan
-from fct.images.decode import UnusableImage, decode, resize
+from fct.images.decode import UnusableImage, decode
+from fct.images.fit import Fit
 from fct.images.tables import estimate_quality
 from fct.splits.store import Originals, Split
 
 
-def read_folder(root: Path, *, size: int, channels: int, classes: Sequence[str] | None) -> tuple[Split, list[str]]:
+def read_folder(root: Path, *, fit: Fit, channels: int, classes: Sequence[str] | None) -> tuple[Split, list[str]]:
     """Read every image of a folder into memory: its pixels and its encoded file.
 
     Args:
         root: the folder.
-        size: height and width in pixels. Images are resized to it after they are compressed.
+        fit: how images become the model's square. Compressed views are made so too, after the compression.
         channels: 1 or 3.
         classes: the model's class names, in the order of its outputs. None takes the sub-folders' names, sorted.
 
@@ -39,7 +40,7 @@ def read_folder(root: Path, *, size: int, channels: int, classes: Sequence[str] 
     if unknown:
         raise FctError(f"{root / unknown[0]}: the model has no such class. It has {', '.join(names)}.")
     problems = list(scanned.problems)
-    images = np.empty((len(scanned.files), size, size, channels), np.uint8)
+    images = np.empty((len(scanned.files), fit.size, fit.size, channels), np.uint8)
     quality = np.empty(len(scanned.files), np.int64)
     contents: list[bytes] = []
 
@@ -47,7 +48,7 @@ def read_folder(root: Path, *, size: int, channels: int, classes: Sequence[str] 
         name = scanned.files[index]
         try:
             content = (root / name).read_bytes()
-            images[index] = resize(decode(content, channels), size)
+            images[index] = fit(decode(content, channels))
         except UnusableImage as error:
             return Problem(name, str(error))
         except OSError as error:
@@ -69,4 +70,4 @@ def read_folder(root: Path, *, size: int, channels: int, classes: Sequence[str] 
     labels = np.array([names.index(scanned.classes[label]) for label in scanned.labels], np.int64)
     bounds = np.array([0, *accumulate(len(content) for content in contents)])
     packed = np.frombuffer(b"".join(contents), np.uint8)
-    return Split(root.name, images, labels, quality, Originals(packed, bounds[:-1], bounds[1:])), names
+    return Split(root.name, images, labels, quality, Originals(packed, bounds[:-1], bounds[1:]), fit), names

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fct.cli import guess
 from fct.cli.folder import read_folder
 from fct.core.errors import FctError
 from fct.core.files import sha256
 from fct.core.params import Section, load, present_or_defaults
 from fct.evaluate import record
-from fct.evaluate.model import Model
+from fct.evaluate.model import Model, image_channels, image_size, settle_scale
 from fct.evaluate.params import EvaluateParams
 from fct.evaluate.sweep import predict_views
 from fct.gate import checks
 from fct.gate.footprint import footprint
 from fct.gate.params import GateParams
+from fct.images.fit import Fit
 from fct.splits.params import JpegParams
 from fct.splits.store import Split
 
 DEFAULTS_HINT = "Its thresholds are for Fashion-MNIST. Choose yours with --params FILE."
+IMAGES_FOR_SCALE = 16  # raw images whose outputs tell logits from probabilities
 
 
 class Params(Section):
@@ -59,17 +64,19 @@ def judge_folder(  # noqa: PLR0913  # two models, the images, the params, and wh
 ) -> dict[str, Any]:
     """Judge `model` on the images of a folder and return the verdict in the format of metrics/gate.json.
 
-    Some lines of the gate cannot be judged here: parity, which only the export measures, lines over trainings, and
-    lines against a champion if none is given. The verdict lists them in `left_out`, each with the reason.
+    Some lines of the gate cannot be judged here: parity, which only the export measures; lines over trainings; lines
+    against a champion if none is given; and ece if a model gives labels alone. The verdict lists them in `left_out`,
+    each with the reason.
+    Its `read_as` says how a foreign model is read, and its `warnings` why that may be wrong.
 
     Args:
         model: the classifier.
         data: a folder with one sub-folder of images per class.
-        champion: the model for the lines that name a champion.
+        champion: the model for the lines that name a champion. It gets the same files, read as it needs.
         params_file: a file with the sections jpeg, evaluate and gate. None takes params.yaml. If there is none, the
             package's defaults take its place.
         classes: names in the order of the model's outputs. None takes the model file's, or else the sub-folders'.
-        size: height and width in pixels, for a model that takes images of any size.
+        size: height and width in pixels, for a model of this project that takes images of any size.
 
     Raises:
         FctError: a line of the gate cannot be measured, or the folder's images cannot be used.
@@ -77,31 +84,31 @@ def judge_folder(  # noqa: PLR0913  # two models, the images, the params, and wh
     params_file = params_file or present_or_defaults(DEFAULTS_HINT)
     params = load(Params, params_file)
     checks.refuse_unmeasured_slices(params.gate, params.evaluate, params_file)
-    split, names = _read_images(model, data, classes, size)
-    if champion is not None and (champion.classes != len(names) or champion.class_names not in (None, names)):
-        raise FctError(
-            f"{champion.path} has {champion.classes} classes, {champion.class_names or 'without names'}; "
-            f"{model.path} has {names}. Both models need the same classes in the same order."
-        )
+    model, split, names = _read_images(model, data, classes, size)
+    if champion is not None:
+        champion, champion_split = _read_champion(champion, data, model, split, names)
     evaluate, left_out = params.evaluate, {}
     for line in params.gate:
+        sides = (model,) if line.champion is None or champion is None else (model, champion)
         if line.metric == "parity":
             left_out[line.name] = "the export measures it"
         elif line.over == "trainings":
             left_out[line.name] = "trainings of a foreign model are not known"
         elif line.champion is not None and champion is None:
             left_out[line.name] = "there is no --champion"
+        elif line.metric == "ece" and any(side.adapter.scale == "labels" for side in sides):
+            left_out[line.name] = "a label has no probability"
     lines = [line for line in params.gate if line.name not in left_out]
+    if not lines:
+        raise FctError(f"{params_file}: gate: no line can be judged here: {'; '.join(left_out.values())}.")
 
     subsampling = params.jpeg.subsampling
     predictions = predict_views(model, split, evaluate, subsampling)
     judged = checks.check_lines(lines, predictions, footprint(model, split, lines, evaluate), evaluate)
     if champion is not None:
         judged += checks.check_against(
-            lines, predictions, predict_views(champion, split, evaluate, subsampling), evaluate
+            lines, predictions, predict_views(champion, champion_split, evaluate, subsampling), evaluate
         )
-    if not judged:
-        raise FctError(f"{params_file}: gate: no line can be judged here: {'; '.join(left_out.values())}.")
     verdict = checks.verdict(
         judged,
         model_sha256=sha256(model.path),
@@ -110,33 +117,69 @@ def judge_folder(  # noqa: PLR0913  # two models, the images, the params, and wh
         params=evaluate,
     )
     verdict["split"]["name"] = split.name
-    return verdict | {"left_out": left_out}
+    return verdict | {
+        "left_out": left_out,
+        "read_as": model.preprocessing and model.preprocessing.describe(),
+        "warnings": guess.doubts(model, split, names if classes is None else None, predictions.classes[0]),
+    }
 
 
-def _read_images(model: Model, data: Path, classes: list[str] | None, size: int | None) -> tuple[Split, list[str]]:
-    """Return the folder's images in the model's size and channels, and the class names."""
-    _, channels, height, width = model.image_shape
-    if isinstance(height, int) and height != width:
-        raise FctError(f"{model.path}: its images are {height} x {width} pixels. Only square images can be judged.")
-    pixels = height if isinstance(height, int) else size
-    if not isinstance(pixels, int):
-        raise FctError(f"{model.path}: it takes images of any size. Choose one with --size.")
-    if size is not None and size != pixels:
-        raise FctError(
-            f"{model.path}: its images are {pixels} x {pixels} pixels. Leave out --size, or give that number."
-        )
-    image_channels = channels if isinstance(channels, int) else 3
-    if image_channels not in (1, 3):
-        raise FctError(
-            f"{model.path}: its images have {image_channels} channels. "
-            "Only grey images (1) and RGB images (3) can be judged."
-        )
+def _read_images(
+    model: Model, data: Path, classes: list[str] | None, size: int | None
+) -> tuple[Model, Split, list[str]]:
+    """Return the model, the folder's images as it needs them, and the class names.
+
+    Of a foreign model, the names and images settle what its file left open.
+    """
     if classes is not None and model.class_names not in (None, classes):
         raise FctError(f"{model.path} names its classes itself: {model.class_names}. Leave out --classes.")
-    split, names = read_folder(data, size=pixels, channels=image_channels, classes=classes or model.class_names)
+    split, names = read_folder(
+        data,
+        fit=_fit(model, size),
+        channels=image_channels(model.path, model.image_shape),
+        classes=classes or model.class_names,
+    )
+    model = _settle(model, split, names)
     if len(names) != model.classes:
+        background = (
+            " If class 0 of the model is the background, give --set background=true."
+            if model.preprocessing and model.classes == len(names) + 1
+            else ""
+        )
         raise FctError(
             f"{data} has {len(names)} classes, {model.path} has {model.classes}. Give --classes FILE with one name per "
-            "line, in the order of the model's outputs."
+            f"line, in the order of the model's outputs.{background}"
         )
-    return split, names
+    return model, split, names
+
+
+def _read_champion(champion: Model, data: Path, model: Model, split: Split, names: list[str]) -> tuple[Model, Split]:
+    """Return the champion, and the same files as in the `split` of the model, as the champion needs them."""
+    if champion.classes not in (None, len(names)) or champion.class_names not in (None, names):
+        raise FctError(
+            f"{champion.path} has {champion.classes} classes, {champion.class_names or 'without names'}; "
+            f"{model.path} has {names}. Both models need the same classes in the same order."
+        )
+    fit, channels = _fit(champion, split.fit.size), image_channels(champion.path, champion.image_shape)
+    if (fit, channels) != (split.fit, split.images.shape[-1]):
+        split, _ = read_folder(data, fit=fit, channels=channels, classes=names)
+    return _settle(champion, split, names), split
+
+
+def _fit(model: Model, size: int | None) -> Fit:
+    if model.preprocessing is not None:
+        return model.preprocessing.fit(image_size(model.path, model.image_shape, model.preprocessing.size))
+    return Fit(image_size(model.path, model.image_shape, size))
+
+
+def _settle(model: Model, split: Split, names: list[str]) -> Model:
+    """Return the model with what only images and classes tell, and say on stderr how it is read."""
+    if model.preprocessing is None:
+        return model
+    if model.classes is None:
+        model = replace(model, classes=len(names), adapter=replace(model.adapter, classes=len(names)))
+    few = split.every(split.step(IMAGES_FOR_SCALE))
+    model = settle_scale(model, few.images, few.quality)
+    if model.preprocessing is not None:
+        print(f"{model.path} is read as: {model.preprocessing.describe()}", file=sys.stderr)
+    return model

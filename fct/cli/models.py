@@ -67,7 +67,8 @@ def report(*, out: Path, champion: bool, beside: tuple[str, ...], attach: bool, 
 @click.option(
     "--champion",
     type=click.Path(path_type=Path),
-    help="ONNX file with the same classes and normalisation as MODEL, for the lines of the gate that name a champion.",
+    help="ONNX file with the same classes as MODEL, for the lines of the gate that name a champion. The options about "
+    "reading MODEL hold for it too, unless this project exported it.",
 )
 @click.option(
     "--params",
@@ -81,14 +82,30 @@ def report(*, out: Path, champion: bool, beside: tuple[str, ...], attach: bool, 
     help="File with one class name per line, in the order of the model's outputs.",
 )
 @click.option(
+    "--preset",
+    metavar="NAME|FILE",
+    help="What MODEL needs: torchvision, timm, keras, keras-caffe, efficientnet-lite, huggingface-vit, or a YAML file "
+    "with keys of --set. The options below override it.",
+)
+@click.option(
     "--normalise",
-    help="How float32 pixels are normalised: unit (0..1), symmetric (-1..1), imagenet, bytes (0..255), mean/deviation.",
+    help="How float pixels are normalised: unit (0..1), symmetric (-1..1), imagenet, bytes (0..255), caffe (0..255 "
+    "less ImageNet's mean), or mean/deviation on the scale 0..1.",
 )
 @click.option(
     "--layout", type=click.Choice(["nchw", "nhwc"]), help="Order of the axes, if the input's shape leaves it open."
 )
 @click.option(
     "--size", type=click.IntRange(8, 4096), help="Height and width in pixels, if the input's shape leaves them open."
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Anything else that MODEL needs; may be repeated. shorter=256: scale the shorter side, then crop. crop=0.875: "
+    "the same as a ratio. stretch=true: scale both sides. interpolation=bicubic. channels=bgr. output=NAME: the one to "
+    "judge. scale=logits, probabilities or labels. background=true: class 0 of the output is no class of the images.",
 )
 @click.option("--json", "to_json", type=click.Path(path_type=Path), help="Write the verdict to this file.")
 @click.option(
@@ -102,7 +119,10 @@ def gate(model: Path, *, to_json: Path | None, to_junit: Path | None, **options:
 
     Compresses the images of the folder --data at every quality in params.yaml's `evaluate.qualities` and lets MODEL
     predict them. Compares the results with the lines of `gate`: the lower bound of an accuracy's interval must reach
-    the threshold. MODEL may come from elsewhere; if it takes float32 pixels, say with --normalise which values.
+    the threshold.
+
+    MODEL may come from elsewhere. Say with --preset, --normalise or --set what its file does not tell. stderr shows
+    how it is read, and warns if it answers better when it is read in another way. The verdict is about what you said.
 
     The exit status is 0 if every line passes, 1 if one fails, and 2 if the model cannot be judged.
     """
@@ -110,14 +130,19 @@ def gate(model: Path, *, to_json: Path | None, to_junit: Path | None, **options:
         from fct.cli.judge import judge_folder, read_names
         from fct.core.files import write_json, write_text
         from fct.evaluate.model import open_foreign_model
+        from fct.evaluate.preprocessing import read_options
         from fct.gate.checks import format_verdict, wants_colour
         from fct.gate.junit import junit
 
-        input_format = {"normalise": options.pop("normalise"), "layout": options.pop("layout")}
+        wanted = read_options(
+            options.pop("preset"),
+            {"normalise": options.pop("normalise"), "layout": options.pop("layout"), "size": options["size"]},
+            options.pop("assignments"),
+        )
         champion, names_file = options.pop("champion"), options.pop("classes")
         verdict = judge_folder(
-            open_foreign_model(model, **input_format),
-            champion=open_foreign_model(champion, **input_format) if champion else None,
+            open_foreign_model(model, wanted),
+            champion=open_foreign_model(champion, wanted) if champion else None,
             params_file=options.pop("params"),
             classes=read_names(names_file) if names_file else None,
             **options,
@@ -125,6 +150,8 @@ def gate(model: Path, *, to_json: Path | None, to_junit: Path | None, **options:
         click.echo(format_verdict(verdict, colour=wants_colour(sys.stdout)))
         for name, reason in verdict["left_out"].items():
             click.echo(f"left out: {name}: {reason}")
+        for warning in verdict["warnings"]:
+            click.echo(f"warning: {warning}", err=True)
         if to_json:
             write_json(to_json, verdict)
         if to_junit:

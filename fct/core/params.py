@@ -85,7 +85,9 @@ def load(sections: type[Sections], path: Path = PARAMS) -> Sections:
     if unknown := [name for name in content if name not in SECTIONS]:
         location = _locate(path, content, (unknown[0],))
         raise FctError(f"{location}: unknown section.{_nearest(unknown[0], SECTIONS)}")
-    return _validate(sections, path, {name: content[name] for name in sections.model_fields if name in content})
+    return _validate(
+        sections, path, {name: content[name] for name in sections.model_fields if name in content}, content
+    )
 
 
 def present_or_defaults(hint: str = "") -> Path:
@@ -121,7 +123,13 @@ def _has(content: Any, key: Sequence[str]) -> bool:
 
 def read(model: type[Sections], path: Path) -> Sections:
     """Read another YAML file, whose keys are the fields of `model`. Errors are those of `load`."""
-    return _validate(model, path, parse(path))
+    content = parse(path)
+    return _validate(model, path, content, content)
+
+
+def check(model: type[Sections], values: Mapping[str, Any], source: str) -> Sections:
+    """Return `values`, whose keys are fields of `model`. Errors are those of `load` and name `source`, not a file."""
+    return _validate(model, Path(source), values, values)
 
 
 def location(*key: str | int, path: Path = PARAMS) -> str:
@@ -137,11 +145,12 @@ def to_yaml(values: Mapping[str, Any]) -> str:
     return stream.getvalue()
 
 
-def _validate(model: type[Sections], path: Path, content: Mapping[str, Any]) -> Sections:
+def _validate(model: type[Sections], path: Path, values: Mapping[str, Any], content: Mapping[str, Any]) -> Sections:
+    """Return `values` validated. They are all or a part of the `content` of the file, which knows their lines."""
     try:
-        return model.model_validate(content)
+        return model.model_validate(values)
     except ValidationError as error:
-        problems = [_explain(path, parse(path), dict(problem), model) for problem in error.errors()]
+        problems = [_explain(path, content, dict(problem), model) for problem in error.errors()]
         raise FctError("\n       ".join(problems)) from None
 
 
@@ -197,7 +206,7 @@ def _locate(path: Path, content: Any, key: Sequence[Any]) -> str:
         except (AttributeError, KeyError, IndexError, TypeError):
             break
     where = f"{path}, line {line}" if line else str(path)
-    return f"{where}: {'.'.join(str(part) for part in key)}"
+    return ": ".join([where, ".".join(str(part) for part in key)] if key else [where])
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fct.core.errors import FctError
 from fct.core.paths import INT8_ONNX, MODEL_ONNX, STANDARD_ONNX
-from fct.evaluate.adapter import Adapter, is_channels_last, normalisation
+from fct.evaluate.adapter import Adapter, OutputError, is_channels_last, scale_of
+from fct.evaluate.outputs import choose_output, probe
+from fct.evaluate.preprocessing import PRESETS, Preprocessing, parse_normalisation
 from fct.serving.classifier import no_tables_value, open_session
 
 MADE_BY = {MODEL_ONNX: "export@model", INT8_ONNX: "int8", STANDARD_ONNX: "export@standard"}  # stages
+PIXEL_TYPES: dict[str, type[np.generic]] = {
+    "tensor(float16)": np.float16,
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+}
 
 
 @dataclass(frozen=True)
@@ -25,8 +36,9 @@ class Model:
     session: Any  # onnxruntime.InferenceSession
     adapter: Adapter
     image_shape: tuple[int | str | None, ...]  # [B, C, H, W] in the file; no int where any size fits
-    classes: int
+    classes: int | None  # None if the file gives labels and does not say of how many classes
     class_names: list[str] | None  # None if the file does not name them
+    preprocessing: Preprocessing | None = None  # how it is used; None for a file of this project's
 
 
 def open_model(path: Path) -> Model:
@@ -61,44 +73,129 @@ def open_model(path: Path) -> Model:
     return Model(path, session, adapter, tuple(inputs["image"].shape), logits.shape[1], names)
 
 
-def open_foreign_model(path: Path, *, normalise: str | None = None, layout: str | None = None) -> Model:
+def open_foreign_model(path: Path, wanted: Preprocessing | None = None) -> Model:
     """Open a classifier that was made elsewhere.
 
     Args:
-        path: an ONNX file. Its one input takes square images, float32 or uint8. Its first output is logits or
-            probabilities. A file of this project is opened by `open_model`.
-        normalise: how its pixels are normalised: a name or numbers (fct.evaluate.adapter.normalisation).
-        layout: "nchw" or "nhwc". None derives it from the shape of the input.
+        path: an ONNX file. Its one input takes square images as float16, float32, float64 or uint8. One of its outputs
+            is logits, probabilities or labels. A file of this project is opened by `open_model`.
+        wanted: what the model needs, as far as the file does not tell it.
+
+    Returns:
+        The model. Its `preprocessing` has every key that matters but `scale`, which `settle_scale` finds.
 
     Raises:
-        FctError: the file is missing, is not ONNX or not such a classifier, or an option is needed to use it.
+        FctError: the file is missing, is not ONNX or not such a classifier, or a key is needed to use it.
     """
     session = _session(path)
-    inputs, output = session.get_inputs(), session.get_outputs()[0]
     if "fct.classes" in session.get_modelmeta().custom_metadata_map:
         return open_model(path)
-    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in ("tensor(float)", "tensor(uint8)"):
+    wanted = wanted or Preprocessing()
+    inputs = session.get_inputs()
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in PIXEL_TYPES:
         description = ", ".join(f"{tensor.name} {tensor.type} {tensor.shape}" for tensor in inputs)
         raise FctError(
-            f"{path}: its inputs are {description}. One input of images is needed: float32 or uint8, four axes."
+            f"{path}: its inputs are {description}. One input of images is needed: float16, float32, float64 or uint8, "
+            "four axes."
         )
-    image, is_float = inputs[0], inputs[0].type == "tensor(float)"
-    if is_float and normalise is None:
+    image, dtype = inputs[0], PIXEL_TYPES[inputs[0].type]
+    is_float = dtype is not np.uint8
+    if is_float and wanted.normalise is None:
         raise FctError(
-            f"{path}: it takes float32 pixels. Say how they are normalised: --normalise unit (0..1), symmetric "
-            "(-1..1), imagenet, bytes (0..255), or mean/deviation."
+            f"{path}: it takes {dtype.__name__} pixels. Say how they are normalised: --normalise unit (0..1), "
+            "symmetric (-1..1), imagenet, bytes (0..255), caffe, or mean/deviation; or take a --preset: "
+            f"{', '.join(PRESETS)}."
         )
-    if len(output.shape) != 2 or not isinstance(output.shape[1], int):
+    last = is_channels_last(image.shape, wanted.layout)
+    shape = tuple(image.shape[axis] for axis in ((0, 3, 1, 2) if last else (0, 1, 2, 3)))
+    size, channels = image_size(path, shape, wanted.size), image_channels(path, shape)
+    normalisation = parse_normalisation(wanted.normalise) if is_float and wanted.normalise else None
+    if channels == 1 and (wanted.channels == "bgr" or (normalisation and len(normalisation[0] + normalisation[1]) > 2)):
+        raise FctError(f"{path}: its images are grey. Choose channels and normalise for one channel, such as unit.")
+    batch = shape[0] if isinstance(shape[0], int) else None
+    adapter = Adapter(
+        image.name,
+        None,
+        "",
+        channels_last=last,
+        normalisation=normalisation,
+        batch=batch,
+        dtype=dtype,
+        bgr=wanted.channels == "bgr",
+        background=bool(wanted.background),
+    )
+    with translate_errors(path):
+        outputs = probe(session, adapter, np.zeros((batch or 1, size, size, channels), np.uint8))
+    output = choose_output(path, outputs, wanted)
+    scale = "labels" if outputs[output].is_label else wanted.scale
+    fit = wanted.fit(size)
+    resolved = Preprocessing(
+        size=size,
+        shorter=fit.shorter,
+        stretch=fit.stretch,
+        interpolation=wanted.interpolation or "bilinear",
+        layout="nhwc" if last else "nchw",
+        channels=(wanted.channels or "rgb") if channels == 3 else None,
+        normalise=wanted.normalise if is_float else None,
+        output=output if len(session.get_outputs()) > 1 else None,
+        scale=scale,
+        background=adapter.background,
+    )
+    classes = None if scale == "labels" else outputs[output].numbers - adapter.background
+    adapter = replace(adapter, output=output, scale=scale or "logits")
+    return Model(path, session, adapter, shape, classes, None, resolved)
+
+
+def settle_scale(model: Model, images: NDArray[np.uint8], quality: NDArray[np.int64]) -> Model:
+    """Return the model with the scale of its output. If nobody said it, its output for some images tells.
+
+    Args:
+        model: the classifier.
+        images: uint8 [B, H, W, C], as the model takes them.
+        quality: [B], of each image.
+    """
+    if model.preprocessing is None or model.preprocessing.scale is not None:
+        return model
+    with translate_errors(model.path):
+        scale = scale_of(model.adapter.run(model.session, images, quality))
+    preprocessing = model.preprocessing.override(Preprocessing(scale=scale))
+    return replace(model, adapter=replace(model.adapter, scale=scale), preprocessing=preprocessing)
+
+
+def image_size(path: Path, shape: Sequence[int | str | None], size: int | None) -> int:
+    """Return the height and width of the images that a model takes, in pixels.
+
+    Args:
+        path: the file, for errors.
+        shape: [B, C, H, W] in the file.
+        size: what the user says. None leaves it to the file.
+
+    Raises:
+        FctError: the images are not square, or the file and the user do not agree on one size.
+    """
+    _, _, height, width = shape
+    if isinstance(height, int) and isinstance(width, int) and height != width:
+        raise FctError(f"{path}: its images are {height} x {width} pixels. Only square images can be judged.")
+    pixels = next((side for side in (height, width, size) if isinstance(side, int)), None)
+    if pixels is None:
+        raise FctError(f"{path}: it takes images of any size. Choose one with --size.")
+    if size is not None and size != pixels:
+        raise FctError(f"{path}: its images are {pixels} x {pixels} pixels. Leave out --size, or give that number.")
+    return pixels
+
+
+def image_channels(path: Path, shape: Sequence[int | str | None]) -> int:
+    """Return the channels of the images that a model takes: 1 or 3.
+
+    Raises:
+        FctError: it takes others.
+    """
+    channels = shape[1] if isinstance(shape[1], int) else 3
+    if channels not in (1, 3):
         raise FctError(
-            f"{path}: {output.name} has shape {output.shape}. It must be [images, classes], with a fixed "
-            "number of classes."
+            f"{path}: its images have {channels} channels. Only grey images (1) and RGB images (3) can be judged."
         )
-    last = is_channels_last(image.shape, layout)
-    batch = image.shape[0] if isinstance(image.shape[0], int) else None
-    scaling = normalisation(normalise) if is_float and normalise else None
-    adapter = Adapter(image.name, None, output.name, channels_last=last, normalisation=scaling, batch=batch)
-    shape = [image.shape[axis] for axis in ((0, 3, 1, 2) if last else (0, 1, 2, 3))]
-    return Model(path, session, adapter, tuple(shape), output.shape[1], None)
+    return channels
 
 
 def _session(path: Path) -> Any:
@@ -111,11 +208,13 @@ def _session(path: Path) -> Any:
 
 @contextmanager
 def translate_errors(path: Path) -> Iterator[None]:
-    """Turn errors of onnxruntime into an `FctError`. They have no common class of their own."""
+    """Turn errors of onnxruntime, which have no common class, and an `OutputError` into an `FctError` with the path."""
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
     try:
         yield
+    except OutputError as error:
+        raise FctError(f"{path}: {error}") from None
     except (
         errors.Fail,
         errors.InvalidArgument,

@@ -174,7 +174,7 @@ def _check_fit(model: Model, split: Split) -> None:
             )
     if not len(split):
         raise FctError(f"The split {split.name} has no images. Raise its share in params.yaml: data.fractions.")
-    if int(split.labels.max()) >= model.classes:
+    if model.classes is not None and int(split.labels.max()) >= model.classes:
         raise FctError(
             f"{model.path}: it has {model.classes} classes, but the split {split.name} has the label "
             f"{int(split.labels.max())}. Export a model that was trained on these data."

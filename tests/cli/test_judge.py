@@ -198,7 +198,7 @@ def test_programs_read_json_and_junit(shop):
     ("form", "options", "message"),
     [
         ({}, [], "Say how they are normalised"),
-        ({}, ["--normalise", "somehow"], "--normalise 'somehow' is neither"),
+        ({}, ["--normalise", "somehow"], "normalise: neither unit, symmetric"),
         ({"size": 3}, ["--normalise", "unit"], "Give --layout"),
         ({"size": "S"}, ["--normalise", "unit"], "Choose one with --size"),
     ],

@@ -1,0 +1,178 @@
+"""Checks how a foreign model is read: does it answer raw images better if it is read in another way?
+
+The verdict stays about what was asked. A wrong order of channels or a wrong normalisation costs some accuracy and looks
+like a weak model, so `fct gate` tries the usual alternatives on a sample and warns.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from fct.core.errors import FctError
+from fct.evaluate.intervals import Estimate, difference, proportion
+from fct.evaluate.model import Model
+from fct.evaluate.preprocessing import NORMALISATIONS, Preprocessing
+from fct.evaluate.sweep import predict_batch
+from fct.images.decode import decode
+from fct.images.fit import Fit
+from fct.splits.store import Split
+
+IMAGES = 300  # raw images that the best alternative is tried on
+SECONDS = 10.0  # for all of it. A slow model is tried on fewer images
+CHUNK = 8  # images after which the better half of the alternatives goes on
+ERROR = 0.05  # chance of a warning about a model that is read as well as possible
+CROP = 0.875  # the usual ratio: 224 of 256 pixels
+
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)  # a key by identity
+class Alternative:
+    """Another way to read a model."""
+
+    what: str  # "bgr instead of rgb"
+    key: str  # of Preprocessing, or the option, to check
+    model: Model
+    fit: Fit
+
+
+def doubts(model: Model, split: Split, names: list[str] | None, predicted: Labels) -> list[str]:
+    """Return what makes doubt that a model is read as it should be, one sentence each.
+
+    Args:
+        model: the classifier. One of this project's says itself how it is read: there is no doubt.
+        split: the images.
+        names: the classes in the order of their names, if nobody gave an order.
+        predicted: classes of the raw images, [N].
+    """
+    if model.preprocessing is None:
+        return []
+    present = predicted == split.labels
+    alternatives = list(_alternatives(model, model.preprocessing, split.fit))
+    best, rows, right = _try(alternatives, split)
+    found = [(best.what, best.key, present[rows], right)]
+    if (order := _natural_order(names)) is not None:
+        what = "the classes in natural order (2 before 10)"
+        right = order[split.labels] == predicted
+        found.insert(0, (what, "the order of the classes and give --classes", present, right))
+    confidence = 1 - ERROR / (len(alternatives) + 1)  # the best of several is good by chance too
+    better = [
+        (gain.low, what, key, before, after)
+        for what, key, before, after in found
+        if (gain := difference(after.astype(float) - before, confidence)).low > 0
+    ]
+    messages = []
+    if better:
+        _, what, key, before, after = max(better, key=lambda each: each[0])
+        messages.append(
+            f"with {what}, accuracy on {len(after):,} raw images is {after.mean():.2f} instead of {before.mean():.2f}: "
+            f"check {key}"
+        )
+    return messages + _chance(proportion(present, 1 - ERROR), len(present), model)
+
+
+def _chance(accuracy: Estimate, images: int, model: Model) -> list[str]:
+    chance = 1 / (model.classes or 1)
+    if accuracy.low > chance:
+        return []
+    values = f"accuracy on {images:,} raw images is {accuracy.value:.2g}, no better than chance ({chance:.2g})"
+    return [f"{values}: check the order of the classes (--classes), normalise and channels"]
+
+
+def _alternatives(model: Model, preprocessing: Preprocessing, fit: Fit) -> Iterator[Alternative]:
+    """Yield the usual ways to read a model that are not the present one; each differs in one key."""
+    adapter = model.adapter
+    if preprocessing.channels is not None:
+        other = "rgb" if adapter.bgr else "bgr"
+        turned = replace(model, adapter=replace(adapter, bgr=not adapter.bgr))
+        yield Alternative(f"{other} instead of {preprocessing.channels}", "channels", turned, fit)
+    if adapter.normalisation is not None:
+        for name, numbers in NORMALISATIONS.items():
+            if numbers != adapter.normalisation and (preprocessing.channels is not None or len(numbers[0]) == 1):
+                other_values = replace(model, adapter=replace(adapter, normalisation=numbers))
+                yield Alternative(f"{name} instead of {preprocessing.normalise}", "normalise", other_values, fit)
+    square, cropped = replace(fit, shorter=None, stretch=False), replace(fit, shorter=int(fit.size / CROP))
+    for what, other_fit in (
+        ("the centre square scaled", square),
+        (f"the shorter side scaled to {cropped.shorter} and cropped", replace(cropped, stretch=False)),
+        ("the whole image stretched", replace(square, stretch=True)),
+    ):
+        if other_fit.stretch != fit.stretch or (other_fit.shorter is None) != (fit.shorter is None):
+            yield Alternative(what, "shorter, crop and stretch", model, other_fit)
+
+
+def _try(alternatives: list[Alternative], split: Split) -> tuple[Alternative, NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the best alternative, the images that it was tried on, and which of its predictions are right.
+
+    After every few images the better half goes on, so that most of the time is spent on the best.
+    """
+    step = max(CHUNK, alternatives[0].model.adapter.batch or 1)
+    right: dict[Alternative, list[NDArray[np.bool_]]] = {alternative: [] for alternative in alternatives}
+    rows = np.random.default_rng(0).permutation(len(split))[:IMAGES]  # a random sample whenever time is up
+    stop, done = time.monotonic() + SECONDS, 0
+    with ThreadPoolExecutor(joblib.cpu_count()) as pool:
+        while done < len(rows) and (not done or time.monotonic() < stop):
+            part = rows[done : done + step * max(1, joblib.cpu_count() // len(right))]
+            views = _views(split, part, {alternative.fit for alternative in right}, pool.map)
+            tasks = [
+                (alternative, part[first : first + step], views[alternative.fit][first : first + step])
+                for alternative in right
+                for first in range(0, len(part), step)
+            ]
+            answers = pool.map(lambda task: _right(task[0].model, split, task[1], task[2]), tasks)
+            for (alternative, _, _), answer in zip(tasks, answers, strict=True):
+                right[alternative].append(answer)
+            done += len(part)
+            ranked = sorted(right, key=lambda each: -sum(int(answer.sum()) for answer in right[each]))
+            right = {each: right[each] for each in ranked[: (len(ranked) + 1) // 2]}
+    best = next(iter(right))
+    return best, rows[:done], np.concatenate(right[best])
+
+
+def _views(
+    split: Split, rows: NDArray[np.int64], fits: set[Fit], each: Callable[..., Iterator[list[NDArray[np.uint8]]]]
+) -> dict[Fit, NDArray[np.uint8]]:
+    """Return the raw images `rows` by fit. Each is decoded once."""
+    originals, channels = split.originals, split.images.shape[-1]
+    others = [fit for fit in fits if fit != split.fit]
+    views = {split.fit: split.images[rows]}
+    if others and originals is not None:
+        files = [originals[int(row)] for row in rows]
+
+        def fitted(content: bytes) -> list[NDArray[np.uint8]]:
+            pixels = decode(content, channels)
+            return [fit(pixels) for fit in others]
+
+        images = list(each(fitted, files))
+        views |= {fit: np.stack([image[index] for image in images]) for index, fit in enumerate(others)}
+    return views
+
+
+def _right(model: Model, split: Split, rows: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which predictions are right. Where there are none, such as beyond half precision, none is."""
+    try:
+        predicted, _ = predict_batch(model, images, split.quality[rows])
+    except FctError:
+        return np.zeros(len(rows), np.bool_)
+    right: NDArray[np.bool_] = predicted == split.labels[rows]
+    return right
+
+
+def _natural_order(names: list[str] | None) -> Labels | None:
+    """Return where each class is if numbers in names are sorted by value; None if that is the present order."""
+    if names is None:
+        return None
+    # Texts and numbers alternate, texts first, so that like is compared with like.
+    ordered = sorted(
+        names,
+        key=lambda name: [int(part) if index % 2 else part for index, part in enumerate(re.split(r"(\d+)", name))],
+    )
+    return None if ordered == names else np.array([ordered.index(name) for name in names], np.int64)
