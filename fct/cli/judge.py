@@ -10,10 +10,10 @@ from typing import Any
 from fct.cli import guess
 from fct.cli.folder import read_folder
 from fct.core.errors import FctError
-from fct.core.files import sha256
 from fct.core.params import Section, load, present_or_defaults
 from fct.evaluate import record
 from fct.evaluate.model import Model, image_channels, image_size, settle_scale
+from fct.evaluate.model_file import model_digest
 from fct.evaluate.params import EvaluateParams
 from fct.evaluate.sweep import predict_views
 from fct.gate import checks
@@ -111,7 +111,7 @@ def judge_folder(  # noqa: PLR0913  # two models, the images, the params, and wh
         )
     verdict = checks.verdict(
         judged,
-        model_sha256=sha256(model.path),
+        model_sha256=model_digest(model.path),
         images=len(split),
         digest=record.digest(split),
         params=evaluate,

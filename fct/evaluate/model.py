@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,9 +14,11 @@ from numpy.typing import NDArray
 from fct.core.errors import FctError
 from fct.core.paths import INT8_ONNX, MODEL_ONNX, STANDARD_ONNX
 from fct.evaluate.adapter import Adapter, OutputError, is_channels_last, scale_of
+from fct.evaluate.model_file import model_files
 from fct.evaluate.outputs import choose_output, probe
 from fct.evaluate.preprocessing import PRESETS, Preprocessing, parse_normalisation
-from fct.serving.classifier import no_tables_value, open_session
+from fct.serving.classifier import open_session
+from fct.serving.metadata import CLASSES, UnusableMetadata, read_metadata
 
 MADE_BY = {MODEL_ONNX: "export@model", INT8_ONNX: "int8", STANDARD_ONNX: "export@standard"}  # stages
 PIXEL_TYPES: dict[str, type[np.generic]] = {
@@ -63,13 +64,15 @@ def open_model(path: Path) -> Model:
     _check_tensor(path, logits, "tensor(float)", rank=2)
     if not isinstance(logits.shape[1], int):
         raise FctError(f"{path}: logits has shape {logits.shape}, but its number of classes must be fixed.")
-    metadata = session.get_modelmeta().custom_metadata_map
-    names = json.loads(metadata["fct.classes"]) if "fct.classes" in metadata else None
+    try:
+        metadata = read_metadata(session.get_modelmeta().custom_metadata_map, logits.shape[1])
+    except UnusableMetadata as error:
+        raise FctError(f"{path}: {error}. Export the model again.") from None
     quality = "quality" if "quality" in inputs else None
-    no_tables = no_tables_value(metadata)
     adapter = Adapter(
-        "image", quality, "logits", channels_last=False, normalisation=None, batch=None, no_tables=no_tables
+        "image", quality, "logits", channels_last=False, normalisation=None, batch=None, no_tables=metadata.no_tables
     )
+    names = None if metadata.classes is None else list(metadata.classes)
     return Model(path, session, adapter, tuple(inputs["image"].shape), logits.shape[1], names)
 
 
@@ -87,8 +90,10 @@ def open_foreign_model(path: Path, wanted: Preprocessing | None = None) -> Model
     Raises:
         FctError: the file is missing, is not ONNX or not such a classifier, or a key is needed to use it.
     """
+    if path.is_file():
+        model_files(path)  # before onnxruntime reads what they name
     session = _session(path)
-    if "fct.classes" in session.get_modelmeta().custom_metadata_map:
+    if CLASSES in session.get_modelmeta().custom_metadata_map:
         return open_model(path)
     wanted = wanted or Preprocessing()
     inputs = session.get_inputs()

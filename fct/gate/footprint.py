@@ -9,6 +9,7 @@ import numpy as np
 
 from fct.evaluate.intervals import Estimate, exact, student
 from fct.evaluate.model import Model
+from fct.evaluate.model_file import model_bytes
 from fct.evaluate.params import EvaluateParams
 from fct.gate.params import CheckParams
 from fct.splits.store import Split
@@ -20,11 +21,11 @@ LEFT_OUT = 0.05  # share of the rounds that is left out: the slowest ones, which
 
 
 def footprint(model: Model, split: Split, lines: Sequence[CheckParams], params: EvaluateParams) -> dict[str, Estimate]:
-    """Return the file's values by metric. The latency is measured only if a line of the gate needs it.
+    """Return the values of the model's files by metric. The latency is measured only if a line of the gate needs it.
 
     The arguments are those of `latency`.
     """
-    values = {"file_mib": exact(model.path.stat().st_size / MIB)}
+    values = {"file_mib": exact(model_bytes(model.path) / MIB)}
     if any(line.metric == "latency_ms" for line in lines):
         values["latency_ms"] = latency(model, split, params)
     return values

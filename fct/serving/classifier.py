@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..images.decode import UnusableImage, decode, resize
 from ..images.tables import UNKNOWN_QUALITY, estimate_quality
+from .metadata import read_metadata
 
 BATCH = 32  # images that a thread decodes and classifies at a time
 LARGEST_FILE = 64 << 20  # bytes: more than any photograph has, and little enough not to block other requests
@@ -59,6 +59,7 @@ class Classifier:
 
         Raises:
             UnusableImage: the file does not take square images of a fixed size, grey or RGB.
+            UnusableMetadata: its metadata cannot be used.
         """
         inputs = {tensor.name: tensor for tensor in session.get_inputs()}
         _, channels, height, width = inputs["image"].shape
@@ -66,13 +67,10 @@ class Classifier:
             raise UnusableImage(
                 f"its images are {channels} x {height} x {width}: a square size, and grey or RGB, is needed"
             )
-        metadata = session.get_modelmeta().custom_metadata_map
         count = session.get_outputs()[0].shape[1]
-        classes = json.loads(metadata["fct.classes"]) if "fct.classes" in metadata else list(map(str, range(count)))
-        trained = json.loads(metadata.get("fct.qualities", "[]"))
-        return cls(
-            session, channels, height, "quality" in inputs, tuple(classes), tuple(trained), no_tables_value(metadata)
-        )
+        metadata = read_metadata(session.get_modelmeta().custom_metadata_map, count)
+        classes = metadata.classes or tuple(map(str, range(count)))
+        return cls(session, channels, height, "quality" in inputs, classes, metadata.qualities, metadata.no_tables)
 
     def classify(self, images: Iterable[bytes | Path], *, threads: int = 1) -> Iterator[Prediction]:
         """Yield the prediction for each image, in order. An unusable image does not affect the others.
@@ -124,11 +122,6 @@ class Classifier:
             below = table_quality is not None and table_quality < min(self.qualities, default=1)
             predictions.append(Prediction(self.classes[row.argmax()], by_class, table_quality, below))
         return predictions
-
-
-def no_tables_value(metadata: Mapping[str, str]) -> int:
-    """Return the quality input of a file for an image without JPEG tables. Older files take 100 and do not name it."""
-    return int(metadata.get("fct.no_tables", "100"))
 
 
 def open_session(path: Path) -> Any:
