@@ -25,6 +25,7 @@ from fct.gate.params import GateParams, int8_lines
 from fct.int8.params import Int8Params
 from fct.registry.card import card
 from fct.registry.evidence import Evidence, current_user, gather_evidence, refuse_weaker
+from fct.registry.limits import check_why
 from fct.registry.package import register
 from fct.registry.params import RegistryParams
 from fct.registry.validation import confirm_with_mlflow
@@ -105,6 +106,7 @@ def promote(  # noqa: PLR0913  # each permission of a person has its own name
     Raises:
         FctError: the file may not be promoted or cannot be compared, or the server fails. Nothing is registered.
     """
+    check_why(why)
     params = load(PromoteParams)
     candidate = INT8 if int8 else FP32
     evidence = gather_evidence(
@@ -152,6 +154,7 @@ def rollback(*, why: str = "", to: str | None = None) -> Rollback:
     Raises:
         FctError: there is no such version, it never passed the gate, or the server cannot be used.
     """
+    check_why(why)
     with _open_registry(load(NameParams).registry) as versions:
         state = versions.state()
         gone = state.champion
