@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from fct.cache.params import CacheParams
+from fct.core.document import to_plain
 from fct.core.errors import FctError
-from fct.core.params import Section, load
+from fct.core.params import Name, Section, check_folder, load
 from fct.core.paths import PARAMS
 from fct.data.params import DataParams
 from fct.evaluate.params import EvaluateParams
@@ -31,8 +32,8 @@ from fct.train.params import TrainParams
 class Scheduled(Section):
     """A flow with a schedule."""
 
-    schedule: str | None  # cron; null: on demand only
-    timezone: str  # of the schedule, such as Europe/Vienna
+    schedule: Name | None  # cron; null: on demand only
+    timezone: Name  # of the schedule, such as Europe/Vienna
 
     @model_validator(mode="after")
     def _is_a_schedule(self) -> Self:
@@ -46,15 +47,15 @@ class Scheduled(Section):
 class PipelineParams(Scheduled):
     """The section `pipeline`: the schedule of `reproduce` and the number of stages at a time."""
 
-    workers: PositiveInt  # stages that run at the same time
+    workers: Annotated[int, Field(ge=1, le=256)]  # stages that run at the same time
 
 
 class IntakeParams(Scheduled):
     """The section `intake`: where new images arrive."""
 
-    inbox: Path  # with one sub-folder per class
-    quarantine: Path  # for files that cannot be used, each with its reason
-    min_age_seconds: NonNegativeInt  # since the last change of a file: a younger one may still be uploading
+    inbox: Annotated[Path, AfterValidator(check_folder)]  # with one sub-folder per class
+    quarantine: Annotated[Path, AfterValidator(check_folder)]  # for files that cannot be used, each with its reason
+    min_age_seconds: Annotated[int, Field(ge=0, le=10**9)]  # since a file's last change: it may still be arriving
 
 
 class Schedules(Section):
@@ -96,6 +97,7 @@ def apply_overrides(overrides: Mapping[str, Any], path: Path = PARAMS) -> str:
         FctError: a key does not exist or a value is invalid. The message names the key.
     """
     load(Params, path)  # errors here are not due to an override
+    to_plain(overrides, "overrides")
     with TemporaryDirectory() as folder:
         edited_path = Path(folder) / path.name
         try:

@@ -1,5 +1,6 @@
 """dvc.yaml declares what the stages really use."""
 
+import copy
 import importlib
 from pathlib import Path
 
@@ -80,8 +81,53 @@ def test_every_room_with_a_command_is_in_the_dag():
     assert commands == {command(stage)[1].split(".")[1] for stage in STAGES}
 
 
+def leaves(content, key=()):
+    """Yield the path of each value in params.yaml. A list of plain values is one value."""
+    if isinstance(content, list) and isinstance(content[0], dict):
+        content = dict(enumerate(content))
+    if not isinstance(content, dict):
+        yield key
+        return
+    for name, value in content.items():
+        yield from leaves(value, (*key, name))
+
+
+PARAMS = YAML(typ="safe").load(ROOT / "params.yaml")
+KEYS = {".".join(map(str, key)): key for key in leaves(PARAMS)}
+READERS = {stage: {each for each in body["params"] if isinstance(each, str)} for stage, body in STAGES.items()}
+
+
+def changed(key):
+    """Return params.yaml with another value for one key."""
+    content = copy.deepcopy(PARAMS)
+    inside = content
+    for part in key[:-1]:
+        inside = inside[part]
+    inside[key[-1]] = "another value"
+    return content
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_change_of_any_key_is_a_new_entry_of_the_run_cache(key):
+    """Else DVC would check out the outs of the old value. Its hash leaves out keys of certain names, such as `size`."""
+    from dvc.stage.cache import _get_cache_hash
+
+    def hashes(content):
+        locks = {
+            stage: {"cmd": "python", "params": {"params.yaml": {section: content[section] for section in sections}}}
+            for stage, sections in READERS.items()
+        }
+        return {stage: _get_cache_hash(lock, key=True) for stage, lock in locks.items()}
+
+    before, after = hashes(PARAMS), hashes(changed(KEYS[key]))
+    section = KEYS[key][0]
+    assert {stage for stage in STAGES if before[stage] != after[stage]} == {
+        stage for stage, sections in READERS.items() if section in sections
+    }
+
+
 def test_every_section_of_params_is_known():
     """params.yaml has the sections that the loader knows, each read by a stage or a command."""
     from fct.core.params import SECTIONS
 
-    assert set(YAML(typ="safe").load(ROOT / "params.yaml")) == set(SECTIONS)
+    assert set(PARAMS) == set(SECTIONS)

@@ -1,4 +1,7 @@
-"""The command `fct doctor`: finds damage in the splits and caches, and names the command that repairs it."""
+"""The command `fct doctor`: finds damage in the splits and caches, and names the command that repairs it.
+
+It also finds splits that were made with other values of the section `data` than those of params.yaml.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from typing import NamedTuple
 from fct.cache import store
 from fct.cache.params import CacheParams
 from fct.core.errors import FctError
-from fct.core.params import Section, load
+from fct.core.params import Section, load, location
 from fct.core.paths import ORIGINALS, SPLITS
+from fct.data.params import DataParams
 from fct.splits import meta
 from fct.splits.params import JpegParams
 from fct.splits.store import read_meta
@@ -19,6 +23,7 @@ from fct.splits.store import read_meta
 class Params(Section):
     """The sections of params.yaml that `fct doctor` reads."""
 
+    data: DataParams
     jpeg: JpegParams
     cache: CacheParams
 
@@ -37,9 +42,23 @@ def examine() -> Iterator[Finding]:
         FctError: params.yaml cannot be read.
     """
     params = load(Params)
-    yield _run_check("splits and originals", partial(meta.verify, SPLITS, ORIGINALS))
+    yield _run_check("splits and originals", partial(_check_splits, params.data))
     for quality in params.cache.qualities:
         yield _run_check(f"cache at quality {quality}", partial(_check_cache, quality, params.jpeg.subsampling))
+
+
+def _check_splits(data: DataParams) -> None:
+    meta.verify(SPLITS, ORIGINALS)
+    made, expected = read_meta(), {"source": data.source, "seed": data.seed}
+    keys = {"source": ("source",), "seed": ("seed",), "size": ("folder", "pixels"), "channels": ("folder", "channels")}
+    if data.source == "folder":
+        expected |= {"size": data.folder.pixels, "channels": data.folder.channels}
+    for name, value in expected.items():
+        if made[name] != value:
+            raise FctError(
+                f"{location('data', *keys[name])} is {value}, but {SPLITS / 'meta.json'} has {name} {made[name]}. "
+                "Make the splits again with `dvc repro data`."
+            )
 
 
 def _check_cache(quality: int, subsampling: str) -> None:

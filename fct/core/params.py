@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import difflib
 import io
+import json
+import os
+import reprlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from fct.core.document import locate, parse, to_plain
 from fct.core.errors import FctError
 from fct.core.paths import PARAMS
 
@@ -44,6 +47,7 @@ SECTIONS = (
 )
 RENAMED = {  # keys of earlier versions, and what to do about them
     "recipe": "this key was removed. Delete this line; `fct recipe apply NAME` writes a recipe's values into the file",
+    "data.folder.size": "it is called pixels now",
     "model.mirror": "it is called flip_tta now",
     "method.gradient": "it is called target now: raw (was both), raw-detached, teacher (was frozen-teacher) or "
     "ema-teacher (was average-teacher)",
@@ -64,13 +68,52 @@ HAD_OLD_VALUES = (("method", "target"), ("search", "targets"))
 OLD_VALUES = {"both": "raw", "frozen-teacher": "teacher", "average-teacher": "ema-teacher"}
 
 
+MOST_PROBLEMS = 20  # in one message
+LONGEST_NAME = 256  # characters, which MLflow's registry and file systems take
+
+
 class Section(BaseModel):
-    """A part of params.yaml. Unknown keys and infinite numbers are errors, and values are frozen."""
+    """A part of params.yaml. Unknown keys and infinite numbers are errors, and values are frozen.
+
+    Read from a file, a value must have its type: `true` is no number, and text is none either.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 Sections = TypeVar("Sections", bound=Section)
+Text = TypeVar("Text", str, Path)
+
+
+def check_name(name: Text) -> Text:
+    """Return a name or path that commands and file systems take.
+
+    Raises:
+        ValueError: they do not.
+    """
+    text = str(name)
+    if text != text.strip() or "\n" in text or "\t" in text:
+        raise ValueError("white space at an end, a tab or a line break in a name; remove it")
+    if text.startswith("-"):
+        raise ValueError("it begins with a dash, so that commands would take it for an option; choose another name")
+    if not 0 < len(text) <= LONGEST_NAME:
+        raise ValueError(f"a name has 1 to {LONGEST_NAME} characters")
+    return name
+
+
+def check_folder(folder: Text) -> Text:
+    """Return the path of a folder that is neither the project's own nor one around it.
+
+    Raises:
+        ValueError: it is, or `check_name` refuses it.
+    """
+    if set(Path(os.path.normpath(check_name(folder))).parts) <= {"..", "/"}:
+        raise ValueError("this is the project's own folder or one around it; name a folder of its own")
+    return folder
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**64)]
+Name = Annotated[str, AfterValidator(check_name)]  # or the path of a file
 
 
 def load(sections: type[Sections], path: Path = PARAMS) -> Sections:
@@ -83,11 +126,9 @@ def load(sections: type[Sections], path: Path = PARAMS) -> Sections:
     content = parse(path)
     refuse_old_keys(content, path)
     if unknown := [name for name in content if name not in SECTIONS]:
-        location = _locate(path, content, (unknown[0],))
-        raise FctError(f"{location}: unknown section.{_nearest(unknown[0], SECTIONS)}")
-    return _validate(
-        sections, path, {name: content[name] for name in sections.model_fields if name in content}, content
-    )
+        raise FctError(f"{locate(path, content, (unknown[0],))}: unknown section.{_nearest(unknown[0], SECTIONS)}")
+    values = {name: content[name] for name in sections.model_fields if name in content}
+    return _validate(sections, path, values, content)
 
 
 def present_or_defaults(hint: str = "") -> Path:
@@ -110,7 +151,7 @@ def refuse_old_keys(content: Mapping[str, Any], path: Path = PARAMS) -> None:
     """
     old = [key for key in RENAMED if _has(content, key.split("."))]
     if old:
-        raise FctError("\n       ".join(f"{_locate(path, content, key.split('.'))}: {RENAMED[key]}." for key in old))
+        raise FctError("\n       ".join(f"{locate(path, content, key.split('.'))}: {RENAMED[key]}." for key in old))
 
 
 def _has(content: Any, key: Sequence[str]) -> bool:
@@ -128,13 +169,16 @@ def read(model: type[Sections], path: Path) -> Sections:
 
 
 def check(model: type[Sections], values: Mapping[str, Any], source: str) -> Sections:
-    """Return `values`, whose keys are fields of `model`. Errors are those of `load` and name `source`, not a file."""
-    return _validate(model, Path(source), values, values)
+    """Return `values`, whose keys are fields of `model`. Errors are those of `load` and name `source`, not a file.
+
+    On a command line every value is text: numbers may be.
+    """
+    return _validate(model, Path(source), values, values, strict=False)
 
 
 def location(*key: str | int, path: Path = PARAMS) -> str:
     """Return `file, line N: section.key`, for an error about a value that `load` did not check."""
-    return _locate(path, parse(path), key)
+    return locate(path, parse(path), key)
 
 
 def to_yaml(values: Mapping[str, Any]) -> str:
@@ -145,40 +189,32 @@ def to_yaml(values: Mapping[str, Any]) -> str:
     return stream.getvalue()
 
 
-def _validate(model: type[Sections], path: Path, values: Mapping[str, Any], content: Mapping[str, Any]) -> Sections:
-    """Return `values` validated. They are all or a part of the `content` of the file, which knows their lines."""
+def _validate(
+    model: type[Sections], path: Path, values: Mapping[str, Any], content: Mapping[str, Any], *, strict: bool = True
+) -> Sections:
+    """Return `values` validated. They are all or a part of the `content` of the file, which knows their lines.
+
+    If it is not `strict`, text is taken for the number that it says.
+    """
     try:
-        return model.model_validate(values)
+        # As JSON, because in Python's strict mode a list is no tuple and text no path.
+        return model.model_validate_json(json.dumps(to_plain(values, path)), strict=strict)
     except ValidationError as error:
-        problems = [_explain(path, content, dict(problem), model) for problem in error.errors()]
-        raise FctError("\n       ".join(problems)) from None
-
-
-def parse(path: Path = PARAMS) -> Mapping[str, Any]:
-    """Return the unchecked content of a YAML file, with line numbers. Errors are those of `load`."""
-    try:
-        content = YAML(typ="rt").load(path.read_text("utf-8"))  # YAML 1.2, as DVC reads it, with line numbers
-    except FileNotFoundError:
-        raise FctError(f"{path} is not here. Run the command in the folder that has it.") from None
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise FctError(f"{path}, line {line}: not valid YAML: {error.problem}") from None
-    except (UnicodeDecodeError, YAMLError) as error:  # not UTF-8, or a control character
-        raise FctError(f"{path}: not valid YAML: {str(error).partition(chr(10))[0]}") from None
-    if not isinstance(content, Mapping):
-        raise FctError(f"{path}: expected sections with keys, found {type(content).__name__}.")
-    return content
+        problems = error.errors()
+        lines = [_explain(path, content, dict(problem), model) for problem in problems[:MOST_PROBLEMS]]
+        more = [f"and {len(problems) - MOST_PROBLEMS:,} more"] if len(problems) > MOST_PROBLEMS else []
+        raise FctError("\n       ".join([*lines, *more])) from None
 
 
 def _explain(path: Path, content: Mapping[str, Any], problem: dict[str, Any], sections: type[Section]) -> str:
     key = problem["loc"]
-    where = _locate(path, content, key)
+    where = locate(path, content, key)
     if problem["type"] == "missing":
         return f"{where}: this key is missing."
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown key.{_nearest(str(key[-1]), _sibling_keys(sections, key))}"
     value = problem["input"]
-    current = "" if isinstance(value, Mapping) else f" (it is {value!r})"
+    current = "" if isinstance(value, dict) else f" (it is {reprlib.repr(value)})"
     renamed = (
         f". {value} is called {OLD_VALUES[value]} now" if key[:2] in HAD_OLD_VALUES and value in OLD_VALUES else ""
     )
@@ -193,20 +229,6 @@ def _sibling_keys(sections: type[Section], key: Sequence[Any]) -> list[str]:
             return []
         model = field.annotation
     return list(getattr(model, "model_fields", {}))
-
-
-def _locate(path: Path, content: Any, key: Sequence[Any]) -> str:
-    """Return `file, line N: section.key`, with the line of the deepest part of `key` that the file has."""
-    line: int | None = None
-    node: Any = content
-    for part in key:
-        try:
-            position = node.lc.key(part) if isinstance(part, str) else node.lc.item(part)
-            line, node = position[0] + 1, node[part]
-        except (AttributeError, KeyError, IndexError, TypeError):
-            break
-    where = f"{path}, line {line}" if line else str(path)
-    return ": ".join([where, ".".join(str(part) for part in key)] if key else [where])
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

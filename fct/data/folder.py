@@ -55,7 +55,7 @@ def build(params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
     problems = list(listing.problems)
     _check_problems(problems, params, root)
     scratch = splits / ".scratch.npy"
-    shape = (len(listing.files), params.folder.size, params.folder.size, params.folder.channels)
+    shape = (len(listing.files), params.folder.pixels, params.folder.pixels, params.folder.channels)
     pixels = open_memmap(scratch, "w+", np.uint8, shape) if len(listing.files) else np.empty(shape, np.uint8)
     images: list[UsableImage] = []
     limit = SHOWN if params.folder.on_error == "fail" else len(listing.files)  # problems after which to stop

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from fct.core.params import Section
+from fct.core.params import Name, Section, Seed, check_folder
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -29,8 +29,8 @@ class Fractions(Section):
 class FolderParams(Section):
     """A folder of the user's own images."""
 
-    path: Annotated[str, Field(min_length=1)]
-    size: Annotated[int, Field(ge=8, le=4096)]  # pixels, height and width
+    path: Annotated[str, AfterValidator(check_folder)]
+    pixels: Annotated[int, Field(ge=8, le=4096)]  # height and width. Not `size`: DVC's run cache ignores such a key
     channels: Literal[1, 3]
     on_error: Literal["fail", "skip"]
 
@@ -39,7 +39,7 @@ class DataParams(Section):
     """Where labelled images come from, and how they are divided."""
 
     source: Literal["fashion-mnist", "cifar-10", "cifar-100", "folder"]
-    mirror: str | None
-    seed: Annotated[int, Field(ge=0, lt=2**64)]
+    mirror: Name | None
+    seed: Seed
     fractions: Fractions
     folder: FolderParams

@@ -54,8 +54,8 @@ class EvaluateParams(Section):
         tuple[Quality, ...], Field(min_length=1)
     ]  # JPEG qualities that are measured, besides raw images
     unseen: tuple[Unseen, ...]  # distortions of fct.evaluate.unseen that are measured, each at all severities
-    unseen_images: Annotated[int, Field(ge=1)] | None  # of a split, evenly spread, for these; None for all
-    batch_size: Annotated[int, Field(ge=1)]  # images
+    unseen_images: Annotated[int, Field(ge=1, le=10**9)] | None  # of a split, evenly spread, for these; None for all
+    batch_size: Annotated[int, Field(ge=1, le=2**20)]  # images
     confidence: Annotated[float, Field(gt=0, lt=1)]  # of every two-sided interval
 
     @property

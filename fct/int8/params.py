@@ -10,7 +10,7 @@ from fct.core.params import Section
 class Int8Params(Section):
     """The section `int8`: the 8-bit form of the exported file."""
 
-    images: int = Field(ge=1)  # number of images of the train split for calibration
+    images: int = Field(ge=1, le=10**9)  # number of images of the train split for calibration
     max_drop: float = Field(
         ge=0, le=1
     )  # mean accuracy over the qualities that it may lose, on the bound of the interval

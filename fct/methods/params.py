@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from fct.core.params import Section
+from fct.core.params import Name, Section
 from fct.models.params import BlockParams, LayerNames
 
 Distance = Literal["mse", "centred-mse", "cosine"]
@@ -22,9 +22,9 @@ class MethodParams(Section):
     name: Literal["standard", "augment", "finetune", "pair", "stability", "jsd", "distill", "fct", "fct-r"]
     probability: float = Field(ge=0, le=1)
     noise: float = Field(ge=0, le=1)
-    teacher: str
+    teacher: Name
     match: Literal["logits", "features"]
-    weight: float = Field(ge=0)
+    weight: float = Field(ge=0, le=1e6)
     schedule: Schedule
     layers: LayerNames
     distance: Distance

@@ -40,7 +40,7 @@ def build_backbone(  # noqa: PLR0913  # what decides the architecture
         if name == "speednet" and size < SMALLEST:
             raise FctError(
                 f"params.yaml: model.name: speednet needs images of {SMALLEST} pixels or more; these have {size}. "
-                "Choose resnet8, or larger images (data.folder.size)."
+                "Choose resnet8, or larger images (data.folder.pixels)."
             )
         if name == "speednet":
             return SpeedNet(width=width, classes=classes, channels=channels)
@@ -110,7 +110,7 @@ def _check_patches(name: str, patch: int, size: int) -> None:
     if size % patch:
         raise FctError(
             f"params.yaml: model.name: {name} divides images into patches of {patch} pixels, but {size} is not a "
-            f"multiple of {patch}. Choose another model, or another size (data.folder.size)."
+            f"multiple of {patch}. Choose another model, or another size (data.folder.pixels)."
         )
 
 

@@ -43,4 +43,4 @@ def features_of(
 
 
 def _size_error(error: ImageSizeError) -> FctError:
-    return FctError(f"params.yaml: model.name: {error}. Choose another model, or larger images (data.folder.size).")
+    return FctError(f"params.yaml: model.name: {error}. Choose another model, or larger images (data.folder.pixels).")

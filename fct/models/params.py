@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from fct.core.params import Section
+from fct.core.params import Name, Section
 from fct.splits.params import Quality
 
 
@@ -17,16 +17,16 @@ def _check_unique(layers: list[str]) -> list[str]:
 
 
 Stem = Literal["own", "small"]
-LayerNames = Annotated[list[str], Field(min_length=1), AfterValidator(_check_unique)]
+LayerNames = Annotated[list[Name], Field(min_length=1), AfterValidator(_check_unique)]
 
 
 class ModelParams(Section):
     """The backbone that is trained, and the weights that it starts from."""
 
-    name: str  # resnet8 | resnet20 | resnet56 | speednet | torchvision's | timm/...
+    name: Name  # resnet8 | resnet20 | resnet56 | speednet | torchvision's | timm/...
     width: int = Field(ge=4, le=512)  # channels of the first stage of the project's networks; other models ignore it
     stem: Stem  # own: the model's stem | small: a stem for small images, which keeps the resolution
-    weights: str | None  # a file in weights/ to start from
+    weights: Name | None  # a file in weights/ to start from
     flip_tta: bool  # at inference: the mean of the logits of the image and of its mirror image
 
 
@@ -44,5 +44,5 @@ class FeaturesParams(Section):
     """Where and how the change of features by compression is measured (fct.features.distortion)."""
 
     layers: LayerNames  # need not be those of the method
-    images: int = Field(ge=2)  # of the test split, evenly spaced
+    images: int = Field(ge=2, le=10**9)  # of the test split, evenly spaced
     qualities: Annotated[tuple[Quality, ...], Field(min_length=1)]

@@ -1,15 +1,21 @@
-"""Read files that torch saved, without running code in them."""
+"""Read files that torch saved, without running code in them, and without unpacking more than a file has."""
 
 from __future__ import annotations
 
+import errno
 import io
 import pickle
+import struct
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from fct.core.errors import FctError
+
+LARGEST = 32 << 30  # bytes: more than the largest published image classifier has
 
 
 def load_weights_only(path: Path) -> Any:
@@ -19,9 +25,15 @@ def load_weights_only(path: Path) -> Any:
         ValueError: torch did not write the file, or it holds other objects. The message has the reason.
     """
     try:
-        return torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
+        _check_sizes(path)
+        with path.open("rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:  # torch's message advises to run the code
         raise ValueError("not a file of torch, or it holds more than weights") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # torch seeks before the start of a file that was cut off
+            raise
+        raise ValueError("it is cut off") from None
     except (
         RuntimeError,
         EOFError,
@@ -29,8 +41,31 @@ def load_weights_only(path: Path) -> Any:
         LookupError,
         AttributeError,
         TypeError,
+        ArithmeticError,
+        AssertionError,
+        MemoryError,
+        struct.error,
+        tarfile.TarError,
+        zipfile.BadZipFile,
     ) as error:  # the bytes can be anything
         raise ValueError(str(error).partition("\n")[0] or type(error).__name__) from None
+
+
+def _check_sizes(path: Path) -> None:
+    """Check how large a file is, and what its parts would be, before anything is read.
+
+    Raises:
+        ValueError: it is too large, or its parts would be larger than itself. torch stores them as they are.
+    """
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise ValueError(f"{size:,} bytes; at most {LARGEST:,} are read")
+    if not zipfile.is_zipfile(path):
+        return  # of an old torch, or damaged
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > size:
+        raise ValueError(f"its parts would be {unpacked:,} bytes in a file of {size:,}; save it with torch.save")
 
 
 def load_state(path: Path, remedy: str) -> dict[str, Any]:

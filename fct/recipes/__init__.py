@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fct.core import params
+from fct.core.document import parse
 from fct.core.errors import FctError
 from fct.core.files import write_text
 from fct.core.params import Section
@@ -61,7 +62,7 @@ def apply(name: str, path: Path = PARAMS, *, dry_run: bool = False) -> dict[str,
     Raises:
         FctError: there is no such recipe, or the file cannot be read or lacks a key. The file does not change.
     """
-    recipe, document = read(name), params.parse(path)
+    recipe, document = read(name), parse(path)
     params.refuse_old_keys(document, path)
     path = path.resolve()  # write to the file, not over a link to it
     old_text, mode = path.read_bytes().decode(), path.stat().st_mode

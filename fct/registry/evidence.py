@@ -11,6 +11,7 @@ from fct.cache.store import cache_folder
 from fct.core.errors import FailedModelError, FctError
 from fct.core.files import md5, sha256
 from fct.core.paths import CACHE, CACHE_INDEX, DVC_LOCK, Candidate
+from fct.registry.limits import WHO
 from fct.registry.versions import Version
 from fct.vcs import git, inputs
 from fct.vcs.dvc_lock import checksums
@@ -188,7 +189,7 @@ def current_user() -> str:
     name = (git.run("config", "user.name") or "").strip()
     email = (git.run("config", "user.email") or "").strip()
     if name or email:
-        return f"{name} <{email}>" if email else name
+        return (f"{name} <{email}>" if email else name)[:WHO]
     return git.user()
 
 

@@ -20,6 +20,7 @@ from fct import images, serving
 from fct.core.files import sha256
 from fct.evaluate.model import Model
 from fct.registry import training_images
+from fct.registry.limits import check_tags
 from fct.registry.versions import Version, Versions
 from fct.splits.store import Split
 from fct.tracking.server import silence_mlflow
@@ -51,9 +52,13 @@ def register(  # noqa: PLR0913  # all parts of a version, by name
         run: The id of the run that made it.
         tags: Of the version, which has them from the start.
         card: Its description, Markdown.
+
+    Raises:
+        FctError: a tag is longer than MLflow's databases take.
     """
     from mlflow.exceptions import MlflowException
 
+    check_tags(tags)
     client = versions.server.client
     logged = client.create_logged_model(versions.server.experiment, name="model", source_run_id=run)
     try:

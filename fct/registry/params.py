@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from fct.core.params import Section
+from fct.core.params import Name, Section
 
 
 class RegistryParams(Section):
     """The section `registry`: the name under which models are registered."""
 
-    name: Annotated[str, Field(min_length=1, pattern=r"^[^/:]+$")]  # of the registered model; each task needs its own
+    name: Annotated[Name, Field(pattern=r"^[^/:]*[^/:.][^/:]*$")]  # of the registered model; each task needs its own

@@ -31,6 +31,7 @@ from fct.registry import toolchain, training_images
 from fct.registry.card import card
 from fct.registry.events import Event
 from fct.registry.evidence import Evidence, current_user, gather_evidence, refuse_weaker
+from fct.registry.limits import check_why
 from fct.registry.package import register
 from fct.registry.params import RegistryParams
 from fct.registry.validation import confirm_with_mlflow
@@ -118,6 +119,7 @@ def promote(  # noqa: PLR0913  # each permission of a person has its own name
         OvertakenError: another host changed the champion meanwhile. The model is registered and stays challenger.
         FctError: the file may not be promoted or cannot be compared, or the server fails. Nothing is registered.
     """
+    check_why(why)
     params = load(PromoteParams)
     candidate = INT8 if int8 else FP32
     evidence = gather_evidence(
@@ -171,6 +173,7 @@ def rollback(*, why: str = "", to: str | None = None) -> Rollback:
         OvertakenError: another host changed the champion meanwhile.
         FctError: there is no such version, it never passed the gate, or the server cannot be used.
     """
+    check_why(why)
     with _open_registry(load(NameParams).registry) as versions:
         state = versions.state()
         gone = state.champion

@@ -6,15 +6,15 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from fct.core.params import Section
+from fct.core.params import Section, Seed
 from fct.methods.params import Distance, Target
 
 
 class Range(Section):
     """The range of the consistency weight, searched on a log scale."""
 
-    low: float = Field(gt=0)
-    high: float = Field(gt=0)
+    low: float = Field(gt=0, le=1e6)
+    high: float = Field(gt=0, le=1e6)
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -26,12 +26,12 @@ class Range(Section):
 class SearchParams(Section):
     """The size of the search and its search space."""
 
-    trials: int = Field(ge=1)
-    images: int = Field(ge=2)
-    epochs: int = Field(ge=1)
+    trials: int = Field(ge=1, le=10_000)
+    images: int = Field(ge=2, le=10**9)
+    epochs: int = Field(ge=1, le=100_000)
     max_raw_drop: float = Field(ge=0, le=1)  # accuracy
     min_gain: float = Field(ge=0, le=1)  # accuracy
-    seed: int = Field(ge=0)
+    seed: Seed
     weight: Range
     distances: Annotated[list[Distance], Field(min_length=1)]
     targets: Annotated[list[Target], Field(min_length=1)]

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from fct import cli
 from fct.cache import store
 from fct.core.files import atomic_folder, write_json
+from fct.core.params import to_yaml
 from fct.core.paths import ORIGINALS, SPLITS
 from fct.data import dataset
 from fct.data.dataset import Dataset, LabelledImages
@@ -18,14 +19,16 @@ from fct.data.params import DataParams
 
 PARAMS = DataParams.model_validate(
     {"source": "cifar-10", "mirror": None, "seed": 0, "fractions": {"val": 0.2, "gate": 0.1, "test": 0.1}}
-    | {"folder": {"path": "images", "size": 16, "channels": 3, "on_error": "fail"}}
+    | {"folder": {"path": "images", "pixels": 16, "channels": 3, "on_error": "fail"}}
 )
 
 
 @pytest.fixture
 def healthy(toy, scenes):
     """Work in a working copy without damage."""
-    Path("params.yaml").write_text('jpeg: {subsampling: "4:2:0"}\ncache: {qualities: [20, 60]}\n')
+    Path("params.yaml").write_text(
+        to_yaml({"data": PARAMS.model_dump(), "jpeg": {"subsampling": "4:2:0"}, "cache": {"qualities": [20, 60]}})
+    )
     shutil.rmtree("data")
     images = scenes(count=120)
     drawn = Dataset(("left", "right", "top"), LabelledImages(images.images, images.labels), None)
@@ -138,3 +141,21 @@ def test_without_params_it_says_so():
     result = run_doctor()
     assert result.exit_code == 2
     assert "params.yaml is not here" in result.stderr
+
+
+@pytest.mark.usefixtures("healthy")
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("seed: 0", "seed: 7", "data.seed is 7"),
+        ("source: cifar-10", "source: folder", "data.source is folder"),
+    ],
+)
+def test_splits_of_other_params_are_found(old, new, key):
+    """Whole splits that are not those of params.yaml are a finding, with the key, both values and the file."""
+    path = Path("params.yaml")
+    path.write_text(path.read_text().replace(old, new))
+    result = run_doctor()
+    assert result.exit_code == 1
+    assert key in result.stdout
+    assert "data/splits/meta.json has" in result.stdout

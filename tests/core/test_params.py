@@ -4,16 +4,22 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from fct.cache.params import CacheParams
 from fct.core import params
 from fct.core.errors import FctError
+from fct.data.params import DataParams
+from fct.gate.params import GateParams
+from fct.train.params import TrainParams
 
 ROOT = Path(__file__).parents[2]
 
 
 class Inner(params.Section):
     path: str
-    size: int
+    pixels: int
     share: float = 0
 
 
@@ -26,7 +32,7 @@ class Sections(params.Section):
     data: Data
 
 
-GOOD = "data:\n  seed: 3\n  folder:\n    path: here\n    size: 32\njpeg: {}\n"
+GOOD = "data:\n  seed: 3\n  folder:\n    path: here\n    pixels: 32\njpeg: {}\n"
 
 
 @pytest.fixture
@@ -41,7 +47,7 @@ def file(tmp_path: Path):
 
 def test_a_good_file_gives_values(file):
     """A valid file gives typed values."""
-    assert params.load(Sections, file(GOOD)).data.folder.size == 32
+    assert params.load(Sections, file(GOOD)).data.folder.pixels == 32
 
 
 def test_only_the_declared_sections_are_loaded(file):
@@ -60,7 +66,7 @@ def test_only_the_declared_sections_are_loaded(file):
         ("- 1\n- 2\n", "expected sections"),
         ("jpeg: {}\n", r"data: this key is missing"),
         (GOOD.replace("here", "a\x07b"), "not valid YAML: .*special characters"),
-        (GOOD.replace("size: 32", "size: 32\n    share: .inf"), r"line 6: data\.folder\.share: .*finite number"),
+        (GOOD.replace("pixels: 32", "pixels: 32\n    share: .inf"), r"line 6: data\.folder\.share: .*finite number"),
     ],
 )
 def test_errors_have_their_place(file, broken, message):
@@ -123,3 +129,133 @@ def test_a_file_that_is_here_goes_before_the_defaults(file, monkeypatch, capsys)
     monkeypatch.chdir(file("nonsense").parent)
     assert params.present_or_defaults() == Path("params.yaml")
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("true", "valid integer"),
+        ("'2_0'", "valid integer"),
+        ("3.0", "valid integer"),
+        ("1" + "0" * 34, "more than 64 bits"),
+        (str(2**64), "more than 64 bits"),
+        ("9" * 5000, "not valid YAML: Exceeds the limit"),
+        ("2020-01-01", "a date is no plain value"),
+        ("!!python/object:os.system x", "a TaggedScalar is no plain value"),
+        ("!!int x", "not valid YAML"),
+        ("!!set {a}", "is no plain value|valid integer"),
+    ],
+)
+def test_a_number_is_a_number_of_64_bits(file, value, message):
+    """Neither true, nor text, nor a date, nor what no integer of a library can hold counts as one."""
+    with pytest.raises(FctError, match=message):
+        params.load(Sections, file(GOOD.replace("seed: 3", f"seed: {value}")))
+
+
+@pytest.mark.parametrize("key", ["1", "null", "true", "2020-01-01", "[a]", '"\\0"'])
+@pytest.mark.parametrize("place", ["", "data:\n  ", "data:\n  folder:\n    "])
+def test_a_key_that_is_no_text_is_an_error(file, key, place):
+    """In a section or in the place of one."""
+    with pytest.raises(FctError, match=r"is no text\. Quote or rename it|NULL|U\+0000"):
+        params.load(Sections, file(f"{place}{key}: 1\n"))
+
+
+@pytest.mark.parametrize("mark", ["\\0", "\\e[31m", "\\u202e", "\\u200f", "\\u2066", "\\ufeff", "\\ud800", "\\u2028"])
+def test_a_character_that_nobody_sees_is_an_error(file, mark):
+    """NUL, escapes of terminals, and marks that turn the direction of text stand in no value."""
+    with pytest.raises(FctError, match=r"line 4: data\.folder\.path: it contains .*, which nobody sees") as error:
+        params.load(Sections, file(GOOD.replace("here", f'"a{mark}b"')))
+    assert str(error.value).isprintable()
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("# a comment\n" * 900_000, "larger than 64 KiB"),
+        (BOMB, r"more than 5,000 values"),
+        ("data: &a {a: *a}\n", "levels deep|this key is missing"),
+        ("data: " + "[" * 30_000, "levels deep"),
+        ("data: " + "{a: " * 10_000, "levels deep"),
+        ("".join(" " * depth + "a:\n" for depth in range(300)), "levels deep"),
+        ("data: [" + "0, " * 20_000 + "0]\n", r"more than 5,000 values"),
+        ("".join(f"k{number}: 1\n" for number in range(4_000)), "unknown section"),
+    ],
+    ids=["comments", "aliases that multiply", "itself", "lists", "mappings", "blocks", "a long list", "many keys"],
+)
+@pytest.mark.timeout(20)  # seconds; one on an idle machine
+def test_a_file_without_measure_is_refused_at_once(file, text, message):
+    """Whatever is vast or multiplies costs little and is one error of a few lines."""
+    with pytest.raises(FctError, match=message) as error:
+        params.load(Sections, file(text))
+    assert len(str(error.value)) < 500
+
+
+def test_many_problems_are_one_message_of_some_lines(file):
+    """The first twenty are named; the others are counted."""
+    unknown = "".join(f"  key{number}: 1\n" for number in range(100))
+    with pytest.raises(FctError, match="and 80 more") as error:
+        params.load(Sections, file(GOOD.replace("  seed: 3\n", "  seed: 3\n" + unknown)))
+    assert len(str(error.value).splitlines()) == 21
+
+
+NONSENSE = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(
+        ["&a [*a]", "*a", "!!binary x", "%YAML 9", "---", "? [a]", "{", "1e999", ".nan", "2020-13-45", "<<: 1"]
+    ),
+    st.sampled_from(
+        ["!!timestamp x", "!!bool x", "!!float x", "|", ">\n x", "'", '"\\x"', "- - -", "0o9", "0x", "~: ~"]
+    ),
+)
+
+
+class Everything(params.Section):
+    """Sections of every kind of value."""
+
+    data: DataParams
+    cache: CacheParams
+    train: TrainParams
+    gate: GateParams
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_file_is_valid_or_an_error(tmp_path, data):
+    """Whatever stands in a file: values, or an error that names the file; never another exception."""
+    text = (ROOT / "params.yaml").read_text()
+    lines = [line.partition(" #")[0] for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(lines) - 1))
+        name, colon, _ = lines[place].partition(":")
+        lines[place] = data.draw(st.sampled_from([f"{name}{colon} ", name, "", " "])) + data.draw(NONSENSE)
+    path = tmp_path / "params.yaml"
+    path.write_bytes("\n".join(lines).encode("utf-8", "surrogatepass"))
+    try:
+        assert params.load(Everything, path)
+    except FctError as error:
+        assert "params.yaml" in str(error)  # noqa: PT017  # both outcomes are right
+
+
+@pytest.mark.parametrize("name", ["", " ", " a", "a ", "-rf", "a\tb", "a\nb", "x" * 257])
+def test_a_name_that_a_command_would_misread_is_refused(name):
+    """White space at its ends, a leading dash, no character or too many."""
+    with pytest.raises(ValueError, match="name"):
+        params.check_name(name)
+
+
+@pytest.mark.parametrize("folder", [".", "..", "../..", "./", "/", "a/..", "images/../..", Path("..")])
+def test_a_folder_around_the_project_is_refused(folder):
+    """It would hold what the pipeline writes."""
+    with pytest.raises(ValueError, match="the project's own folder or one around it"):
+        params.check_folder(folder)
+
+
+@pytest.mark.parametrize("folder", ["images", "../images", "/data/images", "bilder für müller", "a.b", "میخواهم"])
+def test_any_other_folder_is_taken(folder):
+    """Inside the project or elsewhere, in any script."""
+    assert params.check_folder(folder) == folder

@@ -11,7 +11,7 @@ GOOD = """data:
   mirror: null
   seed: 0
   fractions: {val: 0.08, gate: 0.08, test: 0.1}
-  folder: {path: images, size: 32, channels: 3, on_error: fail}
+  folder: {path: images, pixels: 32, channels: 3, on_error: fail}
 """
 
 
@@ -27,7 +27,7 @@ class Sections(params.Section):
         ("test: 0.1", "test: 1.0", "data.fractions.test"),
         ("test: 0.1", "test: 0.9", "data.fractions: .*1.06.* below 1"),
         ("seed: 0", "seed: -1", "data.seed"),
-        ("size: 32", "size: 7", "data.folder.size"),
+        ("pixels: 32", "pixels: 7", "data.folder.pixels"),
         ("channels: 3", "channels: 4", "data.folder.channels"),
         ("on_error: fail", "on_error: ignore", "data.folder.on_error"),
         ("path: images", "path: ''", "data.folder.path"),
@@ -37,7 +37,7 @@ def test_an_impossible_value_is_named(tmp_path, old, new, message):
     """A value out of its range is an error that names the key."""
     path = tmp_path / "params.yaml"
     path.write_text(GOOD)
-    assert params.load(Sections, path).data.folder.size == 32
+    assert params.load(Sections, path).data.folder.pixels == 32
     path.write_text(GOOD.replace(old, new))
     with pytest.raises(FctError, match=message):
         params.load(Sections, path)

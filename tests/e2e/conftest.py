@@ -43,7 +43,7 @@ PATIENCE = 240  # seconds
 MADE_SMALL = {
     "data.source": "folder",
     "data.fractions": {"val": 0.1, "gate": 0.3, "test": 0.1},
-    "data.folder.size": 28,
+    "data.folder.pixels": 28,
     "data.folder.channels": 1,
     "cache.qualities": [10, 50],
     "model.width": 8,

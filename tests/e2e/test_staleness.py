@@ -45,6 +45,13 @@ def test_another_torch_makes_the_trainings_stale(copy):
     assert copy.stale() == TRAININGS
 
 
+def test_another_size_of_images_makes_the_splits_again(copy, ran):
+    """Also where DVC's run cache is on: it once took splits of another size for those of this one."""
+    copy.change({"data.folder.pixels": 20})
+    assert ran(copy.run("dvc", "repro", "data")) == ["data"]
+    assert json.loads((copy.folder / "data/splits/meta.json").read_text())["size"] == 20
+
+
 def test_a_frozen_baseline_is_not_trained_again(copy, ran):
     """`dvc freeze baseline` keeps the one that is there, whatever changes."""
     copy.run("dvc", "freeze", "baseline")

@@ -10,6 +10,9 @@ from fct.core.params import SECTIONS, load
 from pipelines.params import Params, Schedules, apply_overrides
 
 REPOSITORY = Path(__file__).parents[2]
+DEEP = []
+for _ in range(500):
+    DEEP = [DEEP]
 
 
 @pytest.fixture
@@ -40,6 +43,16 @@ def test_changed_params_keep_everything_else(params):
         ({"trian.epochs": 7}, r"overrides: trian\.epochs: there is no such key.*train"),
         ({"train.epochs.x": 7}, r"overrides: train\.epochs\.x: there is no such key"),
         ({"train.epochs": 0}, r"overrides: params\.yaml, line \d+: train\.epochs: .*\(it is 0\)"),
+        ({"train.epochs": True}, r"overrides: params\.yaml, line \d+: train\.epochs: .*integer"),
+        ({"train.epochs": "2_0"}, r"overrides: params\.yaml, line \d+: train\.epochs: .*'2_0'"),
+        ({"train.epochs": 10**34}, r"overrides: train\.epochs: an integer of more than 64 bits"),
+        ({"registry.name": "a\0b"}, r"overrides: registry\.name: it contains .*, which nobody sees"),
+        ({"registry.name": ".."}, r"overrides: params\.yaml, line \d+: registry\.name: .*'\.\.'"),
+        ({"registry.name": " "}, r"overrides: params\.yaml, line \d+: registry\.name: white space"),
+        ({"data.folder.path": "-rf"}, r"overrides: params\.yaml, line \d+: data\.folder\.path: it begins with a dash"),
+        ({"intake.inbox": ".."}, r"overrides: params\.yaml, line \d+: intake\.inbox: this is the project's own folder"),
+        ({"method.layers": DEEP}, r"overrides: method\.layers\S*: nested more than 16 levels deep"),
+        ({"method.layers": ["x"] * 6_000}, r"overrides: more than 5,000 values"),
         ({"train.epochs": "many"}, r"overrides: params\.yaml, line \d+: train\.epochs: .*'many'"),
     ],
 )
