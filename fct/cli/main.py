@@ -24,6 +24,6 @@ def main() -> None:
 for _command in (
     *(registry.promote, registry.rollback, registry.status, registry.history, registry.verify),
     *(models.report, models.gate, models.predict, models.layers, models.spread),
-    *(project.doctor, project.recipe),
+    *(project.check, project.doctor, project.recipe),
 ):
     main.add_command(_command)

@@ -1,4 +1,4 @@
-"""Commands about this working copy: doctor, recipe."""
+"""Commands about this working copy: check, doctor, recipe."""
 
 from __future__ import annotations
 
@@ -7,6 +7,21 @@ import sys
 import click
 
 from fct.core.errors import exit_on_error
+
+
+@click.command()
+def check() -> None:
+    """Check params.yaml, as far as that is possible without data.
+
+    Looks at every value, at whether they fit each other, and at the files that they name. Builds the network to look for
+    the layers that are named. Prints all problems at once. `dvc repro` does the same before its first stage.
+    """
+    with exit_on_error():
+        from fct.check import checks
+        from fct.core.params import load
+
+        checks.check(load(checks.Params))
+        click.echo("params.yaml: every value fits.")
 
 
 @click.command()

@@ -10,6 +10,9 @@ DVC_YAML = Path("dvc.yaml")
 DVC_LOCK = Path("dvc.lock")
 ENVIRONMENT = Path("environment.yaml")
 
+# checks
+CHECK = Path("metrics/check.json")  # says that params.yaml was checked
+
 # data
 SPLITS = Path("data/splits")
 ORIGINALS = Path("data/originals")

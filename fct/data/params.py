@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from fct.core.params import Name, Section, Seed, check_folder
 
+SHAPES = {"fashion-mnist": (1, 28), "cifar-10": (3, 32), "cifar-100": (3, 32)}  # channels, and pixels a side
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -43,3 +44,13 @@ class DataParams(Section):
     seed: Seed
     fractions: Fractions
     folder: FolderParams
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images: 1 for grey, 3 for RGB."""
+        return SHAPES.get(self.source, (self.folder.channels, self.folder.pixels))[0]
+
+    @property
+    def pixels(self) -> int:
+        """Height and width of the images at the model's size."""
+        return SHAPES.get(self.source, (self.folder.channels, self.folder.pixels))[1]

@@ -120,11 +120,7 @@ def _views(
     split: Split, qualities: Sequence[int], subsampling: str, unseen: Sequence[str], unseen_images: int | None
 ) -> Iterator[_View]:
     channels = split.images.shape[-1]
-    if absent := [name for name in unseen if name not in {distortion for distortion, _, _ in every(channels)}]:
-        raise FctError(
-            f"params.yaml: evaluate.unseen: {absent[0]} changes colours alone, and these images are grey. Remove it "
-            "from the list."
-        )
+    refuse_colours(unseen, channels)
     yield _View("raw", partial(_raw, split))
     for quality in qualities:
         yield _View(f"q{quality}", partial(_jpeg, split, quality, subsampling))
@@ -135,6 +131,19 @@ def _views(
             convert = UNSEEN[name].convert
             make = partial(_raw, sample) if convert else partial(_unseen, sample, name, severity, quality)
             yield _View(f"{name}/{severity}", make, convert, step)
+
+
+def refuse_colours(unseen: Sequence[str], channels: int) -> None:
+    """Refuse distortions of colours where the images have none.
+
+    Raises:
+        FctError: there is one.
+    """
+    if absent := [name for name in unseen if channels == 1 and UNSEEN[name].colour]:
+        raise FctError(
+            f"params.yaml: evaluate.unseen: {absent[0]} changes colours alone, and these images are grey. Remove it "
+            "from the list."
+        )
 
 
 def _raw(split: Split) -> Images:

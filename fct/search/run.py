@@ -19,6 +19,7 @@ from fct.search.study import finished_trials, next_trial, open_study, suggest
 from fct.train.assemble import Setup, check_crops, identity, make_network, open_data
 from fct.train.checkpoint import code_digest
 from fct.train.loop import Data, DivergenceError, Metrics, train
+from fct.train.params import TrainParams
 
 METHOD = "method"  # attribute of a trained trial: its method
 RAW = "val_raw"  # attribute of a finished trial: its raw validation accuracy
@@ -43,6 +44,26 @@ class Best(NamedTuple):
     raw: float | None
 
 
+def tried_methods(train: TrainParams, baseline: MethodParams, params: SearchParams) -> list[MethodParams]:
+    """Return the methods that the search tries, one for each of `params.targets`; none if there is no search.
+
+    Raises:
+        FctError: one of `params.targets` does not fit the other values of params.yaml.
+    """
+    if baseline.name not in WITH_CONSISTENCY or params.trials == 1:
+        return []
+    methods = []
+    for target in params.targets:
+        try:
+            method = MethodParams.model_validate(baseline.model_dump() | {"target": target})
+        except ValidationError as error:
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise FctError(f"params.yaml: search.targets: with {target}, method.{message}") from error
+        check_crops(train, method, "search.targets")
+        methods.append(method)
+    return methods
+
+
 def search(
     setup: Setup, baseline: MethodParams, params: SearchParams, make_observer: MakeObserver, *, fresh: bool
 ) -> Best:
@@ -58,15 +79,8 @@ def search(
     """
     if baseline.name not in WITH_CONSISTENCY or params.trials == 1:
         return Best(baseline, 0, None, None)
-    with_teacher = baseline  # a method that needs the teacher's file, if one is tried
-    for target in params.targets:
-        try:
-            method = MethodParams.model_validate(baseline.model_dump() | {"target": target})
-        except ValidationError as error:
-            message = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise FctError(f"params.yaml: search.targets: with {target}, method.{message}") from error
-        check_crops(setup.train, method, "search.targets")
-        with_teacher = method if method.needs_teacher_file else with_teacher
+    tried = tried_methods(setup.train, baseline, params)
+    with_teacher = next((method for method in tried if method.needs_teacher_file), baseline)
     data, meta = open_data(setup)
     data = _subsample(data, params.images)
     setup = setup._replace(train=setup.train.model_copy(update={"epochs": params.epochs}))

@@ -1,0 +1,102 @@
+"""What can be said about params.yaml without data: whether its sections fit each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fct.cache.params import CacheParams
+from fct.core.errors import FctError
+from fct.core.params import Section, location
+from fct.data.params import DataParams
+from fct.evaluate.params import EvaluateParams
+from fct.export.params import ExportParams
+from fct.gate.checks import refuse_unmeasured_slices
+from fct.gate.params import GateParams
+from fct.int8.params import Int8Params
+from fct.methods.params import MethodParams
+from fct.models.params import FeaturesParams, ModelParams
+from fct.search.params import SearchParams
+from fct.splits.params import JpegParams
+from fct.spread.params import SpreadParams
+from fct.train.params import TrainParams
+
+
+class Params(Section):
+    """The sections of params.yaml that the stages read."""
+
+    data: DataParams
+    jpeg: JpegParams
+    cache: CacheParams
+    model: ModelParams
+    method: MethodParams
+    search: SearchParams
+    train: TrainParams
+    export: ExportParams
+    evaluate: EvaluateParams
+    features: FeaturesParams
+    spread: SpreadParams
+    gate: GateParams
+    int8: Int8Params
+
+
+def check(params: Params) -> None:
+    """Check that the sections fit each other, and that the files that they name are here.
+
+    Raises:
+        FctError: they do not, or a file is missing. The message has every problem that was found.
+    """
+    problems = []
+    for find in (_check_gate, _check_unseen, _check_search, _check_files, _check_network):
+        try:
+            find(params)
+        except FctError as error:
+            problems.append(str(error))
+    if problems:
+        raise FctError("\n       ".join(dict.fromkeys(problems)))
+
+
+def _check_gate(params: Params) -> None:
+    refuse_unmeasured_slices(params.gate, params.evaluate)
+    for index, line in enumerate(params.gate):
+        if line.over == "trainings" and params.spread.trainings < 2:
+            raise FctError(
+                f"{location('gate', index, 'over')}: a line over trainings needs at least 2 of them. Set "
+                "spread.trainings."
+            )
+
+
+def _check_unseen(params: Params) -> None:
+    from fct.evaluate.sweep import refuse_colours
+
+    refuse_colours(params.evaluate.unseen, params.data.channels)
+
+
+def _check_search(params: Params) -> None:
+    from fct.search.run import tried_methods
+
+    tried_methods(params.train, params.method, params.search)
+
+
+def _check_files(params: Params) -> None:
+    from fct.models.weights import find_weights
+    from fct.train.aids import BASELINE
+
+    if params.model.weights is not None:
+        find_weights(params.model.weights, "model.weights")
+    if params.method.needs_teacher_file and params.method.teacher != BASELINE:
+        find_weights(params.method.teacher, "method.teacher")
+
+
+def _check_network(params: Params) -> None:
+    from fct.train.aids import BASELINE
+    from fct.train.assemble import Setup, check_network
+
+    setup = Setup(tuple(params.cache.qualities), params.jpeg.subsampling, params.model, params.train)
+    method = params.method.model_copy(update={"teacher": BASELINE})  # whether another one fits, its stage finds out
+    meta: dict[str, Any] = {
+        "channels": params.data.channels,
+        "size": params.data.pixels,
+        "classes": ["one", "other"],
+        "digest": "",
+    }
+    check_network(setup, method, meta, measured=params.features.layers)

@@ -1,0 +1,77 @@
+"""Everything that can be said about params.yaml without data is said before the first stage computes."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from ruamel.yaml import YAML
+
+from fct.check.checks import Params, check
+from fct.core.errors import FctError
+from fct.core.params import DEFAULTS, load
+
+
+@pytest.fixture
+def checked(tmp_path, monkeypatch):
+    """Check the defaults with some values changed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(**changed):
+        content = YAML(typ="safe").load(DEFAULTS)
+        for key, value in changed.items():
+            *parents, last = key.split("__")
+            node = content
+            for parent in parents:
+                node = node[int(parent) if parent.isdecimal() else parent]
+            node[last] = value
+        (tmp_path / "params.yaml").write_text(json.dumps(content))
+        check(load(Params))
+
+    return run
+
+
+def test_the_defaults_fit(checked):
+    """Without data, weights or a network that was trained."""
+    checked()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"model__name": "resnet9000"}, r"model\.name"),
+        ({"model__name": "resnet18"}, r"stage3.*`fct layers`"),
+        ({"method__layers": ["stage4"]}, r"method\.layers: .*stage4"),
+        ({"method__block__layers": ["stage9"]}, r"method\.block\.layers: .*stage9"),
+        ({"features__layers": ["stage4"]}, r"features\.layers: .*stage4"),
+        ({"model__weights": "weights/none.pt"}, r"model\.weights: weights/none\.pt is not here"),
+        ({"method__teacher": "weights/none.pt"}, r"method\.teacher: weights/none\.pt is not here"),
+        ({"train__crop_padding": 28}, r"train\.crop_padding: 28 pixels is too much for images of 28"),
+        ({"search__targets": ["raw"], "method__target": "teacher"}, r"search\.targets: with raw, method\."),
+        ({"evaluate__unseen": ["bgr", "webp", "double", "blur"]}, r"evaluate\.unseen: bgr changes colours alone"),
+        ({"evaluate__qualities": [5, 95], "gate__0__slice": "q10"}, r"'q10' is not measured"),
+        ({"gate__0__over": "trainings"}, r"at least 2 .*spread\.trainings"),
+    ],
+)
+def test_values_that_do_not_fit_each_other_are_named(checked, changed, message):
+    """Each key alone; data that are not here yet are not asked for."""
+    with pytest.raises(FctError, match=message):
+        checked(**changed)
+
+
+def test_all_problems_are_told_at_once(checked):
+    """Nobody wants to run the pipeline once for each of them."""
+    with pytest.raises(FctError) as error:
+        checked(model__weights="weights/none.pt", evaluate__unseen=["bgr"])
+    assert "model.weights" in str(error.value)
+    assert "evaluate.unseen" in str(error.value)
+
+
+def test_the_stage_always_writes_the_same(tmp_path, checked):
+    """What depends on it is not stale after a change of values that fit."""
+    contents = set()
+    for epochs in (3, 4):
+        checked(train__epochs=epochs)
+        subprocess.run([sys.executable, "-m", "fct.check"], cwd=tmp_path, check=True)
+        contents.add((tmp_path / "metrics/check.json").read_bytes())
+    assert len(contents) == 1
