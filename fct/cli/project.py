@@ -13,7 +13,7 @@ from fct.core.errors import exit_on_error
 def check() -> None:
     """Check params.yaml, as far as that is possible without data.
 
-    Looks at every value, at whether they fit each other, and at the files that they name. Builds the network to look for
+    Looks at every value, at whether they fit each other, and at the files that they name. Builds the network to find
     the layers that are named. Prints all problems at once. `dvc repro` does the same before its first stage.
     """
     with exit_on_error():

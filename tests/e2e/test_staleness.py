@@ -21,11 +21,11 @@ EXPORTS = {"export@model", "export@standard"}
 @pytest.mark.parametrize(
     ("path", "stale"),
     [
-        ("fct/train/loop.py", TRAININGS),
-        ("fct/methods/fct.py", TRAININGS),
-        ("fct/cache/store.py", CACHES | TRAININGS | {"int8"}),
-        ("fct/splits/views.py", {"data", "evaluate", "features", "gate", "int8"} | CACHES | TRAININGS | EXPORTS),
-        ("fct/gate/checks.py", {"spread", "gate", "int8"}),
+        ("fct/train/loop.py", {"check"} | TRAININGS),
+        ("fct/methods/fct.py", {"check"} | TRAININGS),
+        ("fct/cache/store.py", {"check", "int8"} | CACHES | TRAININGS),
+        ("fct/splits/views.py", {"check", "data", "evaluate", "features", "gate", "int8"} | CACHES | TRAININGS | EXPORTS),
+        ("fct/gate/checks.py", {"check", "spread", "gate", "int8"}),
         ("fct/tracking/record.py", set()),
         ("fct/registry/promotion.py", set()),
         ("images/README.md", set()),
@@ -48,7 +48,7 @@ def test_another_torch_makes_the_trainings_stale(copy):
 def test_another_size_of_images_makes_the_splits_again(copy, ran):
     """Also where DVC's run cache is on: it once took splits of another size for those of this one."""
     copy.change({"data.folder.pixels": 20})
-    assert ran(copy.run("dvc", "repro", "data")) == ["data"]
+    assert ran(copy.run("dvc", "repro", "data")) == ["check", "data"]
     assert json.loads((copy.folder / "data/splits/meta.json").read_text())["size"] == 20
 
 
@@ -64,7 +64,7 @@ def test_a_frozen_baseline_is_not_trained_again(copy, ran):
 def test_a_floor_reruns_the_verdicts_alone(copy, ran):
     """A changed threshold is judged anew, on what was measured before, for both forms; `spread` looks at the lines."""
     copy.change({"gate.0.at_least": 0.45})
-    assert ran(copy.run("dvc", "repro")) == ["spread", "gate", "int8"]
+    assert ran(copy.run("dvc", "repro")) == ["check", "spread", "gate", "int8"]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def swapped(finished, tmp_path_factory):
 
 def test_a_new_quality_computes_its_own_cache_alone(swapped, ran):
     """Of the caches, only the new one is computed; then what is trained on them."""
-    assert sorted(ran(swapped.said)) == ["baseline", "cache-index", "cache@95", "search", "train"]
+    assert sorted(ran(swapped.said)) == ["baseline", "cache-index", "cache@95", "check", "search", "train"]
 
 
 def test_a_removed_quality_leaves_nothing_behind(swapped):
