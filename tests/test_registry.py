@@ -845,7 +845,7 @@ def test_mlflow_serves_the_champion_over_http(workplace):
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{NAME}@champion"]
     command += ["--env-manager", "local", "-h", "127.0.0.1", "-p", str(port)]
     image = open_split("gate").images[0]
-    cells = [*(base64.b64encode(content).decode() for content in (jpeg(image, 40), b"broken")), "a/b"]
+    cells = [*(base64.b64encode(content).decode() for content in (jpeg(image, 40), b"broken")), "no base64!"]
     body = {"dataframe_records": [{"image": cell} for cell in cells]}
     request = urllib.request.Request(  # the server below
         f"http://127.0.0.1:{port}/invocations", json.dumps(body).encode(), {"Content-Type": "application/json"}
