@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
@@ -38,7 +39,9 @@ def read_folder(root: Path, *, fit: Fit, channels: int, classes: Sequence[str] |
     names = list(scanned.classes if classes is None else classes)
     unknown = [name for name in scanned.classes if name not in names]
     if unknown:
-        raise FctError(f"{root / unknown[0]}: the model has no such class. It has {', '.join(names)}.")
+        near = difflib.get_close_matches(unknown[0], names, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(names[:10])}{', ...' * (len(names) > 10)}."
+        raise FctError(f"{root / unknown[0]}: the model has no such class. {hint}")
     problems = list(scanned.problems)
     images = np.empty((len(scanned.files), fit.size, fit.size, channels), np.uint8)
     quality = np.empty(len(scanned.files), np.int64)

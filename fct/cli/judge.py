@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from fct.images.fit import Fit
 from fct.splits.params import JpegParams
 from fct.splits.store import Split
 
+MOST_NAMES = 10  # of classes, in an error
 DEFAULTS_HINT = "Its thresholds are for Fashion-MNIST. Choose yours with --params FILE."
 IMAGES_FOR_SCALE = 16  # raw images whose outputs tell logits from probabilities
 
@@ -73,8 +75,8 @@ def judge_folder(  # noqa: PLR0913  # two models, the images, the params, and wh
         model: the classifier.
         data: a folder with one sub-folder of images per class.
         champion: the model for the lines that name a champion. It gets the same files, read as it needs.
-        params_file: a file with the sections jpeg, evaluate and gate. None takes params.yaml. If there is none, the
-            package's defaults take its place.
+        params_file: a file with the section gate, and with jpeg and evaluate where they differ from the package's
+            defaults. None takes params.yaml. If there is none, the package's defaults take its place.
         classes: names in the order of the model's outputs. None takes the model file's, or else the sub-folders'.
         size: height and width in pixels, for a model of this project that takes images of any size.
 
@@ -82,7 +84,7 @@ def judge_folder(  # noqa: PLR0913  # two models, the images, the params, and wh
         FctError: a line of the gate cannot be measured, or the folder's images cannot be used.
     """
     params_file = params_file or present_or_defaults(DEFAULTS_HINT)
-    params = load(Params, params_file)
+    params = load(Params, params_file, with_defaults=("jpeg", "evaluate"))
     checks.refuse_unmeasured_slices(params.gate, params.evaluate, params_file)
     model, split, names = _read_images(model, data, classes, size)
     if champion is not None:
@@ -132,7 +134,7 @@ def _read_images(
     Of a foreign model, the names and images settle what its file left open.
     """
     if classes is not None and model.class_names not in (None, classes):
-        raise FctError(f"{model.path} names its classes itself: {model.class_names}. Leave out --classes.")
+        raise FctError(f"{model.path} names its classes itself: {_list(model.class_names)}. Leave out --classes.")
     split, names = read_folder(
         data,
         fit=_fit(model, size),
@@ -143,12 +145,13 @@ def _read_images(
     if len(names) != model.classes:
         background = (
             " If class 0 of the model is the background, give --set background=true."
-            if model.preprocessing and model.classes == len(names) + 1
+            if model.preprocessing and model.classes == len(names) + 1 and not model.adapter.background
             else ""
         )
+        source = f"{data} has {len(names)}" if classes is None else f"--classes names {len(names)}"
         raise FctError(
-            f"{data} has {len(names)} classes, {model.path} has {model.classes}. Give --classes FILE with one name per "
-            f"line, in the order of the model's outputs.{background}"
+            f"{source} classes, {model.path} has {model.classes}. Give --classes FILE with one name per line, in the "
+            f"order of the model's outputs.{background}"
         )
     return model, split, names
 
@@ -157,13 +160,19 @@ def _read_champion(champion: Model, data: Path, model: Model, split: Split, name
     """Return the champion, and the same files as in the `split` of the model, as the champion needs them."""
     if champion.classes not in (None, len(names)) or champion.class_names not in (None, names):
         raise FctError(
-            f"{champion.path} has {champion.classes} classes, {champion.class_names or 'without names'}; "
-            f"{model.path} has {names}. Both models need the same classes in the same order."
+            f"Both models need the same classes in the same order. {champion.path} has {champion.classes}: "
+            f"{_list(champion.class_names or ['without names'])}; {model.path} has {len(names)}: {_list(names)}."
         )
     fit, channels = _fit(champion, split.fit.size), image_channels(champion.path, champion.image_shape)
     if (fit, channels) != (split.fit, split.images.shape[-1]):
         split, _ = read_folder(data, fit=fit, channels=channels, classes=names)
     return _settle(champion, split, names), split
+
+
+def _list(names: Sequence[str]) -> str:
+    """Return the first names; a model may have thousands."""
+    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def _fit(model: Model, size: int | None) -> Fit:

@@ -13,6 +13,7 @@ import difflib
 import io
 import json
 import os
+import re
 import reprlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -116,8 +117,13 @@ Seed = Annotated[int, Field(ge=0, lt=2**64)]
 Name = Annotated[str, AfterValidator(check_name)]  # or the path of a file
 
 
-def load(sections: type[Sections], path: Path = PARAMS) -> Sections:
+def load(sections: type[Sections], path: Path = PARAMS, *, with_defaults: Sequence[str] = ()) -> Sections:
     """Read the sections that are the fields of `sections` from `path`.
+
+    Args:
+        sections: what is read.
+        path: the file.
+        with_defaults: names of sections whose missing keys take the values of the package's defaults.
 
     Raises:
         FctError: the file is missing or not YAML, a section or key is missing or unknown, or a value is impossible. The
@@ -128,6 +134,11 @@ def load(sections: type[Sections], path: Path = PARAMS) -> Sections:
     if unknown := [name for name in content if name not in SECTIONS]:
         raise FctError(f"{locate(path, content, (unknown[0],))}: unknown section.{_nearest(unknown[0], SECTIONS)}")
     values = {name: content[name] for name in sections.model_fields if name in content}
+    if with_defaults:
+        defaults = parse(DEFAULTS)
+        for name in with_defaults:
+            if isinstance(own := values.get(name, {}), Mapping):
+                values[name] = {**defaults[name], **own}
     return _validate(sections, path, values, content)
 
 
@@ -214,6 +225,9 @@ def _explain(path: Path, content: Mapping[str, Any], problem: dict[str, Any], se
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown key.{_nearest(str(key[-1]), _sibling_keys(sections, key))}"
     value = problem["input"]
+    if problem["type"] == "literal_error" and isinstance(value, str):
+        known = [name.strip(" '") for name in re.split(",| or ", problem["ctx"]["expected"])]
+        return f"{where}: there is no {value!r} here.{_nearest(value, known)}"
     current = "" if isinstance(value, dict) else f" (it is {reprlib.repr(value)})"
     renamed = (
         f". {value} is called {OLD_VALUES[value]} now" if key[:2] in HAD_OLD_VALUES and value in OLD_VALUES else ""

@@ -39,6 +39,7 @@ class Estimate:
     high: float
     # The estimate if the same were measured on that many times as many images; None for an exact value.
     with_more: Callable[[float], Estimate] | None = field(default=None, compare=False, repr=False)
+    part: str | None = field(default=None, compare=False, repr=False)  # of a slice, where the worst of several counts
 
     def __str__(self) -> str:
         return f"{self.value:.2%} ({self.low:.2%} to {self.high:.2%})"

@@ -81,7 +81,6 @@ def choose_output(path: Path, outputs: dict[str, Output], wanted: Preprocessing)
         raise FctError(f"{path}: its outputs are {listed}. Say which to judge: --set output={candidates[0]}.")
     named = "" if wanted.output is None else f"{wanted.output} cannot be judged. "
     as_scale = f" as {wanted.scale}" if wanted.scale else ""
-    raise FctError(
-        f"{path}: {named}Its outputs are {listed}. One that can be judged{as_scale} has a float for each of two or "
-        "more classes, or the number of the class as an integer."
-    )
+    label, scores_of = "the number of the class as an integer", "a float for each of two or more classes"
+    needed = {"labels": label, None: f"{scores_of}, or {label}"}.get(wanted.scale, scores_of)
+    raise FctError(f"{path}: {named}Its outputs are {listed}. One that can be judged{as_scale} has {needed}.")

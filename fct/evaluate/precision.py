@@ -54,7 +54,7 @@ def int8(model: Model) -> Model:
 
 
 def _converted(model: Model, name: str, convert: Callable[[Path, Path], None]) -> Model:
-    logging.getLogger().addFilter(_is_no_advice)
+    logging.disable(logging.WARNING)  # a warning for every tensor that stays as it is
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about weights that are zero in half precision
         path = Path(folder) / "model.onnx"
@@ -65,8 +65,5 @@ def _converted(model: Model, name: str, convert: Callable[[Path, Path], None]) -
             raise FctError(
                 f"{model.path}: onnxruntime cannot convert it to {name}: {error}. Remove {name} from evaluate.unseen."
             ) from None
-
-
-def _is_no_advice(record: logging.LogRecord) -> bool:
-    """Tell a message apart from onnxruntime's advice to optimise a file before it is quantised."""
-    return "pre-processing" not in record.getMessage()
+        finally:
+            logging.disable(logging.NOTSET)

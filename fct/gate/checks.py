@@ -74,6 +74,7 @@ class Check:
             "direction": self.direction,
             "passed": self.passed,
             "images": self.images,
+            "part": self.estimate.part,
             "images_to_settle": self.images_to_settle,
         }
 
@@ -188,16 +189,15 @@ def metrics(verdict: dict[str, Any]) -> dict[str, float]:
 def format_verdict(verdict: dict[str, Any], *, colour: bool) -> str:
     """Return a verdict as a table for a terminal. With `colour`, PASS is green and FAIL is red."""
     confidence, images = verdict["confidence"], verdict["split"]["images"]
-    width = max(len(check["name"]) for check in verdict["checks"]) + 1
+    names = [check["name"] + (f" ({check['part']})" if check.get("part") else "") for check in verdict["checks"]]
+    width = max(map(len, names)) + 1
     lines = [f"{'check':<{width}}{'value':>9}   {f'{100 * confidence:g}% interval':<20}{'needed':<17}"]
-    for check in verdict["checks"]:
+    for name, check in zip(names, verdict["checks"], strict=True):
         exact = check["low"] == check["high"]
         interval = "" if exact else f"{check['low']:.4f} to {check['high']:.4f}"
         needed = f"{check['direction']} {check['threshold']:.4g}"
         word = _word("PASS" if check["passed"] else "FAIL", colour=colour)
-        lines.append(
-            f"{check['name']:<{width}}{check['value']:>9.4g}   {interval:<20}{needed:<17}{word}{closeness(check)}"
-        )
+        lines.append(f"{name:<{width}}{check['value']:>9.4g}   {interval:<20}{needed:<17}{word}{closeness(check)}")
     sampled = [f"{check['name']} on {check['images']:,}" for check in verdict["checks"] if 0 < check["images"] < images]
     if sampled:
         lines.append(f"on fewer images: {', '.join(sampled)}")

@@ -27,6 +27,7 @@ BINS = 15  # of the confidence 0..1, as in Guo et al., "On Calibration of Modern
 class Part:
     """Some views of some images, over which a metric is averaged."""
 
+    name: str
     rows: list[int]
     images: NDArray[np.int64]  # indices of the images
 
@@ -38,10 +39,7 @@ class Part:
 
 def measure(check: CheckParams, predictions: Predictions, params: EvaluateParams) -> Estimate:
     """Return the metric on a check's slice. Of several parts, the worst counts."""
-    return worst(
-        (_measure(check.metric, predictions, part, params.confidence) for part in parts(check.slice, predictions)),
-        check.direction,
-    )
+    return _worst(check, predictions, lambda part: _measure(check.metric, predictions, part, params.confidence))
 
 
 def measure_difference(
@@ -59,12 +57,8 @@ def measure_difference(
         raise FctError(
             f"{check.name}: the two models were measured on different views: {predictions.views} and {champion.views}."
         )
-    return worst(
-        (
-            _compare(check.metric, predictions, champion, part, params.confidence)
-            for part in parts(check.slice, predictions)
-        ),
-        check.direction,
+    return _worst(
+        check, predictions, lambda part: _compare(check.metric, predictions, champion, part, params.confidence)
     )
 
 
@@ -88,6 +82,14 @@ def measure_trainings(
     return over_trainings(np.array(values), measure(check, predictions, params), params.confidence)
 
 
+def _worst(check: CheckParams, predictions: Predictions, measure_part: Callable[[Part], Estimate]) -> Estimate:
+    """Return the estimate of a check's slice: of several parts the worst, which it then names."""
+    of_slice = parts(check.slice, predictions)
+    if len(of_slice) == 1:
+        return measure_part(of_slice[0])
+    return worst((replace(measure_part(part), part=part.name) for part in of_slice), check.direction)
+
+
 def parts(name: str | None, predictions: Predictions) -> list[Part]:
     """Return the parts of the slice with this name."""
     sweep = [row for row, view in enumerate(predictions.views) if view[1:].isdecimal()]  # q5, q10, ...
@@ -97,16 +99,16 @@ def parts(name: str | None, predictions: Predictions) -> list[Part]:
             unseen.setdefault(view.partition("/")[0], []).append(row)
     everywhere = np.arange(len(predictions.labels))
     sample = predictions.measured(-1)  # of the images, for all unseen distortions
-    classes = [np.flatnonzero(predictions.labels == label) for label in np.unique(predictions.labels)]
+    classes = {f"class {label}": np.flatnonzero(predictions.labels == label) for label in np.unique(predictions.labels)}
     judged = {name: rows for name, rows in unseen.items() if name not in CONTROLS}
-    slices = {name: [Part(rows, sample)] for name, rows in unseen.items()} | {
-        "mean": [Part(sweep, everywhere)],
-        "worst": [Part([row], everywhere) for row in sweep],
-        "worst-class": [Part(sweep, images) for images in classes],
-        "unseen": [Part([row for rows in judged.values() for row in rows], sample)],
-        "worst-unseen": [Part(rows, sample) for rows in judged.values()],
+    slices = {name: [Part(name, rows, sample)] for name, rows in unseen.items()} | {
+        "mean": [Part("mean", sweep, everywhere)],
+        "worst": [Part(predictions.views[row], [row], everywhere) for row in sweep],
+        "worst-class": [Part(label, sweep, images) for label, images in classes.items()],
+        "unseen": [Part("unseen", [row for rows in judged.values() for row in rows], sample)],
+        "worst-unseen": [Part(name, rows, sample) for name, rows in judged.items()],
     }
-    return slices[str(name)] if name in slices else [Part([predictions.views.index(str(name))], everywhere)]
+    return slices[str(name)] if name in slices else [Part(str(name), [predictions.views.index(str(name))], everywhere)]
 
 
 def count_images(name: str | None, predictions: Predictions) -> int:

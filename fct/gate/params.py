@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
 from fct.core.params import Section
-from fct.evaluate.params import CONTROLS, Direction, EvaluateParams
+from fct.evaluate.params import CONTROLS, Direction, EvaluateParams, Unseen
 
 Metric = Literal["accuracy", "agreement", "drop", "ece", "latency_ms", "parity", "file_mib"]
 VIEW_METRICS: dict[str, Direction] = {  # and their good side
@@ -18,6 +19,7 @@ VIEW_METRICS: dict[str, Direction] = {  # and their good side
     "drop": "at most",
     "ece": "at most",
 }
+LARGEST = {"accuracy": 1.0, "agreement": 1.0, "drop": 1.0, "ece": 1.0}  # values: shares, not percent
 FILE_METRICS = ("latency_ms", "parity", "file_mib")  # lower is better
 Over = Literal["images", "trainings"]
 
@@ -59,6 +61,11 @@ class CheckParams(Section):
         if len(bounds) != 1 or bounds[0] not in allowed:
             present = " and ".join(bounds) or "none"
             raise ValueError(f"{self.metric} takes one of {', '.join(allowed)} (not {present})")
+        bound = getattr(self, bounds[0])
+        smallest, largest = (-1.0 if self.metric == "drop" else 0.0), LARGEST.get(self.metric)
+        if bound < smallest or (largest is not None and bound > largest):
+            limits = f"{smallest:g} to {largest:g}: a share, not percent" if largest else "0 or more"
+            raise ValueError(f"{bounds[0]}: {bound:g}; {self.metric} is {limits}")
         if self.over == "trainings" and self.slice is None:
             raise ValueError(f"{self.metric} is a value of the file: leave out over: trainings")
         if self.over == "trainings" and self.champion is not None:
@@ -91,8 +98,10 @@ class CheckParams(Section):
     @property
     def name(self) -> str:
         """The name of the check in verdicts, tables and metrics."""
-        against = "" if self.champion is None else "_vs_champion"
-        return f"{self.value_name}{against}{'_over_trainings' if self.over == 'trainings' else ''}"
+        kind = "_vs_champion" if self.champion is not None else ""
+        if self.champion is None and self.direction != VIEW_METRICS.get(self.metric, "at most"):
+            kind = f"_{self.direction.replace(' ', '_')}"  # on the bad side; the good side may have a line, too
+        return f"{self.value_name}{kind}{'_over_trainings' if self.over == 'trainings' else ''}"
 
 
 class Fp32Check(CheckParams):
@@ -140,5 +149,12 @@ def slice_problem(check: CheckParams, evaluate: EvaluateParams) -> str | None:
         measured |= {"unseen", "worst-unseen"}
     if check.slice is None or check.slice in measured:
         return None
-    where = "evaluate.qualities" if re.fullmatch(r"q\d+", check.slice) else "evaluate.unseen"
-    return f"{check.slice!r} is not measured. Add it to {where}, or name one of {', '.join(sorted(measured))}"
+    names = f"name one of {', '.join(sorted(measured))}"
+    if re.fullmatch(r"q\d+", check.slice):
+        return f"{check.slice!r} is not measured. Add {check.slice[1:]} to evaluate.qualities, or {names}"
+    if check.slice in get_args(Unseen):
+        return f"{check.slice!r} is not measured. Add it to evaluate.unseen, or {names}"
+    if check.slice in ("unseen", "worst-unseen"):
+        return f"{check.slice!r} is about evaluate.unseen, which names no distortion but controls. Add one, or {names}"
+    near = difflib.get_close_matches(check.slice, [*measured, *get_args(Unseen)], n=1)
+    return f"there is no slice {check.slice!r}. " + (f"Did you mean {near[0]!r}?" if near else names.capitalize())

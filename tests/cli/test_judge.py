@@ -151,7 +151,7 @@ def test_a_champion_of_other_classes_is_refused(shop):
     save(shop / "champion.onnx", classes=["red", "blue"])
     done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--champion", "champion.onnx")
     assert done.exit_code == 2
-    assert "champion.onnx has 2 classes, ['red', 'blue']; theirs.onnx has ['blue', 'red']" in done.output
+    assert "champion.onnx has 2: red, blue; theirs.onnx has 2: blue, red." in done.output
 
 
 def test_images_of_four_channels_are_refused(shop):
@@ -260,7 +260,7 @@ def test_a_models_own_classes_are_not_overruled(shop):
     (shop / "names.txt").write_text("red\nblue\n")
     done = run("ours.onnx", "--data", "photos", "--classes", "names.txt")
     assert done.exit_code == 2
-    assert "ours.onnx names its classes itself: ['blue', 'red']. Leave out --classes." in done.output
+    assert "ours.onnx names its classes itself: blue, red. Leave out --classes." in done.output
 
 
 def test_a_verdict_is_seen_also_where_it_cannot_be_written(shop):

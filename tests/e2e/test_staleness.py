@@ -24,7 +24,10 @@ EXPORTS = {"export@model", "export@standard"}
         ("fct/train/loop.py", {"check"} | TRAININGS),
         ("fct/methods/fct.py", {"check"} | TRAININGS),
         ("fct/cache/store.py", {"check", "int8"} | CACHES | TRAININGS),
-        ("fct/splits/views.py", {"check", "data", "evaluate", "features", "gate", "int8"} | CACHES | TRAININGS | EXPORTS),
+        (
+            "fct/splits/views.py",
+            {"check", "data", "evaluate", "features", "gate", "int8"} | CACHES | TRAININGS | EXPORTS,
+        ),
         ("fct/gate/checks.py", {"check", "spread", "gate", "int8"}),
         ("fct/tracking/record.py", set()),
         ("fct/registry/promotion.py", set()),

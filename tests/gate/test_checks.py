@@ -152,6 +152,7 @@ def test_the_verdict_is_the_contract():
         "direction": "at least",
         "passed": True,
         "images": 1_000,
+        "part": None,
         "images_to_settle": None,
     }
 

@@ -34,6 +34,14 @@ def line(name, metric="accuracy", **bound):
     return CheckParams(slice=name, metric=metric, **(bound or {side: 0.5}))
 
 
+@pytest.mark.parametrize(
+    ("name", "part"), [("worst", "q10"), ("worst-unseen", "blur"), ("worst-class", "class 0"), ("mean", None)]
+)
+def test_the_worst_part_is_named(name, part):
+    """A reader wants to know which quality, distortion or class it is."""
+    assert measure(line(name), PREDICTIONS, PARAMS).part == part
+
+
 def test_a_control_is_judged_by_its_own_name_alone():
     """Mistakes that a model must notice are no part of the unseen distortions that it must bear."""
     views = (*VIEWS[:-1], "bgr/1")
