@@ -216,7 +216,7 @@ def _has_alpha(image: Image.Image) -> bool:
 
     Many programs leave the fourth byte of a pixel at 0 and mean an opaque image. Browsers read such a BMP so.
     """
-    if image.mode == "RGBA" and not _declares_alpha(image) and image.getextrema()[3] == (0, 0):
+    if image.mode == "RGBA" and not _declares_alpha(image) and image.getchannel("A").getextrema() == (0, 0):
         return False
     return image.mode in WITH_ALPHA or "transparency" in image.info
 
