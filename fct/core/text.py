@@ -30,5 +30,5 @@ def is_utf8(name: str) -> bool:
 
 
 def same_name(name: str) -> str:
-    """Return the form of a name that all systems agree on (Unicode's NFC). macOS and some archives decompose accents."""
+    """Return the form of a name that all systems agree on (Unicode's NFC). macOS decomposes accents."""
     return unicodedata.normalize("NFC", name)
