@@ -1,7 +1,7 @@
 """Drop what an image file says beside its pixels and their orientation, where Pillow would let it spoil the image.
 
-Pillow keeps a text of a PNG beside its own settings, under the text's keyword: one called "interlace" garbles the
-pixels, and one called "transparency" makes them unreadable. It refuses a PNG with a large text or colour profile or a
+Pillow keeps a text of a PNG beside its own settings, under the text's keyword: one called "interlace" or "transparency"
+makes the pixels unreadable. It refuses a PNG with a large text or colour profile or a
 wrong checksum of one, a JPEG with a short note, and an AVIF or TIFF with an ill-typed tag. Browsers ignore all of that.
 """
 
@@ -16,7 +16,8 @@ from PIL import ExifTags, Image
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ORIENTED = (b"XML:com.adobe.xmp", b"Raw profile type exif")  # keywords of the texts that can hold an orientation
-LARGEST_TEXT = 1 << 20  # bytes after decompression; Pillow refuses a larger one
+LARGEST_INFLATED = 1 << 20  # bytes of a deflated text; Pillow refuses a larger one
+LARGEST_TEXT = 16 << 20  # bytes of a chunk; Pillow refuses 64 MiB of texts
 FRAMES = (b"acTL", b"fcTL", b"fdAT")  # of an animation
 HEADER, CHECKSUM = 8, 4  # bytes of a chunk before and after its data
 # ISO/IEC 23008-12, 8.11.6: the entry of an item of EXIF data in the list of items, of version 2 or 3.
@@ -117,21 +118,23 @@ def _is_needed(kind: bytes, data: memoryview) -> bool:
     """Return whether an ancillary chunk decides pixels, frames or the orientation."""
     if kind in (b"tRNS", b"eXIf", *FRAMES):
         return True
-    keyword, _, text = bytes(data[:LARGEST_TEXT]).partition(b"\0")
-    return kind in (b"tEXt", b"zTXt", b"iTXt") and keyword in ORIENTED and _is_small(kind, text, len(data))
+    if kind not in (b"tEXt", b"zTXt", b"iTXt") or len(data) > LARGEST_TEXT:
+        return False
+    keyword, _, text = bytes(data).partition(b"\0")
+    return keyword in ORIENTED and _is_small(kind, text)
 
 
-def _is_small(kind: bytes, text: bytes, size: int) -> bool:
-    """Return whether Pillow takes a text: what follows its keyword, in a chunk of `size` bytes."""
+def _is_small(kind: bytes, text: bytes) -> bool:
+    """Return whether Pillow takes a text: what follows its keyword."""
     if kind == b"iTXt":
-        is_compressed, text = text[:1] != b"\0", text[2:].split(b"\0", 2)[-1]  # after its language and keyword
+        is_deflated, text = text[:1] != b"\0", text[2:].split(b"\0", 2)[-1]  # after its language and keyword
     else:
-        is_compressed, text = kind == b"zTXt", text[1:]
-    if size >= LARGEST_TEXT or not is_compressed:
-        return size < LARGEST_TEXT
+        is_deflated, text = kind == b"zTXt", text[1:]
+    if not is_deflated:
+        return True
     inflater = zlib.decompressobj()
     try:
-        inflater.decompress(text, LARGEST_TEXT)
+        inflater.decompress(text, LARGEST_INFLATED)
     except zlib.error:
         return False
     return not inflater.unconsumed_tail

@@ -146,6 +146,7 @@ XMP = b'<rdf:Description tiff:Orientation="6"/>'
 EXIF_AS_TEXT = (b"Exif\0\0" + directory([short(ORIENTATION, TURN_RIGHT, ">")], ">")).hex().encode()
 TURNED = {
     "xmp": b"XML:com.adobe.xmp\0\0\0\0\0" + XMP,
+    "long xmp": b"XML:com.adobe.xmp\0\0\0\0\0" + XMP + bytes(2 << 20),
     "deflated xmp": b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(XMP),
 }
 
