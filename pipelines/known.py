@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,12 @@ def find_known(images: Path, channels: int) -> dict[bytes, str]:
     """
     version = _version(channels)
     memory = _recall(version)
-    paths = [path for folder in sorted(images.iterdir()) if folder.is_dir() for path in sorted(folder.iterdir())]
-    stamps = [_stamp(path) for path in paths]
-    new = [p for p, stamp in zip(paths, stamps, strict=True) if not stamp or memory.get(str(p), [])[:-1] != stamp]
-    fingerprints = dict(zip(map(str, new), _decode(new, channels), strict=True))
+    stamps = {str(path): stamp for path in _list(images) if (stamp := _stamp(path))}
+    new = [path for path, stamp in stamps.items() if memory.get(path, [])[:-1] != stamp]
+    fingerprints = dict(zip(new, _decode(new, channels), strict=True))
     known: Memory = {
-        str(path): [*stamp, fingerprints[str(path)] if str(path) in fingerprints else memory[str(path)][-1]]
-        for path, stamp in zip(paths, stamps, strict=True)
+        path: [*stamp, fingerprints[path] if path in fingerprints else memory[path][-1]]
+        for path, stamp in stamps.items()
     }
     with suppress(OSError):  # then the next call decodes them again
         files.write_json(KNOWN_IMAGES, {"version": version, "images": known})
@@ -56,18 +56,28 @@ def _recall(version: str) -> Mapping[str, list[Any]]:
         return {}
 
 
+def _list(images: Path) -> Iterator[Path]:
+    """Yield everything in the folders of `images`. The stage `data` reports a folder that cannot be listed."""
+    for folder in sorted(images.iterdir()):
+        with suppress(OSError):
+            yield from sorted(folder.iterdir())
+
+
 def _stamp(path: Path) -> list[int]:
-    """Return what changes when a file does. DVC too takes a file with the same three for unchanged."""
+    """Return what changes when a file does. DVC too takes a file with the same three for unchanged.
+
+    What is no file, or cannot be looked at, has no stamp.
+    """
     try:
         status = path.stat()
     except OSError:
         return []
-    return [status.st_size, status.st_mtime_ns, status.st_ino]
+    return [status.st_size, status.st_mtime_ns, status.st_ino] if stat.S_ISREG(status.st_mode) else []
 
 
-def _decode(paths: Sequence[Path], channels: int) -> list[str | None]:
+def _decode(paths: Sequence[str], channels: int) -> list[str | None]:
     fingerprints = joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")(
-        joblib.delayed(_fingerprint)(path, channels) for path in paths
+        joblib.delayed(_fingerprint)(Path(path), channels) for path in paths
     )
     return list(tqdm(fingerprints, total=len(paths), desc="known images", disable=None))
 

@@ -69,7 +69,8 @@ def test_a_damaged_memory_is_no_memory(decoded, damage):
 
 @pytest.mark.usefixtures("decoded")
 def test_an_image_that_cannot_be_read_is_not_known():
-    """A broken link and a file that is no image have no pixels, and are no error."""
+    """A broken link, a pipe, and a file that is no image have no pixels, and are no error."""
+    os.mkfifo("images/cat/pipe.png")
     Path("images/cat/broken.png").symlink_to("nowhere")
     Path("images/cat/text.png").write_text("no image")
     for _ in range(2):
