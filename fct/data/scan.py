@@ -19,6 +19,7 @@ LITTER = frozenset(  # that systems put beside files, in lower case: Windows, Sy
 )
 SHOWN = 10  # problems named in an error
 LINK = "a link out of the folder"
+ELSEWHERE = "which is not in the DVC cache of the current folder's project either"
 UNREADABLE = "cannot be read"
 NOT_UTF8 = "a name that is not UTF-8"
 
@@ -123,7 +124,9 @@ def _check_top(entry: Path, root: Path) -> Problem | None:
     if not is_utf8(entry.name):
         return Problem(f"{printable(entry.name)}/", NOT_UTF8, "rename the folder")
     if target := _target_outside(entry, root):
-        return Problem(f"{entry.name}/", LINK, f"it leads to {printable(str(target))}; copy the folder here")
+        return Problem(
+            f"{entry.name}/", LINK, f"it leads to {printable(str(target))}, {ELSEWHERE}; copy the folder here"
+        )
     return None
 
 
@@ -150,7 +153,7 @@ def _check_image(entry: Path, path: str, root: Path) -> Problem | None:
     if not is_utf8(entry.name):
         return Problem(path, NOT_UTF8, "rename it")
     if entry.is_symlink() and (target := _target_outside(entry, root)):
-        return Problem(path, LINK, f"it leads to {printable(str(target))}; copy the file here")
+        return Problem(path, LINK, f"it leads to {printable(str(target))}, {ELSEWHERE}; copy the file here")
     if entry.is_dir():
         return Problem(path, "a folder inside a class", "put its images into the class folder itself")
     if not entry.is_file():

@@ -84,7 +84,8 @@ def commit(paths: Sequence[str], message: str) -> None:
         ("diff", "--cached", "--quiet", "--no-ext-diff", "--no-textconv", "--", *paths),
         (*identity, "commit", "--quiet", "--message", message, "--only", "--", *paths),
     ):
-        process = subprocess.run([*GIT, *arguments], capture_output=True, check=False)
+        # A name may have characters that are patterns for git.
+        process = subprocess.run([*GIT, "--literal-pathspecs", *arguments], capture_output=True, check=False)
         if "diff" in arguments:
             if process.returncode == 0:
                 return  # nothing has changed

@@ -38,7 +38,7 @@ def committed():
     listing = subprocess.run(
         ["git", "ls-tree", "-r", "--name-only", "HEAD"], capture_output=True, text=True, check=True
     )
-    return set(listing.stdout.split())
+    return set(listing.stdout.splitlines())
 
 
 @pytest.mark.usefixtures("repository")
@@ -53,6 +53,16 @@ def test_outs_of_every_matrix_item_are_committed():
 def test_what_the_pipeline_writes_is_no_change():
     """Only a user's own files make the tree dirty."""
     assert git.tree().changed == ("notes",)
+
+
+@pytest.mark.parametrize("name", ["[abc].dvc", "*.dvc", ":(top)x.dvc", "ratio 16:9.dvc"])
+def test_a_name_is_no_pattern(repository, name):
+    """A file whose name git would read as a pattern is committed, and no other with it."""
+    for each in (name, "a.dvc", "other.dvc"):
+        (repository / each).write_text("outs: []")
+    before = committed()
+    git.commit([name], "Add")
+    assert committed() - before == {name}
 
 
 HOOKS = ("pre-commit", "prepare-commit-msg", "commit-msg", "post-commit", "post-index-change", "reference-transaction")
