@@ -137,6 +137,8 @@ def _unreadable(content: bytes) -> UnusableImage:
         try:
             factory(io.BytesIO(content), "")
         except Exception as error:  # noqa: BLE001 readers raise many exceptions
+            if "truncated" in str(error).lower():
+                return UnusableImage(f"damaged or truncated: {error}")
             known = str(error) if "not identified by" not in str(error) else "its size, depth or colours are invalid"
             return UnusableImage(f"a {name} that cannot be read: {known}")
     return UnusableImage(f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image")
