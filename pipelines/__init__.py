@@ -8,6 +8,7 @@ Modules:
 - clone: a temporary clone for a run with changed parameters, so that the user's files stay as they are
 - report: the artifacts of a finished run in the UI
 - inbox, intake: checks new images and adds them as a new version of the data
+- known: remembers the images that the data set has
 - flows: reproduce, search, promote, rollback
 - serve: the deployments of the flows, with names, schedules and queues
 - ui: `make ui`, which starts and stops the servers together

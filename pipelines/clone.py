@@ -62,7 +62,7 @@ def open_clone(run: str, name: str, params: str, why: str) -> Iterator[Clone]:
     shutil.rmtree(CLONES, ignore_errors=True)
     folder = (CLONES / run).absolute()
     try:
-        output("git", "clone", "--quiet", "--shared", str(home), str(folder))
+        output(*git.GIT, "clone", "--quiet", "--shared", str(home), str(folder))
         with chdir(folder), _track_to_home(home):
             _provide_data(home)
             clone = Clone(_branch(name, run), tree.commit, tree.changed)
@@ -76,7 +76,7 @@ def open_clone(run: str, name: str, params: str, why: str) -> Iterator[Clone]:
 
 def _publish(branch: str) -> None:
     """Push the clone's commits to the user's repository."""
-    output("git", "push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}")
+    output(*git.GIT, "push", git.RECEIVE, "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}")
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def _track_to_home(home: Path) -> Iterator[None]:
 def _branch(name: str, run: str) -> str:
     """Return a valid branch name that the clone's origin does not have."""
     branch = "fct/" + (re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "run")
-    existing = output("git", "branch", "--remotes", "--list", f"origin/{branch}").strip()
+    existing = output(*git.GIT, "branch", "--remotes", "--list", f"origin/{branch}").strip()
     return f"{branch}-{run[:8]}" if existing else branch
 
 

@@ -31,7 +31,7 @@ def plan(targets: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
 
     with _open_repo() as repo:
         needs = repo.index.graph  # an edge leads from a stage to one that it needs
-        chosen = {stage for target in targets or [DAG] for stage in repo.stage.collect(target)}
+        chosen = {stage for name in targets or [DAG] for stage in repo.stage.collect(target(name))}
         required = chosen.union(*(nx.descendants(needs, stage) for stage in chosen))
         position = {stage: index for index, stage in enumerate(needs)}  # in dvc.yaml, for independent stages
         ordered = nx.lexicographical_topological_sort(needs.subgraph(required).reverse(), key=position.__getitem__)
@@ -47,6 +47,15 @@ def stale(stages: Sequence[str], on_wait: Callable[[str], object] = print) -> se
         return {stage for stage in stages if _is_stale(repo, stage, on_wait)}
 
 
+def target(stage: str) -> str:
+    """Return the name by which DVC's commands find a stage.
+
+    A colon parts a file from a stage in it. DVC ignores a stage's name after a .dvc file, so that one more colon keeps
+    those of a folder such as `ratio 16:9` together.
+    """
+    return f"{stage}:data" if stage.endswith(".dvc") and ":" in stage and "@" not in stage else stage
+
+
 def is_busy(message: str) -> bool:
     """Return whether a message of DVC says that another DVC process holds a lock."""
     return any(part in message for part in BUSY)
@@ -58,7 +67,7 @@ def _is_stale(repo: Repo, stage: str, on_wait: Callable[[str], object]) -> bool:
     waited = False
     while True:
         try:
-            return bool(repo.status(targets=[stage]))
+            return bool(repo.status(targets=[target(stage)]))
         except LockError as error:
             if not is_busy(str(error)):
                 raise

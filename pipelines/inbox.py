@@ -1,7 +1,10 @@
 """Sorts new images in an inbox: usable files move to the images, the others to quarantine, and none is lost.
 
-To move a file, it first gets a second name (a hard link), which never replaces another file. Then its first name is
-removed. If the process is killed, the file is in one of the two folders or in both.
+Whoever can write to the inbox is not trusted. A file is opened once, without following a link and without waiting for
+a pipe. Its bytes are checked, and these bytes are written to the data set, so that nothing can change in between. What
+is wrong with one file never keeps the others from being sorted.
+
+A file is removed from the inbox when it is elsewhere. If the process is killed, it is in one of the two or in both.
 """
 
 from __future__ import annotations
@@ -9,23 +12,31 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
+from pathlib import Path, PurePath
 
-import joblib
 from tqdm import tqdm
 
 from fct.core.errors import FctError
 from fct.core.files import write_text
-from fct.data.division import fingerprint
-from fct.data.scan import LARGEST_FILE, LINK, Problem
+from fct.core.text import is_utf8, printable, same_name
+from fct.data.division import describe_duplicate, fingerprint
+from fct.data.scan import LARGEST_FILE, LINK, NOT_UTF8, Problem, is_litter
 from fct.images.decode import UnusableImage, decode
 from fct.images.tables import estimate_quality
+from pipelines.known import find_known
 
 UNFINISHED = (".part", ".tmp", ".crdownload", "~")  # names of files that are still being written
+INCOMING = ".incoming"  # of a hidden file in the data set, until it has all its bytes
+REASON = ".reason.txt"
+LONGEST_NAME = 255  # bytes, on Linux
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe without a writer would block
 
 
 @dataclass(frozen=True)
@@ -41,15 +52,20 @@ class SortedInbox:
     """The result of sorting an inbox."""
 
     taken: tuple[Arrival, ...]
-    refused: tuple[Problem, ...]
+    refused: tuple[Problem, ...]  # in quarantine
+    stuck: tuple[Problem, ...]  # that could not be moved, and stay in the inbox
     waiting: int  # files that may still be uploading
+
+
+class _Refused(Exception):  # noqa: N818  # a fault of a file, not of the program
+    """The file cannot be used. The message is "what: detail"."""
 
 
 def sort_inbox(inbox: Path, images: Path, quarantine: Path, *, channels: int, settle: float) -> SortedInbox:
     """Move the files of an inbox to the images or to quarantine.
 
     Args:
-        inbox: Folder with one sub-folder per class.
+        inbox: Folder with one sub-folder per class. What systems leave beside files is passed over.
         images: Folder of the data set, with one sub-folder per class. Files of any other class are refused, so that
             a typing mistake makes no new class.
         quarantine: Folder for files that cannot be used, each beside <name>.reason.txt.
@@ -60,24 +76,29 @@ def sort_inbox(inbox: Path, images: Path, quarantine: Path, *, channels: int, se
         FctError: the inbox or the folder of images is missing, or one folder lies in another.
     """
     _check_apart({"intake.inbox": inbox, "intake.quarantine": quarantine, "data.folder.path": images})
-    for folder, key in ((inbox, "intake.inbox"), (images, "data.folder.path")):
-        if not folder.is_dir():
+    for place, key in ((inbox, "intake.inbox"), (images, "data.folder.path")):
+        if not place.is_dir():
             raise FctError(
-                f"params.yaml: {key}: {str(folder)!r} is not a folder. Make it, with one sub-folder per class."
+                f"params.yaml: {key}: {str(place)!r} is not a folder. Make it, with one sub-folder per class."
             )
-    files = [path.relative_to(inbox) for path in sorted(inbox.rglob("*")) if path.is_symlink() or not path.is_dir()]
-    ready = [path for path in files if _is_at_rest(inbox / path, settle)]
-    known = {key: path for path, key in _fingerprints(images, channels)} if ready else {}
+    stuck: list[Problem] = []
+    found = _list(inbox, stuck)
+    ready = [path for path in found if _is_at_rest(inbox, path, settle)]
+    data_set = _DataSet(images, channels, find_known(images, channels) if ready else {})
     taken, refused = [], []
     for path in tqdm(ready, desc="inbox", unit="image", disable=None):
-        result = _examine(inbox, path, images, channels, known)
-        if isinstance(result, Problem):
-            _reject(inbox / path, quarantine / path, result)
-            refused.append(result)
-        else:
-            target = _move(inbox / path, images / path)
-            taken.append(Arrival(target.relative_to(images).as_posix(), result))
-    return SortedInbox(tuple(taken), tuple(refused), len(files) - len(ready))
+        try:
+            with _open_folder(inbox, path.parent) as folder:
+                try:
+                    taken.append(_take(folder, path, data_set))
+                except (_Refused, UnusableImage) as fault:
+                    problem = Problem.of(str(path), fault)
+                    _quarantine(folder, path, quarantine, problem)
+                    refused.append(problem)
+        except OSError as error:
+            if os.path.lexists(inbox / path):  # else it was moved meanwhile
+                stuck.append(Problem(printable(str(path)), "cannot be moved out of the inbox", _describe(error)))
+    return SortedInbox(tuple(taken), tuple(refused), tuple(stuck), len(found) - len(ready))
 
 
 def _check_apart(folders: Mapping[str, Path]) -> None:
@@ -86,94 +107,208 @@ def _check_apart(folders: Mapping[str, Path]) -> None:
             raise FctError(f"params.yaml: {key} ({folder}) lies in {other_key} ({other}). Choose separate folders.")
 
 
-def _is_at_rest(path: Path, settle: float) -> bool:
-    if path.name.startswith(".") or path.name.endswith(UNFINISHED):
-        return False
-    try:
-        return time.time() - path.lstat().st_mtime >= settle
-    except FileNotFoundError:  # it was moved meanwhile
-        return False
+def _list(inbox: Path, stuck: list[Problem]) -> list[PurePath]:
+    """Return the paths of all files in the inbox, of links too. Append the folders that cannot be listed to `stuck`."""
+
+    def report(error: OSError) -> None:
+        name = os.path.relpath(error.filename, inbox)
+        stuck.append(Problem(f"{printable(name)}/", "cannot be listed", _describe(error)))
+
+    found = []
+    for folder, folders, names in os.walk(inbox, onerror=report):
+        folders[:] = [name for name in folders if not is_litter(name)]
+        links = [name for name in folders if Path(folder, name).is_symlink()]  # os.walk does not follow them
+        found += [Path(folder, name).relative_to(inbox) for name in (*names, *links) if not is_litter(name)]
+    return sorted(found)
 
 
-def _examine(inbox: Path, path: Path, images: Path, channels: int, known: dict[bytes, str]) -> Problem | int:
-    """Return an image's quality and add its fingerprint to `known`, or return why it cannot be used."""
-    name = path.as_posix()
-    if problem := _check_place(inbox, path, images):
-        return problem
+def _is_at_rest(inbox: Path, path: PurePath, settle: float) -> bool:
+    """Return whether no upload changes a file any more, by its name and the time of its last change."""
+    if any(part.startswith(".") for part in path.parts) or path.name.endswith(UNFINISHED):
+        return False
     try:
-        content = (inbox / path).read_bytes()
-        key = fingerprint(decode(content, channels))
-    except UnusableImage as error:
-        reason, _, detail = str(error).partition(": ")
-        return Problem(name, reason, detail)
+        status, now = (inbox / path).lstat(), time.time()
     except OSError as error:
-        return Problem(name, "cannot be read", error.strerror or type(error).__name__)
-    if key in known:
-        return Problem(name, "the same pixels as another image", known[key])
-    known[key] = f"{images.name}/{name}"
-    return estimate_quality(content)
+        return not isinstance(error, FileNotFoundError)  # it was moved meanwhile; else opening it tells what is wrong
+    # A program can set the first time, also into the future. The second is set by the file system.
+    return now - (status.st_mtime if status.st_mtime <= now else status.st_ctime) >= settle
 
 
-def _check_place(inbox: Path, path: Path, images: Path) -> Problem | None:
-    """Return what is wrong with a file, judged without opening it."""
-    name, folder, file = path.as_posix(), images / path.parts[0], inbox / path
+@contextmanager
+def _open_folder(inbox: Path, path: PurePath) -> Iterator[int]:
+    """Give the descriptor of a folder in the inbox. A link in its path is an OSError, not followed."""
+    folder = os.open(inbox, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for part in path.parts:
+            inner = os.open(part, FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        yield folder
+    finally:
+        os.close(folder)
+
+
+class _DataSet:
+    """The folder of images, and what is known of it."""
+
+    def __init__(self, images: Path, channels: int, known: dict[bytes, str]) -> None:
+        self.images, self.channels, self.known = images, channels, known
+        self.classes = {same_name(folder.name): folder for folder in images.iterdir() if folder.is_dir()}
+        for leftover in images.glob(f"*/.*{INCOMING}"):  # from a killed run
+            with suppress(OSError):
+                leftover.unlink()
+
+
+def _take(folder: int, path: PurePath, data_set: _DataSet) -> Arrival:
+    """Move an image from the inbox's `folder`, a descriptor, to its class.
+
+    Raises:
+        _Refused, UnusableImage: it cannot be used.
+        OSError: it cannot be moved.
+    """
+    target = _check_place(path, data_set)
+    try:
+        content, status = _read(folder, path.name)
+    except OSError as error:
+        raise _Refused(f"cannot be read: {_describe(error)}") from None
+    pixels = fingerprint(decode(content, data_set.channels))
+    if original := data_set.known.get(pixels):
+        what = describe_duplicate(target.parent.name, Path(original).parent.name)
+        raise _Refused(f"{what}: {printable(original)}")
+    added = _write(target, content, status)
+    try:
+        _remove(folder, path.name, status)
+    except BaseException:
+        added.unlink()  # else it would be refused the next time, as a copy of itself
+        raise
+    data_set.known[pixels] = f"{data_set.images.name}/{added.parent.name}/{added.name}"
+    return Arrival(added.relative_to(data_set.images).as_posix(), estimate_quality(content))
+
+
+def _check_place(path: PurePath, data_set: _DataSet) -> Path:
+    """Return the path of a file in the data set, judged by its name alone."""
     if len(path.parts) != 2:
-        return Problem(name, "not in a class", "put it into the sub-folder of its class, and no deeper")
-    if file.is_symlink():
-        return Problem(name, LINK, "copy the file itself")
-    if not folder.is_dir():
-        return Problem(name, "an unknown class", f"make the folder {folder} to begin one")
-    if not file.is_file():
-        return Problem(name, "not a file", "a pipe, a socket or a device; remove it")
-    if file.stat().st_size > LARGEST_FILE:
-        return Problem(name, "too large a file", f"{file.stat().st_size:,} bytes")
-    return None
+        raise _Refused("not in a class: put it into the sub-folder of its class, and no deeper")
+    if not is_utf8(str(path)):
+        raise _Refused(f"{NOT_UTF8}: rename it")
+    label, name = path.parts
+    folder = data_set.classes.get(same_name(label))
+    if folder is None:
+        raise _Refused(f"an unknown class: make the folder {data_set.images / label} to begin one")
+    if name.endswith(".dvc") or name in ("dvc.yaml", "dvc.lock"):
+        raise _Refused("a name that DVC reads: rename it")
+    return folder / name
 
 
-def _fingerprints(images: Path, channels: int) -> Iterator[tuple[str, bytes]]:
-    """Yield each image of the data set with its fingerprint. The stage `data` reports images that cannot be decoded."""
-    paths = [path for folder in sorted(images.iterdir()) if folder.is_dir() for path in sorted(folder.iterdir())]
-    fingerprints = joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")(
-        joblib.delayed(_fingerprint)(path, channels) for path in paths
-    )
-    for path, key in zip(paths, tqdm(fingerprints, total=len(paths), desc="known images", disable=None), strict=True):
-        if key is not None:
-            yield path.as_posix(), key
+def _read(folder: int, name: str) -> tuple[bytes, os.stat_result]:
+    """Return the bytes of a regular file and its status."""
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)  # opening a device can have effects
+    if stat.S_ISLNK(status.st_mode):
+        raise _Refused(f"{LINK}: copy the file itself")
+    if not stat.S_ISREG(status.st_mode):
+        raise _Refused("not a file: a pipe, a socket or a device; remove it")
+    with os.fdopen(os.open(name, FILE, dir_fd=folder), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise _Refused("not a file: it was replaced while it was read")
+        if status.st_size > LARGEST_FILE:
+            raise _Refused(f"too large a file: {status.st_size:,} bytes")
+        return file.read(LARGEST_FILE), status
 
 
-def _fingerprint(path: Path, channels: int) -> bytes | None:
+def _remove(folder: int, name: str, status: os.stat_result) -> None:
+    """Remove a file that was read, unless another one has taken its name or it has changed. The next run sorts that."""
+    with suppress(FileNotFoundError):
+        now = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if _version(now) == _version(status):
+            os.unlink(name, dir_fd=folder)
+
+
+def _version(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _write(target: Path, content: bytes, status: os.stat_result) -> Path:
+    """Write a new file whole or not at all, with the time of the old one. Return its path: no file is replaced."""
+    digest = blake2b(content, digest_size=4).hexdigest()
+    target = _free_path(target, digest)
+    hidden = target.with_name(f".{digest}{INCOMING}")
     try:
-        return fingerprint(decode(path.read_bytes(), channels))
-    except (UnusableImage, OSError):
-        return None
+        hidden.write_bytes(content)
+        os.utime(hidden, ns=(status.st_atime_ns, status.st_mtime_ns))
+        with hidden.open("rb") as file:
+            os.fsync(file.fileno())
+        _link(hidden, target)
+    finally:
+        hidden.unlink(missing_ok=True)
+    return target
 
 
-def _reject(source: Path, target: Path, problem: Problem) -> None:
-    free_path = _find_free_path(source, target)
-    free_path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(free_path.with_name(f"{free_path.name}.reason.txt"), f"{problem}\n")
-    _move(source, free_path)
-
-
-def _move(source: Path, target: Path) -> Path:
-    """Move a file to `target`, or to a similar name if another file has this one. Return the new path."""
-    free_path = _find_free_path(source, target)
+def _link(source: Path, target: Path) -> None:
+    """Give a file another name. A file that has it already is an error, except on a file system without links."""
     try:
-        os.link(source, free_path, follow_symlinks=False)
-    except OSError:  # another file system, or one without hard links
-        copy = free_path.with_name(f".{free_path.name}.incoming")
-        if source.is_file() and not source.is_symlink():
-            shutil.copy2(source, copy)
-        else:
-            copy.write_text(f"{source} was not a regular file\n")
-        copy.rename(free_path)
-    source.unlink()
-    return free_path
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        source.rename(target)
 
 
-def _find_free_path(source: Path, target: Path) -> Path:
-    """Return `target` if it is free, or else a name with a digest of the content, so that nothing is replaced."""
-    if not target.exists():
+def _quarantine(folder: int, path: PurePath, quarantine: Path, problem: Problem) -> None:
+    """Move a file from the inbox's `folder`, a descriptor, to quarantine, with the reason beside it."""
+    name = path.name
+    digest = blake2b(f"{path}{time.time_ns()}".encode(errors="surrogateescape"), digest_size=4).hexdigest()
+    target = _free_path(quarantine / path, digest)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    reason_name = target.name + REASON
+    if len(os.fsencode(reason_name)) > LONGEST_NAME:
+        reason_name = _shorten(target.name, f"-{digest}{REASON}")
+    reason = target.with_name(reason_name)
+    try:
+        write_text(reason, f"{problem}\n")
+        _link_or_copy(folder, name, target)
+        os.unlink(name, dir_fd=folder)
+    except BaseException:  # else each run would leave one more copy
+        for path_left in (target, reason):
+            with suppress(OSError):
+                path_left.unlink()
+        raise
+
+
+def _link_or_copy(folder: int, name: str, target: Path) -> None:
+    try:
+        os.link(name, target, src_dir_fd=folder, follow_symlinks=False)
+    except OSError:  # another file system, or one without links
+        _copy(folder, name, target)
+
+
+def _copy(folder: int, name: str, target: Path) -> None:
+    """Copy a regular file; leave a note in the place of any other."""
+    if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        write_text(target, f"{printable(name)} was not a regular file\n")
+        return
+    hidden = target.with_name(_shorten(f".{target.name}", INCOMING))
+    try:
+        with os.fdopen(os.open(name, FILE, dir_fd=folder), "rb") as source, hidden.open("wb") as copy:
+            shutil.copyfileobj(source, copy)
+        hidden.rename(target)
+    finally:
+        hidden.unlink(missing_ok=True)
+
+
+def _free_path(target: Path, digest: str) -> Path:
+    """Return `target`, or else its name with a digest, so that nothing is replaced."""
+    if not os.path.lexists(target):
         return target
-    digest = blake2b(source.read_bytes() if source.is_file() else str(source).encode(), digest_size=4).hexdigest()
-    return target.with_stem(f"{target.stem}-{digest}")
+    return target.with_name(_shorten(target.stem, f"-{digest}{target.suffix}"))
+
+
+def _shorten(stem: str, end: str) -> str:
+    """Return a name that ends with `end` and is not too long for the file system."""
+    while len(os.fsencode(stem + end)) > LONGEST_NAME:
+        stem = stem[:-1]
+    return stem + end
+
+
+def _describe(error: OSError) -> str:
+    return error.strerror or type(error).__name__

@@ -18,8 +18,9 @@ from fct.cache.params import CacheParams
 from fct.core.errors import FctError
 from fct.core.params import Section, load, location
 from fct.data.params import DataParams
+from fct.data.scan import Problem
 from fct.images.tables import UNKNOWN_QUALITY
-from fct.vcs import git
+from fct.vcs import disk, git
 from pipelines import graph, inbox
 from pipelines.errors import fail_with_message
 from pipelines.flows import run_lock
@@ -60,11 +61,17 @@ def intake(*, run: bool = True) -> State[Any]:
         )
         for problem in result.refused:
             get_run_logger().warning("to %s: %s", settings.quarantine, problem)
+        for problem in result.stuck:
+            get_run_logger().warning("stays in %s: %s", settings.inbox, problem)
         _show(result, params)
         changed = _add_version(images, f"Add {len(result.taken)} images")
+    if changed or result.taken:
+        get_run_logger().info(_describe_cost(len(params.cache.qualities)))
     message = (
         f"{len(result.taken)} taken, {len(result.refused)} to {settings.quarantine}, {result.waiting} still arriving"
     )
+    if result.stuck:
+        message += f", {len(result.stuck)} that cannot be moved: {result.stuck[0]}"
     warning = _describe_untrained(result, params.cache.qualities)
     if warning:
         message += f"; ATTENTION: {warning}"
@@ -100,6 +107,19 @@ def _add_version(images: Path, why: str) -> list[str]:
     if changed:
         git.commit(changed, why)
     return changed
+
+
+def _describe_cost(caches: int) -> str:
+    """Return what a new version of the data costs, however few its images: the splits change, and so all caches."""
+    cost = f"However few images are new, the next run compresses all {caches} caches anew"
+    usage = disk.measure()
+    if usage is None:
+        return f"{cost}."
+    total = disk.format_size(usage.total)
+    return (
+        f"{cost}, which adds about {disk.format_size(usage.views)} to the {total} of all versions in {usage.cache}. "
+        f"{disk.FREE}."
+    )
 
 
 def _describe_untrained(result: inbox.SortedInbox, trained: Sequence[int]) -> str:
@@ -138,6 +158,16 @@ def _show(result: inbox.SortedInbox, params: Params) -> None:
         *([f"**{warning}**", ""] if warning else []),
     ]
     lines += [f"- {len(result.refused)} cannot be used and are in `{params.intake.quarantine}` with their reasons"]
-    lines += [f"  - {problem}" for problem in result.refused[:50]]
+    lines += [f"  - {_as_code(problem)}" for problem in result.refused[:50]]
+    if result.stuck:
+        lines += [
+            f"- {len(result.stuck)} cannot be moved and stay in `{params.intake.inbox}`: correct their permissions"
+        ]
+        lines += [f"  - {_as_code(problem)}" for problem in result.stuck[:50]]
     lines += [f"- {result.waiting} may still be uploading and stay in the inbox"]
     create_markdown_artifact("\n".join(lines), key="inbox", description="The result of sorting the inbox.")
+
+
+def _as_code(problem: Problem) -> str:
+    """Return a problem as Markdown that has no marks and links of its own, whatever the file is called."""
+    return "`" + str(problem).replace("`", "'") + "`"

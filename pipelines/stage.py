@@ -48,7 +48,7 @@ def stage_task(stage: str, commands: Commands) -> Task[[bool], State[float]]:
         retries=len(DELAYS),
         retry_delay_seconds=DELAYS,
         retry_condition_fn=_is_temporary,
-        task_run_name=stage,
+        task_run_name=stage.replace("{", "{{").replace("}", "}}"),  # Prefect formats it; a class may have braces
     )
     def reproduce_stage(is_cached: bool) -> State[float]:  # noqa: FBT001 Prefect's call
         start = time.perf_counter()
@@ -75,7 +75,7 @@ def command(stage: str) -> Sequence[str]:
     DVC releases its lock while a stage runs and takes it again to write dvc.lock. Without --wait-for-lock it would give
     up after three seconds, and a finished training would be lost.
     """
-    return ["dvc", "--wait-for-lock", "repro", "--single-item", stage]
+    return ["dvc", "--wait-for-lock", "repro", "--single-item", graph.target(stage)]
 
 
 def _reason(ended: Ended) -> str:

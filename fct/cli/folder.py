@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fct.core.errors import FctError
+from fct.core.text import same_name
 from fct.data.scan import Problem, format_problems, scan
 from fct.images.decode import UnusableImage, decode
 from fct.images.fit import Fit
@@ -37,7 +38,8 @@ def read_folder(root: Path, *, fit: Fit, channels: int, classes: Sequence[str] |
     """
     scanned = scan(root)
     names = list(scanned.classes if classes is None else classes)
-    unknown = [name for name in scanned.classes if name not in names]
+    common_names = [same_name(name) for name in names]  # as `scanned.classes` are
+    unknown = [name for name in scanned.classes if name not in common_names]
     if unknown:
         near = difflib.get_close_matches(unknown[0], names, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(names[:10])}{', ...' * (len(names) > 10)}."
@@ -52,10 +54,8 @@ def read_folder(root: Path, *, fit: Fit, channels: int, classes: Sequence[str] |
         try:
             content = (root / name).read_bytes()
             images[index] = fit(decode(content, channels))
-        except UnusableImage as error:
-            return Problem(name, str(error))
-        except OSError as error:
-            return Problem(name, "cannot be read", error.strerror or type(error).__name__)
+        except (UnusableImage, OSError) as error:
+            return Problem.of(name, error)
         quality[index] = estimate_quality(content)
         return content
 
@@ -70,7 +70,7 @@ def read_folder(root: Path, *, fit: Fit, channels: int, classes: Sequence[str] |
         raise FctError(
             f"{root}: {len(problems)} files cannot be used:{format_problems(problems)}\n       Correct or remove them."
         )
-    labels = np.array([names.index(scanned.classes[label]) for label in scanned.labels], np.int64)
+    labels = np.array([common_names.index(scanned.classes[label]) for label in scanned.labels], np.int64)
     bounds = np.array([0, *accumulate(len(content) for content in contents)])
     packed = np.frombuffer(b"".join(contents), np.uint8)
     return Split(root.name, images, labels, quality, Originals(packed, bounds[:-1], bounds[1:]), fit), names

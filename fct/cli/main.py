@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import click
 
 from fct.cli import models, project, registry
@@ -19,6 +22,8 @@ def main() -> None:
 
     Run the commands in the folder that has params.yaml. gate, predict, layers and `recipe list` work in any folder.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names may have characters that the terminal's encoding lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 for _command in (

@@ -10,6 +10,8 @@ from tempfile import TemporaryDirectory
 import joblib
 
 from fct.core.errors import FctError
+from fct.core.text import printable
+from fct.data.scan import is_litter
 from fct.evaluate.model import open_model
 from fct.images.decode import UnusableImage
 from fct.serving.classifier import Classifier, Prediction
@@ -48,7 +50,7 @@ def list_files(paths: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             files.append(path)
             continue
-        inside = sorted(file for file in path.rglob("*") if file.is_file() and not _is_hidden(file.relative_to(path)))
+        inside = sorted(file for file in path.rglob("*") if _is_wanted(file, path))
         if not inside:
             raise FctError(f"{path}: this folder has no file.")
         files += inside
@@ -67,7 +69,7 @@ def format_header() -> str:
 
 def format_row(file: Path, prediction: Prediction) -> str:
     """Return a prediction as a line of the table."""
-    name = str(file)
+    name = printable(str(file))
     name = name if len(name) <= NAME_WIDTH else f"...{name[3 - NAME_WIDTH :]}"
     if prediction.error is not None:
         return f"{name:<{NAME_WIDTH}}  {prediction.error}"
@@ -78,5 +80,11 @@ def format_row(file: Path, prediction: Prediction) -> str:
     )
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _is_wanted(file: Path, folder: Path) -> bool:
+    """Return whether a file somewhere in `folder` is neither hidden nor left there by a system."""
+    if any(part.startswith(".") or is_litter(part) for part in file.relative_to(folder).parts):
+        return False
+    try:
+        return file.is_file()
+    except OSError:  # reading it reports the error
+        return True

@@ -29,7 +29,7 @@ def doctor() -> None:
     """Look for damage in the splits and the caches.
 
     Reads every byte and compares it with the checksums that were written with the data. Names whatever is damaged or
-    missing, with the command that rebuilds it.
+    missing, with the command that rebuilds it. Says what DVC's cache takes on disk, and how to free it.
 
     The exit status is 1 if something is damaged or missing. It is also 1 if the registry's champion was not made
     champion by `fct promote` or `fct rollback`.
@@ -41,6 +41,7 @@ def doctor() -> None:
         for finding in examine():
             findings.append(finding)
             click.echo(f"{finding.subject}: {finding.problem or 'whole'}")
+        _report_disk()
         unproven = _report_champion()
     sys.exit(unproven or any(finding.problem for finding in findings))
 
@@ -100,6 +101,15 @@ def apply_recipe(name: str, *, dry_run: bool) -> None:
             click.echo("Nothing was written (--dry-run).")
         else:
             click.echo("Written to params.yaml. `dvc repro` runs the stages that use these keys.")
+
+
+def _report_disk() -> None:
+    """Print what the versions of this project take on disk, and how to free it."""
+    from fct.vcs.disk import FREE, format_size, measure
+
+    if usage := measure():
+        current, total = format_size(usage.current), format_size(usage.total)
+        click.echo(f"disk: this version needs {current}; all in {usage.cache} take {total}. {FREE}.")
 
 
 def _report_champion() -> bool:

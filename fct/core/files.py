@@ -24,7 +24,8 @@ def write_bytes(path: Path, content: bytes) -> None:
         path.write_bytes(content)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # not tempfile's, which ignores the umask
+    # Not tempfile's, which ignores the umask. Shortened, since a name has at most 255 bytes, 4 a character.
+    temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:
             file.write(content)

@@ -54,6 +54,7 @@ REGISTRY_LOCK = STATE / "registry.lock"
 TRACKING_LOCK = STATE / "tracking.lock"  # held while a process joins, leaves or cleans up a pipeline's run
 RUNNING_LOCK = STATE / "running.lock"  # held by the active flow run
 SERVING_LOCK = STATE / "serving.lock"  # held by the process that serves the deployments
+KNOWN_IMAGES = STATE / "known-images.json"  # the fingerprints of the data set's images, for intake
 CLONES = STATE / "clones"
 SPREAD = STATE / "spread"  # what trainings for the spread measured
 LOGS = STATE / "logs"

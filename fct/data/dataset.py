@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fct.core import files
-from fct.data.division import divide_indices, fingerprint, first_copies
+from fct.data.division import describe_duplicate, divide_indices, fingerprint, first_copies
 from fct.data.params import DataParams
 from fct.images.tables import UNKNOWN_QUALITY
 from fct.splits.meta import HELD_OUT, OFFICIAL, Division, describe
@@ -78,15 +78,15 @@ def divide_dataset(
     test_fingerprints: list[bytes] = []
     parts: dict[str, LabelledImages] = {}
     skipped: list[tuple[str, str]] = []
+    first: dict[bytes, int] = {}  # the label of the first image with these pixels
     if dataset.test is not None:
         fractions = {name: fraction for name, fraction in fractions.items() if name != "test"}
         test_fingerprints = [fingerprint(image) for image in dataset.test.images]
-        unique = first_copies(test_fingerprints)
-        parts["test"] = dataset.test[unique]
-        skipped += _duplicates("test", len(dataset.test), unique)
+        parts["test"] = dataset.test[first_copies(test_fingerprints)]
+        skipped += _duplicates("test", test_fingerprints, dataset.test.labels, dataset.classes, first)
     fingerprints = [fingerprint(image) for image in dataset.pool.images]
     unique = first_copies(fingerprints, frozenset(test_fingerprints))
-    skipped += _duplicates("train", len(dataset.pool), unique)
+    skipped += _duplicates("train", fingerprints, dataset.pool.labels, dataset.classes, first)
     pool = dataset.pool[unique]
     indices = divide_indices(
         [fingerprints[index] for index in unique], pool.labels, dataset.classes, fractions=fractions, seed=seed
@@ -94,6 +94,11 @@ def divide_dataset(
     return {**{name: pool[members] for name, members in indices.items()}, **parts}, skipped
 
 
-def _duplicates(part: str, images: int, unique: NDArray[np.int64]) -> Sequence[tuple[str, str]]:
-    duplicates = np.setdiff1d(np.arange(images), unique)
-    return [(f"{part} image {index}", "same pixels as another image") for index in duplicates]
+def _duplicates(
+    part: str, fingerprints: Sequence[bytes], labels: NDArray[np.int64], classes: Sequence[str], first: dict[bytes, int]
+) -> Iterator[tuple[str, str]]:
+    """Yield each image whose pixels an earlier one has, and the reason. Add the labels of the others to `first`."""
+    for index, (pixels, label) in enumerate(zip(fingerprints, labels.tolist(), strict=True)):
+        if pixels in first:
+            yield f"{part} image {index}", describe_duplicate(classes[label], classes[first[pixels]])
+        first.setdefault(pixels, label)

@@ -36,6 +36,16 @@ def first_copies(fingerprints: Sequence[bytes], known: frozenset[bytes] = frozen
     return np.array(unique, np.int64)
 
 
+def describe_duplicate(one: str, other: str) -> str:
+    """Return what is wrong with an image of the class `one` that has the same pixels as an image of the class `other`.
+
+    With two classes one of the labels is wrong, and no program can know which.
+    """
+    if one == other:
+        return "same pixels as another image"
+    return "same pixels in two classes, {!r} and {!r}".format(*sorted((one, other)))
+
+
 def divide_indices(
     fingerprints: Sequence[bytes],
     labels: NDArray[np.int64],

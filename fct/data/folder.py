@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from fct.core import files
 from fct.core.errors import FctError
-from fct.data.division import divide_indices, fingerprint
+from fct.data.division import describe_duplicate, divide_indices, fingerprint
 from fct.data.params import DataParams
 from fct.data.scan import SHOWN, Problem, format_problems, scan
 from fct.images.decode import UnusableImage, decode, resize
@@ -66,7 +66,7 @@ def build(params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
             images.append(image)
     if len(problems) >= limit:
         _check_problems(problems, params, root)
-    images = _drop_duplicates(images, problems)
+    images = _drop_duplicates(images, listing.classes, problems)
     images, classes = _drop_small_classes(images, listing.classes, len(NAMES), problems)
     _check_problems(problems, params, root)
     if len(classes) < 2:
@@ -151,21 +151,21 @@ def _read_image(
     try:
         content = (root / path).read_bytes()
         native = decode(content, channels)
-    except UnusableImage as error:
-        what, _, detail = str(error).partition(": ")
-        return Problem(path, what, detail)
-    except OSError as error:
-        return Problem(path, "cannot be read", error.strerror or type(error).__name__)
+    except (UnusableImage, OSError) as error:
+        return Problem.of(path, error)
     return resize(native, size), fingerprint(native), _digest(content), estimate_quality(content)
 
 
-def _drop_duplicates(images: Sequence[UsableImage], problems: list[Problem]) -> list[UsableImage]:
+def _drop_duplicates(
+    images: Sequence[UsableImage], classes: Sequence[str], problems: list[Problem]
+) -> list[UsableImage]:
     """Return the first image of each set with the same pixels. Append the others to `problems`."""
     first: dict[bytes, UsableImage] = {}
     for image in images:
         original = first.setdefault(image.fingerprint, image)
         if original is not image:
-            problems.append(Problem(image.name, "the same pixels as another image", f"{original.name}; remove one"))
+            what = describe_duplicate(classes[image.label], classes[original.label])
+            problems.append(Problem(image.name, what, f"{original.name}; remove one"))
     return list(first.values())
 
 

@@ -3,31 +3,46 @@
 from __future__ import annotations
 
 import os
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from fct.core.dvc_cache import dvc_cache
 from fct.core.errors import FctError
+from fct.core.text import is_utf8, printable, same_name
 
 LARGEST_FILE = 512 << 20  # bytes; more than an uncompressed image of the most pixels that are decoded
-DVC_CACHE = Path(".dvc/cache")  # links of a folder that DVC tracks may lead here
-
+LITTER = frozenset(  # that systems put beside files, in lower case: Windows, Synology, macOS, QNAP, ext4
+    {"thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"}
+    | {"@eadir", "#recycle", "__macosx", "@recycle", "lost+found"}
+)
 SHOWN = 10  # problems named in an error
 LINK = "a link out of the folder"
+ELSEWHERE = "which is not in the DVC cache of the current folder's project either"
+UNREADABLE = "cannot be read"
+NOT_UTF8 = "a name that is not UTF-8"
 
 
 @dataclass(frozen=True)
 class Problem:
     """One file or class that cannot be used."""
 
-    name: str  # path inside the folder
+    name: str  # path inside the folder, printable
     what: str  # kind of problem; the same words for all problems of a kind
     detail: str = ""  # what to do, or where
 
     def __str__(self) -> str:
         """Return the problem as one line of text."""
         return f"{self.name}: {self.what}" + (f": {self.detail}" if self.detail else "")
+
+    @classmethod
+    def of(cls, name: str, fault: Exception) -> Problem:
+        """Return the problem with a file that cannot be read or decoded: an OSError, or an error "what: detail"."""
+        if isinstance(fault, OSError):
+            return cls(printable(name), UNREADABLE, fault.strerror or type(fault).__name__)
+        what, _, detail = str(fault).partition(": ")
+        return cls(printable(name), what, detail)
 
 
 @dataclass(frozen=True)
@@ -43,10 +58,12 @@ class Scan:
 def scan(root: Path) -> Scan:
     """List the images of `root` by class. No image is opened.
 
-    Hidden files are ignored everywhere. A README and DVC's `.dvc` files (`dvc add images/*/`) are ignored in `root`.
+    Hidden files and what systems leave behind (`LITTER`) are ignored everywhere. A README and DVC's `.dvc` files
+    (`dvc add images/*/`) are ignored in `root`. A class is called by its name's common form (Unicode's NFC).
 
     Raises:
-        FctError: `root` is not a folder, has fewer than two classes, or has two whose names differ only in case.
+        FctError: `root` is not a folder, cannot be listed, has fewer than two classes, or has two whose names some
+            systems take for one.
     """
     if not root.is_dir():
         raise FctError(
@@ -54,14 +71,19 @@ def scan(root: Path) -> Scan:
             "images for each class, or choose another data.source."
         )
     problems: list[Problem] = []
-    members: dict[str, list[str]] = {}
-    for entry in _entries(root):
-        if entry.is_dir() and (target := _target_outside(entry, root)):
-            problems.append(Problem(f"{entry.name}/", LINK, f"it leads to {target}; copy the folder here"))
-        elif entry.is_dir():
-            members[entry.name] = list(_images(root, entry.name, problems))
-        elif not entry.name.upper().startswith("README") and entry.suffix != ".dvc":
-            problems.append(Problem(entry.name, "not in a class", "move it into the sub-folder of its class"))
+    members: dict[str, list[str]] = {}  # by the folder's own name
+    try:
+        entries = _entries(root)
+    except OSError as error:
+        raise FctError(f"{root} cannot be listed: {error.strerror}.") from None
+    for entry in entries:
+        try:
+            if problem := _check_top(entry, root):
+                problems.append(problem)
+            elif entry.is_dir():
+                members[entry.name] = list(_images(root, entry.name, problems))
+        except OSError as error:
+            problems.append(Problem.of(f"{entry.name}/", error))
     _check_names(root, list(members))
     for name in [name for name, paths in members.items() if not paths]:
         problems.append(Problem(f"{name}/", "a class without images", "add some, or remove the sub-folder"))
@@ -70,12 +92,18 @@ def scan(root: Path) -> Scan:
         raise FctError(
             f"{root}: found {len(members)} classes, needs at least two. Make a sub-folder of images for each class."
         )
+    by_name = sorted((same_name(name), paths) for name, paths in members.items())
     return Scan(
-        tuple(members),
-        tuple(path for paths in members.values() for path in paths),
-        tuple(label for label, paths in enumerate(members.values()) for _ in paths),
+        tuple(name for name, _ in by_name),
+        tuple(path for _, paths in by_name for path in paths),
+        tuple(label for label, (_, paths) in enumerate(by_name) for _ in paths),
         tuple(problems),
     )
+
+
+def is_litter(name: str) -> bool:
+    """Return whether a file or folder of this name is one that a system leaves beside files, and no image."""
+    return name.casefold() in LITTER or name == ".DS_Store" or name.startswith("._")
 
 
 def format_problems(problems: Sequence[Problem]) -> str:
@@ -84,39 +112,83 @@ def format_problems(problems: Sequence[Problem]) -> str:
 
 
 def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        raise FctError(f"{folder} cannot be listed: {error.strerror}.") from None
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and not is_litter(path.name))
+
+
+def _check_top(entry: Path, root: Path) -> Problem | None:
+    """Return what is wrong with a file or class folder in `root`."""
+    if not entry.is_dir():
+        if entry.name.upper().startswith("README") or entry.suffix == ".dvc":
+            return None
+        return Problem(printable(entry.name), "not in a class", "move it into the sub-folder of its class")
+    if not is_utf8(entry.name):
+        return Problem(f"{printable(entry.name)}/", NOT_UTF8, "rename the folder")
+    if target := _target_outside(entry, root):
+        return Problem(
+            f"{entry.name}/", LINK, f"it leads to {printable(str(target))}, {ELSEWHERE}; copy the folder here"
+        )
+    return None
 
 
 def _images(root: Path, name: str, problems: list[Problem]) -> Iterator[str]:
+    """Yield the paths of a class's images. Append what is wrong with the others to `problems`.
+
+    Raises:
+        OSError: the folder cannot be listed.
+    """
     for entry in _entries(root / name):
         path = f"{name}/{entry.name}"
-        if entry.is_symlink() and (target := _target_outside(entry, root)):
-            problems.append(Problem(path, LINK, f"it leads to {target}; copy the file here"))
-        elif entry.is_dir():
-            problems.append(Problem(path, "a folder inside a class", "put its images into the class folder itself"))
-        elif not entry.is_file():
-            problems.append(Problem(path, "not a file", "a broken link or a device; remove it"))
-        elif entry.stat().st_size > LARGEST_FILE:
-            problems.append(Problem(path, "too large a file", f"{entry.stat().st_size:,} bytes"))
+        try:
+            problem = _check_image(entry, path, root)
+        except OSError as error:
+            problem = Problem.of(path, error)
+        if problem:
+            problems.append(problem)
         else:
             yield path
 
 
+def _check_image(entry: Path, path: str, root: Path) -> Problem | None:
+    path = printable(path)
+    if not is_utf8(entry.name):
+        return Problem(path, NOT_UTF8, "rename it")
+    if entry.is_symlink() and (target := _target_outside(entry, root)):
+        return Problem(path, LINK, f"it leads to {printable(str(target))}, {ELSEWHERE}; copy the file here")
+    if entry.is_dir():
+        return Problem(path, "a folder inside a class", "put its images into the class folder itself")
+    if not entry.is_file():
+        return Problem(path, "not a file", "a broken link or a device; remove it")
+    if (size := entry.stat().st_size) > LARGEST_FILE:
+        return Problem(path, "too large a file", f"{size:,} bytes")
+    return None
+
+
 def _target_outside(path: Path, root: Path) -> Path | None:
+    """Return where a link leads, or None if that is in `root` or in this project's DVC cache."""
     target = Path(os.path.realpath(path))  # unlike Path.resolve, it accepts links in a circle
-    inside = any(target.is_relative_to(os.path.realpath(folder)) for folder in (root, DVC_CACHE))
-    return None if inside else target
+    if target.is_relative_to(os.path.realpath(root)) or target.is_relative_to(_cache_of(Path.cwd())):
+        return None
+    return target
+
+
+@cache
+def _cache_of(project: Path) -> str:
+    """Return the real path of DVC's cache for the current folder, `project`. It is asked once."""
+    del project  # names the answer
+    return os.path.realpath(dvc_cache())
 
 
 def _check_names(root: Path, classes: list[str]) -> None:
-    names: dict[str, str] = {}
-    for name in classes:
-        other = names.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
-        if other != name:
-            raise FctError(
-                f"{root / other} and {root / name} differ only in case. Some file systems treat them as one folder. "
-                "Merge them, or rename one."
-            )
+    rules: tuple[tuple[Callable[[str], str], str], ...] = (
+        (same_name, "are one name in two Unicode forms"),
+        (lambda name: same_name(name).casefold(), "differ only in case"),
+    )
+    for common_form, relation in rules:
+        names: dict[str, str] = {}
+        for name in classes:
+            other = names.setdefault(common_form(name), name)
+            if other != name:
+                raise FctError(
+                    f"{root / other} and {root / name} {relation}. Some file systems treat them as one folder. "
+                    "Merge them, or rename one."
+                )

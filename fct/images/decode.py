@@ -10,8 +10,11 @@ from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin
 
+from .metadata import forget_tags, orientation, without_metadata, without_notes
+
+JPEG_SIGNATURE = b"\xff\xd8\xff"
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF")
 LARGEST_SIDE = 65_500  # pixels; the limit of a JPEG (libjpeg's JPEG_MAX_DIMENSION, jmorecfg.h)
 MOST_SCANS = 200  # of a progressive JPEG; about 10 are usual. A scan is a pass over all pixels and can be 100 bytes
@@ -24,6 +27,15 @@ _large_image_lock = Lock()
 # ITU-T T.81, table B.1. A marker is one or more bytes 0xFF and a code; in entropy-coded data, 0 follows 0xFF.
 MARKER = re.compile(rb"\xff+[^\x00\xff]")
 END_OF_IMAGE, START_OF_SCAN = 0xD9, 0xDA
+TURNS = {  # that bring an image upright, by its EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 WITHOUT_SEGMENT = frozenset({0x01, *range(0xD0, 0xD9)})  # TEM, RST0 to RST7, SOI
 
 
@@ -34,7 +46,8 @@ class UnusableImage(Exception):  # noqa: N818  # a fault of the file, not of the
 def decode(content: bytes, channels: int) -> NDArray[np.uint8]:
     """Return the pixels of an encoded image, turned upright by its EXIF orientation.
 
-    Transparent pixels are blended with white, as on a page: JPEG has no transparency.
+    Transparent pixels are blended with white, as on a page: JPEG has no transparency. An AVIF of 10 or 12 bits is
+    rounded to 8 by its decoder.
 
     Args:
         content: a JPEG, PNG, WebP, AVIF, BMP or TIFF file.
@@ -49,7 +62,7 @@ def decode(content: bytes, channels: int) -> NDArray[np.uint8]:
     """
     silence_pillow()
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        with open_image(content) as image:
             _check(image)
             _check_scans(image, content)
             with _large_image_lock if image.width * image.height > LARGE else nullcontext():
@@ -57,13 +70,31 @@ def decode(content: bytes, channels: int) -> NDArray[np.uint8]:
                 pixels = np.asarray(_without_alpha(_upright(image), "L" if channels == 1 else "RGB"))
     except UnusableImage:
         raise
-    except UnidentifiedImageError:
-        raise UnusableImage(f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from None
     except Image.DecompressionBombError:
         raise _too_large(f"more than {2 * MOST_PIXELS:,} pixels") from None
     except Exception as error:  # noqa: BLE001 decoders raise many exceptions for damaged files
         raise UnusableImage(f"damaged or truncated: {error}") from None
     return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def open_image(content: bytes) -> Image.Image:
+    """Open an image file. Its header is read, and no pixel is decoded.
+
+    Raises:
+        UnusableImage: it is of another format, or its header cannot be read. The reason is Pillow's.
+    """
+    content = without_metadata(content)
+    try:
+        image = _open_header(content)
+    except UnusableImage:
+        if not content.startswith(JPEG_SIGNATURE):
+            raise
+        content, exif = without_notes(content)
+        image = _open_header(content)
+        image.info["exif"] = exif
+    if image.format == "TIFF":
+        forget_tags(image)
+    return image
 
 
 def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
@@ -88,6 +119,31 @@ def silence_pillow() -> None:
         warnings.filterwarnings("ignore", module="PIL")
 
 
+def _open_header(content: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(content), formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise
+    except Exception:  # noqa: BLE001 an unknown format, or many exceptions of readers
+        raise _unreadable(content) from None
+
+
+def _unreadable(content: bytes) -> UnusableImage:
+    """Return why Pillow cannot open a file: it has no known signature, or what its format's reader says."""
+    for name in FORMATS:
+        factory, accept = Image.OPEN[name]
+        if accept is None or accept(content[:16]) is not True:
+            continue
+        try:
+            factory(io.BytesIO(content), "")
+        except Exception as error:  # noqa: BLE001 readers raise many exceptions
+            if "truncated" in str(error).lower():
+                return UnusableImage(f"damaged or truncated: {error}")
+            known = str(error) if "not identified by" not in str(error) else "its size, depth or colours are invalid"
+            return UnusableImage(f"a {name} that cannot be read: {known}")
+    return UnusableImage(f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image")
+
+
 def _check(image: Image.Image) -> None:
     """Check the header, before any pixel is decoded, and raise UnusableImage."""
     width, height = image.size
@@ -97,10 +153,17 @@ def _check(image: Image.Image) -> None:
         raise _too_large(f"{width} x {height} pixels, and a JPEG has at most {LARGEST_SIDE:,} per side")
     if _has_more_frames(image):
         raise UnusableImage("several frames or pages: keep one")
-    if image.mode in ("I", "F") or ";16" in image.mode or ";16" in str(getattr(image, "tile", "")):
+    if _is_deep(image):
         raise UnusableImage("more than 8 bits a channel: convert it to 8")
     if image.mode not in DIRECT + WITH_ALPHA:
         raise UnusableImage(f"neither grey nor RGB: its colours are {image.mode}; convert it")
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Return whether a channel has more than 8 bits in the file, which its tile names, or in Pillow's mode."""
+    if image.format == "BMP":  # its "BGR;16" has 16 bits for all channels together
+        return False
+    return image.mode in ("I", "F") or ";16" in image.mode or ";16" in str(getattr(image, "tile", ""))
 
 
 def _has_more_frames(image: Image.Image) -> bool:
@@ -141,15 +204,35 @@ def _too_large(size: str) -> UnusableImage:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # noqa: BLE001 a damaged EXIF block has no usable orientation
-        return image
+    """Return the image turned upright.
+
+    Only the orientation is read. `ImageOps.exif_transpose` would also write the other tags back, which fails if one of
+    them has a value that does not fit its type.
+    """
+    turn = TURNS.get(orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    """Return whether the image has transparent pixels, as far as its file can be believed.
+
+    Many programs leave the fourth byte of a pixel at 0 and mean an opaque image. Browsers read such a BMP so.
+    """
+    if image.mode == "RGBA" and not _declares_alpha(image) and image.getchannel("A").getextrema() == (0, 0):
+        return False
+    return image.mode in WITH_ALPHA or "transparency" in image.info
+
+
+def _declares_alpha(image: Image.Image) -> bool:
+    """Return whether the format, or a TIFF's tag, says that a fourth channel is alpha and no padding."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return image.tag_v2.get(TiffImagePlugin.EXTRASAMPLES) in ((1,), (2,))  # premultiplied or not; TIFF 6.0, p. 31
+    return image.format != "BMP"
 
 
 def _without_alpha(image: Image.Image, mode: str) -> Image.Image:
     """Return the image in `mode`, blended with white where it is transparent."""
-    if image.mode in WITH_ALPHA or "transparency" in image.info:
+    if _has_alpha(image):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert(mode)

@@ -7,14 +7,13 @@ so the quality can be looked up. For a program with other tables, the nearest pa
 
 from __future__ import annotations
 
-import io
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin
+from PIL import JpegImagePlugin
 
-from .decode import silence_pillow
+from .decode import JPEG_SIGNATURE, open_image, silence_pillow
 
 UNKNOWN_QUALITY = 0  # the quality of an image whose file has no JPEG tables, for example a PNG
 # ITU-T T.81, tables K.1 (luminance) and K.2 (chrominance), in rows.
@@ -114,9 +113,12 @@ def all_tables() -> NDArray[np.int64]:
 
 def _read_tables(content: bytes) -> NDArray[np.int64]:
     """Return the tables of the components, int64 [0..2, 64] in row order: luminance, then chrominance if it differs."""
+    content = bytes(content)
+    if not content.startswith(JPEG_SIGNATURE):
+        return np.empty((0, 64), np.int64)
     silence_pillow()
     try:
-        with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+        with open_image(content) as image:
             if not isinstance(image, JpegImagePlugin.JpegImageFile):
                 return np.empty((0, 64), np.int64)
             # A component is (id, horizontal sampling, vertical sampling, table). Grey, CMYK and RGB files have one

@@ -1,1 +1,1 @@
-"""Reads git and dvc.lock: the commit, the changed files, the checksum of every out."""
+"""Reads git and dvc.lock: the commit, the changed files, the checksum and size of every out."""

@@ -1,4 +1,4 @@
-"""Reads dvc.lock: the checksum of every out, which identifies a version of the data, and of every dep."""
+"""Reads dvc.lock: the checksum and the size of every out, and of every dep."""
 
 from __future__ import annotations
 
@@ -21,12 +21,21 @@ class Dep:
 
 
 def checksums(text: str, name: str) -> dict[str, str]:
-    """Return DVC's MD5 of every out in the text of a dvc.lock, by path.
+    """Return DVC's MD5 of every out in the text of a dvc.lock, by path. It identifies a version of the data.
 
     Raises:
         FctError: the text is not that of a dvc.lock. The message names it `name`.
     """
-    return {path: md5 for _, path, md5 in _entries(text, name, "outs")}
+    return {out["path"]: str(out.get("md5", "")) for _, out in _entries(text, name, "outs")}
+
+
+def sizes(text: str, name: str) -> dict[str, int]:
+    """Return the bytes of every out in the text of a dvc.lock, by path.
+
+    Raises:
+        FctError: the text is not that of a dvc.lock. The message names it `name`.
+    """
+    return {out["path"]: out.get("size", 0) for _, out in _entries(text, name, "outs")}
 
 
 def deps(text: str, name: str) -> list[Dep]:
@@ -35,17 +44,13 @@ def deps(text: str, name: str) -> list[Dep]:
     Raises:
         FctError: the text is not that of a dvc.lock. The message names it `name`.
     """
-    return [Dep(*entry) for entry in _entries(text, name, "deps")]
+    return [Dep(stage, dep["path"], str(dep.get("md5", ""))) for stage, dep in _entries(text, name, "deps")]
 
 
-def _entries(text: str, name: str, kind: str) -> list[tuple[str, str, str]]:
-    """Return the stage, path and MD5 of every entry of one kind."""
+def _entries(text: str, name: str, kind: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return the stage and the content of every entry of one kind."""
     try:
         stages: dict[str, Any] = (YAML(typ="safe").load(text) or {}).get("stages", {})
-        return [
-            (stage, entry["path"], str(entry.get("md5", "")))
-            for stage, body in stages.items()
-            for entry in body.get(kind, ())
-        ]
+        return [(stage, entry) for stage, body in stages.items() for entry in body.get(kind, ()) if entry["path"]]
     except (YAMLError, AttributeError, KeyError, TypeError) as error:
         raise FctError(f"{name} is damaged ({type(error).__name__}). Run `dvc repro`.") from None

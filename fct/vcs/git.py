@@ -17,6 +17,11 @@ from ruamel.yaml.error import YAMLError
 from fct.core.errors import FctError
 from fct.core.paths import DVC_LOCK, DVC_YAML, ENVIRONMENT
 
+# git without programs that a repository may name: this project's own commands commit its own files, and whoever can
+# write a hook, by a link in an inbox for example, must gain nothing by it.
+GIT = ("git", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
+RECEIVE = f"--receive-pack={' '.join(GIT)} receive-pack"  # for a push, whose other end has hooks of its own
+
 
 @dataclass(frozen=True)
 class Tree:
@@ -64,7 +69,9 @@ def written_by_pipeline() -> list[str]:
 
 
 def commit(paths: Sequence[str], message: str) -> None:
-    """Commit the changes in these paths and nothing else. Without a user in git's configuration, use the login name.
+    """Commit the changes in these paths and nothing else. No hook runs.
+
+    Without a user in git's configuration, use the login name.
 
     Raises:
         FctError: git refused. The message has its output.
@@ -74,10 +81,11 @@ def commit(paths: Sequence[str], message: str) -> None:
     )
     for arguments in (
         ("add", "--", *paths),
-        ("diff", "--cached", "--quiet", "--", *paths),
+        ("diff", "--cached", "--quiet", "--no-ext-diff", "--no-textconv", "--", *paths),
         (*identity, "commit", "--quiet", "--message", message, "--only", "--", *paths),
     ):
-        process = subprocess.run(["git", *arguments], capture_output=True, check=False)
+        # A name may have characters that are patterns for git.
+        process = subprocess.run([*GIT, "--literal-pathspecs", *arguments], capture_output=True, check=False)
         if "diff" in arguments:
             if process.returncode == 0:
                 return  # nothing has changed
@@ -97,7 +105,7 @@ def user() -> str:
 def run(*arguments: str) -> str | None:
     """Return the output of a git command, or None if it fails or git is not installed."""
     try:
-        process = subprocess.run(["git", "--no-optional-locks", *arguments], capture_output=True, check=False)
+        process = subprocess.run([*GIT, "--no-optional-locks", *arguments], capture_output=True, check=False)
     except FileNotFoundError:
         return None
     return process.stdout.decode(errors="replace") if process.returncode == 0 else None

@@ -1,7 +1,9 @@
 """`fct predict` prints one line per file, a reason if there is no prediction, and JSON for programs."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -68,3 +70,39 @@ def test_an_error_at_the_start_is_one_line(shop, arguments, message):
     assert done.exit_code == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "latin-1", "ascii"])
+@pytest.mark.parametrize("arguments", [["--json"], []], ids=["json", "table"])
+def test_a_name_that_the_terminal_cannot_show_is_classified(shop, charset, arguments):
+    """A file's name outside of the terminal's encoding, or of UTF-8, or with a line feed, is one line of the output."""
+    names = ["\u5317.png", os.fsdecode(b"caf\xe9.png"), "two\nlines.png"]
+    for name in names:
+        shutil.copy(shop / "images/deep/c.png", shop / name)
+    done = CliRunner(charset=charset).invoke(cli.main, ["predict", *arguments, *names])
+    assert done.exit_code == 0
+    assert len(done.stdout.splitlines()) == len(names) + (not arguments)
+
+
+def test_what_systems_leave_in_a_folder_is_not_classified(shop):
+    """Thumbnails and indexes beside the images are passed over, as in training."""
+    (shop / "images/Thumbs.db").write_bytes(b"no image")
+    (shop / "images/__MACOSX").mkdir()
+    (shop / "images/__MACOSX/a.jpg").write_bytes(b"no image")
+    assert "Thumbs" not in run("images").stdout
+    assert "__MACOSX" not in run("images").stdout
+
+
+def test_a_file_of_a_folder_that_cannot_be_looked_at_is_one_line(shop, monkeypatch):
+    """A file without permission has its reason, and the others their class."""
+    real = Path.stat
+
+    def stat(path, **options):
+        if path.name == "a.jpg":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    done = run(str(shop / "images"))
+    assert "cannot be read: Permission denied" in done.stdout
+    assert "blue" in done.stdout

@@ -1,7 +1,10 @@
 """A user's folder of images: which files are used, which are errors, and which are skipped and counted."""
 
+import errno
 import os
 import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -163,6 +166,15 @@ def sixteen_bit(own):
     Image.fromarray(np.zeros((4, 4), np.uint16)).save(own.root / "cat/deep.png")
 
 
+def name_of_other_bytes(own):
+    own.add("cat/latin.png").rename(own.root / os.fsdecode(b"cat/caf\xe9.png"))
+
+
+def class_of_other_bytes(own):
+    own.add("latin/one.png")
+    (own.root / "latin").rename(own.root / os.fsdecode(b"caf\xe9"))
+
+
 def oversized(own):
     Image.new("1", (10_000, 9_000)).save(own.root / "cat/bomb.png")
 
@@ -179,13 +191,15 @@ BAD = [
     (class_link_out, "cow/", "a link out of the folder", 1),
     (link_in_a_circle, "cat/loop.png", "not a file", 1),
     (device, "cat/pipe.png", "not a file", 1),
-    (duplicate, "cat/copy.jpg", "the same pixels as another image", 1),
-    (duplicate_in_another_class_and_kind, "dog/same.bmp", "the same pixels as another image", 1),
+    (duplicate, "cat/copy.jpg", "same pixels as another image", 1),
+    (duplicate_in_another_class_and_kind, "dog/same.bmp", "same pixels in two classes, 'cat' and 'dog'", 1),
     (small_class, "ant/2.png", "its class has too few images", 3),
     (animated, "cat/moving.webp", "several frames or pages", 1),
     (cmyk, "cat/print.jpg", "neither grey nor RGB", 1),
     (sixteen_bit, "cat/deep.png", "more than 8 bits a channel", 1),
     (oversized, "cat/bomb.png", "too large", 1),
+    (name_of_other_bytes, "cat/caf\\udce9.png", "a name that is not UTF-8", 1),
+    (class_of_other_bytes, "caf\\udce9/", "a name that is not UTF-8", 1),
 ]
 cases = pytest.mark.parametrize(("damage", "name", "what", "count"), BAD, ids=[case[0].__name__ for case in BAD])
 
@@ -214,10 +228,59 @@ def test_a_file_that_cannot_be_used_is_skipped_and_counted(good, damage, name, w
     assert {**meta, "skipped": None} == {**without, "skipped": None}
 
 
+@pytest.mark.parametrize("folder", ["lost", "cat"])
+def test_a_folder_that_cannot_be_read_is_skipped(good, monkeypatch, folder):
+    """With on_error: skip a folder without permission, in the place of a class or a class itself, is counted."""
+    for name in ("ant", "lost"):
+        for number in range(5):
+            good.add(f"{name}/{number}.png")
+    real = os.listdir
+
+    def listdir(path):
+        if Path(path).name == folder:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    meta, _ = good.build(on_error="skip")
+    assert folder not in meta["classes"]
+    assert meta["skipped"]["items"][f"{folder}/"] == "cannot be read"
+
+
+def test_what_systems_leave_beside_files_is_ignored(good):
+    """Thumbnails, wastebaskets and indexes of Windows, macOS and network drives are neither classes nor images."""
+    for name in ("__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information", "cat/@eaDir"):
+        (good.root / name).mkdir()
+        (good.root / name / "file").write_text("no image")
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "dog/Thumbs.db", "cat/._0.jpg"):
+        (good.root / name).write_text("no image")
+    meta, _ = good.build()
+    assert meta["classes"] == ["cat", "dog"]
+    assert meta["skipped"]["count"] == 0
+
+
+def test_a_class_has_one_name_on_all_systems(good):
+    """A folder that macOS named, with decomposed accents, is the class of the composed name, in the same place."""
+    for number in range(5):
+        good.add(f"e\u0301lan/{number}.png", seed=number)
+    decomposed, _ = good.build()
+    (good.root / "e\u0301lan").rename(good.root / "\xe9lan")
+    assert good.build()[0] == decomposed
+    assert decomposed["classes"] == ["cat", "dog", "\xe9lan"]
+
+
+def test_two_forms_of_one_class_name_are_an_error(good):
+    """Two folders whose names look the same are no two classes."""
+    for name in ("\xe9lan", "e\u0301lan"):
+        (good.root / name).mkdir()
+    with pytest.raises(FctError, match="are one name in two Unicode forms"):
+        good.build()
+
+
 def test_both_files_with_the_same_pixels_are_named(good):
     """The error names both files with the same pixels."""
     duplicate_in_another_class_and_kind(good)
-    with pytest.raises(FctError, match=r"dog/same\.bmp: the same pixels as another image: cat/1\.png"):
+    with pytest.raises(FctError, match=r"dog/same\.bmp: same pixels in two classes, 'cat' and 'dog': cat/1\.png"):
         good.build()
 
 
@@ -283,11 +346,16 @@ def test_the_error_shows_ten_problems_and_stops(good, monkeypatch):
     assert "There may be more" in str(caught.value)
 
 
-def test_files_in_dvcs_cache_may_be_linked_to(good, tmp_path, monkeypatch):
-    """A folder that DVC checked out as links into its cache is read like any other folder."""
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.parametrize("place", [".dvc/cache", "../shared/cache"], ids=["default", "shared"])
+def test_files_in_dvcs_cache_may_be_linked_to(good, tmp_path, monkeypatch, place):
+    """A folder that DVC checked out as links into its cache, wherever that is, is read like any other folder."""
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    subprocess.run(["dvc", "init", "--quiet", "--no-scm"], check=True)
+    subprocess.run(["dvc", "config", "cache.dir", str(project / place)], check=True)
     before, _ = good.build()
-    cached = tmp_path / ".dvc/cache/files/md5/ab"
+    cached = project / place / "files/md5/ab"
     cached.mkdir(parents=True)
     shutil.move(good.root / "cat/0.jpg", cached / "cdef")
     (good.root / "cat/0.jpg").symlink_to(cached / "cdef")

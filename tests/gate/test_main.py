@@ -80,11 +80,18 @@ def test_a_line_about_a_champion_is_left_to_the_promotion():
     assert len(checks()) == 5
 
 
-@pytest.mark.parametrize("name", ["q10", "webp", "wrost"])
-def test_a_slice_that_was_not_measured_is_refused(name):
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("q10", "'q10' is not measured"),
+        ("webp", "'webp' is not measured"),
+        ("wrost", "there is no slice 'wrost'. Did you mean 'worst'"),
+    ],
+)
+def test_a_slice_that_was_not_measured_is_refused(name, problem):
     """The line, the slice, and what there is instead."""
     set_params("slice: worst", f"slice: {name}")
-    with pytest.raises(FctError, match=rf"params\.yaml, line 7: gate\.2\.slice: '{name}' is not measured\. Add it to"):
+    with pytest.raises(FctError, match=rf"params\.yaml, line 7: gate\.2\.slice: {problem}"):
         judge()
 
 

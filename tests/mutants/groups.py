@@ -130,11 +130,11 @@ MEASURES = Group(
             "len(predictions.views) != len(champion.views)",
         ),
         Mutant("the raw view is of the sweep", "if view[1:].isdecimal()]  #", 'if "/" not in view]  #'),
-        Mutant("every class has all images", "Part(sweep, images) for", "Part(sweep, everywhere) for"),
+        Mutant("every class has all images", "Part(label, sweep, images) for", "Part(label, sweep, everywhere) for"),
         Mutant(
             "of unseen distortions the first counts",
-            "Part(rows, everywhere) for rows in unseen.values()",
-            "Part(rows, everywhere) for rows in [*unseen.values()][:1]",
+            "Part(name, rows, sample) for name, rows in judged.items()",
+            "Part(name, rows, sample) for name, rows in [*judged.items()][:1]",
         ),
         Mutant(
             "agreement is with the label",

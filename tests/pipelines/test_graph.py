@@ -7,6 +7,7 @@ import pytest
 
 from fct.core.errors import FctError
 from pipelines import graph
+from pipelines.stage import command
 
 DAG = """
 stages:
@@ -74,3 +75,20 @@ def test_what_is_stale_is_what_dvc_would_run():
     assert graph.stale(stages) == set()
     Path("seed").write_text("y")
     assert graph.stale(stages) == {"first"}
+
+
+@pytest.mark.parametrize("name", ["ratio 16:9", "a@b", "{c}", "[d]*", "e#1", "\xe9lan"])
+@pytest.mark.usefixtures("dag")
+def test_a_folder_may_have_any_name(name):
+    """A folder under `dvc add` is found by its name, whatever its characters mean to DVC, and brought up to date."""
+    folder = Path("images", name)
+    folder.mkdir(parents=True)
+    (folder / "seed").write_text("x")
+    subprocess.run(["dvc", "add", "--quiet", folder], check=True)
+    stage = f"{folder}.dvc"
+    assert graph.plan([stage]) == {stage: ()}
+    assert graph.stale([stage]) == set()
+    (folder / "seed").write_text("y")
+    assert graph.stale([stage]) == {stage}
+    subprocess.run(command(stage), check=True, capture_output=True)
+    assert graph.stale([stage]) == set()

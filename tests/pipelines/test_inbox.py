@@ -1,7 +1,9 @@
 """Sorting an inbox: usable images move to the data set, the others to quarantine."""
 
+import errno
 import io
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from PIL import Image
 
 from fct.core.errors import FctError
 from fct.images.tables import UNKNOWN_QUALITY
+from pipelines import inbox as inbox_module
 from pipelines.inbox import Arrival, sort_inbox
 
 
@@ -62,7 +65,7 @@ BAD = {
     "cow/new.png": (picture(5), "an unknown class: make the folder images/cow to begin one"),
     "loose.png": (picture(5), "not in a class"),
     "cat/deep/er.png": (picture(5), "not in a class"),
-    "dog/again.png": (picture(0), "the same pixels as another image: images/cat/known.png"),
+    "dog/again.png": (picture(0), "same pixels in two classes, 'cat' and 'dog': images/cat/known.png"),
 }
 
 
@@ -150,11 +153,14 @@ def test_a_file_that_just_changed_waits():
 
 @pytest.mark.usefixtures("inbox")
 def test_between_file_systems_files_are_copied_whole(monkeypatch):
-    """Without hard links a file is copied under its final name."""
+    """Without hard links files get to the data set and to quarantine all the same."""
     monkeypatch.setattr(os, "link", lambda *_, **__: (_ for _ in ()).throw(OSError("cross-device link")))
     put("inbox/cat/new.png", picture(5))
+    put("inbox/cat/bad.png", b"no image")
+    os.mkfifo("inbox/cat/pipe.png")
     run()
     assert files("images") == ["cat/known.png", "cat/new.png", "dog/known.png"]
+    assert Path("quarantine/cat/bad.png").read_bytes() == b"no image"
     assert files("inbox") == []
 
 
@@ -175,3 +181,190 @@ def test_a_missing_folder_is_named(missing, key):
     Path(missing).rename("elsewhere")
     with pytest.raises(FctError, match=rf"params\.yaml: {key}: .*Make it"):
         run()
+
+
+@pytest.mark.usefixtures("inbox")
+def test_a_file_from_the_future_is_no_upload():
+    """A camera's wrong clock keeps no file waiting: the file system knows when it changed."""
+    put("inbox/cat/new.png", picture(5))
+    os.utime("inbox/cat/new.png", (2**32, 2**32))
+    assert run(settle=60).waiting == 1  # it arrived a moment ago
+    assert len(run().taken) == 1
+
+
+@pytest.mark.usefixtures("inbox")
+def test_what_systems_leave_beside_files_is_passed_over():
+    """Thumbnails and indexes of Windows, macOS and network drives are neither moved nor waited for."""
+    names = [".DS_Store", "cat/Thumbs.db", "cat/@eaDir/new.png", "__MACOSX/cat/._new.png", "cat/._new.png"]
+    for name in names:
+        put(f"inbox/{name}", b"no image")
+    result = run()
+    assert (result.taken, result.refused, result.stuck, result.waiting) == ((), (), (), 0)
+    assert files("inbox") == sorted(names)
+
+
+LONG = "x" * 245 + ".png"  # its name and ".reason.txt" are more than the 255 bytes of a name
+OTHER_BYTES = os.fsdecode(b"caf\xe9.png")
+
+
+@pytest.mark.parametrize("name", [LONG, OTHER_BYTES, "two\nlines.png"], ids=["long", "other bytes", "two lines"])
+@pytest.mark.usefixtures("inbox")
+def test_a_bad_file_of_any_name_is_reported(name):
+    """A bad file's name does not keep its reason from being written, nor the next file from being taken."""
+    put(f"inbox/cat/{name}", b"no image")
+    put("inbox/dog/new.png", picture(5))
+    result = run()
+    [problem] = result.refused
+    problem.name.encode()
+    assert "\n" not in str(problem)
+    assert [image.name for image in result.taken] == ["dog/new.png"]
+    assert Path("quarantine/cat", name).read_bytes() == b"no image"
+    [reason] = Path("quarantine/cat").glob("*.reason.txt")
+    assert reason.read_text() == f"{problem}\n"
+
+
+@pytest.mark.usefixtures("inbox")
+def test_a_good_image_of_a_long_name_that_is_taken_gets_a_shorter_one():
+    """The digest that tells two files of one name apart has its place in 255 bytes."""
+    put(f"images/cat/{'y' * 251}.png", picture(5))
+    put(f"inbox/cat/{'y' * 251}.png", picture(6))
+    [taken] = run().taken
+    assert Path("images", taken.name).read_bytes() == picture(6)
+
+
+@pytest.mark.parametrize("name", ["new.dvc", "dvc.yaml", OTHER_BYTES])
+@pytest.mark.usefixtures("inbox")
+def test_a_name_that_another_program_would_read_is_refused(name):
+    """DVC would take an image of such a name for one of its own files, or cannot store it."""
+    put(f"inbox/cat/{name}", picture(5))
+    [problem] = run().refused
+    assert "rename it" in problem.detail
+    assert files("images") == ["cat/known.png", "dog/known.png"]
+
+
+@pytest.mark.parametrize("failing", ["unlink", "mkdir"])
+@pytest.mark.usefixtures("inbox")
+def test_a_file_that_cannot_be_moved_stays_and_is_reported(monkeypatch, failing):
+    """It is told each time, nothing of it is left elsewhere, and the other files are sorted."""
+    put("inbox/cat/bad.png", b"no image")
+    put("inbox/cat/locked.png", picture(5))
+    put("inbox/dog/new.png", picture(6))
+    real = getattr(os, failing)
+
+    def refuse(path, *arguments, **options):
+        if str(path) in ("bad.png", "locked.png") or (failing == "mkdir" and str(path).startswith("quarantine")):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, failing, refuse)
+    for _ in range(2):
+        result = run()
+        reported = [problem.name for problem in result.stuck]
+        assert reported == (["cat/bad.png", "cat/locked.png"] if failing == "unlink" else ["cat/bad.png"])
+    assert "cannot be moved out of the inbox: Permission denied" in str(result.stuck[0])
+    assert files("quarantine") == []
+    taken = ["dog/new.png"] if failing == "unlink" else ["cat/locked.png", "dog/new.png"]
+    assert files("images") == sorted(["cat/known.png", "dog/known.png", *taken])
+
+
+@pytest.mark.usefixtures("inbox")
+def test_an_unreadable_file_goes_to_quarantine(monkeypatch):
+    """A file without permission has its reason, and the next one is taken."""
+    put("inbox/cat/locked.png", picture(5))
+    put("inbox/dog/new.png", picture(6))
+    real = os.open
+
+    def refuse(path, *arguments, **options):
+        if path == "locked.png":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    result = run()
+    assert [str(problem) for problem in result.refused] == ["cat/locked.png: cannot be read: Permission denied"]
+    assert len(result.taken) == 1
+
+
+@pytest.mark.usefixtures("inbox")
+def test_a_folder_that_cannot_be_listed_is_reported(monkeypatch):
+    """A folder without permission does not hide itself, nor keep the other files from being taken."""
+    put("inbox/dog/new.png", picture(6))
+    real = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("cat") and "inbox" in str(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    result = run()
+    assert [str(problem) for problem in result.stuck] == ["cat/: cannot be listed: Permission denied"]
+    assert len(result.taken) == 1
+
+
+@pytest.mark.parametrize("target", [".git/hooks", "/dev/zero", "images/cat/known.png", "nowhere"])
+@pytest.mark.parametrize("name", ["cat/link.png", "cat", "link"])
+def test_no_link_of_the_inbox_leads_anywhere(inbox, target, name):
+    """A link in the place of a file, of a class or beside them is refused, and what it leads to stays."""
+    put(".git/hooks/pre-commit", b"before")
+    shutil.rmtree(inbox / "cat") if name == "cat" else None
+    (inbox / name).symlink_to(Path(target).absolute())
+    [problem] = run().refused
+    assert problem.name == name
+    assert files(".git") == ["hooks/pre-commit"]
+    assert files("images") == ["cat/known.png", "dog/known.png"]
+    assert files("inbox") == []
+
+
+@pytest.mark.usefixtures("inbox")
+def test_a_class_that_becomes_a_link_while_files_are_sorted_is_not_followed(monkeypatch):
+    """A folder of the inbox that was replaced after it was listed gives no access to files elsewhere."""
+    put("inbox/cat/new.png", picture(5))
+    put("secret/new.png", picture(6))
+    real = inbox_module.find_known
+
+    def replace(images, channels):
+        shutil.rmtree("inbox/cat")
+        Path("inbox/cat").symlink_to(Path("secret").absolute())
+        return real(images, channels)
+
+    monkeypatch.setattr(inbox_module, "find_known", replace)
+    assert run().taken == ()
+    assert files("secret") == ["new.png"]
+    assert files("images") == ["cat/known.png", "dog/known.png"]
+
+
+@pytest.mark.usefixtures("inbox")
+def test_a_file_that_is_replaced_while_it_is_checked_stays(monkeypatch):
+    """What was checked is taken, and nothing else; the new file waits for the next run."""
+    put("inbox/cat/new.png", picture(5))
+    real = inbox_module.decode
+
+    def replace(content, channels):
+        pixels = real(content, channels)
+        put("inbox/cat/other.png", picture(6))
+        Path("inbox/cat/other.png").replace("inbox/cat/new.png")
+        return pixels
+
+    monkeypatch.setattr(inbox_module, "decode", replace)
+    [taken] = run().taken
+    assert Path("images", taken.name).read_bytes() == picture(5)
+    assert Path("inbox/cat/new.png").read_bytes() == picture(6)
+
+
+@pytest.mark.usefixtures("inbox")
+def test_a_class_is_found_by_either_form_of_its_name():
+    """A folder that macOS named, with decomposed accents, is the class of the composed name."""
+    put("images/\xe9lan/known.png", picture(2))
+    put("inbox/e\u0301lan/new.png", picture(5))
+    assert [image.name for image in run().taken] == ["\xe9lan/new.png"]
+
+
+@pytest.mark.usefixtures("inbox")
+def test_a_copy_in_another_class_is_a_contradiction():
+    """One of the two labels is wrong, which a mere copy would not say."""
+    put("inbox/dog/again.png", picture(0))
+    put("inbox/cat/again.png", picture(0))
+    same, other = run().refused
+    assert str(same) == "cat/again.png: same pixels as another image: images/cat/known.png"
+    assert str(other) == "dog/again.png: same pixels in two classes, 'cat' and 'dog': images/cat/known.png"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.process import Ended
-from pipelines.stage import _reason, is_temporary
+from pipelines.process import Commands, Ended
+from pipelines.stage import _reason, is_temporary, stage_task
 
 FAILED = "ERROR: failed to reproduce 'train': failed to run: python -m fct.train, exited with {}"
 
@@ -39,3 +39,10 @@ def test_only_temporary_failures_are_tried_again(line, expected):
 def test_the_reason_is_what_a_person_would_read(tail, expected):
     """This project's error comes first, then DVC's error, then the last line of output."""
     assert _reason(Ended(255, tail)).startswith(expected)
+
+
+@pytest.mark.parametrize("stage", ["images/{0}.dvc", "images/{a.b}.dvc", "cache@10"])
+def test_braces_of_a_folder_are_no_template(stage):
+    """Prefect formats the name of a task's run."""
+    name = stage_task(stage, Commands({}, 1)).task_run_name
+    assert name.format(is_cached=True) == stage

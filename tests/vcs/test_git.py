@@ -38,7 +38,7 @@ def committed():
     listing = subprocess.run(
         ["git", "ls-tree", "-r", "--name-only", "HEAD"], capture_output=True, text=True, check=True
     )
-    return set(listing.stdout.split())
+    return set(listing.stdout.splitlines())
 
 
 @pytest.mark.usefixtures("repository")
@@ -53,3 +53,43 @@ def test_outs_of_every_matrix_item_are_committed():
 def test_what_the_pipeline_writes_is_no_change():
     """Only a user's own files make the tree dirty."""
     assert git.tree().changed == ("notes",)
+
+
+@pytest.mark.parametrize("name", ["[abc].dvc", "*.dvc", ":(top)x.dvc", "ratio 16:9.dvc"])
+def test_a_name_is_no_pattern(repository, name):
+    """A file whose name git would read as a pattern is committed, and no other with it."""
+    for each in (name, "a.dvc", "other.dvc"):
+        (repository / each).write_text("outs: []")
+    before = committed()
+    git.commit([name], "Add")
+    assert committed() - before == {name}
+
+
+HOOKS = ("pre-commit", "prepare-commit-msg", "commit-msg", "post-commit", "post-index-change", "reference-transaction")
+
+
+def test_no_hook_of_the_repository_runs(repository):
+    """A hook that an upload has put there runs neither when the state is read nor when something is committed."""
+    for name in (*HOOKS, "query-watchman"):
+        hook = repository / ".git/hooks" / name
+        hook.write_text(f"#!/bin/sh\ntouch {repository}/has-run\n")
+        hook.chmod(0o755)
+    for key, value in (("core.fsmonitor", ".git/hooks/query-watchman"), ("diff.external", ".git/hooks/pre-commit")):
+        subprocess.run(["git", "config", key, value], check=True)
+    git.tree()
+    git.commit_outs("Reproduce")
+    assert not (repository / "has-run").exists()
+
+
+def test_no_hook_runs_at_the_other_end_of_a_push(repository, tmp_path):
+    """A push to a repository on this machine runs no hook of it."""
+    for name in ("pre-receive", "update", "post-receive", "post-update", "reference-transaction"):
+        hook = repository / ".git/hooks" / name
+        hook.write_text(f"#!/bin/sh\ntouch {repository}/has-run\n")
+        hook.chmod(0o755)
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(repository), str(clone)], check=True)
+    command = [*git.GIT, "push", git.RECEIVE, "--quiet", "origin", "HEAD:refs/heads/results"]
+    subprocess.run(command, cwd=clone, check=True)
+    assert git.run("rev-parse", "results") == git.run("rev-parse", "HEAD")
+    assert not (repository / "has-run").exists()

@@ -1,0 +1,20 @@
+"""Where DVC keeps this project's data. DVC itself is asked, since its configuration has four places and may move it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+DEFAULT = Path(".dvc/cache")
+
+
+def dvc_cache() -> Path:
+    """Return the folder of DVC's cache for the project of the current folder. It may not exist.
+
+    Without DVC, or outside of a project, it is DVC's default. Asking takes about a second.
+    """
+    try:
+        process = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, errors="replace", check=False)
+    except OSError:
+        return DEFAULT
+    return Path(process.stdout.strip()) if process.returncode == 0 and process.stdout.strip() else DEFAULT

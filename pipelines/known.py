@@ -1,0 +1,89 @@
+"""Remembers the fingerprint of each image of the data set, so that intake decodes only what is new."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import joblib
+import PIL
+from tqdm import tqdm
+
+from fct import images as decoder
+from fct.core import files
+from fct.core.paths import KNOWN_IMAGES
+from fct.data.division import fingerprint
+from fct.images.decode import UnusableImage, decode
+
+Memory = dict[str, list[Any]]  # by path: size, time of the last change, inode, and the fingerprint or None
+
+
+def find_known(images: Path, channels: int) -> dict[bytes, str]:
+    """Return the path of each image of the data set by its fingerprint.
+
+    Only an image whose file changed since the last call is decoded. The stage `data` reports those that cannot be.
+    """
+    version = _version(channels)
+    memory = _recall(version)
+    stamps = {str(path): stamp for path in _list(images) if (stamp := _stamp(path))}
+    new = [path for path, stamp in stamps.items() if memory.get(path, [])[:-1] != stamp]
+    fingerprints = dict(zip(new, _decode(new, channels), strict=True))
+    known: Memory = {
+        path: [*stamp, fingerprints[path] if path in fingerprints else memory[path][-1]]
+        for path, stamp in stamps.items()
+    }
+    with suppress(OSError):  # then the next call decodes them again
+        files.write_json(KNOWN_IMAGES, {"version": version, "images": known})
+    return {bytes.fromhex(pixels): Path(path).as_posix() for path, (*_, pixels) in known.items() if pixels}
+
+
+def _version(channels: int) -> str:
+    """Return what decides the pixels of a given file: the code that decodes it, and Pillow."""
+    sources = sorted(Path(decoder.__path__[0]).glob("*.py"))
+    return files.digest([channels, PIL.__version__, *map(files.sha256, sources)])
+
+
+def _recall(version: str) -> Mapping[str, list[Any]]:
+    try:
+        memory = json.loads(KNOWN_IMAGES.read_bytes())
+        images = memory["images"] if memory["version"] == version else {}
+        return {str(path): list(entry) for path, entry in images.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none yet, or damaged: every image is decoded
+        return {}
+
+
+def _list(images: Path) -> Iterator[Path]:
+    """Yield everything in the folders of `images`. The stage `data` reports a folder that cannot be listed."""
+    for folder in sorted(images.iterdir()):
+        with suppress(OSError):
+            yield from sorted(folder.iterdir())
+
+
+def _stamp(path: Path) -> list[int]:
+    """Return what changes when a file does. DVC too takes a file with the same three for unchanged.
+
+    What is no file, or cannot be looked at, has no stamp.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns, status.st_ino] if stat.S_ISREG(status.st_mode) else []
+
+
+def _decode(paths: Sequence[str], channels: int) -> list[str | None]:
+    fingerprints = joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")(
+        joblib.delayed(_fingerprint)(Path(path), channels) for path in paths
+    )
+    return list(tqdm(fingerprints, total=len(paths), desc="known images", disable=None))
+
+
+def _fingerprint(path: Path, channels: int) -> str | None:
+    try:
+        return fingerprint(decode(path.read_bytes(), channels)).hex()
+    except (UnusableImage, OSError):
+        return None
