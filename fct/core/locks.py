@@ -51,8 +51,5 @@ def is_held(lock: Path) -> bool:
     """Return whether a process holds a lock, without waiting."""
     if not lock.exists():
         return False
-    try:
-        with FileLock(lock, blocking=False):
-            return False
-    except Timeout:
-        return True
+    with locked_if_free(lock) as is_free:
+        return not is_free

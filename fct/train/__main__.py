@@ -2,7 +2,8 @@
 
     python -m fct.train
 
-Run the command again after a crash or a kill: the training resumes from its last epoch and ends with the same weights.
+Run the command again after a crash or a kill: the training resumes from its last epoch. On a CPU it
+ends with the same weights as without the kill.
 """
 
 from __future__ import annotations

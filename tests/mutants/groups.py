@@ -156,14 +156,9 @@ MEASURES = Group(
             "(sure * BINS).astype(np.int64)",
         ),
         Mutant(
-            "the worst error is the smallest",
-            "parts(check.slice, predictions)),\n        check.direction",
-            'parts(check.slice, predictions)),\n        "at least"',
-        ),
-        Mutant(
-            "the worst difference in errors is the smallest",
-            "parts(check.slice, predictions)\n        ),\n        check.direction",
-            'parts(check.slice, predictions)\n        ),\n        "at least"',
+            "the worst part is that of a floor, whatever is measured",
+            "in of_slice), check.direction)",
+            'in of_slice), "at least")',
         ),
     ),
 )
@@ -188,7 +183,11 @@ GATE_PARAMS = Group(
             "return self.champion if self",
         ),
         Mutant("a calibration error is to be large", '"ece": "at most"', '"ece": "at least"'),
-        Mutant("a file is to be large", 'self.metric, "at most")', 'self.metric, "at least")'),
+        Mutant(
+            "a file is to be large",
+            'return VIEW_METRICS.get(self.metric, "at most")',
+            'return VIEW_METRICS.get(self.metric, "at least")',
+        ),
         Mutant("a line may stand there twice", "names.count(name) > 1", "names.count(name) > 2"),
         Mutant(
             "a gate needs no line without a champion", "if all(check.champion is not None for", "if not all(True for"
@@ -471,7 +470,7 @@ EVIDENCE = Group(
             "the gate forgets the unseen distortions", 'for key in ("qualities", "unseen")', 'for key in ("qualities",)'
         ),
         Mutant("the gate forgets the qualities", 'for key in ("qualities", "unseen")', 'for key in ("unseen",)'),
-        Mutant("a missing line is no weaker", "if now is None or (", "if now is not None and ("),
+        Mutant("a missing line is no weaker", "if now is None or now[0] != direction or", "if now is not None and"),
         Mutant("a looser limit is no weaker", "else now[1] > threshold", "else now[1] < threshold"),
         Mutant("8 bits are asked for less", 'name != "parity" and not', 'name != "raw_ece" and not'),
         Mutant("another precision is asked for nothing", 'if name != "parity" and not', 'if name == "parity" and not'),
