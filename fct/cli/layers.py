@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from torch import nn
@@ -19,6 +20,7 @@ from fct.splits.store import read_meta
 SIZE, CHANNELS = 32, 3  # of the images, if there are no data yet
 CLASSES = 10  # if there are no data yet; the number changes the last layer alone
 STAGES = 3  # the least number of parts that count as the stages of a model
+MOST_STAGES = 6  # of more parts, such as blocks, only some are marked
 HEADINGS = ("layer", "module", "output", "parameters", "a block adds", "")
 RIGHT = ("parameters", "a block adds")
 
@@ -40,7 +42,7 @@ class Layer(NamedTuple):
     )  # of its output for one image, without the batch; None if the output is not one tensor
     parameters: int  # number of parameters, with those of the modules inside
     block: int | None  # parameters of a residual mapping block behind it; None if no block fits there
-    is_stage: bool  # whether it is one of the stages of the model
+    is_stage: bool  # whether it is one of those to try first
 
 
 def format_layers(model: str | None, *, size: int | None, channels: int | None, width: int | None, every: bool) -> str:
@@ -89,7 +91,8 @@ def list_layers(backbone: nn.Module, block: BlockParams, *, channels: int, size:
     names = [name for name, _ in backbone.named_modules() if name]
     shapes = output_shapes(backbone, names, channels=channels, size=size)
     costs = {name: _cost(backbone.get_submodule(name), shapes[name], block) for name in names}
-    trunk, stages = _stages(backbone, {name for name in names if costs[name] is not None})
+    trunk, parts = _stages(backbone, {name for name in names if costs[name] is not None})
+    stages = _representatives(parts, shapes)
     outer = [
         trunk[:end] for end, letter in enumerate(f"{trunk}.") if letter == "."
     ]  # the trunk and the modules around it
@@ -123,6 +126,23 @@ def _stages(backbone: nn.Module, usable: set[str]) -> tuple[str, list[str]]:
         if not parts:
             return best if len(best[1]) > 1 else (name, [])
         name = max(parts, key=lambda path: _count(inside[path]))
+
+
+def _representatives(parts: list[str], shapes: Mapping[str, tuple[int, ...] | None]) -> list[str]:
+    """Return the parts to try first: all if they are few, else the last before each change of resolution.
+
+    Where the resolution never changes, as in a transformer, these are four parts that are evenly spread.
+    """
+    if len(parts) <= MOST_STAGES:
+        return parts
+    resolutions = [(shape[2:] if len(shape) == 4 else shape) if (shape := shapes[part]) else None for part in parts]
+    last = [
+        part
+        for part, own, following in zip(parts, resolutions, [*resolutions[1:], None], strict=True)
+        if own != following
+    ]
+    quarters = [parts[round(quarter * len(parts) / 4) - 1] for quarter in (1, 2, 3, 4)]
+    return last if len(last) > 1 else quarters
 
 
 def _is_made_of_layers(module: nn.Module) -> bool:

@@ -220,7 +220,8 @@ def layers(model: str | None, *, size: int | None, channels: str | None, width: 
 
     method.layers, method.block.layers and features.layers take these names. The table shows for each layer the shape
     of its output for one image, its parameters, and the parameters that a residual mapping block behind it would add
-    (configured by method.block). It marks the stages of the model: try those first.
+    (configured by method.block). It marks the stages of the model: try those first. Of
+    many blocks it marks the last before each change of resolution, or four that are evenly spread.
 
     Models: resnet8, resnet20, resnet56, speednet, torchvision's by name, and timm's after timm/.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,11 +11,13 @@ from tempfile import TemporaryDirectory
 import joblib
 
 from fct.core.errors import FctError
+from fct.core.paths import MODEL_ONNX, SPLITS
 from fct.core.text import printable
 from fct.data.scan import is_litter
-from fct.evaluate.model import open_model
+from fct.evaluate.model import Model, open_model
 from fct.images.decode import UnusableImage
 from fct.serving.classifier import Classifier, Prediction
+from fct.splits.store import read_meta
 
 NAME_WIDTH = 40  # characters of a file's name in the table
 
@@ -33,10 +36,21 @@ def open_classifier(model: str) -> Iterator[Classifier]:
             from fct import registry
 
             path = registry.fetch(model, Path(folder))
+        opened = open_model(path)
+        _warn_if_stale(path, opened)
         try:
-            yield Classifier.of(open_model(path).session)
+            yield Classifier.of(opened.session)
         except UnusableImage as error:
             raise FctError(f"{path}: {error}.") from None
+
+
+def _warn_if_stale(path: Path, model: Model) -> None:
+    """Say so if the pipeline's model was trained on other data than those that are here now."""
+    if path != MODEL_ONNX or not (SPLITS / "meta.json").exists():
+        return
+    trained_on = model.session.get_modelmeta().custom_metadata_map.get("fct.data_digest")
+    if trained_on != read_meta()["digest"]:
+        print(f"{path} was trained on other data than {SPLITS} has now. Train again with `dvc repro`.", file=sys.stderr)
 
 
 def list_files(paths: Sequence[Path]) -> list[Path]:

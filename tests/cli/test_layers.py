@@ -54,10 +54,10 @@ def test_the_model_of_params_is_listed(list_layers):
     ("model", "stages"),
     [
         ("resnet18", ["layer1", "layer2", "layer3", "layer4"]),
-        ("mobilenet_v3_small", [f"features.{number}" for number in range(13)]),
-        ("convnext_tiny", [f"features.{number}" for number in range(8)]),
-        ("vit_b_16", [f"encoder.layers.encoder_layer_{number}" for number in range(12)]),
-        ("timm/efficientnet_b0", [f"blocks.{number}" for number in range(7)]),
+        ("mobilenet_v3_small", [f"features.{number}" for number in (0, 1, 3, 8, 12)]),
+        ("convnext_tiny", [f"features.{number}" for number in (1, 3, 5, 7)]),
+        ("vit_b_16", [f"encoder.layers.encoder_layer_{number}" for number in (2, 5, 8, 11)]),
+        ("timm/efficientnet_b0", [f"blocks.{number}" for number in (0, 1, 2, 4, 6)]),
         ("vgg11", []),
     ],
 )

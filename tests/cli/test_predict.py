@@ -106,3 +106,14 @@ def test_a_file_of_a_folder_that_cannot_be_looked_at_is_one_line(shop, monkeypat
     done = run(str(shop / "images"))
     assert "cannot be read: Permission denied" in done.stdout
     assert "blue" in done.stdout
+
+
+@pytest.mark.parametrize("has_data", [False, True])
+def test_a_model_of_other_data_than_those_here_is_told(shop, has_data):
+    """The pipeline's model is stale after the data have changed; where there are no splits, nothing is compared."""
+    if has_data:
+        (shop / "data/splits").mkdir(parents=True)
+        (shop / "data/splits/meta.json").write_text('{"digest": "0123456789abcdef"}')
+    done = run("images/a.jpg")
+    assert done.exit_code == 0
+    assert ("was trained on other data than data/splits has now" in done.stderr) == has_data

@@ -470,7 +470,11 @@ EVIDENCE = Group(
             "the gate forgets the unseen distortions", 'for key in ("qualities", "unseen")', 'for key in ("qualities",)'
         ),
         Mutant("the gate forgets the qualities", 'for key in ("qualities", "unseen")', 'for key in ("unseen",)'),
-        Mutant("a missing line is no weaker", "now is None\n            or now[0]", "now is not None\n            and now[0]"),
+        Mutant(
+            "a missing line is no weaker",
+            "now is None\n            or now[0]",
+            "now is not None\n            and now[0]",
+        ),
         Mutant("a looser limit is no weaker", "else now[1] > threshold", "else now[1] < threshold"),
         Mutant("8 bits are asked for less", 'name != "parity" and not', 'name != "raw_ece" and not'),
         Mutant("another precision is asked for nothing", 'if name != "parity" and not', 'if name == "parity" and not'),
