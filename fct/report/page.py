@@ -40,7 +40,7 @@ def render(facts: Facts) -> str:
     return template.render(
         facts=facts,
         verdict=facts.verdict,
-        rows=[tables.check_line(check) for check in facts.verdict["checks"]],
+        rows=[tables.check_line(check, facts.verdict["split"]["images"]) for check in facts.verdict["checks"]],
         spread=tables.spread(facts),
         summary=tables.summary(facts),
         differences=differences(candidate, standard, evaluate) if standard else [],

@@ -18,13 +18,15 @@ from fct.report.units import as_measured, interval
 COLUMNS = 8  # largest number in the heat map, besides raw
 
 
-def check_line(check: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the page says about a check of the verdict."""
+def check_line(check: Mapping[str, Any], images: int) -> dict[str, Any]:
+    """Return what the page says about a check of the verdict, which was made on so many images."""
     name: str = check["name"]
     value, low, high = (as_measured(name, check[key]) for key in ("value", "low", "high"))
     exact = check["low"] == check["high"]
+    measured = check.get("images", 0)  # 0 for a value of the file
+    sample = f", on {measured:,} images" if 0 < measured < images else ""
     return {
-        "name": name.replace("_", " "),
+        "name": name.replace("_", " ") + sample,
         "value": value,
         "interval": "" if exact else f"{low} to {high}",
         "needed": f"{check['direction']} {as_measured(name, check['threshold'], rounded=False)}",
