@@ -12,8 +12,6 @@ import numpy as np
 from fct.evaluate.intervals import Estimate, proportion
 from fct.evaluate.params import EvaluateParams
 from fct.evaluate.predictions import Predictions
-from fct.gate.measures import measure
-from fct.gate.params import CheckParams
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,33 +41,7 @@ def accuracy(predictions: Mapping[str, Predictions], evaluate: EvaluateParams) -
         axes.set(xlabel="JPEG quality", ylabel="accuracy, %")
         axes.legend(loc="lower right", frameon=False)
 
-    return _svg(draw, "Accuracy against JPEG quality")
-
-
-def unseen(predictions: Mapping[str, Predictions], evaluate: EvaluateParams) -> str:
-    """Draw accuracy under distortions that no training has shown, with one mark per model."""
-    kinds = list(evaluate.unseen)
-
-    def draw(axes: Axes) -> None:
-        for number, (name, of_model) in enumerate(predictions.items()):
-            estimates = [
-                measure(CheckParams(slice=kind, metric="accuracy", at_least=0), of_model, evaluate) for kind in kinds
-            ]
-            places = np.arange(len(kinds)) + 0.18 * (number - (len(predictions) - 1) / 2)
-            values = np.array([100 * estimate.value for estimate in estimates])
-            bounds = np.array(
-                [
-                    [100 * estimate.low for estimate in estimates],
-                    [100 * estimate.high for estimate in estimates],
-                ]
-            )
-            reach = np.abs(bounds - values)
-            axes.errorbar(values, places, xerr=reach, fmt="o", color=COLOURS[number % len(COLOURS)], label=name)
-        axes.set(xlabel="accuracy, %", yticks=range(len(kinds)), yticklabels=kinds)
-        axes.invert_yaxis()
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(predictions), frameon=False)
-
-    return _svg(draw, "Accuracy under unseen distortions", height=1.2 + 0.5 * len(kinds))
+    return svg(draw, "Accuracy against JPEG quality")
 
 
 def calibration(predictions: Predictions, quality: int) -> str:
@@ -88,20 +60,20 @@ def calibration(predictions: Predictions, quality: int) -> str:
         axes.set(xlabel="confidence, %", ylabel="accuracy, %", xlim=(0, 100), ylim=(0, 100))
         axes.legend(loc="upper left", frameon=False)
 
-    return _svg(draw, "Calibration", width=4.5, height=4.5)
+    return svg(draw, "Calibration", width=4.5, height=4.5)
 
 
 def distortion(features: Mapping[str, Mapping[str, float]]) -> str:
-    """Draw how far compression moves each layer's feature, against quality."""
+    """Draw how far compression moves each layer's feature, in percent of the variance, against quality."""
 
     def draw(axes: Axes) -> None:
         for colour, (layer, values) in zip(cycle(COLOURS), features.items(), strict=False):
             qualities = sorted(int(key[1:]) for key in values)
-            axes.plot(qualities, [values[f"q{q}"] for q in qualities], marker="o", color=colour, label=layer)
-        axes.set(xlabel="JPEG quality", ylabel="distortion, over the variance", ylim=(0, None))
+            axes.plot(qualities, [100 * values[f"q{q}"] for q in qualities], marker="o", color=colour, label=layer)
+        axes.set(xlabel="JPEG quality", ylabel="distortion, % of the variance", ylim=(0, None))
         axes.legend(loc="upper right", frameon=False)
 
-    return _svg(draw, "Feature distortion by layer")
+    return svg(draw, "Feature distortion by layer")
 
 
 def _band(axes: Axes, x: Sequence[int], estimates: Sequence[Estimate], colour: str, name: str) -> None:
@@ -110,8 +82,15 @@ def _band(axes: Axes, x: Sequence[int], estimates: Sequence[Estimate], colour: s
     axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
-def _svg(draw: Any, title: str, *, width: float = 7, height: float = 4) -> str:
-    """Return the axes that `draw` fills as an SVG element; a screen reader reads `title`."""
+def svg(draw: Any, title: str, *, width: float = 6, height: float = 3.8) -> str:
+    """Return the axes that `draw` fills as an SVG element.
+
+    Args:
+        draw: takes the axes.
+        title: what a screen reader reads.
+        width: inches. More makes the letters too small on a telephone.
+        height: inches.
+    """
     import matplotlib.style
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure

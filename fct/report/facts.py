@@ -25,6 +25,9 @@ from fct.gate import trainings
 from fct.gate.footprint import latency
 from fct.gate.trainings import NONE, Trainings
 from fct.registry.params import RegistryParams
+from fct.report.dates import date_of
+from fct.report.network import Making, read_making
+from fct.report.units import signed_interval
 from fct.splits.params import JpegParams
 from fct.splits.store import Originals, Split, open_split, read_meta
 from fct.splits.views import compress_split
@@ -60,6 +63,8 @@ class Facts:
     title: str  # of the registered model
     name: str  # of the candidate among the models
     verdict: Mapping[str, Any]
+    judged: str  # when
+    making: Making
     evaluate: EvaluateParams
     classes: list[str]
     predictions: Mapping[str, Predictions]  # by model, the candidate first; on the split `SPLIT`
@@ -110,6 +115,8 @@ def gather_facts(others: Mapping[str, Path]) -> Facts:
         name=name,
         title=params.registry.name,
         verdict=verdict,
+        judged=date_of(VERDICT),
+        making=read_making(model),
         evaluate=evaluate,
         classes=classes,
         predictions=predictions,
@@ -167,7 +174,7 @@ def _int8(verdict: Mapping[str, Any], split: Split, evaluate: EvaluateParams) ->
         return {}
     gap = next(check for check in int8_verdict["checks"] if check["name"].endswith("_vs_fp32"))
     sizes = [path.stat().st_size / 1024 for path in (INT8.model, MODEL_ONNX)]
-    change = f"{100 * gap['value']:+.2f} points ({100 * gap['low']:+.2f} to {100 * gap['high']:+.2f})"
+    change = f"{signed_interval(Estimate(gap['value'], gap['low'], gap['high']))} points"
     size = f"{sizes[0]:.0f} KiB, the other {sizes[1]:.0f} KiB"
     model = open_model(INT8.model)
     speed = f"{latency(model, split, evaluate).value:.2f} ms for one image"

@@ -1,6 +1,7 @@
 """The report shows the measurements on one page that loads nothing from elsewhere."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -93,6 +94,52 @@ def test_the_page_says_what_the_baseline_is(tmp_path, bright):
     assert "trained on raw images alone" not in build({}).read_text()
 
 
+def test_the_page_shows_what_the_method_is_worth(tmp_path, bright):
+    """Beside `standard` stand the paired differences, here of a model that computes the same."""
+    mine = Path("model/model.onnx").read_bytes()
+    bright(metadata={"fct.classes": '["dark", "bright"]', "fct.params_digest": '"raw"'}).rename(tmp_path / "a.onnx")
+    Path("model/model.onnx").write_bytes(mine)
+    page = build({"standard": tmp_path / "a.onnx"}).read_text()
+    assert "The difference from standard" in page
+    assert "+0.00 (-" in page
+    assert "The difference from standard" not in build({}).read_text()
+
+
+def test_every_share_is_in_percent():
+    """Checks of the gate have the unit of their metric, and no share is left on the scale 0..1."""
+    page = build({}).read_text()
+    assert "at least 70 %" in page
+    assert "at most 1 MiB" in page
+    assert "0.7</td>" not in page
+
+
+def test_the_page_says_when_the_verdict_was_made():
+    """The time of the verdict's file, which no commit holds."""
+    os.utime("metrics/gate.json", (1_000_000_000, 1_000_000_000))
+    assert "on 2001-09-09 01:46 UTC" in build({}).read_text()
+
+
+def test_the_page_shows_confusions_raw_and_at_the_lowest_quality():
+    """One table each."""
+    page = build({}).read_text()
+    confusions = page[page.index("What is taken for what") : page.index("Calibration")]
+    assert re.findall("<h3>(.*?)</h3>", confusions) == ["Raw images", "Quality 5"]
+
+
+def test_without_the_trained_network_the_page_says_what_is_not_known():
+    """Architecture and method are read from files of the training."""
+    assert "Architecture and method are not known: model/model.pt is not here." in build({}).read_text()
+
+
+def test_a_note_says_on_how_many_images_unseen_distortions_were_measured():
+    """Where they are fewer than the split has."""
+    assert "Measured on" not in build({}).read_text()
+    text = Path("params.yaml").read_text().replace("unseen_images: null", "unseen_images: 10")
+    Path("params.yaml").write_text(text)
+    evaluate.measure(load(evaluate.Params))
+    assert re.search(r"Measured on 10 of the\s+40 images", build({}).read_text())
+
+
 def test_a_verdict_of_another_file_is_refused():
     """A verdict about another file than model.onnx is refused."""
     Path("model/model.onnx").write_bytes(Path("model/model.onnx").read_bytes() + b"\0")
@@ -117,7 +164,13 @@ def test_the_page_shows_how_much_trainings_differ():
     """Mean, deviation and range of each line, of so many trainings."""
     write_trainings()
     page = build({}).read_text()
-    for text in ("How much trainings differ", "3 trainings", "<td>0.8200</td><td>0.0200</td><td>0.8000 to 0.8400</td>"):
+    for text in (
+        "How much trainings differ",
+        "3 trainings",
+        "82.0 %</td>",
+        "2.00 points</td>",
+        "80.0 % to 84.0 %</td>",
+    ):
         assert text in page
     assert "about one training" not in page
 

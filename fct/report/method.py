@@ -1,0 +1,39 @@
+"""The training method in words: its name, and the keys of params.yaml that it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fct.methods.params import WITH_CONSISTENCY, MethodParams
+
+WITHOUT_PAIRS = {"standard", "augment", "finetune"}  # methods that see one view of an image
+WITH_WEIGHT = WITH_CONSISTENCY | {"stability", "jsd", "distill"}
+
+
+def describe(method: MethodParams, qualities: Sequence[int]) -> dict[str, str]:
+    """Return the method and its knobs by title, without those that it does not use.
+
+    Args:
+        method: of the training.
+        qualities: JPEG qualities that it was trained on.
+    """
+    consistent = method.name in WITH_CONSISTENCY
+    schedule = f", {method.schedule}" if consistent else ""
+    matched = "both views" if method.matched_views == "both" else "compressed views"
+    knobs: list[tuple[bool, str, str]] = [
+        (True, "method", method.name),
+        (method.name in WITH_WEIGHT, "weight of the consistency term", f"{method.weight:.3g}{schedule}"),
+        (consistent, "target", f"{method.target}, for {matched}"),
+        (method.uses_features, "layers", ", ".join(method.layers)),
+        (consistent, "distance", method.distance),
+        (consistent, "projection", method.projection),
+        (method.needs_ema_teacher, "moving average", f"{method.ema_momentum:g} a step"),
+        (method.needs_teacher_file, "teacher", method.teacher),
+        (method.name == "distill", "learnt of the teacher", method.match),
+        (method.name in {"augment", "finetune"}, "images seen compressed", f"{100 * method.probability:g} %"),
+        (method.name == "stability" and method.noise > 0, "noise in the place of JPEG", f"{method.noise:g}"),
+        (method.name == "fct-r", "features compared", f"{method.block.consistency} the block"),
+        (method.name not in WITHOUT_PAIRS, "batch normalisation", method.batch_norm),
+        (method.name != "standard", "trained qualities", ", ".join(map(str, qualities))),
+    ]
+    return {title: text for is_used, title, text in knobs if is_used}
