@@ -1,7 +1,11 @@
-"""The command `fct doctor`: finds damage in the splits and caches, and names the command that repairs it."""
+"""The command `fct doctor`: finds damage in the splits and caches, and names the command that repairs it.
+
+It also finds a tracking database that was copied or moved, and still names the files of the former folder.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -14,6 +18,8 @@ from fct.core.paths import ORIGINALS, SPLITS
 from fct.splits import meta
 from fct.splits.params import JpegParams
 from fct.splits.store import read_meta
+from fct.tracking import location
+from fct.tracking.server import DEFAULT_URI
 
 
 class Params(Section):
@@ -31,13 +37,16 @@ class Finding(NamedTuple):
 
 
 def examine() -> Iterator[Finding]:
-    """Check the splits, the originals and each cache. Every byte of them is read.
+    """Check the splits, the originals and each cache, whose every byte is read, and where MLflow's files lie.
 
     Raises:
         FctError: params.yaml cannot be read.
     """
     params = load(Params)
     yield _run_check("splits and originals", partial(meta.verify, SPLITS, ORIGINALS))
+    database = location.database_of(os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
+    if database and database.exists():
+        yield _run_check("places of runs and models", partial(location.check, database))
     for quality in params.cache.qualities:
         yield _run_check(f"cache at quality {quality}", partial(_check_cache, quality, params.jpeg.subsampling))
 
