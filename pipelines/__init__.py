@@ -12,6 +12,8 @@ Modules:
 - flows: reproduce, search, promote, rollback
 - serve: the deployments of the flows, with names, schedules and queues
 - ui: `make ui`, which starts and stops the servers together
+- access: who may use these servers: Prefect's password, and requests that are refused
+- dashboard: optuna-dashboard, which has no such settings of its own
 - params: the sections of params.yaml that the night shift reads, and overrides of its values
 - errors: failed flows show a message instead of a traceback
 """

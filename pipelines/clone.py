@@ -20,6 +20,7 @@ from pathlib import Path
 
 from fct.core.errors import FctError
 from fct.core.paths import CLONES, PARAMS
+from fct.tracking.location import database_of
 from fct.tracking.server import DEFAULT_URI
 from fct.vcs import git
 from pipelines.process import output
@@ -83,7 +84,10 @@ def _publish(branch: str) -> None:
 def _track_to_home(home: Path) -> Iterator[None]:
     """Track to the user's own database, unless the environment names a server."""
     uri = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = re.sub(r"^sqlite:///(?!/)", f"sqlite:///{home}/", uri or DEFAULT_URI)
+    shared = uri or DEFAULT_URI
+    with chdir(home):
+        database = database_of(shared)
+    os.environ[VARIABLE] = f"sqlite:///{database}" if database else shared
     try:
         yield
     finally:

@@ -11,20 +11,22 @@ from prefect import State, get_run_logger
 from prefect.states import Failed
 
 from fct.core.errors import FctError
+from fct.tracking.faults import describe_os_error
 
 Parameters = ParamSpec("Parameters")
 
 
 def fail_with_message(flow: Callable[Parameters, State[Any]]) -> Callable[Parameters, State[Any]]:
-    """Make a flow fail with the message of an `FctError` instead of a traceback."""
+    """Make a flow fail with the message of an `FctError`, or of a file's `OSError`, instead of a traceback."""
 
     @wraps(flow)
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> State[Any]:
         try:
             return flow(*args, **kwargs)
-        except FctError as error:
-            get_run_logger().error(str(error))
-            return Failed(message=str(error))
+        except (FctError, OSError) as error:
+            message = describe_os_error(error) if isinstance(error, OSError) else str(error)
+            get_run_logger().error(message)
+            return Failed(message=message)
 
     run.__signature__ = inspect.signature(flow, eval_str=True)  # type: ignore[attr-defined] # Prefect would look here
     return run

@@ -8,10 +8,13 @@ GPU. Therefore the whole group gets SIGTERM, so that a stage can close its run a
 from __future__ import annotations
 
 import codecs
+import errno
 import os
+import pty
 import re
 import signal
 import subprocess
+import termios
 import threading
 import time
 from collections import deque
@@ -26,7 +29,8 @@ import psutil
 from fct.core.errors import FctError
 
 GRACE = 7.0  # seconds between SIGTERM and SIGKILL
-SPARSE = 15.0  # seconds between two logged states of a progress bar
+SPARSE = 60.0  # seconds between two logged states of a progress bar
+SIZE = (24, 120)  # rows and columns of the terminal that a command sees
 TAIL = 40  # last lines of output that are kept
 COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -63,22 +67,21 @@ class Commands:
             StoppedError: `stop` was called before it ended.
         """
         with self._slots:
-            ended = self._run(self._start(command), on_line)
+            ended = self._run(*self._start(command), on_line)
         if self._stopped:
             raise StoppedError(f"stopped: {' '.join(command)}")
         return ended
 
-    def _run(self, process: subprocess.Popen[bytes], on_line: Callable[[str], object]) -> Ended:
-        output, tail = process.stdout, deque[str](maxlen=TAIL)
-        assert output is not None  # it is a pipe
+    def _run(self, process: subprocess.Popen[bytes], output: int, on_line: Callable[[str], object]) -> Ended:
+        tail = deque[str](maxlen=TAIL)
         try:
-            for line in read_lines(output.fileno()):
+            for line in read_lines(output):
                 tail.append(line)
                 on_line(line)
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # keeps its pid, and so the group's id, reserved
         finally:
             terminate(process.pid)  # children that are left, or all processes if `on_line` failed
-            output.close()
+            os.close(output)
             status = process.wait()
             with self._lock:
                 self._running.discard(process.pid)
@@ -97,20 +100,38 @@ class Commands:
             list(pool.map(terminate, groups))
         return bool(groups)
 
-    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+    def _start(self, command: Sequence[str]) -> tuple[subprocess.Popen[bytes], int]:
+        """Start a command. Return it and the descriptor of its output."""
         with self._lock:
             if self._stopped:
                 raise StoppedError(f"not started: {' '.join(command)}")
-            process = subprocess.Popen(
-                command,
-                env={**os.environ, **self.environment, "PYTHONUNBUFFERED": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            output, terminal = _open_terminal()
+            try:
+                process = subprocess.Popen(
+                    command,
+                    env={**os.environ, **self.environment, "PYTHONUNBUFFERED": "1"},
+                    stdin=subprocess.DEVNULL,
+                    stdout=terminal,
+                    stderr=terminal,
+                    start_new_session=True,
+                )
+            except BaseException:
+                os.close(output)
+                raise
+            finally:
+                os.close(terminal)
             self._running.add(process.pid)
-            return process
+            return process, output
+
+
+def _open_terminal() -> tuple[int, int]:
+    """Return both ends of a pseudo-terminal: programs show their progress on a terminal alone, and a pipe is none."""
+    output, terminal = pty.openpty()
+    attributes = termios.tcgetattr(terminal)
+    attributes[1] &= ~termios.OPOST  # a line's end stays one character
+    termios.tcsetattr(terminal, termios.TCSANOW, attributes)
+    termios.tcsetwinsize(terminal, SIZE)
+    return output, terminal
 
 
 def output(*command: str, cwd: Path | None = None) -> str:
@@ -133,7 +154,7 @@ def read_lines(descriptor: int) -> Iterator[str]:
     """
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     text, last_shown = "", time.monotonic()
-    while chunk := os.read(descriptor, 1 << 16):
+    while chunk := _read(descriptor):
         text += decoder.decode(chunk)
         *pieces, text = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)
         for piece in pieces:
@@ -146,6 +167,15 @@ def read_lines(descriptor: int) -> Iterator[str]:
                 yield line
     if line := COLOUR.sub("", text).rstrip():
         yield line
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 1 << 16)
+    except OSError as error:
+        if error.errno == errno.EIO:  # the last process has closed the terminal
+            return b""
+        raise
 
 
 def terminate(leader: int, *, grace: float = GRACE) -> None:

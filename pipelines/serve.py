@@ -8,6 +8,7 @@ queue. Runs of different flows wait for each other too, since they share files.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from prefect import Flow, serve
@@ -21,6 +22,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, StateType
 from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron
 from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
@@ -34,6 +36,7 @@ from pipelines.intake import intake
 from pipelines.params import Scheduled, Schedules
 
 FLOWS: tuple[Flow[..., Any], ...] = (reproduce, search, promote, rollback, intake)
+RENAMED = ("promote/by-hand", "rollback/by-hand")  # former names: a database of Prefect may still have them
 ONE = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
 
 
@@ -43,8 +46,8 @@ def deployments() -> list[RunnerDeployment]:
     return [
         _deploy(reproduce, "nightly", schedules.pipeline, promote=True),
         _deploy(search, "more-trials"),
-        _deploy(promote, "by-hand"),
-        _deploy(rollback, "by-hand"),
+        _deploy(promote, "promote-by-hand"),
+        _deploy(rollback, "rollback-by-hand"),
         _deploy(intake, "inbox", schedules.intake),
     ]
 
@@ -75,6 +78,14 @@ def mark_dead_runs_crashed() -> None:
             client.set_flow_run_state(run.id, Crashed(message="its process was killed"), force=True)
 
 
+def delete_renamed() -> None:
+    """Delete the deployments that have other names now: nothing would run what they start."""
+    with get_client(sync_client=True) as client:
+        for name in RENAMED:
+            with suppress(ObjectNotFound):
+                client.delete_deployment(client.read_deployment_by_name(name).id)
+
+
 def main() -> None:
     """Serve the deployments until the process is stopped."""
     with (
@@ -83,6 +94,7 @@ def main() -> None:
     ):
         with locked(RUNNING_LOCK, on_wait=lambda: print("waiting for a run to end")):
             mark_dead_runs_crashed()
+        delete_renamed()
         serve(*deployments(), print_starting_message=False)
 
 

@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.states import Cancelled, Completed, Failed
 
 from fct.core.errors import TRY_AGAIN, FctError
+from fct.tracking.faults import describe_os_error
 from pipelines import graph
 from pipelines.process import Commands, Ended, StoppedError
 
@@ -58,7 +59,9 @@ def stage_task(stage: str, commands: Commands) -> Task[[bool], State[float]]:
             ended = commands.run(command(stage), get_run_logger().info)
         except StoppedError as error:
             return Cancelled(message=str(error))
-        except (FctError, OSError) as error:  # a damaged dvc.lock, no DVC on PATH
+        except OSError as error:  # a full disk, no DVC on PATH
+            return Failed(message=f"{stage} failed: {describe_os_error(error)}")
+        except FctError as error:  # a damaged dvc.lock
             return Failed(message=f"{stage} failed: {error}")
         seconds = time.perf_counter() - start
         if ended.status == 0:

@@ -3,7 +3,8 @@
     python -m pipelines.ui        # or `make ui`; Ctrl-C stops the servers that it started
 
 The servers are Prefect (runs, schedules), MLflow (curves, models) and optuna-dashboard (the search), all on loopback. A
-fourth process serves the deployments. Servers that run already are used. Logs are in .fct/logs.
+fourth process serves the deployments. Servers that run already are used. Logs are in .fct/logs. Prefect asks for the
+password in .fct/ui-password; `pipelines.access` says who may use the servers.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import Request
 
 import click
 from filelock import lock_descriptor
@@ -31,17 +33,23 @@ from fct.core import params
 from fct.core.errors import FctError, exit_on_error
 from fct.core.locks import is_held
 from fct.core.paths import LOGS, PREFECT_HOME, SEARCH_JOURNAL, SERVING_LOCK
+from fct.tracking import location
+from fct.tracking.faults import SPARE, describe_os_error
+from fct.tracking.proxy import without_proxy
 from fct.tracking.server import DEFAULT_URI
+from pipelines import access
 from pipelines.params import Schedules
 from pipelines.process import GRACE, terminate, terminate_children
 
 HOST = "127.0.0.1"
 PORTS = {"prefect": 4200, "mlflow": 5000, "optuna": 8080}
+DATABASE = Path(DEFAULT_URI.removeprefix(location.SQLITE)).absolute()
 PATIENCE = 180  # seconds for a server to start; the first start makes its database
 SETTINGS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # nothing here asks MLflow to run programs
     "PREFECT_RUNNER_POLL_FREQUENCY": "2",  # seconds between a start in the UI and the run
 }
 
@@ -56,6 +64,7 @@ class Service:
     health: str  # URL that answers when it is up
     mark: str  # text in that answer that no other program on this port sends
     lock: Path  # held by the program while it runs for this project
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # of that request; they hold the password
 
     @property
     def log(self) -> Path:
@@ -67,21 +76,22 @@ class Service:
         if not is_held(self.lock):
             return False
         try:
-            with urllib.request.urlopen(self.health, timeout=5) as answer:  # noqa: S310 a URL of ours
+            request = Request(self.health, headers=dict(self.headers))  # noqa: S310 a URL of ours
+            with access.opener().open(request, timeout=5) as answer:
                 return self.mark in answer.read(1 << 16).decode(errors="replace")
         except (OSError, HTTPException):
             return False
 
 
-def services(*, prefect: int, mlflow: int, optuna: int) -> list[Service]:
-    """Return the servers with these ports, and last the deployments, which need them."""
+def services(*, prefect: int, mlflow: int, optuna: int, password: str) -> list[Service]:
+    """Return the servers with these ports, and last the deployments, which need them and Prefect's password."""
     api = f"http://{HOST}:{prefect}/api"
     return [
         _server("prefect", prefect, "/api/health", "true", "prefect", "server", "start"),
         _server(
             "mlflow", mlflow, "/health", "OK", "mlflow", "server", "--backend-store-uri", DEFAULT_URI, "--workers", "1"
         ),
-        _server("optuna", optuna, "/dashboard/", "Optuna", "optuna-dashboard", str(SEARCH_JOURNAL)),
+        _server("optuna", optuna, "/dashboard/", "Optuna", sys.executable, "-m", "pipelines.dashboard"),
         Service(
             name="deployments",
             command=(sys.executable, "-m", "pipelines.serve"),
@@ -89,6 +99,7 @@ def services(*, prefect: int, mlflow: int, optuna: int) -> list[Service]:
             health=f"{api}/deployments/name/reproduce/nightly",
             mark='"name":"nightly"',
             lock=SERVING_LOCK,
+            headers=access.authorization(password),
         ),
     ]
 
@@ -189,6 +200,38 @@ def _on_request(handler: Any) -> None:
         signal.signal(number, handler)
 
 
+def _environment(servers: Sequence[Service], password: str) -> dict[str, str]:
+    """Return the environment of everything that is started here."""
+    prefect, mlflow = servers[0].address, servers[1].address
+    return {
+        **SETTINGS,
+        **access.settings(password, prefect=prefect, mlflow=mlflow),
+        **without_proxy(os.environ),
+        "PREFECT_HOME": str(PREFECT_HOME.absolute()),
+        "PREFECT_API_URL": f"{prefect}/api",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PREFECT_UI_URL": prefect,
+        "MLFLOW_TRACKING_URI": mlflow,
+    }
+
+
+def _check_space() -> None:
+    """Check that this project and the temporary folder can be written to: servers without space end without a word."""
+    for folder in (LOGS, None):
+        try:
+            if folder:
+                folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=folder) as file:
+                file.write(bytes(SPARE))
+        except OSError as error:
+            raise FctError(describe_os_error(error)) from None
+
+
+def _show(password: str) -> str:
+    """Return the password for a person at a terminal, and for the log of a service only where it is."""
+    return f"{password}  (from {access.PASSWORD})" if sys.stdout.isatty() else f"it is in {access.PASSWORD}"
+
+
 @click.command()
 @click.option("--prefect-port", default=PORTS["prefect"], show_default=True, help="Runs, schedules, artifacts.")
 @click.option("--mlflow-port", default=PORTS["mlflow"], show_default=True, help="Curves, params, registered models.")
@@ -196,24 +239,23 @@ def _on_request(handler: Any) -> None:
 def main(*, prefect_port: int, mlflow_port: int, optuna_port: int) -> None:
     """Start Prefect, MLflow, optuna-dashboard and the deployments on this machine, until Ctrl-C."""
     _on_request(signal.default_int_handler)
-    *servers, deployments = services(prefect=prefect_port, mlflow=mlflow_port, optuna=optuna_port)
-    environment = SETTINGS | {
-        "PREFECT_HOME": str(PREFECT_HOME.absolute()),
-        "PREFECT_API_URL": f"{servers[0].address}/api",
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": servers[0].address,  # no other web page may start runs
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        "PREFECT_UI_URL": servers[0].address,
-        "MLFLOW_TRACKING_URI": servers[1].address,
-    }
     with exit_on_error():
+        password = access.password()
+        *servers, deployments = services(
+            prefect=prefect_port, mlflow=mlflow_port, optuna=optuna_port, password=password
+        )
+        environment = _environment(servers, password)
+        location.check(DATABASE)
         params.load(Schedules)  # raises an error before any server starts
         SEARCH_JOURNAL.parent.mkdir(exist_ok=True)
         SEARCH_JOURNAL.touch()  # optuna-dashboard needs the file
+        _check_space()
         try:
             with running(servers, environment) as first, running([deployments], environment) as last:
                 started = {**first, **last}
                 if not started:
                     return
+                click.echo(f"Prefect asks for a password: {_show(password)}")
                 click.echo("Ctrl-C stops the servers started here. Logs: .fct/logs")
                 try:
                     _watch([*servers, deployments], started)

@@ -143,6 +143,11 @@ def server(running_server, place, monkeypatch):
     address, folder = running_server
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", place.name)  # tests share the server
+    return wait_for_server(folder)
+
+
+def wait_for_server(folder):
+    """Wait until the tracking server of the environment answers; return its folder."""
     deadline = time.monotonic() + 120  # seconds
     while True:
         try:

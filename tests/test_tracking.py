@@ -390,6 +390,17 @@ def test_a_dirty_tree_is_reported():
         assert tags["mlflow.source.git.commit"] == git.tree().commit
 
 
+@pytest.mark.usefixtures("place", "repository")
+def test_a_repository_that_git_refuses_is_no_clean_one(monkeypatch):
+    """A stage runs where git trusts nothing; its run says why there is no commit."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with tracking.stage("train"):
+        pass
+    tags = named("train").data.tags
+    assert tags["dirty"] == "unknown"
+    assert "belongs to another user" in tags["mlflow.note.content"]
+
+
 def test_a_data_set_is_known_by_dvcs_checksum(place):
     """A path in dvc.lock has DVC's MD5, any other path a digest of its content."""
     (place / "a").write_text("a")

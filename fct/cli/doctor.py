@@ -1,10 +1,12 @@
 """The command `fct doctor`: finds damage in the splits and caches, and names the command that repairs it.
 
-It also finds splits that were made with other values of the section `data` than those of params.yaml.
+It also finds splits that were made with other values of the section `data` than those of params.yaml, and a tracking
+database that was copied or moved, and still names the files of the former folder.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -18,6 +20,8 @@ from fct.data.params import DataParams
 from fct.splits import meta
 from fct.splits.params import JpegParams
 from fct.splits.store import read_meta
+from fct.tracking.location import check, database_of
+from fct.tracking.server import DEFAULT_URI
 
 
 class Params(Section):
@@ -36,13 +40,16 @@ class Finding(NamedTuple):
 
 
 def examine() -> Iterator[Finding]:
-    """Check the splits, the originals and each cache. Every byte of them is read.
+    """Check the splits, the originals and each cache, whose every byte is read, and where MLflow's files lie.
 
     Raises:
         FctError: params.yaml cannot be read.
     """
     params = load(Params)
     yield _run_check("splits and originals", partial(_check_splits, params.data))
+    database = database_of(os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
+    if database and database.exists():
+        yield _run_check("places of runs and models", partial(check, database))
     for quality in params.cache.qualities:
         yield _run_check(f"cache at quality {quality}", partial(_check_cache, quality, params.jpeg.subsampling))
 

@@ -63,8 +63,13 @@ def close_dead_runs() -> None:
 
 
 def _open(server: Server, name: str) -> Run:
-    tree = git.tree()
-    tags = {**source(), "dirty": tree.dirty}
+    tags = source()
+    try:
+        tree = git.tree()
+    except git.DistrustedError as error:  # the stage may run; what is missing is said on its run
+        tree = git.Tree(None, ())
+        tags["mlflow.note.content"] = f"**The commit is unknown.** {error}"
+    tags["dirty"] = tree.dirty
     if tree.commit:
         tags["mlflow.source.git.commit"] = tree.commit
     if tree.changed:

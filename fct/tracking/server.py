@@ -15,6 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fct.core.errors import FctError, UnreachableError
+from fct.tracking import content, location
+from fct.tracking.faults import FULL, describe_os_error, diagnose
+from fct.tracking.proxy import never_proxy_loopback
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 DEFAULT_EXPERIMENT = "fct"
@@ -47,6 +50,10 @@ def connect() -> Server:
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
+    never_proxy_loopback()
+    database = location.database_of(uri)
+    if database:
+        location.check_name(database)
     _check_connection(uri)
     with translate_errors(uri), silence_mlflow(), _fail_fast():
         from mlflow import MlflowClient
@@ -54,7 +61,10 @@ def connect() -> Server:
         # It would print a traceback of errors that people see as an `FctError`.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         client = MlflowClient(uri)
-        return Server(uri, client, _experiment(client, name))
+        experiment = _experiment(client, name, database)
+    if database:
+        location.check(database, experiment.artifact_location)
+    return Server(uri, client, str(experiment.experiment_id))
 
 
 @contextmanager
@@ -65,38 +75,34 @@ def translate_errors(uri: str) -> Iterator[None]:
     except Exception as error:
         from mlflow.exceptions import MlflowException
 
+        if isinstance(error, OSError) and error.errno in FULL:  # while a file was attached to a run
+            raise FctError(describe_os_error(error)) from error
         if not isinstance(error, MlflowException):
             raise
         raise _refused(uri, error) from error
 
 
 def _refused(uri: str, reason: BaseException) -> FctError:
-    problem = "it does not answer" if _is_silence(reason) else str(reason).strip().partition("\n")[0].rstrip(".")
-    kind = UnreachableError if _is_silence(reason) else FctError
+    fault = diagnose(reason)
+    kind = UnreachableError if fault.temporary else FctError
     message = (
-        f"MLFLOW_TRACKING_URI={uri}: the tracking server cannot be used: {problem}. "
+        f"MLFLOW_TRACKING_URI={uri}: the tracking server cannot be used: {fault.problem}. "
         f"Start it or check the address; unset MLFLOW_TRACKING_URI to track in {DEFAULT_URI}."
     )
     password = urlsplit(uri).password
     return kind(message.replace(f":{password}@", ":***@") if password else message)
 
 
-def _is_silence(error: BaseException | None) -> bool:
-    """Return whether the error comes from a missing answer."""
-    while error is not None:
-        if isinstance(error, OSError) and getattr(error, "response", None) is None:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _experiment(client: Any, name: str) -> str:
+def _experiment(client: Any, name: str, database: Path | None) -> Any:
     from mlflow.exceptions import MlflowException
 
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
-            return str(client.create_experiment(name))
+            # Files lie beside the database, although a run in a temporary clone may be the first.
+            beside = database and database.parent != Path.cwd()
+            place = str(database.parent / location.FOLDER / content.mlflow_key(name)) if database and beside else None
+            return client.get_experiment(client.create_experiment(name, artifact_location=place))
         except MlflowException:  # another process was faster, or the server refuses
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
@@ -106,14 +112,13 @@ def _experiment(client: Any, name: str) -> str:
             f"MLFLOW_EXPERIMENT_NAME={name}: this experiment is deleted. Restore it with `mlflow experiments restore "
             f"--experiment-id {experiment.experiment_id}` or choose another name."
         )
-    return str(experiment.experiment_id)
+    return experiment
 
 
 def _check_connection(uri: str) -> None:
     """Try to connect to a database, since MLflow would retry for minutes. MLflow itself handles HTTP servers well."""
     try:
-        if uri.startswith("sqlite:///"):
-            path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
+        if path := location.database_of(uri):
             path.parent.mkdir(parents=True, exist_ok=True)
             with closing(
                 sqlite3.connect(path, timeout=20)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -36,14 +38,22 @@ class Tree:
         return "unknown" if self.commit is None else "true" if self.changed else "false"
 
 
+class DistrustedError(FctError):
+    """Another user owns the repository, and git refuses to read it (safe.directory)."""
+
+
 def tree() -> Tree:
     """Return the state of the current folder's repository.
 
     dvc.lock, environment.yaml and the outs of the stages do not count as changes: a running pipeline writes them, and
     only their inputs matter here.
+
+    Raises:
+        DistrustedError: there is a repository, but git does not read it, since another user owns it.
     """
     commit = run("rev-parse", "HEAD")
     if commit is None:
+        _check_trusted()
         return Tree(None, ())
     entries = run("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all") or ""
     prefix = (run("rev-parse", "--show-prefix") or "").strip()  # of the current folder in the repository
@@ -109,6 +119,21 @@ def run(*arguments: str) -> str | None:
     except FileNotFoundError:
         return None
     return process.stdout.decode(errors="replace") if process.returncode == 0 else None
+
+
+def _check_trusted() -> None:
+    """Raise an error if git refuses the repository because of its owner, which is not the lack of a repository."""
+    try:
+        environment = {**os.environ, "LC_ALL": "C"}
+        process = subprocess.run(["git", "rev-parse", "--git-dir"], env=environment, capture_output=True, check=False)
+    except FileNotFoundError:
+        return
+    refused = re.search(r"dubious ownership in repository at '(.*)'", process.stderr.decode(errors="replace"))
+    if refused:
+        raise DistrustedError(
+            f"git refuses the repository {refused[1]}, since it belongs to another user. If you trust its hooks and "
+            f"settings: git config --global --add safe.directory {shlex.quote(refused[1])}"
+        )
 
 
 def _patterns_of_pipeline() -> list[str]:

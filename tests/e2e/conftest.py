@@ -179,7 +179,10 @@ class Project:
         What numba compiled stays valid: file times are copied too.
         """
         shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("tmp"))
-        return Project(folder)
+        copy = Project(folder)
+        if (folder / "mlflow.db").exists():
+            copy.run("python", "-m", "fct.tracking.location")  # else it would write into this project's mlruns
+        return copy
 
 
 def _free_port():
@@ -218,7 +221,7 @@ class Night:
     @contextmanager
     def open(self):
         """Start everything, wait until it is up, and stop it with Ctrl-C."""
-        from prefect.settings import PREFECT_API_URL, temporary_settings
+        from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
         self.said.parent.mkdir(exist_ok=True)
         with self.said.open("w") as said:
@@ -233,11 +236,16 @@ class Night:
         try:
             _wait(lambda: process.poll() is not None or "Ctrl-C" in self.said.read_text())
             assert process.poll() is None, self.said.read_text()
-            with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{self.ports['prefect']}/api"}):
+            api = f"http://127.0.0.1:{self.ports['prefect']}/api"
+            with temporary_settings({PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: self.password()}):
                 yield
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(60)
+
+    def password(self):
+        """Return what Prefect asks for, as a person finds it."""
+        return (self.project.folder / ".fct/ui-password").read_text().strip()
 
     def start(self, deployment, **parameters):
         """Start a run, now."""

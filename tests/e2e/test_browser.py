@@ -55,6 +55,8 @@ def test_a_person_starts_a_run_and_sees_what_came_of_it(finished, tmp_path, nigh
         night.finish(night.start("reproduce/nightly", promote=True))
 
         page.goto(f"{prefect}/deployments")
+        page.locator("input[type=password]").fill(night.password())
+        page.get_by_role("button", name="Login").click()
         page.get_by_role("link", name="nightly").click()
         page.get_by_role("button", name="Run", exact=True).click()
         page.get_by_text("Custom run").click()

@@ -8,6 +8,7 @@ from threading import Event, Thread
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Running
 from ruamel.yaml import YAML
 
@@ -29,12 +30,37 @@ def deployments(finished, stand):
 def test_every_flow_is_deployed_and_explains_itself(deployments):
     """Names, a description, and a sentence for each parameter of the form."""
     assert set(deployments) >= {
-        *("reproduce/nightly", "search/more-trials", "promote/by-hand", "rollback/by-hand", "intake/inbox"),
+        *(
+            "reproduce/nightly",
+            "search/more-trials",
+            "promote/promote-by-hand",
+            "rollback/rollback-by-hand",
+            "intake/inbox",
+        ),
     }
     for each in deployments.values():
         assert len(each.description) > 40
         for parameter in each._parameter_openapi_schema.properties.values():
             assert re.search(r"\w+\.$", parameter["description"]), parameter
+
+
+def test_no_two_deployments_share_a_name(deployments):
+    """A list that shows names alone says which is which."""
+    names = [each.name for each in deployments.values()]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.usefixtures("deployments")
+def test_a_deployment_under_its_former_name_is_deleted():
+    """Nothing would run what it starts."""
+    from pipelines.flows import promote
+
+    promote.to_deployment("by-hand").apply()
+    with get_client(sync_client=True) as client:
+        client.read_deployment_by_name("promote/by-hand")
+        serve.delete_renamed()
+        with pytest.raises(ObjectNotFound):
+            client.read_deployment_by_name("promote/by-hand")
 
 
 def test_the_nightly_run_has_its_schedule_and_promotes(deployments):

@@ -20,3 +20,20 @@ def test_a_model_that_stays_challenger_is_a_result(status, line, completed):
     state = _state_of(Ended(status, tuple(line.split("\n"))))
     assert state.is_completed() == completed
     assert line.removeprefix("error: ") in state.message
+
+
+def test_a_full_disk_fails_a_run_in_one_line(monkeypatch):
+    """The state names the place instead of showing a traceback."""
+    import errno
+    import logging
+
+    from pipelines import errors
+
+    @errors.fail_with_message
+    def write():
+        raise OSError(errno.ENOSPC, "No space left on device", "/data/params.yaml")
+
+    monkeypatch.setattr(errors, "get_run_logger", lambda: logging.getLogger("run"))
+    state = write()
+    assert state.is_failed()
+    assert state.message == "The disk is full: /data/params.yaml. Free some space, then run the same again."

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import psutil
 import pytest
@@ -157,3 +158,37 @@ def test_children_end_before_their_parent():
         process.terminate_children(parent.pid)
         assert parent.stdout.readline() == b"outlived\n"
         assert parent.poll() is None
+
+
+def test_a_command_shows_its_progress(commands, monkeypatch):
+    """Progress bars are drawn on a terminal alone; a state of one becomes a line, and then none for a while."""
+    monkeypatch.setattr(process, "SPARSE", 0.5)
+    code = (
+        "import time\nfrom tqdm import tqdm\n"
+        "for _ in tqdm(range(20), desc='epochs', disable=None, mininterval=0.01): time.sleep(0.1)"
+    )
+    lines = []
+    ended = commands.run([sys.executable, "-c", code], lines.append)
+    assert ended.status == 0
+    assert 2 <= len([line for line in lines if line.startswith("epochs:")]) <= 6
+    assert "100%" in lines[-1]
+
+
+def test_progress_is_a_line_a_minute():
+    """A training of twenty minutes is not silent in Prefect's log, and does not flood it."""
+    assert process.SPARSE == 60
+
+
+def test_lines_of_a_command_end_as_it_ended_them(commands):
+    """A terminal would add carriage returns, and a table would be taken for a progress bar."""
+    lines = []
+    commands.run([sys.executable, "-c", "print('a\\nb\\n' * 3)"], lines.append)
+    assert lines == ["a", "b"] * 3
+
+
+def test_a_command_that_cannot_start_leaves_nothing_open(commands):
+    """Neither end of its terminal stays with this process."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(FileNotFoundError):
+        commands.run(["/no/such/program"], print)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

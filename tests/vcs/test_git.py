@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from fct.core.errors import FctError
 from fct.vcs import git
 
 DVC_YAML = """
@@ -32,6 +33,14 @@ def repository(tmp_path, monkeypatch):
         (tmp_path / name).write_text("{}")
     (tmp_path / "environment.yaml").write_text("torch: 2\n")
     return tmp_path
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_repository_of_another_user_is_no_missing_one(monkeypatch):
+    """git refuses to read it; the error says so, and how to trust it."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own switch for tests
+    with pytest.raises(FctError, match=r"belongs to another user.*git config --global --add safe\.directory /"):
+        git.tree()
 
 
 def committed():

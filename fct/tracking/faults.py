@@ -1,0 +1,120 @@
+"""Says what is wrong with a tracking server, or with its files, from the error that a request ended with."""
+
+from __future__ import annotations
+
+import errno
+import re
+import shutil
+import socket
+import ssl
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+SPARE = 1 << 20  # bytes; a file system with less counts as full
+SILENT = "it does not answer"
+SQLITE = {  # what SQLite says, and what to do
+    "database or disk is full": "the disk is full: {full}",
+    "unable to open database file": "the file cannot be opened. Check that you may write to its folder",
+    "attempt to write a readonly database": "the file, or its folder, may not be written to. Check whose it is",
+    "database is locked": "another process has locked it for too long",
+}
+
+
+class Fault(NamedTuple):
+    """What is wrong."""
+
+    problem: str
+    temporary: bool  # the same request may succeed later
+
+
+def diagnose(error: BaseException) -> Fault:
+    """Return what is wrong with a tracking server. The first cause that says so decides.
+
+    Errors of requests and of MLflow wrap the one of the operating system, which alone tells a server that is not there
+    from a wrong certificate, a file that may not be read, or a full disk.
+    """
+    chain = list(_causes(error))
+    for cause in chain:
+        if fault := _known(cause):
+            return fault
+    if any(isinstance(cause, OSError) and getattr(cause, "response", None) is None for cause in chain):
+        return Fault(f"{SILENT} ({_first_line(chain[-1])})", temporary=True)
+    return Fault(_first_line(error), temporary=False)
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return one line about an error of a file that names the place, above all if a disk is full."""
+    if error.errno in FULL:
+        return f"The disk is full: {full_places([error.filename])}. Free some space, then run the same again."
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):  # as Python says it
+        return (
+            f"No temporary folder can be written to: {full_places()}. Free some space there or set TMPDIR to another."
+        )
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}."
+
+
+def full_places(files: Iterable[str | bytes | int | None] = ()) -> str:
+    """Return the places that may be full: those of the files, or else the temporary and the current folder.
+
+    An error of a write names no file. Then those places are named in which there is no space left.
+    """
+    named = [str(file) for file in files if isinstance(file, str)]
+    places = {"this folder": Path.cwd(), "the temporary folder (TMPDIR)": Path(_temporary())}
+    full = [f"{what} {place}" for what, place in places.items() if _free(place) < SPARE]
+    return ", ".join(named or full or [f"{what} {place}" for what, place in places.items()])
+
+
+def _temporary() -> str:
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:  # there is no space in any of them
+        return "/tmp"  # noqa: S108 it is only named
+
+
+def _free(place: Path) -> int:
+    try:
+        return shutil.disk_usage(place).free
+    except OSError:
+        return SPARE
+
+
+def _known(error: BaseException) -> Fault | None:
+    """Return what one error of a chain says by itself, or None."""
+    kind, words = type(error).__name__, str(error)
+    if isinstance(error, OSError) and error.errno in FULL:
+        return Fault(f"the disk is full: {full_places([error.filename])}", temporary=False)
+    if isinstance(error, ssl.SSLError):
+        reason = getattr(error, "verify_message", "") or error
+        return Fault(f"its certificate is not accepted: {reason}", temporary=False)
+    if isinstance(error, PermissionError):
+        return Fault(f"{error.filename or 'a file'} may not be used: {error.strerror}", temporary=False)
+    silence = {
+        ": nothing listens at this address (connection refused)": isinstance(error, ConnectionRefusedError),
+        ": its name is unknown here": isinstance(error, socket.gaierror),
+        " in time: it is overloaded, or a firewall drops requests": "Timeout" in kind,  # of Python, requests, urllib3
+    }
+    for reason in (reason for reason, holds in silence.items() if holds):
+        return Fault(f"{SILENT}{reason}", temporary=True)
+    for part in (part for part in SQLITE if part in words):
+        return Fault(SQLITE[part].format(full=full_places()), temporary="locked" in part)
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it wraps, each once."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        cause = waiting.pop(0)
+        if isinstance(cause, BaseException) and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            waiting += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
+
+
+def _first_line(error: BaseException) -> str:
+    return re.sub(r"\s+", " ", str(error).strip().partition("\n")[0]).rstrip(".") or type(error).__name__
