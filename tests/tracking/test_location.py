@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from fct.core.errors import FctError
+from fct.core.params import DEFAULTS
 from fct.tracking import location
 from fct.tracking.server import connect
 
@@ -32,7 +33,7 @@ def project(place, monkeypatch):
 
 def _make(folder):
     folder.mkdir()
-    (folder / "params.yaml").write_text('jpeg: {subsampling: "4:2:0"}\ncache: {qualities: [20]}\n')
+    shutil.copy(DEFAULTS, folder / "params.yaml")
     (folder / "plot.svg").write_text("<svg/>")
     return folder
 
