@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 LIBRARY = ("fct.images", "fct.jpeg", "fct.nn", "fct.losses")
-IMPORTED_AS = {"PIL": "pillow", "ruamel": "ruamel-yaml"}
+IMPORTED_AS = {"cv2": "opencv-python-headless", "google": "protobuf", "PIL": "pillow", "ruamel": "ruamel-yaml"}
 RUN = {"dvc", "onnxscript"}  # DVC's command; what torch's exporter imports
 LOCK = (REPOSITORY / "requirements.lock").read_text()
 TARGETS = {"setup", "repro", "test", "test-fast", "test-all", "lint", "format", "clean", "help"}
@@ -167,9 +167,9 @@ def test_the_extras_install_what_the_pipeline_imports():
 
 
 def test_flows_install_what_the_night_shift_imports():
-    """Beside what `pipeline` installs; the dashboard is a command, and FastAPI is Prefect's."""
+    """Beside what `pipeline` installs; FastAPI is Prefect's."""
     rest = imported("pipelines") - named(EXTRAS["pipeline"]) - named(PROJECT["dependencies"])
-    assert rest == named(EXTRAS["flows"]) - named(EXTRAS["pipeline"]) - {"fastapi", "optuna-dashboard"}
+    assert rest == named(EXTRAS["flows"]) - named(EXTRAS["pipeline"]) - {"fastapi"}
 
 
 def test_the_lock_names_no_place():

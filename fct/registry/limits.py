@@ -13,9 +13,8 @@ from fct.core.document import hidden_character
 from fct.core.errors import FctError
 
 DESCRIPTION = 5_000  # characters
-MODEL_TAG = 5_000  # characters of a tag of the registered model, such as an event of the history
 VERSION_TAG = 65_535  # bytes of a tag of a version
-WHY = 3_000  # characters of a reason in JSON, so that an event with it is a tag of the model
+WHY = 3_000  # characters of a reason in JSON, which is a tag of the history and a part of others
 WHO = 80  # characters of a user's name, likewise
 
 

@@ -1,8 +1,5 @@
 """What is written to MLflow's registry is within what its databases take."""
 
-import json
-from dataclasses import asdict
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +7,7 @@ from hypothesis import strategies as st
 from fct.core.errors import FctError
 from fct.registry import limits
 from fct.registry.card import card
-from fct.registry.versions import Event, Move
+from fct.registry.events import Event
 
 CHECK = {"value": 0.9, "low": 0.8, "high": 0.95, "direction": "at least", "threshold": 0.7}
 
@@ -26,7 +23,6 @@ def test_the_limits_are_those_of_mlflow():
     from mlflow.utils import validation
 
     assert models.SqlModelVersion.description.type.length == limits.DESCRIPTION
-    assert models.SqlRegisteredModelTag.value.type.length == limits.MODEL_TAG
     assert validation.MAX_MODEL_REGISTRY_TAG_VALUE_LENGTH >= limits.VERSION_TAG
 
 
@@ -64,14 +60,23 @@ def test_any_card_fits(classes, checks, who):
 
 @given(st.text(max_size=4000), st.text(max_size=limits.WHO))
 def test_a_reason_that_is_taken_fits_the_history(why, who):
-    """An event, and the move that makes it, are tags of the model."""
+    """An event is a version of the history, and its facts are tags of it."""
     try:
         limits.check_why(why)
     except FctError:
         return
-    event = Event("2026-01-01T00:00:00+00:00", "rolled back", "123456", "123455", who, why, "PASS")
-    assert len(json.dumps(asdict(Move(event, "123456", "000001-abcdef01")))) <= limits.MODEL_TAG
-    why.encode()
+    event = Event(
+        when="2026-01-01T00:00:00+00:00",
+        what="rolled back",
+        version="123456",
+        before="123455",
+        previous=None,
+        who=who,
+        why=why,
+        verdict="PASS",
+        follows=None,
+    )
+    limits.check_tags(event.as_tags())
 
 
 @pytest.mark.parametrize("why", ["x" * 3000, "ä" * 501, "\0", "\u202e", "\udcff"])
