@@ -76,7 +76,7 @@ def test_only_what_changed_runs(copy, stand, tasks, artifacts):
     state = reproduce(promote=True, return_state=True)
     assert (state.type.value, state.name) == ("COMPLETED", "GateFailed")
     assert "FAIL (worst_accuracy); nothing is promoted, the champion stays" in state.message
-    assert {stage for stage, name in tasks().items() if name != "Cached"} == {"spread", "gate", "int8"}
+    assert {stage for stage, name in tasks().items() if name != "Cached"} == {"check", "spread", "gate", "int8"}
     assert "FAIL" in artifacts("verdict")
     assert "| worst_accuracy |" in artifacts("verdict")
     outcomes = {row["stage"]: row["outcome"] for row in artifacts("stages")}
