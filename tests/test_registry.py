@@ -27,11 +27,12 @@ from PIL import Image
 from fct import cli, registry, tracking
 from fct.core.errors import FctError
 from fct.core.files import md5, sha256
+from fct.core.params import load
 from fct.core.paths import FP32, INT8
 from fct.data import dataset
 from fct.data.params import DataParams
 from fct.evaluate import record
-from fct.evaluate.sweep import predict
+from fct.evaluate.sweep import predict_views
 from fct.images.decode import decode
 from fct.registry import messages, promotion
 from fct.report import models_beside
@@ -41,7 +42,6 @@ from fct.tracking.server import connect
 pytestmark = pytest.mark.xdist_group("mlflow")  # one server for all
 NAME = "toy"
 MODEL = FP32.model
-QUALITIES = [30, 90]
 PARAMS = (
     "evaluate: {qualities: [30, 90], unseen: [], unseen_images: null, batch_size: 16, confidence: 0.95}\n"
     "gate: [{slice: raw, metric: accuracy, at_least: 0.7}, {slice: mean, metric: accuracy, champion: 0.05}]\n"
@@ -145,7 +145,8 @@ def commit():
 def judge(verdict="PASS", candidate=FP32):
     """Evaluate the model that is here and write the verdict, as the stages do."""
     split = open_split("gate")
-    predictions = predict(candidate.model, split, QUALITIES, "4:2:0", batch_size=16)
+    evaluate = load(promotion.PromoteParams).evaluate
+    predictions = predict_views(candidate.model, split, evaluate, "4:2:0")
     made_with = {"model_sha256": sha256(candidate.model), "subsampling": "4:2:0"}
     record.write({"gate": predictions}, [split], made_with=made_with, evaluation=candidate.evaluation)
     check = {
@@ -162,9 +163,7 @@ def judge(verdict="PASS", candidate=FP32):
         "verdict": verdict,
         "model_sha256": sha256(candidate.model),
         "split": {"name": "gate", "images": len(split), "digest": record.digest(split)},
-        "confidence": 0.95,
-        "qualities": QUALITIES,
-        "unseen": [],
+        **evaluate.conditions,
         "checks": [
             {**line, "passed": verdict == "PASS"} for line in ([check] if candidate is FP32 else [check, against])
         ],
@@ -436,6 +435,18 @@ def test_gate_images_that_the_champion_has_seen_are_left_out():
     assert (result.outcome, result.left_out) == ("champion", count)
     assert [check.images for check in result.checks] == [len(gate) - count]
     assert f"neither has seen ({count} left out)" in messages.format_promotion(result)
+
+
+def test_nothing_is_left_out_where_views_are_measured_on_fewer_images(workplace):
+    """Unseen distortions have a sample of the gate split; what neither model has seen is another matter."""
+    sampled = PARAMS.replace("unseen: [], unseen_images: null", "unseen: [blur], unseen_images: 10")
+    (workplace / "params.yaml").write_text(sampled.replace("slice: mean", "slice: unseen"))
+    make()
+    registry.promote()
+    make(EQUAL)
+    result = registry.promote()
+    assert (result.outcome, result.left_out) == ("challenger", 0)  # ten images show no margin of 0.05
+    assert [check.images < len(open_split("gate")) for check in result.checks] == [True]
 
 
 def test_a_version_without_training_images_is_compared_on_its_own_gate_split_alone():

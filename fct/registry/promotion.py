@@ -140,8 +140,7 @@ def promote(  # noqa: PLR0913  # each permission of a person has its own name
             return Promotion(versions.name, version.number, "already champion")
         against = rival if rival != version else None
         training = training_images.training_fingerprints()
-        checks = _compare(versions, against, split, training, candidate, params) if against else ()
-        left_out = len(split) - checks[0].images if checks else 0
+        checks, left_out = _compare(versions, against, split, training, candidate, params) if against else ((), 0)
         is_new = version is None
         if version is None:
             version = _register(versions, evidence, model, split, training, why)
@@ -335,10 +334,13 @@ def _compare(  # noqa: PLR0913, PLR0917  # the two models, the images of both, a
     training: NDArray[np.uint64],
     candidate: Candidate,
     params: PromoteParams,
-) -> tuple[Check, ...]:
+) -> tuple[tuple[Check, ...], int]:
     """Compare the candidate with a registered version, by the lines that name a champion.
 
     The comparison is about the images of the gate split that neither of the two has seen.
+
+    Returns:
+        The checks, and the number of images that are left out.
     """
     of_candidate = record.read(
         split, model_sha256=sha256(candidate.model), params=params.evaluate, evaluation=candidate.evaluation
@@ -354,12 +356,12 @@ def _compare(  # noqa: PLR0913, PLR0917  # the two models, the images of both, a
                 f"{candidate.model} has {classes}: another task. Give this task its own registry.name in params.yaml."
             )
         if all(line.champion is None for line in params.gate):
-            return ()
+            return (), 0
         unseen = training_images.unseen_by_both(split, of_candidate.digest, training, versions, champion)
         evaluate = params.evaluate
         champion_predictions = predict_views(path, split, evaluate, subsampling)
     own, of_champion = (_on(unseen, those) for those in (predictions, champion_predictions))
-    return tuple(check_against(params.gate, own, of_champion, evaluate))
+    return tuple(check_against(params.gate, own, of_champion, evaluate)), int((~unseen).sum())
 
 
 def _on(images: NDArray[np.bool_], predictions: Predictions) -> Predictions:
