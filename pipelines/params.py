@@ -9,24 +9,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from fct.cache.params import CacheParams
+from fct.check import checks
 from fct.core.document import to_plain
 from fct.core.errors import FctError
 from fct.core.params import Name, Section, check_folder, load
 from fct.core.paths import PARAMS
-from fct.data.params import DataParams
-from fct.evaluate.params import EvaluateParams
-from fct.export.params import ExportParams
-from fct.gate.params import GateParams
-from fct.int8.params import Int8Params
-from fct.methods.params import MethodParams
-from fct.models.params import FeaturesParams, ModelParams
 from fct.recipes.edit import edit_yaml
 from fct.registry.params import RegistryParams
-from fct.search.params import SearchParams
-from fct.splits.params import JpegParams
-from fct.spread.params import SpreadParams
-from fct.train.params import TrainParams
 
 
 class Scheduled(Section):
@@ -65,25 +54,10 @@ class Schedules(Section):
     intake: IntakeParams
 
 
-class Params(Section):
+class Params(checks.Params, Schedules):
     """Every section of params.yaml."""
 
-    data: DataParams
-    jpeg: JpegParams
-    cache: CacheParams
-    model: ModelParams
-    method: MethodParams
-    search: SearchParams
-    train: TrainParams
-    export: ExportParams
-    evaluate: EvaluateParams
-    features: FeaturesParams
-    spread: SpreadParams
-    gate: GateParams
-    int8: Int8Params
     registry: RegistryParams
-    pipeline: PipelineParams
-    intake: IntakeParams
 
 
 def apply_overrides(overrides: Mapping[str, Any], path: Path = PARAMS) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from fct.registry.events import Event, event_of, valid_events
+from fct.registry.existence import create_if_missing, if_exists
 from fct.tracking.server import Server
 
 WRITING = "fct.writing."  # on the log's model, with a random part after it: a host writes aliases and tags since then
@@ -63,14 +64,8 @@ class Log:
 
     def writers(self) -> dict[str, str]:
         """Return the tags of hosts that write aliases and tags now, or died at it: when each began."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            tags = self.server.client.get_registered_model(self.model).tags
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return {}
+        model = if_exists(lambda: self.server.client.get_registered_model(self.model))
+        tags = model.tags if model else {}
         return {key: value for key, value in tags.items() if key.startswith(WRITING)}
 
     @contextmanager
@@ -85,7 +80,7 @@ class Log:
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-            self._create()
+            create_if_missing(client, self.model, description=DESCRIPTION.format(name=self.name))
             client.set_registered_model_tag(self.model, key, began)
         yield
         client.delete_registered_model_tag(self.model, key)
@@ -95,15 +90,6 @@ class Log:
         for key, began in writers.items():
             if datetime.now(UTC) - datetime.fromisoformat(began) > DEAD:
                 self.server.client.delete_registered_model_tag(self.model, key)
-
-    def _create(self) -> None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            self.server.client.create_registered_model(self.model, description=DESCRIPTION.format(name=self.name))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another host was faster
-                raise
 
 
 def quote(name: str) -> str:

@@ -20,6 +20,7 @@ from fct import images, serving
 from fct.core.files import sha256
 from fct.evaluate.model import Model
 from fct.registry import training_images
+from fct.registry.existence import create_if_missing
 from fct.registry.limits import check_tags
 from fct.registry.versions import Version, Versions
 from fct.splits.store import Split
@@ -56,8 +57,6 @@ def register(  # noqa: PLR0913  # all parts of a version, by name
     Raises:
         FctError: a tag is longer than MLflow's databases take.
     """
-    from mlflow.exceptions import MlflowException
-
     check_tags(tags)
     client = versions.server.client
     logged = client.create_logged_model(versions.server.experiment, name="model", source_run_id=run)
@@ -68,11 +67,7 @@ def register(  # noqa: PLR0913  # all parts of a version, by name
             tags = {**tags, training_images.TAG: sha256(training_images.write(training, packed))}
             client.log_model_artifacts(logged.model_id, str(packed))
         client.finalize_logged_model(logged.model_id, "READY")
-        try:
-            client.create_registered_model(versions.name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
+        create_if_missing(client, versions.name)
         source = f"models:/{logged.model_id}"
         registered = client.create_model_version(
             versions.name, source, run_id=run, tags=dict(tags), model_id=logged.model_id, description=card

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fct.core.errors import FctError
-from fct.core.files import CHUNK, sha256
+from fct.core.files import CHUNK
 from fct.data.division import FINGERPRINT, fingerprint
 from fct.registry.versions import Version, Versions
 from fct.splits.store import Split, drop_pages, open_split
@@ -59,21 +59,10 @@ def download(versions: Versions, version: Version) -> NDArray[np.uint64] | None:
     Raises:
         FctError: the file is missing, or is not the one that was registered.
     """
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
     if TAG not in version.tags:
         return None
-    name = f"version {version.number} of {versions.name}: its {FILE}"
     with TemporaryDirectory() as folder:
-        uri = f"models:/{versions.name}/{version.number}/{FILE}"
-        try:
-            path = Path(download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=versions.server.uri))
-        except (MlflowException, OSError) as error:
-            reason = str(error).partition("\n")[0][:200]
-            raise FctError(f"{name} cannot be read from the registry ({reason}). Restore the artifact.") from None
-        if sha256(path) != version.tags[TAG]:
-            raise FctError(f"{name} is not the registered file. Restore it.")
+        path = versions.download(version, Path(folder), file=FILE, digest_tag=TAG)
         images: NDArray[np.uint64] = np.load(path, allow_pickle=False)
     return images
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from fct.core.errors import FctError, OvertakenError
 from fct.core.files import sha256
 from fct.registry.events import Event, View, derive_view, last_id
+from fct.registry.existence import if_exists
 from fct.registry.log import Log, quote
 from fct.tracking.server import Server
 
@@ -178,18 +179,19 @@ class Versions:
                 self.set_tags(version, {key: tag for key, tag in tags.items() if version.tags.get(key) != tag})
 
     def _aliases(self) -> dict[str, str | None]:
-        from mlflow.exceptions import MlflowException
+        model = if_exists(lambda: self.server.client.get_registered_model(self.name))
+        return {alias: str(number) for alias, number in model.aliases.items()} if model else {}
 
-        try:
-            aliases = self.server.client.get_registered_model(self.name).aliases
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return {}
-        return {alias: str(number) for alias, number in aliases.items()}
+    def download(
+        self, version: Version, folder: Path, *, file: str = "model.onnx", digest_tag: str = "fct.sha256"
+    ) -> Path:
+        """Download a file of a version into `folder`: the ONNX file, or another one.
 
-    def download(self, version: Version, folder: Path) -> Path:
-        """Download a version's ONNX file into `folder`.
+        Args:
+            version: of this registered model.
+            folder: gets the file.
+            file: its name.
+            digest_tag: the tag with the file's SHA-256. A version without it may have any file.
 
         Raises:
             FctError: the file is missing, or is not the one that was registered.
@@ -197,34 +199,26 @@ class Versions:
         from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
 
-        uri, name = f"models:/{self.name}/{version.number}", f"version {version.number} of {self.name}"
+        uri = f"models:/{self.name}/{version.number}/{file}"
+        name = f"version {version.number} of {self.name}: its {file}"
         try:
-            downloaded = download_artifacts(
-                artifact_uri=f"{uri}/model.onnx", dst_path=str(folder), tracking_uri=self.server.uri
-            )
+            downloaded = download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=self.server.uri)
         except (MlflowException, OSError) as error:
             raise FctError(
-                f"{name}: its model.onnx cannot be read from the registry ({str(error).partition(chr(10))[0][:200]}). "
+                f"{name} cannot be read from the registry ({str(error).partition(chr(10))[0][:200]}). "
                 "Restore the artifact, or remove the alias champion from this version."
             ) from None
         path = Path(downloaded)
-        if version.tags.get("fct.sha256", digest := sha256(path)) != digest:
-            raise FctError(f"{name}: its model.onnx is not the registered file (sha256 {digest[:12]}...). Restore it.")
+        if version.tags.get(digest_tag, digest := sha256(path)) != digest:
+            raise FctError(f"{name} is not the registered file (sha256 {digest[:12]}...). Restore it.")
         return path
 
     def get(self, number: str | None) -> Version | None:
         """Return the version with this number, or None."""
-        from mlflow.exceptions import MlflowException
-
         if number is None:
             return None
-        try:
-            version = self.server.client.get_model_version(self.name, number)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return None  # it was deleted
-        return Version(str(version.version), dict(version.tags))
+        version = if_exists(lambda: self.server.client.get_model_version(self.name, number))  # it may be deleted
+        return Version(str(version.version), dict(version.tags)) if version else None
 
 
 def number_of(version: Version | None) -> str | None:
