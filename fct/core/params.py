@@ -225,13 +225,12 @@ def _explain(path: Path, content: Mapping[str, Any], problem: dict[str, Any], se
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown key.{_nearest(str(key[-1]), _sibling_keys(sections, key))}"
     value = problem["input"]
-    if problem["type"] == "literal_error" and isinstance(value, str):
+    is_old = key[:2] in HAD_OLD_VALUES and value in OLD_VALUES
+    if problem["type"] == "literal_error" and isinstance(value, str) and not is_old:
         known = [name.strip(" '") for name in re.split(",| or ", problem["ctx"]["expected"])]
         return f"{where}: there is no {value!r} here.{_nearest(value, known)}"
     current = "" if isinstance(value, dict) else f" (it is {reprlib.repr(value)})"
-    renamed = (
-        f". {value} is called {OLD_VALUES[value]} now" if key[:2] in HAD_OLD_VALUES and value in OLD_VALUES else ""
-    )
+    renamed = f". {value} is called {OLD_VALUES[value]} now" if is_old else ""
     return f"{where}: {problem['msg'].removeprefix('Value error, ')}{current}{renamed}"
 
 
