@@ -71,6 +71,8 @@ def off_grid(images: Images, quality: int) -> Images:
 
 def map_images(function: Callable[[Images], Images], images: Images) -> Images:
     """Apply `function` to each image, in threads: codecs release the interpreter while they work."""
+    if len(images) == 1:  # the caller has threads, if any
+        return function(images[0])[None]
     with ThreadPoolExecutor(joblib.cpu_count()) as pool:
         return np.stack(list(pool.map(function, images))) if len(images) else images
 

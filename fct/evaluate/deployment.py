@@ -16,7 +16,7 @@ from PIL import Image
 
 from fct.core.errors import FctError
 from fct.evaluate.codecs import Images, import_jpegli, map_images
-from fct.images.fit import Pixels, Scale, pillow_scale
+from fct.images.fit import Interpolation, Pixels, Scale, pillow_scale
 from fct.jpeg.arrays import roundtrip
 
 
@@ -54,7 +54,7 @@ def jpegli_decoder(images: Images, quality: int) -> Images:
     return map_images(distort_one, images)
 
 
-def pillow(interpolation: str) -> Scale:
+def pillow(interpolation: Interpolation) -> Scale:
     """Return one of Pillow's resizers, which average over all pixels that they shrink (but for nearest)."""
     return lambda image, shape: pillow_scale(image, shape, interpolation)
 
@@ -177,7 +177,7 @@ def last_quality(steps: Sequence[Step]) -> int:
     return [step.quality for step in steps if isinstance(step, Jpeg)][-1]
 
 
-def _zoom(image: Pixels, factor: float, interpolation: str) -> Pixels:
+def _zoom(image: Pixels, factor: float, interpolation: Interpolation) -> Pixels:
     height, width = (max(1, round(side * factor)) for side in image.shape[:2])
     return pillow_scale(image, (height, width), interpolation)
 

@@ -63,6 +63,11 @@ class EvaluateParams(Section):
         """The conditions of a verdict, as JSON: the confidence, and the views that slices consist of."""
         return {"confidence": self.confidence, "qualities": list(self.qualities), "unseen": list(self.unseen)}
 
+    @property
+    def judged_unseen(self) -> tuple[Unseen, ...]:
+        """The distortions that the slices unseen and worst-unseen are about."""
+        return tuple(name for name in self.unseen if name not in CONTROLS)
+
     @field_validator("qualities", "unseen")
     @classmethod
     def _check_unique(cls, values: tuple[object, ...]) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from fct.core.errors import FctError
 from fct.core.params import Section, check, read
-from fct.images.fit import Fit
+from fct.images.fit import Fit, Interpolation
 
 Numbers = tuple[float, ...]  # one for all channels, or one each for red, green and blue
 NORMALISATIONS: dict[str, tuple[Numbers, Numbers]] = {  # of pixels on the scale 0..1: mean, deviation
@@ -77,7 +77,7 @@ class Preprocessing(Section):
     shorter: Size | None = None
     crop: Annotated[float, Field(gt=0, le=1)] | None = None
     stretch: bool | None = None
-    interpolation: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] | None = None
+    interpolation: Interpolation | None = None
     layout: Literal["nchw", "nhwc"] | None = None
     channels: Literal["rgb", "bgr"] | None = None
     normalise: Annotated[str, AfterValidator(_check_normalisation)] | None = None

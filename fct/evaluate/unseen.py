@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import joblib
 import numpy as np
 from numpy.lib.format import open_memmap
 
@@ -26,10 +29,10 @@ from fct.evaluate import codecs, corruptions, deployment, precision
 from fct.evaluate.codecs import Images
 from fct.evaluate.deployment import Jpeg, Resize, Screenshot
 from fct.evaluate.model import Model
-from fct.images.decode import decode
 from fct.images.fit import Fit, Pixels, Scale, pillow_scale
 from fct.images.tables import UNKNOWN_QUALITY
-from fct.splits.store import Split, drop_pages
+from fct.splits.store import Originals, Split, drop_pages
+from fct.splits.views import read_original
 
 CHUNK = 500  # images distorted at a time
 ENLARGEMENT = 2  # of images that have the model's size already, so that a resizer has something to do
@@ -78,8 +81,8 @@ def distorted(split: Split, name: str, severity: int) -> Images:
     Returns:
         uint8 [N, H, W, C], the shape of `split.images`.
     """
-    channels, scale = split.images.shape[-1], UNSEEN[name].scale
-    with tempfile.TemporaryDirectory() as folder:
+    scale = UNSEEN[name].scale
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(joblib.cpu_count()) as pool:
         views = open_memmap(Path(folder) / "views.npy", "w+", np.uint8, split.images.shape)
         for start in range(0, len(split), CHUNK):
             rows = slice(start, start + CHUNK)
@@ -87,9 +90,9 @@ def distorted(split: Split, name: str, severity: int) -> Images:
                 done = distort(np.asarray(split.images[rows]), name, severity)
                 views[rows] = done if _fits(done, split.fit, scale) else [_fit(one, split.fit, scale) for one in done]
             else:
-                for index in range(*rows.indices(len(split))):
-                    native = decode(split.originals[index], channels)
-                    views[index] = _fit(distort(native[None], name, severity)[0], split.fit, scale)
+                # Threads are enough: decoders release the interpreter's lock.
+                from_file = partial(_from_file, split, split.originals, name, severity)
+                views[rows] = list(pool.map(from_file, range(*rows.indices(len(split)))))
             drop_pages(split.images, views)
     return views  # the mapping outlives the file's name
 
@@ -100,6 +103,11 @@ def every(channels: int) -> Iterator[tuple[str, int, int]]:
         if channels == 3 or not distortion.colour:
             for severity, level in enumerate(distortion.levels, start=1):
                 yield name, severity, distortion.quality(level)
+
+
+def _from_file(split: Split, originals: Originals, name: str, severity: int, index: int) -> Pixels:
+    native = read_original(originals, index, split.images.shape[-1])
+    return _fit(distort(native[None], name, severity)[0], split.fit, UNSEEN[name].scale)
 
 
 def _fits(images: Images, fit: Fit, scale: Scale | None) -> bool:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from fct.core.params import Section
-from fct.evaluate.params import CONTROLS, Direction, EvaluateParams, Unseen
+from fct.evaluate.params import Direction, EvaluateParams, Unseen
 
 Metric = Literal["accuracy", "agreement", "drop", "ece", "latency_ms", "parity", "file_mib"]
 VIEW_METRICS: dict[str, Direction] = {  # and their good side
@@ -19,7 +19,6 @@ VIEW_METRICS: dict[str, Direction] = {  # and their good side
     "drop": "at most",
     "ece": "at most",
 }
-LARGEST = {"accuracy": 1.0, "agreement": 1.0, "drop": 1.0, "ece": 1.0}  # values: shares, not percent
 FILE_METRICS = ("latency_ms", "parity", "file_mib")  # lower is better
 Over = Literal["images", "trainings"]
 
@@ -62,9 +61,9 @@ class CheckParams(Section):
             present = " and ".join(bounds) or "none"
             raise ValueError(f"{self.metric} takes one of {', '.join(allowed)} (not {present})")
         bound = getattr(self, bounds[0])
-        smallest, largest = (-1.0 if self.metric == "drop" else 0.0), LARGEST.get(self.metric)
-        if bound < smallest or (largest is not None and bound > largest):
-            limits = f"{smallest:g} to {largest:g}: a share, not percent" if largest else "0 or more"
+        is_share, smallest = self.metric in VIEW_METRICS, -1 if self.metric == "drop" else 0
+        if bound < smallest or (is_share and bound > 1):
+            limits = f"{smallest} to 1: a share, not percent" if is_share else "0 or more"
             raise ValueError(f"{bounds[0]}: {bound:g}; {self.metric} is {limits}")
         if self.over == "trainings" and self.slice is None:
             raise ValueError(f"{self.metric} is a value of the file: leave out over: trainings")
@@ -145,7 +144,7 @@ def slice_problem(check: CheckParams, evaluate: EvaluateParams) -> str | None:
     """Return what is wrong with a check's slice, or None. `evaluate` says which views are measured."""
     measured = {"raw", "mean", "worst", "worst-class", *(f"q{quality}" for quality in evaluate.qualities)}
     measured |= set(evaluate.unseen)
-    if set(evaluate.unseen) - set(CONTROLS):
+    if evaluate.judged_unseen:
         measured |= {"unseen", "worst-unseen"}
     if check.slice is None or check.slice in measured:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from fct.images.decode import resize
 
 Pixels = NDArray[np.uint8]  # [H, W, C], C 1 or 3
 Scale = Callable[[Pixels, tuple[int, int]], Pixels]  # scales an image to (height, width)
-INTERPOLATIONS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")  # Pillow's
+Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]  # Pillow's
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Fit:
     size: int  # height and width of the result
     shorter: int | None = None  # pixels, at least `size`
     stretch: bool = False
-    interpolation: str = "bilinear"  # one of INTERPOLATIONS
+    interpolation: Interpolation = "bilinear"
 
     def __call__(self, image: Pixels) -> Pixels:
         """Return `image` as uint8 [size, size, C]."""
@@ -53,7 +54,7 @@ class Fit:
         return max(shorter, shorter * height // width), max(shorter, shorter * width // height)
 
 
-def pillow_scale(image: Pixels, shape: tuple[int, int], interpolation: str) -> Pixels:
+def pillow_scale(image: Pixels, shape: tuple[int, int], interpolation: Interpolation) -> Pixels:
     """Return `image`, uint8 [H, W, C], scaled to `shape`, (height, width), by Pillow."""
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
     scaled = picture.resize(shape[::-1], Image.Resampling[interpolation.upper()])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fct.evaluate.intervals import Estimate
-from fct.evaluate.params import CONTROLS, EvaluateParams
+from fct.evaluate.params import EvaluateParams
 from fct.evaluate.predictions import Predictions
 from fct.gate.measures import count_images, measure_difference
 from fct.gate.params import CheckParams
@@ -27,7 +27,7 @@ def differences(own: Predictions, standard: Predictions, evaluate: EvaluateParam
         "mean": "mean over the qualities",
         least: f"quality {least[1:]}, where it gains least",
     }
-    if set(evaluate.unseen) - set(CONTROLS):
+    if evaluate.judged_unseen:
         slices["unseen"] = "unseen distortions"
     estimates = {name: qualities.get(name) or compare(name) for name in slices}
     return [

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from fct.evaluate.params import CONTROLS
 from fct.gate.checks import closeness
 from fct.gate.measures import measure
 from fct.gate.params import CheckParams
@@ -55,7 +54,7 @@ def summary(facts: Facts) -> list[dict[str, str]]:
     """Return the numbers of each model at the head of the page, in percent."""
     lowest = f"q{facts.flips_at}"
     slices = {"raw": "raw", "mean over qualities": "mean", f"quality {facts.flips_at}": lowest}
-    if set(facts.evaluate.unseen) - set(CONTROLS):
+    if facts.evaluate.judged_unseen:
         slices["unseen distortions"] = "unseen"
     ece = CheckParams(slice="mean", metric="ece", at_most=1)
     return [

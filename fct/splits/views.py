@@ -83,12 +83,7 @@ def _compress_files(
     def fill(start: int) -> int:
         stop = min(start + CHUNK_FILES, len(originals))
         for index in range(start, stop):
-            try:
-                native = decode(originals[index], channels)
-            except UnusableImage as error:
-                raise FctError(
-                    f"{ORIGINALS}: image {index} is {error}. Make them again with `dvc repro data`."
-                ) from None
+            native = read_original(originals, index, channels)
             views[index] = fit(roundtrip(native[None], quality, subsampling)[0])
         return stop - start
 
@@ -97,3 +92,15 @@ def _compress_files(
         for count in pool.map(fill, range(0, len(originals), CHUNK_FILES)):
             drop_pages(originals.files)
             yield count
+
+
+def read_original(originals: Originals, index: int, channels: int) -> NDArray[np.uint8]:
+    """Return the pixels of one encoded file at its native size, uint8 [H, W, channels].
+
+    Raises:
+        FctError: it cannot be decoded.
+    """
+    try:
+        return decode(originals[index], channels)
+    except UnusableImage as error:
+        raise FctError(f"{ORIGINALS}: image {index} is {error}. Make them again with `dvc repro data`.") from None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fct.images.decode import resize
-from fct.images.fit import INTERPOLATIONS, Fit
+from fct.images.fit import Fit, Interpolation
 
 
 def photograph(height: int, width: int, channels: int = 3) -> np.ndarray:
@@ -18,7 +20,7 @@ def photograph(height: int, width: int, channels: int = 3) -> np.ndarray:
 @given(height=st.integers(1, 90), width=st.integers(1, 90), channels=st.sampled_from([1, 3]), data=st.data())
 def test_every_image_becomes_a_square_of_the_models_size(height: int, width: int, channels: int, data) -> None:
     shorter = data.draw(st.none() | st.integers(24, 40))
-    fit = Fit(24, shorter, data.draw(st.booleans()), data.draw(st.sampled_from(INTERPOLATIONS)))
+    fit = Fit(24, shorter, data.draw(st.booleans()), data.draw(st.sampled_from(get_args(Interpolation))))
     assert fit(photograph(height, width, channels)).shape == (24, 24, channels)
 
 
