@@ -11,7 +11,7 @@ from prefect import State, get_run_logger
 from prefect.states import Failed
 
 from fct.core.errors import FctError
-from fct.tracking.faults import describe_os_error
+from fct.core.os_errors import describe_os_error
 
 Parameters = ParamSpec("Parameters")
 

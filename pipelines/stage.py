@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.states import Cancelled, Completed, Failed
 
 from fct.core.errors import TRY_AGAIN, FctError
-from fct.tracking.faults import describe_os_error
+from fct.core.os_errors import describe_os_error
 from pipelines import graph
 from pipelines.process import Commands, Ended, StoppedError
 

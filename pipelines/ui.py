@@ -32,9 +32,9 @@ from filelock import lock_descriptor
 from fct.core import params
 from fct.core.errors import FctError, exit_on_error
 from fct.core.locks import is_held
+from fct.core.os_errors import SPARE, describe_os_error
 from fct.core.paths import LOGS, PREFECT_HOME, SEARCH_JOURNAL, SERVING_LOCK
 from fct.tracking import location
-from fct.tracking.faults import SPARE, describe_os_error
 from fct.tracking.proxy import without_proxy
 from fct.tracking.server import DEFAULT_URI
 from pipelines import access

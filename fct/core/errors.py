@@ -46,8 +46,8 @@ class OvertakenError(FctError):
 def exit_on_error() -> Iterator[None]:
     """Print an `FctError` to stderr and exit, so that bad input never shows a traceback.
 
-    The same holds for an `OSError` of a file, such as a full disk, and for a package of an extra that is not installed.
-    The exit status is the error's, so that a schedule or CI can tell apart a failed model, wrong use, and what may
+    The same holds for an `OSError` that names a file or tells of a full disk, and for a package of an extra that is not
+    installed. The exit status is the error's. By it a schedule tells apart a failed model, wrong use, and what may
     succeed later.
     """
     try:
@@ -55,9 +55,11 @@ def exit_on_error() -> Iterator[None]:
     except FctError as error:
         _exit(str(error), error.status)
     except OSError as error:
-        if error.filename is None:
+        from fct.core.os_errors import can_describe, describe_os_error
+
+        if not can_describe(error):
             raise
-        _exit(f"{error.filename}: {error.strerror}.", WRONG_USE)
+        _exit(describe_os_error(error), WRONG_USE)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _required():

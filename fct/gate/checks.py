@@ -27,6 +27,7 @@ from fct.gate.measures import count_images, measure, measure_difference, measure
 from fct.gate.params import CheckParams, slice_problem
 
 PRECISION = 0.005  # of the number of images that would settle a check
+MOST_IMAGES = 1_000_000  # a gate split of more is out of reach, and a sentence that asks for it is no advice
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,12 @@ def format_verdict(verdict: dict[str, Any], *, colour: bool) -> str:
 def closeness(check: Mapping[str, Any]) -> str:
     """Return a note for a check that is too close to call, or an empty text."""
     needed = check.get("images_to_settle")
-    return f"  too close to call: about {_rounded(needed):,} images would settle it" if needed else ""
+    if not needed:
+        return ""
+    if needed > MOST_IMAGES:
+        distance = abs(check["value"] - check["threshold"])
+        return f"  images cannot settle it: the value is {distance:.2g} from the threshold"
+    return f"  too close to call: about {_rounded(needed):,} images would settle it"
 
 
 def wants_colour(stream: TextIO) -> bool:

@@ -47,8 +47,10 @@ def main(*, fresh: bool) -> None:
                 run.metrics({"val_compressed": best.compressed, "val_raw": best.raw})
             run.tag("trial", best.trial)
             write_text(BEST_METHOD, HEADING + to_yaml({"trial": best.trial, "method": best.method.model_dump()}))
+        scores = "" if best.compressed is None else f": {best.compressed:.4f} on compressed images, {best.raw:.4f} raw"
         print(
-            f"best: trial {best.trial} of {sections.search.trials} (0 is the method of params.yaml), in {BEST_METHOD}"
+            f"best: trial {best.trial} of {sections.search.trials} (0 is the method of params.yaml){scores}. "
+            f"It is in {BEST_METHOD}."
         )
 
 

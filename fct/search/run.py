@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import optuna
 import torch
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import ValidationError
 from tqdm import tqdm
 
@@ -23,6 +23,7 @@ from fct.train.params import TrainParams
 
 METHOD = "method"  # attribute of a trained trial: its method
 RAW = "val_raw"  # attribute of a finished trial: its raw validation accuracy
+DIVERGED = "diverged"  # attribute of a pruned trial: whether its loss became infinite or not a number
 
 
 class Observer(Protocol):
@@ -99,6 +100,7 @@ def search(
                 continue
             with make_observer(f"trial {len(finished)}", suggestion.model_dump()) as observer:
                 _run_trial(study, trial, suggestion, _Shared(setup, data, meta, params, observer))
+            bar.write(f"trial {len(finished)}: {_describe(finished_trials(study)[-1])}")
             bar.update()
     return _best(study)
 
@@ -128,9 +130,10 @@ def _run_trial(study: optuna.Study, trial: Trial, method: MethodParams, shared: 
 
     try:
         history = train(network, shared.data, method, shared.setup.train, on_epoch=on_epoch)
-    except (optuna.TrialPruned, DivergenceError):
+    except (optuna.TrialPruned, DivergenceError) as error:
         if baseline is None:
             raise  # the user must change params.yaml
+        trial.set_user_attr(DIVERGED, isinstance(error, DivergenceError))
         study.tell(trial, state=TrialState.PRUNED)
         return
     compressed, raw = history[-1]["val_compressed"], history[-1]["val_raw"]
@@ -139,6 +142,18 @@ def _run_trial(study: optuna.Study, trial: Trial, method: MethodParams, shared: 
         trial.set_constraint("clean accuracy", baseline.user_attrs[RAW] - raw - shared.params.max_raw_drop)
         trial.set_constraint("gain", (baseline.value or 0.0) + shared.params.min_gain - compressed)
     study.tell(trial, compressed)
+
+
+def _describe(trial: FrozenTrial) -> str:
+    """Return a trial's method and its scores as one line."""
+    method = trial.user_attrs[METHOD]
+    tried = f"weight {method['weight']:.3g}, {method['distance']}, {method['target']}, {' '.join(method['layers'])}"
+    if RAW in trial.user_attrs:
+        return f"accuracy {trial.value:.4f} on compressed images, {trial.user_attrs[RAW]:.4f} on raw ones ({tried})"
+    if trial.user_attrs.get(DIVERGED):
+        return f"diverged ({tried})"
+    epoch, accuracy = max(trial.intermediate_values.items())
+    return f"ended after epoch {epoch + 1}: accuracy {accuracy:.4f} on compressed images is behind trial 0 ({tried})"
 
 
 def _best(study: optuna.Study) -> Best:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import re
-import shutil
 import socket
 import ssl
-import tempfile
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import NamedTuple
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-SPARE = 1 << 20  # bytes; a file system with less counts as full
+from fct.core.os_errors import FULL, full_places
+
 SILENT = "it does not answer"
 SQLITE = {  # what SQLite says, and what to do
     "database or disk is full": "the disk is full: {full}",
@@ -43,43 +39,6 @@ def diagnose(error: BaseException) -> Fault:
     if any(isinstance(cause, OSError) and getattr(cause, "response", None) is None for cause in chain):
         return Fault(f"{SILENT} ({_first_line(chain[-1])})", temporary=True)
     return Fault(_first_line(error), temporary=False)
-
-
-def describe_os_error(error: OSError) -> str:
-    """Return one line about an error of a file that names the place, above all if a disk is full."""
-    if error.errno in FULL:
-        return f"The disk is full: {full_places([error.filename])}. Free some space, then run the same again."
-    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):  # as Python says it
-        return (
-            f"No temporary folder can be written to: {full_places()}. Free some space there or set TMPDIR to another."
-        )
-    place = f"{error.filename}: " if error.filename else ""
-    return f"{place}{error.strerror or error}."
-
-
-def full_places(files: Iterable[str | bytes | int | None] = ()) -> str:
-    """Return the places that may be full: those of the files, or else the temporary and the current folder.
-
-    An error of a write names no file. Then those places are named in which there is no space left.
-    """
-    named = [str(file) for file in files if isinstance(file, str)]
-    places = {"this folder": Path.cwd(), "the temporary folder (TMPDIR)": Path(_temporary())}
-    full = [f"{what} {place}" for what, place in places.items() if _free(place) < SPARE]
-    return ", ".join(named or full or [f"{what} {place}" for what, place in places.items()])
-
-
-def _temporary() -> str:
-    try:
-        return tempfile.gettempdir()
-    except FileNotFoundError:  # there is no space in any of them
-        return "/tmp"  # noqa: S108 it is only named
-
-
-def _free(place: Path) -> int:
-    try:
-        return shutil.disk_usage(place).free
-    except OSError:
-        return SPARE
 
 
 def _known(error: BaseException) -> Fault | None:

@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fct.core.errors import FctError, UnreachableError
+from fct.core.os_errors import FULL, describe_os_error
 from fct.tracking import content, location
-from fct.tracking.faults import FULL, describe_os_error, diagnose
+from fct.tracking.faults import diagnose
 from fct.tracking.proxy import never_proxy_loopback
 
 DEFAULT_URI = "sqlite:///mlflow.db"

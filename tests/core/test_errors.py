@@ -1,5 +1,7 @@
 """An error ends a command with a line and an exit status."""
 
+import errno
+
 import pytest
 
 from fct.core.errors import FailedModelError, FctError, UnreachableError, exit_on_error
@@ -20,6 +22,20 @@ def test_a_file_that_cannot_be_written_is_a_line_too(capsys, tmp_path):
         tmp_path.write_text("x")
     assert exited.value.code == 2
     assert capsys.readouterr().err == f"error: {tmp_path}: Is a directory.\n"
+
+
+def test_a_full_disk_is_a_line_although_the_error_names_no_file(capsys):
+    """A write tells of no file. The line names the places that may be full."""
+    with pytest.raises(SystemExit) as exited, exit_on_error():
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert exited.value.code == 2
+    assert capsys.readouterr().err.startswith("error: The disk is full: this folder /")
+
+
+def test_an_error_of_the_system_that_names_nothing_is_a_traceback():
+    """Without a file or a disk there is no line that helps, and the traceback says where it happened."""
+    with pytest.raises(ConnectionResetError), exit_on_error():
+        raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
 
 
 @pytest.mark.parametrize("name", ["mlflow", "ruamel.yaml"])

@@ -6,22 +6,21 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "line", "said"),
     [
-        ("data.sead", 1, "unknown key. Did you mean 'seed'?"),
-        ("cache.qualities", [0, 50], "0"),
-        ("method.layers", [], "at least 1 item"),
-        ("train.learning_rate", -0.1, "greater than 0"),
-        ("evaluate.confidence", 95, "less than 1"),
+        ("data.sead", 1, "sead: 1", "unknown key. Did you mean 'seed'?"),
+        ("cache.qualities", [0, 50], "- 0", "0"),
+        ("method.layers", [], "layers: []", "at least 1 item"),
+        ("train.learning_rate", -0.1, "learning_rate: -0.1", "greater than 0"),
+        ("evaluate.confidence", 95, "confidence: 95", "less than 1"),
     ],
 )
-def test_bad_params_are_named(copy, key, value, said):
+def test_bad_params_are_named(copy, key, value, line, said):
     """`dvc repro` stops with one error: the line, the key, and what is wrong with it."""
     copy.change({key: value})
     lines = (copy.folder / "params.yaml").read_text().splitlines()
-    section, name = key.split(".")
-    start = lines.index(next(line for line in lines if line.startswith(f"{section}:")))
-    number = next(n for n, line in enumerate(lines, 1) if n > start and line.strip().startswith(f"{name}:"))
+    start = lines.index(f"{key.split('.')[0]}:")
+    number = next(n for n, text in enumerate(lines, 1) if n > start and text.strip().startswith(line))
     out = copy.run("dvc", "repro", status=255)
     (error,) = [line for line in out.splitlines() if line.startswith("error:")]
     assert error.startswith(f"error: params.yaml, line {number}: {key}")

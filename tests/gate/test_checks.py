@@ -15,7 +15,7 @@ from fct.evaluate.intervals import Estimate, exact, proportion
 from fct.evaluate.params import EvaluateParams
 from fct.evaluate.predictions import Predictions
 from fct.gate import checks as gate
-from fct.gate.checks import Check
+from fct.gate.checks import Check, closeness
 from fct.gate.params import CheckParams
 
 PARAMS = EvaluateParams(qualities=(10,), unseen=(), unseen_images=None, batch_size=1, confidence=0.95)
@@ -61,6 +61,16 @@ def test_a_close_call_says_how_many_images_would_settle_it(right, needed):
         enough, too_few = estimate.with_more(result / 100), estimate.with_more(0.9 * result / 100)
         assert not enough.low < 0.8 < enough.high
         assert too_few.low < 0.8 < too_few.high
+
+
+def test_a_difference_that_no_gate_split_can_show_is_called_so():
+    """Of a hundredth, thousands of images tell. Of a hundredth of a hundredth nobody has as many as it takes."""
+    estimate = proportion(np.arange(100) < 81, 0.95)
+    close, hopeless = (
+        closeness(Check("raw_accuracy", estimate, threshold, "at least", 100).as_json()) for threshold in (0.8, 0.8099)
+    )
+    assert close.endswith("images would settle it")
+    assert hopeless == "  images cannot settle it: the value is 0.0001 from the threshold"
 
 
 def test_an_exact_value_is_never_close():

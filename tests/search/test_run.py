@@ -103,6 +103,16 @@ def test_the_best_trial_that_keeps_raw_accuracy_wins(toy, script_results):
     assert best.method.model_dump() == trials[2][1]
 
 
+def test_each_trial_is_a_line_with_its_scores(toy, script_results, capsys):
+    """A trial that was trained to the end has two accuracies, one that ended early says why."""
+    script_results((0.80, 0.90), (0.95, 0.84), (0.70, 0.86), (0.85, 0.90))
+    run_search(toy)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("trial ")]
+    assert lines[1].startswith("trial 1: accuracy 0.9500 on compressed images, 0.8400 on raw ones (weight ")
+    assert lines[2].startswith("trial 2: ended after epoch 1: accuracy 0.7000 on compressed images is behind trial 0 (")
+    assert len(lines) == 4
+
+
 @pytest.mark.parametrize(
     "results", [[(0.95, 0.80)] * 3, [(0.805, 0.95)] * 3, [(0.7, 0.95)] * 3], ids=["clean", "gain", "worse"]
 )
@@ -203,7 +213,7 @@ def test_a_teacher_that_does_not_fit_is_an_error(toy, teacher):
         run_search(toy, method=method, trials=8, targets=["teacher"])
 
 
-def test_a_diverging_baseline_is_an_error_and_a_diverging_trial_is_not(toy, monkeypatch):
+def test_a_diverging_baseline_is_an_error_and_a_diverging_trial_is_not(toy, monkeypatch, capsys):
     """The method of params.yaml must train. A trial of the sampler may diverge, and counts as pruned."""
     calls, real = [], run.train
 
@@ -221,6 +231,7 @@ def test_a_diverging_baseline_is_an_error_and_a_diverging_trial_is_not(toy, monk
     assert best.trial == 0
     (study,) = studies()
     assert states(study) == ["FAIL", "COMPLETE", "PRUNED"]
+    assert "trial 1: diverged (weight " in capsys.readouterr().out
 
 
 KILLED_SCRIPT = """

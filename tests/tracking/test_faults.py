@@ -8,13 +8,11 @@ import sqlite3
 import ssl
 import subprocess
 import threading
-from pathlib import Path
 
 import pytest
 
 from fct.core.errors import FctError, UnreachableError
-from fct.tracking import faults
-from fct.tracking.faults import describe_os_error, diagnose
+from fct.tracking.faults import diagnose
 from fct.tracking.server import connect, translate_errors
 
 pytestmark = pytest.mark.xdist_group("mlflow")  # one server for all
@@ -113,17 +111,3 @@ def test_a_full_disk_while_a_file_is_attached_is_one_line():
     """The error of a copy names its file, and is no traceback."""
     with pytest.raises(FctError, match=r"The disk is full: mlruns/plot\.svg"), translate_errors("sqlite:///x"):
         raise OSError(errno.ENOSPC, "No space left on device", "mlruns/plot.svg")
-
-
-def test_an_error_of_a_write_names_the_full_place(monkeypatch):
-    """The kernel names no file then, so the file systems themselves are looked at."""
-    monkeypatch.setattr(faults, "_free", lambda place: 0 if place == Path(faults._temporary()) else 1 << 40)
-    message = describe_os_error(OSError(errno.ENOSPC, "No space left on device"))
-    assert message.startswith("The disk is full: the temporary folder (TMPDIR) /")
-    assert "this folder" not in message
-
-
-def test_no_temporary_folder_is_said_as_it_is():
-    """Python's own words are about a file that was not found, which nobody looks for."""
-    error = FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
-    assert "set TMPDIR to another" in describe_os_error(error)

@@ -24,8 +24,11 @@ from fct.train.loop import score, train
 class Training:
     """A training in the current folder, set up as in the train stage."""
 
-    def __init__(self, toy, method=None, model="resnet8", **changed):
+    def __init__(self, toy, method=None, model="resnet8", learning_rate=None, **changed):
         self.setup, self.method = toy.setup(model=model, **changed), method or toy.method()
+        if learning_rate is not None:  # more than params.yaml may say
+            train = self.setup.train.model_copy(update={"learning_rate": learning_rate})
+            self.setup = self.setup._replace(train=train)
         self.data, self.meta = open_data(self.setup)
         self.network, _ = make_network(self.setup, self.method, self.data.train, self.meta)
         self.checkpoint = Checkpoint(identity(self.setup, self.method, self.meta))
@@ -401,6 +404,6 @@ def test_a_training_leaves_its_network_in_evaluation_mode(toy):
 
 def test_an_infinite_total_loss_stops_although_the_cross_entropy_is_finite(toy):
     """If only the consistency term diverges, the first step is an error."""
-    method = toy.method(name="fct", distance="mse", weight=1e300)
+    method = toy.method(name="fct", distance="mse").model_copy(update={"weight": 1e300})
     with pytest.raises(FctError, match=r"diverged: the loss is inf at step 1 of epoch 1"):
         Training(toy, method).run()
