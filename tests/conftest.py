@@ -192,6 +192,8 @@ class Toy:
         from fct.train.params import TrainParams
 
         told = {"seed": 0, "epochs": 3, "patience": 10, "batch_size": 24, "learning_rate": 0.1, "momentum": 0.9}
+        told |= {"start": "weights", "accumulate": 1, "balance": "none", "freeze": [], "optimiser": "sgd"}
+        told |= {"schedule": "one-cycle", "warm_up": 0.2, "layer_decay": 1.0, "clip_norm": None, "ema": None}
         told |= {
             "weight_decay": 5e-4,
             "crop_padding": 2,
@@ -204,7 +206,8 @@ class Toy:
             "precision": "fp32",
         }
         small = ModelParams.model_validate(
-            {"name": model, "width": 8, "stem": "own", "weights": None, "flip_tta": False} | of_model
+            {"name": model, "width": 8, "stem": "own", "weights": None, "flip_tta": False, "normalisation": "images"}
+            | of_model
         )
         return Setup(self.qualities, self.subsampling, small, TrainParams.model_validate(told | changed))
 

@@ -40,6 +40,7 @@ def main() -> None:
         environment.check()
         sections = params.load(Params).resolved()
         setup = Setup.of(sections)
+        setup = setup._replace(train=setup.train.model_copy(update={"start": "weights"}))  # others start from this one
         data, meta = open_data(setup)
         later = params.load(Later)
         check_network(setup, later.method, meta, measured=later.features.layers)

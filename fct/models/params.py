@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from fct.core.params import Name, Section
 from fct.splits.params import Quality
@@ -20,6 +20,19 @@ Stem = Literal["own", "small"]
 LayerNames = Annotated[list[Name], Field(min_length=1), AfterValidator(_check_unique)]
 
 
+class Channels(Section):
+    """Mean and standard deviation of each channel, on the scale 0..1."""
+
+    mean: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1, max_length=3)]
+    std: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1, max_length=3)]
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        if len(self.mean) != len(self.std):
+            raise ValueError("mean and std need one value for each channel")
+        return self
+
+
 class ModelParams(Section):
     """The backbone that is trained, and the weights that it starts from."""
 
@@ -27,6 +40,7 @@ class ModelParams(Section):
     width: int = Field(ge=4, le=512)  # channels of the first stage of the project's networks; other models ignore it
     stem: Stem  # own: the model's stem | small: a stem for small images, which keeps the resolution
     weights: Name | None  # a file in weights/ to start from
+    normalisation: Literal["auto", "images"] | Channels  # auto: as the weights were trained, if they are known
     flip_tta: bool  # at inference: the mean of the logits of the image and of its mirror image
 
 

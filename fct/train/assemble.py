@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -13,18 +14,22 @@ from fct.cache.store import open_views
 from fct.core.errors import FctError
 from fct.core.files import digest, sha256
 from fct.core.params import Section
+from fct.core.paths import STANDARD_PT
 from fct.jpeg.arrays import VERSION
 from fct.methods.params import WITH_CONSISTENCY, MethodParams
 from fct.methods.registry import WITH_BLOCKS
 from fct.models.device import pick_device
 from fct.models.network import Network
+from fct.models.normalisation import Statistics, normalisation
 from fct.models.params import ModelParams
 from fct.models.saved import Description
 from fct.models.weights import find_weights, load_pretrained
 from fct.splits.params import JpegParams
 from fct.splits.store import Split, drop_pages, open_split, read_meta
 from fct.train.aids import BASELINE, check_teacher, teacher_file
+from fct.train.freeze import freeze
 from fct.train.loop import Data
+from fct.train.optimiser import check_optimiser
 from fct.train.params import TrainParams
 from fct.train.precision import resolve_precision
 from fct.train.sources import choose_source
@@ -65,13 +70,6 @@ class Setup(NamedTuple):
         return cls(tuple(sections.cache.qualities), sections.jpeg.subsampling, sections.model, sections.train)
 
 
-class Statistics(NamedTuple):
-    """Mean and standard deviation of each channel of the training images, on the scale 0..1."""
-
-    mean: list[float]
-    std: list[float]
-
-
 def open_data(setup: Setup) -> tuple[Data, dict[str, Any]]:
     """Open splits and caches, and check every manifest.
 
@@ -105,22 +103,42 @@ def identity(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> dict[s
         if setup.model.weights is not None
         else None,
         "teacher": sha256(teacher_file(method)) if method.needs_teacher_file else None,
+        "start": sha256(_baseline_file()) if setup.train.start == BASELINE else None,
     }
 
 
 def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[str, Any]) -> tuple[Network, Description]:
-    """Return a seeded, untrained network on the device to train on, and the description to save with it."""
+    """Return a seeded network on the device to train on, and the description to save with it.
+
+    Its weights are those that `train.start` says.
+    """
     _check(setup, method, meta, with_teacher=True)
-    description = _description(setup, method, meta, statistics(train), digest(identity(setup, method, meta)))
+    channels = normalisation(setup.model, meta["channels"]) or statistics(train)
+    description = _description(setup, method, meta, channels, digest(identity(setup, method, meta)))
     torch.manual_seed(setup.train.seed)
     network = description.build()
-    if setup.model.weights is not None:
+    if setup.train.start == BASELINE:
+        load_pretrained(network.backbone, _baseline_file(), setup.model.stem)
+    elif setup.model.weights is not None:
         untrained = load_pretrained(
             network.backbone, find_weights(setup.model.weights, "model.weights"), setup.model.stem
         )
         print(f"loaded {setup.model.weights}; layers without pretrained weights: {', '.join(untrained) or 'none'}")
     network.to(device=pick_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     return network, description
+
+
+def _baseline_file() -> Path:
+    """Return the file of the stage baseline's network, from which a training with `train.start: baseline` starts.
+
+    Raises:
+        FctError: it is missing.
+    """
+    if not STANDARD_PT.is_file():
+        raise FctError(
+            f"params.yaml: train.start: {BASELINE}: {STANDARD_PT} is not here. Make it with `dvc repro {BASELINE}`."
+        )
+    return STANDARD_PT
 
 
 def check_network(setup: Setup, method: MethodParams, meta: dict[str, Any], *, measured: Sequence[str] = ()) -> None:
@@ -142,6 +160,8 @@ def check_network(setup: Setup, method: MethodParams, meta: dict[str, Any], *, m
     ones = [1.0] * meta["channels"]
     network = _description(setup, method, meta, Statistics(ones, ones), params_digest="").build()
     network.watch(measured, key="features.layers")
+    freeze(network.backbone, setup.train.freeze)
+    check_optimiser(setup.train)
 
 
 def _check(setup: Setup, method: MethodParams, meta: dict[str, Any], *, with_teacher: bool) -> None:

@@ -157,15 +157,17 @@ def epoch(  # noqa: PLR0913  # independent choices
     batch_size: int,
     rng: np.random.Generator,
     device: torch.device,
+    weights: NDArray[np.float64] | None = None,
     probabilities: NDArray[np.float64] | None = None,
 ) -> Iterator[Batch]:
-    """Yield batches of the images of `split` in random order, each image once, raw and compressed at a random quality.
+    """Yield batches of the images of `split` in random order, raw and compressed at a random quality.
 
-    Qualities are drawn with `probabilities`, or uniformly without them. All batches are full; the remaining images are
-    left out of this epoch. A split smaller than `batch_size` is one batch.
+    Each image is there once, or, with `weights` [N], as often as its probability gives. Qualities are drawn with
+    `probabilities`, or uniformly without them. All batches are full; the remaining images are left out of this epoch. A
+    split smaller than `batch_size` is one batch.
     """
     batch_size = min(batch_size, len(split))
-    order = rng.permutation(len(split))
+    order = rng.permutation(len(split)) if weights is None else rng.choice(len(split), len(split), p=weights)
     arrays = [split.images, *(source.cache.values() if isinstance(source, Cached) else ())]
     is_large = sum(images.nbytes for images in arrays) > MAPPED_LIMIT
     for start in range(0, len(split) - batch_size + 1, batch_size):

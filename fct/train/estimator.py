@@ -26,6 +26,7 @@ from fct.train.precision import autocast
 from fct.train.prefetch import prefetch
 
 STEPS = 500
+SMALLEST_BATCH = 16  # images
 LEARNING_RATE = 4e-3  # of Adam, at the peak of the one-cycle schedule
 HUBER_DELTA = 10  # quality points; smaller errors count squared, larger ones linearly
 
@@ -56,6 +57,14 @@ def fit_estimator(network: Network, data: Data, method: MethodParams, params: Tr
     network.estimator = estimator.eval()
 
 
+def batch_size(images: int, params: TrainParams) -> int:
+    """Return the number of images of a step: at most that of the network's training, and together no more than it saw.
+
+    The estimator thus never takes longer than the training of the network, even for a few hundred images.
+    """
+    return min(params.batch_size, max(SMALLEST_BATCH, params.epochs * images // STEPS))
+
+
 def _batches(data: Data, params: TrainParams, device: torch.device) -> Iterator[Batch]:
     """Yield batches without end. Qualities are drawn uniformly; both views share crop and flip."""
     for number in itertools.count():
@@ -63,7 +72,7 @@ def _batches(data: Data, params: TrainParams, device: torch.device) -> Iterator[
             data.train,
             data.source,
             Augmentation(params.crop_padding, params.flip, cutout=0, shared=True),
-            batch_size=params.batch_size,
+            batch_size=batch_size(len(data.train), params),
             rng=np.random.default_rng([params.seed, number]),
             device=device,
         )

@@ -1,4 +1,4 @@
-"""The training loop: one-cycle SGD on paired batches, a checkpoint after each epoch, and the best epoch's weights.
+"""The training loop: paired batches, a checkpoint after each epoch, and the best epoch's weights.
 
 All random choices of an epoch follow from (seed, epoch). A training that was killed and resumed therefore takes the
 same steps as an uninterrupted one.
@@ -6,15 +6,18 @@ same steps as an uninterrupted one.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
 from fct.core.errors import FctError
@@ -25,14 +28,16 @@ from fct.models.device import to_device
 from fct.models.network import Network
 from fct.splits.store import Split
 from fct.train.aids import TrainingAids
+from fct.train.average import average_of
 from fct.train.batches import Images, Source, epoch
 from fct.train.checkpoint import Checkpoint
 from fct.train.crop import Augmentation
+from fct.train.freeze import freeze
 from fct.train.optimiser import make_optimiser
 from fct.train.params import TrainParams
 from fct.train.precision import autocast
 from fct.train.prefetch import prefetch
-from fct.train.sampler import probabilities
+from fct.train.sampler import balanced, probabilities
 from fct.train.validation import validate
 
 Metrics = dict[str, float]
@@ -109,12 +114,18 @@ class Training:
     ) -> None:
         self.network, self.data, self.method, self.params, self.checkpoint = network, data, method, params, checkpoint
         self.batch_size = min(params.batch_size, len(data.train))
-        self.steps = len(data.train) // self.batch_size  # per epoch
+        batches = len(data.train) // self.batch_size
+        self.accumulate = min(params.accumulate, batches)
+        self.steps = batches - batches % self.accumulate  # batches of an epoch
         self.device = network.mean.device
         sample = to_device(np.array(data.train.images[:2]), self.device)
         self.aids = TrainingAids(network, method, sample, label_smoothing=params.label_smoothing)
-        self.optimiser, self.schedule = make_optimiser([*network.parameters(), *self.aids.weights], params, self.steps)
-        self.steps_taken = 0
+        self.frozen = freeze(network.backbone, params.freeze)
+        self.average = average_of(network, params.ema) if params.ema is not None else None
+        self.optimiser, self.schedule = make_optimiser(
+            network, self.aids.weights, params, params.epochs * self.steps // self.accumulate
+        )
+        self.steps_taken = 0  # batches
         self.max_cross_entropy = DIVERGED * math.log(max(2, int(data.train.labels.max()) + 1))
         self.history: list[Metrics] = []
         self.best_epoch = -1
@@ -135,20 +146,23 @@ class Training:
         self.optimiser.load_state_dict(saved["optimiser"])
         self.schedule.load_state_dict(saved["schedule"])
         self.aids.restore(saved["aids"])
+        if self.average is not None:
+            self.average.load_state_dict(saved["average"])
         self.steps_taken = len(saved["history"]) * self.steps
         self.history, self.best_epoch, self.best_state = saved["history"], saved["best_epoch"], saved["best_state"]
 
     def run_epoch(self, number: int) -> None:
         """Train for one epoch, validate, store the weights if they are the best so far, and save a checkpoint."""
         metrics = self._train_epoch(number)
-        accuracy = validate(self.network, self.data.val, self.data.val_views, precision=self.params.precision)
+        judged = self.network if self.average is None else cast("Network", self.average.module)
+        accuracy = validate(judged, self.data.val, self.data.val_views, precision=self.params.precision)
         if not accuracy.finite:  # caused by the last step, after the last check of the loss
             raise self._divergence("the logits of validation images are not numbers", number, self.steps - 1)
         metrics |= {"val_raw": accuracy.raw, "val_compressed": accuracy.compressed}
         self.history.append(metrics)
         if self.best_epoch < 0 or score(metrics) > score(self.history[self.best_epoch]):
             self.best_epoch = number
-            self.best_state = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+            self.best_state = {name: value.detach().clone() for name, value in judged.state_dict().items()}
         if self.checkpoint:
             self.checkpoint.save(
                 {
@@ -156,6 +170,7 @@ class Training:
                     "optimiser": self.optimiser.state_dict(),
                     "schedule": self.schedule.state_dict(),
                     "aids": self.aids.state(),
+                    "average": None if self.average is None else self.average.state_dict(),
                     "history": self.history,
                     "best_epoch": self.best_epoch,
                     "best_state": self.best_state,
@@ -175,30 +190,45 @@ class Training:
             batch_size=self.batch_size,
             rng=rng,
             device=self.device,
+            weights=balanced(self.data.train.labels) if self.params.balance == "classes" else None,
             probabilities=probabilities(
                 self.params.quality_sampler, self.data.source.qualities, progress=number / self.params.epochs
             ),
         )
-        return prefetch(batches, PREFETCH)
+        return prefetch(itertools.islice(batches, self.steps), PREFETCH)
 
     def step(self, batch: Batch) -> Loss:
-        """Take one training step; return the loss before it. The network must be in training mode."""
+        """Take the training step of one batch; return the loss before it. The network must be in training mode.
+
+        With `params.accumulate`, the weights change after the last of so many batches.
+        """
         with autocast(self.params.precision, batch.raw.device):
             context = self.aids.at(self.steps_taken / (self.params.epochs * self.steps))
             loss = METHODS[self.method.name].loss(self.network, batch, self.method, context)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.total.backward()  # type: ignore[no-untyped-call]  # torch's own
+        (loss.total / self.accumulate).backward()  # type: ignore[no-untyped-call]  # torch's own
+        self.steps_taken += 1
+        if self.steps_taken % self.accumulate == 0:
+            self._change_weights()
+        return loss
+
+    def _change_weights(self) -> None:
+        if self.params.clip_norm is not None:
+            trained = [weight for group in self.optimiser.param_groups for weight in group["params"]]
+            clip_grad_norm_(trained, self.params.clip_norm)
         self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
         self.schedule.step()
         self.aids.update(self.network)
-        self.steps_taken += 1
-        return loss
+        if self.average is not None:
+            self.average.update_parameters(self.network)
 
     def _train_epoch(self, number: int) -> Metrics:
         """Train on all batches of an epoch; return the mean of each part of the loss, and the learning rate."""
         sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=self.device))
         batches = self.batches(number)
         self.network.train()
+        for module in self.frozen:
+            module.eval()
         title = f"epoch {number + 1}/{self.params.epochs}"
         unchecked: list[Tensor] = []  # total loss and cross entropy of each step since the last check
         with closing(batches), tqdm(batches, total=self.steps, desc=title, unit="step", disable=None) as bar:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from fct.core.params import Section, Seed
+from fct.core.params import Name, Section, Seed
 
 Views = Literal["auto", "cache", "online"]
 Sampler = Literal["uniform", "low", "curriculum"]
 Sharing = Literal["shared", "own"]
+Optimiser = Literal["sgd", "adamw"] | Annotated[str, StringConstraints(pattern=r"^timm/[a-z0-9_]+$")]
 MOST_EPOCHS = 100_000
 
 
@@ -18,12 +19,22 @@ class TrainParams(Section):
     """The schedule, the augmentation and the precision of a training."""
 
     seed: Seed
+    start: Literal["weights", "baseline"]  # model.weights, or random ones | those of the stage baseline
     epochs: int = Field(ge=1, le=MOST_EPOCHS)
     patience: int = Field(ge=1, le=MOST_EPOCHS)  # epochs without a better validation accuracy before training stops
     batch_size: int = Field(ge=2, le=2**20)  # images; each has all its views
-    learning_rate: float = Field(gt=0, le=1000)  # at the peak of the one-cycle schedule
-    momentum: float = Field(ge=0, lt=1)
-    weight_decay: float = Field(ge=0, le=1000)
+    accumulate: int = Field(ge=1, le=2**20)  # batches whose gradients make one step of the optimiser
+    balance: Literal["none", "classes"]  # each image once an epoch | each class equally often
+    freeze: list[Name]  # patterns of names of the backbone's weights that are not trained
+    optimiser: Optimiser
+    learning_rate: float = Field(gt=0, le=1000)  # at the peak of the schedule
+    schedule: Literal["one-cycle", "cosine"]
+    warm_up: float = Field(ge=0, lt=1)  # share of the steps in which the learning rate rises
+    layer_decay: float = Field(gt=0, le=1)  # factor of the learning rate from a layer to the one before it
+    momentum: float = Field(ge=0, lt=1)  # of adamw, the first of its betas
+    weight_decay: float = Field(ge=0, le=1000)  # not of biases and norms
+    clip_norm: float | None = Field(gt=0, le=1e6)  # largest norm of the gradient; None: any
+    ema: float | None = Field(gt=0, lt=1)  # of the weights, a step; the average is validated and saved; None: none
     crop_padding: int = Field(ge=0, le=4096)  # pixels around an image before the random crop
     flip: bool  # horizontally, at random
     crops: Sharing  # shared: both views of an image have the same crop and flip | own: each view has its own

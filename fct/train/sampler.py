@@ -1,4 +1,4 @@
-"""The probability with which each trained quality is drawn."""
+"""The probability with which each image and each trained quality is drawn."""
 
 from __future__ import annotations
 
@@ -36,3 +36,10 @@ def probabilities(sampler: Sampler, qualities: Sequence[int], progress: float) -
         weights = (values >= np.sort(values)[-admitted]).astype(np.float64)
     normalised: NDArray[np.float64] = weights / weights.sum()
     return normalised
+
+
+def balanced(labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the probability of each image, [N], with which all classes that `labels` [N] has are equally frequent."""
+    _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    probability: NDArray[np.float64] = 1 / (len(counts) * counts[classes])
+    return probability

@@ -5,7 +5,7 @@ import torch
 
 from fct.models.device import to_device
 from fct.train.assemble import make_network, open_data
-from fct.train.estimator import fit_estimator
+from fct.train.estimator import batch_size, fit_estimator
 
 
 def fit(toy, unknown_quality="estimate", **changed):
@@ -50,3 +50,9 @@ def test_the_same_training_gives_the_same_estimator(toy):
 def test_without_need_there_is_no_estimator(toy, changed):
     """If unknown qualities bypass the blocks, or there are no blocks, no estimator is trained."""
     assert fit(toy, **changed)[0].estimator is None
+
+
+@pytest.mark.parametrize(("images", "expected"), [(50_400, 24), (3_000, 18), (96, 16)])
+def test_the_estimator_sees_no_more_images_than_the_network_did(toy, images, expected):
+    """Three epochs of few images make small batches; of many, those of the training."""
+    assert batch_size(images, toy.setup().train) == expected

@@ -145,13 +145,18 @@ train(network, data, method, setup.train, checkpoint=Checkpoint(identity(setup, 
 """
 
 
-def test_a_killed_training_resumes_to_the_same_weights(toy, killed):
+EVERYTHING = {"optimiser": "adamw", "schedule": "cosine", "learning_rate": 0.01, "ema": 0.9, "clip_norm": 1.0}
+EVERYTHING |= {"accumulate": 2, "balance": "classes", "layer_decay": 0.8, "freeze": ["stem.*"]}
+
+
+@pytest.mark.parametrize("changed", [{}, EVERYTHING], ids=["default", "everything"])
+def test_a_killed_training_resumes_to_the_same_weights(toy, killed, changed):
     """A training that was killed in its second epoch, and run again, ends with the weights of an uninterrupted one."""
-    uninterrupted = Training(toy).run()
-    setup = toy.setup()
+    uninterrupted = Training(toy, **changed).run()
+    setup = toy.setup(**changed)
     config = {"model": setup.model.model_dump(), "train": setup.train.model_dump(), "method": toy.method().model_dump()}
     killed(KILLED_SCRIPT.format(config=json.dumps(config), reads=12))  # four steps per epoch, two qualities per step
-    resumed = Training(toy)
+    resumed = Training(toy, **changed)
     assert len(resumed.checkpoint.load()["history"]) == 1
     resumed.run(use_checkpoint=True)
     assert are_equal(resumed.weights, uninterrupted.weights)
@@ -356,6 +361,91 @@ def test_each_epoch_has_another_order(toy):
     assert torch.equal(first, order(0, 0))
     assert not torch.equal(first, order(0, 1))
     assert not torch.equal(first, order(1, 0))
+
+
+def looped(training):
+    """Return the loop of a training, in training mode."""
+    loop = Loop(training.network, training.data, training.method, training.setup.train)
+    loop.network.train()
+    return loop
+
+
+def test_gradients_of_several_batches_make_one_step(toy):
+    """With `accumulate` the weights change after every second batch, and the rate with them."""
+    loop = looped(Training(toy, accumulate=2))
+    changes, before = [], None
+    for batch in loop.batches(0):
+        before = [weight.detach().clone() for weight in loop.network.parameters()]
+        loop.step(batch)
+        changes.append(not are_equal(dict(enumerate(before)), dict(enumerate(loop.network.parameters()))))
+    assert changes == [False, True, False, True]
+    assert loop.schedule.last_epoch == 2
+
+
+def test_an_epoch_has_whole_steps(toy):
+    """Of four batches, three make a step, and the last is left out; more than there are make one step."""
+    assert len(list(looped(Training(toy, accumulate=3)).batches(0))) == 3
+    assert len(list(looped(Training(toy, accumulate=9)).batches(0))) == 4
+
+
+def test_the_norm_of_the_gradient_is_limited(toy):
+    """Plain gradient descent moves the weights by no more than the rate times the limit."""
+    loop = looped(
+        Training(
+            toy, toy.method(name="standard"), clip_norm=1e-3, momentum=0.0, weight_decay=0.0, learning_rate=0.5,
+            schedule="cosine", warm_up=0.0,
+        )
+    )  # fmt: skip
+    before = [weight.detach().clone() for weight in loop.network.parameters()]
+    loop.step(next(iter(loop.batches(0))))
+    after = [weight.detach() for weight in loop.network.parameters()]
+    moved = sum(float((old - new).square().sum()) for old, new in zip(before, after, strict=True))
+    assert moved**0.5 == pytest.approx(0.5 * 1e-3, rel=1e-3)
+
+
+def test_the_average_of_the_weights_is_what_is_kept(toy):
+    """With `ema` the result is the average at the best epoch, not the weights of any step."""
+    plain, averaged = Training(toy, epochs=1).run(), Training(toy, epochs=1, ema=0.9).run()
+    assert plain.history[0]["loss"] == averaged.history[0]["loss"]
+    assert not are_equal(plain.weights, averaged.weights)
+
+
+def test_frozen_weights_and_their_norms_do_not_change(toy):
+    """Neither weights nor running statistics of the stem move; the rest is trained."""
+    training = Training(toy, freeze=["stem.*"], epochs=1)
+    before = {name: value.clone() for name, value in training.network.backbone.state_dict().items()}
+    training.run()
+    after = training.network.backbone.state_dict()
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert {name for name in before if name.startswith("stem.")} <= same
+    assert "head.weight" not in same
+
+
+def test_with_balance_a_rare_class_is_drawn_as_often_as_others(toy):
+    """Of the images of an epoch, each class has about its share, whatever its number of images."""
+    training = Training(toy, balance="classes", batch_size=96)
+    labels = training.data.train.labels
+    rare = np.flatnonzero(labels == labels[0])[:1]
+    kept = np.concatenate([np.flatnonzero(labels != labels[0]), rare])
+    split = dataclasses.replace(training.data.train, labels=np.where(np.isin(np.arange(len(labels)), kept), labels, 2))
+    loop = looped(training)
+    loop.data = dataclasses.replace(training.data, train=split)
+    drawn = np.concatenate([batch.labels.numpy() for number in range(10) for batch in loop.batches(number)])
+    shares = np.bincount(drawn, minlength=3) / len(drawn)
+    present = np.unique(split.labels)
+    assert shares[present] == pytest.approx(1 / len(present), abs=0.08)
+
+
+def test_a_training_can_start_from_the_baselines_weights(toy):
+    """Its network begins with the baseline's; without its file the error says how to make it."""
+    with pytest.raises(FctError, match=r"train\.start: baseline: .*standard\.pt is not here\. .*dvc repro baseline"):
+        Training(toy, start="baseline")
+    baseline = Training(toy, toy.method(name="standard"), epochs=1).run()
+    _, description = make_network(baseline.setup, baseline.method, baseline.data.train, baseline.meta)
+    saved.save(baseline.network, description, STANDARD_PT)
+    started = Training(toy, start="baseline")
+    assert are_equal(baseline.network.backbone.state_dict(), started.network.backbone.state_dict())
+    assert started.network.blocks is not None
 
 
 def test_every_epoch_trains_in_training_mode(toy):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fct.train.sampler import probabilities
+from fct.train.sampler import balanced, probabilities
 
 QUALITIES = (10, 20, 40)
 
@@ -25,3 +25,8 @@ def test_a_curriculum_adds_lower_qualities(progress, expected):
 def test_a_curriculum_takes_qualities_in_any_order():
     """The value of a quality decides when it is added, not its position in the list."""
     assert probabilities("curriculum", (40, 10, 20), 0.25) == pytest.approx([0.5, 0, 0.5])
+
+
+def test_balanced_classes_are_drawn_equally_often():
+    """The one image of class 5 is drawn as often as the three of class 2 together."""
+    assert balanced(np.array([2, 5, 2, 2])) == pytest.approx([1 / 6, 1 / 2, 1 / 6, 1 / 6])
