@@ -2,18 +2,20 @@
 
     python -m fct.baseline
 
-Writes model/standard.pt. It has the network and the schedule of the candidate, but not its method. It is never judged
-or promoted.
+Writes model/standard.pt and metrics/baseline.json, and says how much JPEG disturbs this network. It has the network and
+the schedule of the candidate, but not its method. It is never judged or promoted.
 """
 
 from __future__ import annotations
 
 from fct import tracking
+from fct.baseline.impact import describe_impact, measure_impact
 from fct.cache.store import cache_folder
 from fct.core import environment, params
 from fct.core.errors import exit_on_error
+from fct.core.files import write_json
 from fct.core.params import Section
-from fct.core.paths import SPLITS, STANDARD_PT
+from fct.core.paths import BASELINE_METRICS, SPLITS, STANDARD_PT
 from fct.methods.params import STANDARD, MethodParams
 from fct.models import saved
 from fct.models.params import FeaturesParams
@@ -62,7 +64,10 @@ def main() -> None:
             saved.save(network, description, STANDARD_PT)
             best = max(history, key=score)
             run.headline({"baseline_val_raw": best["val_raw"], "baseline_val_compressed": best["val_compressed"]})
+            impact = measure_impact(network, data.val, data.val_views, precision=setup.train.precision)
+            write_json(BASELINE_METRICS, impact.as_json())
         print(f"{STANDARD_PT}: validation accuracy raw {best['val_raw']:.2%}, compressed {best['val_compressed']:.2%}")
+        print(describe_impact(impact, meta["size"]))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from fct.methods.params import MethodParams
 from fct.models import backbones
 from fct.models.features import output_shapes
 from fct.models.params import BlockParams, ModelParams
-from fct.nn.layout import layout_of
+from fct.nn.layout import Layout, layout_of
 from fct.nn.residual import ResidualMappingBlock
 from fct.splits.store import read_meta
 
@@ -106,6 +106,21 @@ def list_layers(backbone: nn.Module, block: BlockParams, *, channels: int, size:
     return layers
 
 
+def stages_of(backbone: nn.Module, *, channels: int, size: int) -> tuple[list[str], str]:
+    """Return the names of the layers to try first, in order, and of the classifier.
+
+    Args:
+        backbone: float [B, channels, size, size] -> logits.
+        channels: of the images.
+        size: height and width of the images in pixels.
+    """
+    names = [name for name, _ in backbone.named_modules() if name]
+    shapes = output_shapes(backbone, names, channels=channels, size=size)
+    _, parts = _stages(backbone, {name for name in names if _layout(backbone.get_submodule(name), shapes[name])})
+    head = [name for name, module in backbone.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+    return _representatives(parts, shapes), head
+
+
 def _stages(backbone: nn.Module, usable: set[str]) -> tuple[str, list[str]]:
     """Return the name of the module that holds the stages, and the names of the stages.
 
@@ -152,10 +167,15 @@ def _is_made_of_layers(module: nn.Module) -> bool:
 
 def _cost(module: nn.Module, shape: tuple[int, ...] | None, block: BlockParams) -> int | None:
     """Return how many parameters a residual mapping block behind `module` has, or None if no block fits there."""
-    layout = layout_of(shape, module) if shape else None
-    if shape is None or layout is None or len(shape) == 2:
+    layout = _layout(module, shape)
+    if shape is None or layout is None:
         return None
     return _count(ResidualMappingBlock(shape[layout.axis], layout, width=block.width, quality=block.quality))
+
+
+def _layout(module: nn.Module, shape: tuple[int, ...] | None) -> Layout | None:
+    """Return the layout of the module's output, if a residual mapping block fits there."""
+    return layout_of(shape, module) if shape and len(shape) > 2 else None
 
 
 def _count(module: nn.Module) -> int:

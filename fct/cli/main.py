@@ -28,7 +28,7 @@ def main() -> None:
 
 for _command in (
     *(registry.promote, registry.rollback, registry.status, registry.history, registry.verify),
-    *(models.report, models.gate, models.predict, models.layers, models.spread),
-    *(project.check, project.doctor, project.recipe),
+    *(models.report, models.gate, models.predict, models.layers, models.weights, models.spread),
+    *(project.init, project.thresholds, project.check, project.doctor, project.recipe),
 ):
     main.add_command(_command)

@@ -1,4 +1,4 @@
-"""Commands about one model: report, gate, predict, layers."""
+"""Commands about one model: report, gate, predict, layers, weights, spread."""
 
 from __future__ import annotations
 
@@ -231,6 +231,21 @@ def layers(model: str | None, *, size: int | None, channels: str | None, width: 
         click.echo(
             format_layers(model, size=size, channels=int(channels) if channels else None, width=width, every=every)
         )
+
+
+@click.command()
+@click.argument("model")
+def weights(model: str) -> None:
+    """Say where published weights of MODEL are, and how they are used.
+
+    MODEL is a name of torchvision, such as resnet18, or of timm, such as timm/tf_efficientnet_lite0. Prints the file to
+    put into weights/, its licence where it is known, and the size and normalisation that it was trained with.
+    """
+    with exit_on_error():
+        from fct.cli.weights import describe_weights
+
+        for line in describe_weights(model):
+            click.echo(line)
 
 
 @click.command()

@@ -1,12 +1,75 @@
-"""Commands about this working copy: check, doctor, recipe."""
+"""Commands about this working copy: init, thresholds, check, doctor, recipe."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
 from fct.core.errors import exit_on_error
+
+
+@click.command()
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of images, with one sub-folder per class.",
+)
+@click.option("--model", help="Backbone, such as resnet18 or timm/tf_efficientnet_lite0. Default: a small one of ours.")
+@click.option(
+    "--weights",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Pretrained weights of MODEL, a file in weights/ (`fct weights MODEL`).",
+)
+@click.option("--dry-run", is_flag=True, help="Show the values without writing params.yaml.")
+def init(*, data: Path, model: str | None, weights: Path | None, dry_run: bool) -> None:
+    """Write values that fit your images into params.yaml, each with its reason.
+
+    Looks at the sizes, channels and numbers of the images; proposes the size that the model sees, the share of images
+    that decides promotions, the layers of the backbone, and a recipe for the training. Its other values and comments
+    stay. The thresholds of the gate come later, from what was measured: `fct thresholds`, after `dvc repro baseline`.
+    """
+    with exit_on_error():
+        from fct.cli.init import propose, write
+        from fct.data.survey import survey
+
+        found = survey(data)
+        click.echo(f"{data}: {found}")
+        changed = list(propose(data, found, model, weights))
+        for proposal in changed:
+            click.echo(f"{proposal.key}: {proposal.value}  ({proposal.why})")
+        if not dry_run:
+            write(changed)
+        click.echo(
+            "Nothing was written (--dry-run)." if dry_run else "Written to params.yaml. Next: `dvc repro baseline`."
+        )
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Show the thresholds without writing params.yaml.")
+def thresholds(*, dry_run: bool) -> None:
+    """Write thresholds into the gate that follow from the network without robustness.
+
+    Needs `dvc repro export@standard`: that network is trained on raw images alone. Measures it on validation images,
+    raw and compressed, by the lines of the gate. Accuracy lines then ask that a candidate is no worse, but for one
+    point and what the number of gate images leaves open; file_mib allows a quarter more. Other lines stay as they are.
+    Tighten what you need more of.
+    """
+    with exit_on_error():
+        from fct import recipes
+        from fct.cli.thresholds import propose_thresholds
+
+        found = propose_thresholds()
+        for each in found:
+            click.echo(
+                f"{each.line.name:<20} standard has {each.value:.4g}: {each.key} {each.line.threshold:g} -> "
+                f"{each.threshold:g}"
+            )
+        if not dry_run:
+            recipes.write({each.key: each.threshold for each in found})
+        click.echo("Nothing was written (--dry-run)." if dry_run else "Written to params.yaml.")
 
 
 @click.command()

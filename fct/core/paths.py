@@ -24,6 +24,7 @@ WEIGHTS = Path("weights")  # pretrained weights and teachers, which the user put
 BEST_METHOD = Path("search/best.yaml")
 MODEL_PT = Path("model/model.pt")
 STANDARD_PT = Path("model/standard.pt")  # the same network, trained on raw images only
+BASELINE_METRICS = Path("metrics/baseline.json")
 TRAIN_METRICS = Path("metrics/train.json")
 TRAINING_CSV = Path("plots/training.csv")
 

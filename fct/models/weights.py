@@ -42,6 +42,9 @@ def load_pretrained(backbone: nn.Module, path: Path, stem: Stem) -> list[str]:
     exceptions. The last layer of the classifier stays untrained if the file has other classes or no such layer. The
     convolution of a stem for small images stays untrained. Auxiliary heads in the file are ignored.
 
+    Another implementation of the same architecture may have other names. If no name fits, the weights are taken in
+    their order, provided that their number and all shapes but the classifier's are the same.
+
     Returns:
         The names of the weights that stay untrained.
 
@@ -50,6 +53,7 @@ def load_pretrained(backbone: nn.Module, path: Path, stem: Stem) -> list[str]:
     """
     model, weights = unwrap_grey(backbone), _read_weights(path)
     state = model.state_dict()
+    weights = _renamed_by_order(weights, state)
     convolutions = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
     heads = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
     stem_prefix, head_prefix = (tuple(f"{name}." for name in names) for names in (convolutions[:1], heads[-1:]))
@@ -75,6 +79,20 @@ def load_pretrained(backbone: nn.Module, path: Path, stem: Stem) -> list[str]:
     loaded = {name: weights[name] for name in state if name in weights and name not in untrained}
     model.load_state_dict({**state, **loaded})
     return untrained
+
+
+def _renamed_by_order(weights: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights under the names that the state has in their place, if no name fits as it is."""
+    counted = [name for name, value in state.items() if value.ndim]  # not the numbers of batches that norms count
+    given = {name: value for name, value in weights.items() if value.ndim}
+    if len(given) != len(counted) or set(given) & set(counted):
+        return weights
+    pairs = list(zip(counted, given.values(), strict=True))
+    fitting = sum(state[name].shape == value.shape for name, value in pairs)
+    if fitting < len(pairs) - 2:  # weight and bias of a classifier of other classes
+        return weights
+    print("the file's names of weights are others than the model's; they are taken in their order")
+    return dict(pairs)
 
 
 def _is_expected(name: str, state: dict[str, Tensor]) -> bool:

@@ -62,12 +62,29 @@ def apply(name: str, path: Path = PARAMS, *, dry_run: bool = False) -> dict[str,
     Raises:
         FctError: there is no such recipe, or the file cannot be read or lacks a key. The file does not change.
     """
-    recipe, document = read(name), parse(path)
+    return write(read(name).params, path, dry_run=dry_run)
+
+
+def write(values: Mapping[str, Any], path: Path = PARAMS, *, dry_run: bool = False) -> dict[str, tuple[Any, Any]]:
+    """Write values into params.yaml. Its comments and other values stay.
+
+    Args:
+        values: by key, dotted or nested.
+        path: params.yaml.
+        dry_run: do not write the file.
+
+    Returns:
+        The changes: old and new value by dotted key.
+
+    Raises:
+        FctError: the file cannot be read or lacks a key. It does not change.
+    """
+    document = parse(path)
     params.refuse_old_keys(document, path)
     path = path.resolve()  # write to the file, not over a link to it
     old_text, mode = path.read_bytes().decode(), path.stat().st_mode
-    text = edit_yaml(old_text, recipe.params, name=path.name)
-    changes = {key: (old, value) for key, value in _flatten(recipe.params) if (old := value_of(document, key)) != value}
+    text = edit_yaml(old_text, values, name=path.name)
+    changes = {key: (old, value) for key, value in _flatten(values) if (old := value_of(document, key)) != value}
     if changes and not dry_run:
         if not mode & 0o222:
             raise FctError(f"{path.name} is read-only. Make it writable, then try again.")

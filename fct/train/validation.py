@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from fct.models.device import to_device
 from fct.models.network import Network
@@ -38,7 +40,7 @@ def validate(network: Network, split: Split, views: Mapping[int, Images], *, pre
     finite = torch.ones((), dtype=torch.bool, device=device)
     training = network.training
     network.eval()
-    batch = max(1, BATCH // (split.images.shape[1] * split.images.shape[2]))  # images
+    batch = _batch_size(split.images)
     for start in range(0, len(split), batch):
         rows = np.arange(start, min(start + batch, len(split)))
         quality = np.array(qualities, np.int64)[rows % len(qualities)]
@@ -46,11 +48,37 @@ def validate(network: Network, split: Split, views: Mapping[int, Images], *, pre
         for view, (images, view_quality) in enumerate(
             [(split.images[rows], split.quality[rows]), (compressed, quality)]
         ):
-            with autocast(precision, device):
-                logits, _ = network(to_device(images, device), torch.from_numpy(view_quality).to(device))
+            logits = _logits(network, images, view_quality, precision)
             finite &= logits.isfinite().all()
             correct[view, rows] = logits.argmax(1).cpu().numpy() == split.labels[rows]
         drop_pages(split.images, *views.values())
     network.train(training)
     raw_accuracy, compressed_accuracy = correct.mean(1)
     return Validation(float(raw_accuracy), float(compressed_accuracy), bool(finite))
+
+
+@torch.inference_mode()
+def classify(network: Network, images: Images, quality: NDArray[np.int64], *, precision: str) -> NDArray[np.int64]:
+    """Return the class [N] that `network`, in evaluation mode, gives to each image [N, H, W, C] of a quality [N]."""
+    batch = _batch_size(images)
+    parts = [
+        _logits(network, images[start : start + batch], quality[start : start + batch], precision)
+        .argmax(1)
+        .cpu()
+        .numpy()
+        for start in range(0, len(images), batch)
+    ]
+    classes: NDArray[np.int64] = np.concatenate(parts)
+    return classes
+
+
+def _logits(network: Network, images: Images, quality: NDArray[np.int64], precision: str) -> Tensor:
+    device = network.mean.device
+    with autocast(precision, device):
+        logits, _ = network(to_device(np.array(images), device), torch.from_numpy(np.array(quality)).to(device))
+    result: Tensor = logits
+    return result
+
+
+def _batch_size(images: Images) -> int:
+    return max(1, BATCH // (images.shape[1] * images.shape[2]))

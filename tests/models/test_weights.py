@@ -53,6 +53,24 @@ def test_other_classes_leave_the_last_layer_untrained(file):
     assert torch.equal(network.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
 
 
+def test_weights_under_other_names_are_taken_in_their_order(file, capsys):
+    """Another implementation of the same layers: all fit but those of the classifier, and the user is told."""
+    source, network = make(classes=1000), make(seed=1)
+    renamed = {f"body.{number}": value for number, value in enumerate(source.state_dict().values())}
+    assert load_pretrained(network, file(renamed), "own") == ["fc.weight", "fc.bias"]
+    assert torch.equal(network.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
+    assert torch.equal(network.bn1.running_var, source.bn1.running_var)
+    assert "taken in their order" in capsys.readouterr().out
+
+
+def test_other_names_and_other_shapes_are_another_architecture(file):
+    """The same number of weights is not enough."""
+    renamed = {f"body.{number}": value for number, value in enumerate(make(classes=1000).state_dict().values())}
+    renamed["body.0"] = torch.ones(64, 3, 5, 5)
+    with pytest.raises(FctError, match=r"another architecture than model\.name"):
+        load_pretrained(make(), file(renamed), "own")
+
+
 def test_a_stem_for_small_images_stays_untrained(file):
     """The convolution of the small stem has another shape than that of the file."""
     assert load_pretrained(make(stem="small", seed=1), file(make().state_dict()), "small") == ["conv1.weight"]

@@ -1,0 +1,71 @@
+"""The command `fct thresholds`: lines of the gate from what the network without robustness does."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+from fct.core.errors import FctError
+from fct.core.params import Section, load
+from fct.core.paths import PARAMS, STANDARD_ONNX
+from fct.evaluate.params import EvaluateParams
+from fct.evaluate.sweep import predict_views
+from fct.gate.measures import measure
+from fct.gate.params import CheckParams, GateParams
+from fct.splits.params import JpegParams
+from fct.splits.store import open_split
+
+MAY_LOSE = 0.01  # accuracy, that robustness may cost
+GROWTH = 1.25  # of the file, for blocks
+
+
+class Params(Section):
+    """The sections of params.yaml that `fct thresholds` reads."""
+
+    jpeg: JpegParams
+    evaluate: EvaluateParams
+    gate: GateParams
+
+
+class Threshold(NamedTuple):
+    """A line of the gate, what `standard` has there, and the threshold that follows."""
+
+    key: str  # of params.yaml, such as gate.0.at_least
+    line: CheckParams
+    value: float
+    threshold: float
+
+
+def propose_thresholds(path: Path = PARAMS) -> list[Threshold]:
+    """Measure `standard` on validation images by the lines of the gate; return thresholds that follow from it.
+
+    A line about accuracy asks that the candidate is no worse than `standard`, raw or compressed, but for one point.
+    `standard` itself would pass with as many images as the gate has: what is still open is left to the candidate. The
+    largest file is that of `standard` and a quarter more. Other lines stay.
+
+    Raises:
+        FctError: `standard` has not been exported yet.
+    """
+    params = load(Params, path)
+    if not STANDARD_ONNX.is_file():
+        raise FctError(f"{STANDARD_ONNX} is not here. Make it: `dvc repro export@standard`.")
+    val, gate = open_split("val"), open_split("gate")
+    predictions = predict_views(STANDARD_ONNX, val, params.evaluate, params.jpeg.subsampling)
+    found = []
+    for index, line in enumerate(params.gate):
+        if line.metric == "file_mib" and line.at_most is not None:
+            size = STANDARD_ONNX.stat().st_size / 2**20
+            found.append(Threshold(f"gate.{index}.at_most", line, size, _round_up(GROWTH * size)))
+        elif line.metric == "accuracy" and line.at_least is not None and line.over == "images":
+            estimate = measure(line, predictions, params.evaluate)
+            of_gate = estimate.with_more(len(gate) / len(val)) if estimate.with_more else estimate
+            lowest = math.floor(100 * max(0.0, of_gate.low - MAY_LOSE)) / 100
+            found.append(Threshold(f"gate.{index}.at_least", line, estimate.value, lowest))
+    return found
+
+
+def _round_up(size: float) -> float:
+    """Return a number rounded up to two digits."""
+    unit = 10 ** (math.floor(math.log10(size)) - 1)
+    return round(math.ceil(size / unit) * unit, 6)

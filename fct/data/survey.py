@@ -1,0 +1,71 @@
+"""What a folder of images is like: sizes, channels and JPEG qualities, from the headers of some of its files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median_low
+
+from fct.core.errors import FctError
+from fct.data.scan import scan
+from fct.images.decode import UnusableImage, open_image, silence_pillow
+from fct.images.tables import estimate_quality
+
+LOOKED_AT = 500  # files, evenly spread over all
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Facts about a folder. Lengths are those of the shorter side of an image, in pixels."""
+
+    images: int
+    classes: dict[str, int]  # number of images by name
+    median_side: int
+    smallest_side: int
+    is_grey: bool  # all images that were looked at have one channel
+    formats: dict[str, int]  # of the files that were looked at, the most frequent first
+    jpeg_quality: int | None  # median of the JPEG files that were looked at; None without any
+
+    def __str__(self) -> str:
+        """Return the facts as one line."""
+        few, many = min(self.classes.values()), max(self.classes.values())
+        quality = "" if self.jpeg_quality is None else f", JPEG quality {self.jpeg_quality} (median)"
+        return (
+            f"{self.images:,} images in {len(self.classes)} classes of {few:,} to {many:,}; {', '.join(self.formats)}"
+            f"{quality}; shorter side {self.median_side} pixels (median), {self.smallest_side} at least"
+        )
+
+
+def survey(root: Path) -> Survey:
+    """Look at a folder of images that has one sub-folder for each class. No pixel is decoded.
+
+    Raises:
+        FctError: the folder cannot be listed, has fewer than two classes, or none of the files is an image.
+    """
+    silence_pillow()
+    found = scan(root)
+    step = max(1, len(found.files) // LOOKED_AT)
+    sides, grey, formats, qualities = [], [], Counter[str](), []
+    for name in found.files[::step]:
+        try:
+            content = (root / name).read_bytes()
+            with open_image(content) as image:
+                sides.append(min(image.size))
+                grey.append(image.mode in {"L", "1"})
+                formats[str(image.format)] += 1
+        except (UnusableImage, OSError):
+            continue  # the stage data says what is wrong with a file
+        if quality := estimate_quality(content):
+            qualities.append(quality)
+    if not sides:
+        raise FctError(f"{root}: none of {len(found.files[::step])} files that were looked at is an image.")
+    return Survey(
+        images=len(found.files),
+        classes=dict(sorted(Counter(found.classes[label] for label in found.labels).items())),
+        median_side=median_low(sides),
+        smallest_side=min(sides),
+        is_grey=all(grey),
+        formats=dict(formats.most_common()),
+        jpeg_quality=median_low(qualities) if qualities else None,
+    )

@@ -1,0 +1,95 @@
+"""`fct init` writes values that fit a folder of images into params.yaml, each with its reason."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from ruamel.yaml import YAML
+
+from fct import cli
+from fct.check.checks import Params, check
+from fct.core.params import DEFAULTS, load
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Stand in a project with the defaults and a folder of 40 photographs."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(DEFAULTS.read_text())
+    (tmp_path / "weights").mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(20):
+            Image.fromarray(rng.integers(0, 256, (150, 180, 3), np.uint8)).save(f"photos/{name}/{number}.jpg")
+    return tmp_path
+
+
+def run(*arguments):
+    done = CliRunner().invoke(cli.main, ["init", "--data", "photos", *arguments])
+    return done.exit_code, done.output
+
+
+def written():
+    return YAML(typ="safe").load(Path("params.yaml"))
+
+
+def test_without_weights_a_small_network_and_small_images(project):  # noqa: ARG001
+    """Nothing pretrained: 64 pixels of 150, and a network of this project."""
+    status, out = run()
+    assert status == 0, out
+    assert "data.folder.pixels: 64  (half of the images have a shorter side of 150 pixels or more)" in out
+    data, model = written()["data"], written()["model"]
+    assert (data["source"], data["folder"]["path"], data["folder"]["pixels"]) == ("folder", "photos", 64)
+    assert (data["fractions"]["gate"], data["folder"]["channels"]) == (0.15, 3)
+    assert model["weights"] is None
+
+
+@pytest.mark.parametrize("name", ["resnet18", "timm/tf_efficientnet_lite0"])
+def test_with_weights_all_keys_fit_the_backbone(project, name):  # noqa: ARG001
+    """Its layers, larger images and a recipe for fine-tuning; `fct check` has nothing to say."""
+    torch.save({"weight": torch.ones(1)}, "weights/some.pth")
+    status, out = run("--model", name, "--weights", "weights/some.pth")
+    assert status == 0, out
+    content = written()
+    assert (content["model"]["name"], content["model"]["weights"]) == (name, "weights/some.pth")
+    assert content["data"]["folder"]["pixels"] == 128
+    assert content["train"]["start"] == "baseline"
+    check(load(Params))
+
+
+def test_comments_and_other_values_stay(project):
+    """Only proposed keys change."""
+    before = (project / "params.yaml").read_text().splitlines()
+    run()
+    after = (project / "params.yaml").read_text().splitlines()
+    assert len(before) == len(after)
+    assert [line for line in before if line.startswith("  - ")] == [line for line in after if line.startswith("  - ")]
+    assert sum("#" in line for line in before) == sum("#" in line for line in after)
+
+
+def test_a_dry_run_writes_nothing(project):
+    """The values are shown alone."""
+    status, out = run("--dry-run")
+    assert (status, "Nothing was written" in out) == (0, True)
+    assert (project / "params.yaml").read_text() == DEFAULTS.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--weights", "elsewhere.pth", "--model", "resnet18"], "is not in weights/"),
+        (["--weights", "weights/some.pth"], "name the backbone that they are of with --model"),
+        (["--model", "resnet19"], "Nearest: resnet18"),
+    ],
+)
+def test_what_cannot_be_proposed_is_an_error(project, arguments, error):
+    """params.yaml stays as it is."""
+    torch.save({}, "weights/some.pth")
+    torch.save({}, "elsewhere.pth")
+    status, out = run(*arguments)
+    assert (status, error in out) == (2, True), out
+    assert (project / "params.yaml").read_text() == DEFAULTS.read_text()
