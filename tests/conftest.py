@@ -193,7 +193,7 @@ class Toy:
 
         told = {"seed": 0, "epochs": 3, "patience": 10, "batch_size": 24, "learning_rate": 0.1, "momentum": 0.9}
         told |= {"start": "weights", "accumulate": 1, "balance": "none", "freeze": [], "optimiser": "sgd"}
-        told |= {"schedule": "one-cycle", "warm_up": 0.2, "layer_decay": 1.0, "clip_norm": None, "ema": None}
+        told |= {"rate_schedule": "one-cycle", "warm_up": 0.2, "layer_decay": 1.0, "clip_norm": None, "ema": None}
         told |= {
             "weight_decay": 5e-4,
             "crop_padding": 2,

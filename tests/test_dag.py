@@ -83,7 +83,7 @@ def test_every_room_with_a_command_is_in_the_dag():
 
 def leaves(content, key=()):
     """Yield the path of each value in params.yaml. A list of plain values is one value."""
-    if isinstance(content, list) and isinstance(content[0], dict):
+    if isinstance(content, list) and content and isinstance(content[0], dict):
         content = dict(enumerate(content))
     if not isinstance(content, dict):
         yield key

@@ -67,5 +67,5 @@ def propose_thresholds(path: Path = PARAMS) -> list[Threshold]:
 
 def _round_up(size: float) -> float:
     """Return a number rounded up to two digits."""
-    unit = 10 ** (math.floor(math.log10(size)) - 1)
+    unit = 10.0 ** (math.floor(math.log10(size)) - 1)
     return round(math.ceil(size / unit) * unit, 6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fct.core.errors import FctError
 from fct.models.backbones import OWN, TIMM, build_backbone
@@ -58,10 +58,10 @@ def _of_torchvision(name: str) -> Iterator[str]:
     yield from _preprocessing(preset.crop_size[0], preset.interpolation.value, preset.mean, preset.std)
 
 
-def _preprocessing(size: int, interpolation: str, mean: list[float], std: list[float]) -> Iterator[str]:
+def _preprocessing(size: int, interpolation: str, mean: Sequence[float], std: Sequence[float]) -> Iterator[str]:
     yield f"  trained for    {size} pixels, {interpolation}; others work, and accuracy falls as they become fewer"
     yield f"  normalisation  mean {_numbers(mean)}, std {_numbers(std)}: what `normalisation: auto` takes"
 
 
-def _numbers(values: list[float]) -> str:
+def _numbers(values: Sequence[float]) -> str:
     return " ".join(f"{value:g}" for value in values)

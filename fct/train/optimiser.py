@@ -129,7 +129,7 @@ def _of_timm(name: str, groups: list[dict[str, Any]], params: TrainParams) -> to
 def _schedule(optimiser: torch.optim.Optimizer, params: TrainParams, steps: int) -> LRScheduler:
     """Return the schedule: the rate rises in the share `params.warm_up` of the steps, then falls as a cosine."""
     total = max(2, steps) + 1  # the schedule also computes the rate after the last step
-    if params.schedule == "one-cycle":
+    if params.rate_schedule == "one-cycle":
         return OneCycleLR(
             optimiser,
             [group["lr"] for group in optimiser.param_groups],

@@ -28,7 +28,7 @@ class TrainParams(Section):
     freeze: list[Name]  # patterns of names of the backbone's weights that are not trained
     optimiser: Optimiser
     learning_rate: float = Field(gt=0, le=1000)  # at the peak of the schedule
-    schedule: Literal["one-cycle", "cosine"]
+    rate_schedule: Literal["one-cycle", "cosine"]
     warm_up: float = Field(ge=0, lt=1)  # share of the steps in which the learning rate rises
     layer_decay: float = Field(gt=0, le=1)  # factor of the learning rate from a layer to the one before it
     momentum: float = Field(ge=0, lt=1)  # of adamw, the first of its betas

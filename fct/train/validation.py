@@ -81,4 +81,5 @@ def _logits(network: Network, images: Images, quality: NDArray[np.int64], precis
 
 
 def _batch_size(images: Images) -> int:
-    return max(1, BATCH // (images.shape[1] * images.shape[2]))
+    height, width = images.shape[1:3]
+    return int(max(1, BATCH // (height * width)))

@@ -145,7 +145,7 @@ train(network, data, method, setup.train, checkpoint=Checkpoint(identity(setup, 
 """
 
 
-EVERYTHING = {"optimiser": "adamw", "schedule": "cosine", "learning_rate": 0.01, "ema": 0.9, "clip_norm": 1.0}
+EVERYTHING = {"optimiser": "adamw", "rate_schedule": "cosine", "learning_rate": 0.01, "ema": 0.9, "clip_norm": 1.0}
 EVERYTHING |= {"accumulate": 2, "balance": "classes", "layer_decay": 0.8, "freeze": ["stem.*"]}
 
 
@@ -393,7 +393,7 @@ def test_the_norm_of_the_gradient_is_limited(toy):
     loop = looped(
         Training(
             toy, toy.method(name="standard"), clip_norm=1e-3, momentum=0.0, weight_decay=0.0, learning_rate=0.5,
-            schedule="cosine", warm_up=0.0,
+            rate_schedule="cosine", warm_up=0.0,
         )
     )  # fmt: skip
     before = [weight.detach().clone() for weight in loop.network.parameters()]

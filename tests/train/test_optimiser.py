@@ -44,7 +44,7 @@ def rates(schedule, optimiser, steps):
 )
 def test_an_optimiser_has_its_name(make, name, kind):
     """Those of torch by their name, those of timm behind `timm/`, all with the rate of params.yaml."""
-    optimiser, _ = make(optimiser=name, learning_rate=0.01, schedule="cosine", warm_up=0.0)
+    optimiser, _ = make(optimiser=name, learning_rate=0.01, rate_schedule="cosine", warm_up=0.0)
     assert type(optimiser).__name__ == kind
     assert optimiser.param_groups[0]["lr"] == pytest.approx(0.01)
 
@@ -66,7 +66,7 @@ def test_biases_and_norms_have_no_weight_decay(make, name):
 @pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
 def test_the_rate_rises_to_its_peak_and_falls(make, schedule):
     """It rises in the share `warm_up` of the steps, and ends far below its peak."""
-    optimiser, plan = make(steps=100, schedule=schedule, warm_up=0.3, learning_rate=0.5)
+    optimiser, plan = make(steps=100, rate_schedule=schedule, warm_up=0.3, learning_rate=0.5)
     found = rates(plan, optimiser, 100)
     peak = found.index(max(found))
     assert 28 <= peak <= 31
@@ -78,7 +78,7 @@ def test_the_rate_rises_to_its_peak_and_falls(make, schedule):
 
 def test_a_cosine_without_warm_up_begins_at_the_peak(make):
     """Half of the way through it is at half of the peak."""
-    optimiser, plan = make(steps=99, schedule="cosine", warm_up=0.0, learning_rate=0.5)
+    optimiser, plan = make(steps=99, rate_schedule="cosine", warm_up=0.0, learning_rate=0.5)
     found = rates(plan, optimiser, 99)
     assert found[0] == 0.5
     assert found[50] == pytest.approx(0.25 * (1 + math.cos(math.pi / 2)))
@@ -96,7 +96,7 @@ def test_with_layer_decay_a_layer_learns_more_slowly_than_the_next(make, name, l
     """From the classifier down, each layer's rate is at most a half of the one above; blocks have the full rate."""
     network = Small()
     network.backbone = build_backbone(name, width=8, classes=3, channels=3, size=32)
-    optimiser, _ = make(network=network, layer_decay=0.5, learning_rate=0.8, schedule="cosine", warm_up=0.0)
+    optimiser, _ = make(network=network, layer_decay=0.5, learning_rate=0.8, rate_schedule="cosine", warm_up=0.0)
     by_weight = {id(weight): group["lr"] for group in optimiser.param_groups for weight in group["params"]}
     assert len(by_weight) == len(list(network.parameters()))
     rate = {name: by_weight[id(weight)] for name, weight in network.named_parameters()}
