@@ -8,9 +8,9 @@ from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from fct import recipes
+from fct.check.checks import Params
 from fct.cli import main
 from fct.core import params
-from fct.search.__main__ import Params
 
 DEFAULTS = Path(__file__).parents[2] / "params.yaml"
 
