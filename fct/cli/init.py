@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from fct import recipes
 from fct.core.errors import FctError
+from fct.core.params import load
 from fct.core.paths import PARAMS, WEIGHTS
 from fct.data.survey import Survey
 from fct.models import backbones
+from fct.models.weights import load_pretrained
 
 SIDES = (32, 48, 64, 96, 128)  # pixels that are proposed; more is slow without a GPU
 LARGEST_FROM_SCRATCH = 64  # pixels; a small network that starts from nothing learns no more from larger images
 GATE_IMAGES = 600  # that a share of the images should give the gate: an accuracy of 90 % is then known to 2.5 points
+LARGEST_REACH = 0.05  # of the interval of an accuracy on the gate's images, with which it can still tell something
 SHARES = (0.08, 0.15)  # of the images, least and most for the gate
 WIDTH = 8  # of the project's networks; it does not change the names of their layers
 FINE_TUNE, FROM_SCRATCH = "photographs", "photographs-from-scratch"  # recipes
@@ -42,26 +47,32 @@ def propose(folder: Path, survey: Survey, model: str | None, weights: Path | Non
     """
     if weights is not None and model is None:
         raise FctError(f"--weights {weights}: name the backbone that they are of with --model, such as resnet18.")
-    yield Proposal("data.source", "folder", f"{survey.images:,} images in {len(survey.classes)} classes")
+    yield Proposal("data.source", "folder", f"{len(survey.classes)} classes")
     yield Proposal("data.folder.path", str(folder), "one sub-folder a class")
     side = _side(survey, LARGEST_FROM_SCRATCH if weights is None else SIDES[-1])
-    yield Proposal(
-        "data.folder.pixels", side, f"half of the images have a shorter side of {survey.median_side} pixels or more"
-    )
+    yield Proposal("data.folder.pixels", side, f"shorter sides of images have {survey.median_side} (median)")
     yield Proposal(
         "data.folder.channels", 1 if survey.is_grey else 3, "all are grey" if survey.is_grey else "there is colour"
     )
     share = round(min(max(GATE_IMAGES / survey.images, SHARES[0]), SHARES[1]), 2)
-    yield Proposal("data.fractions.gate", share, f"{round(share * survey.images):,} images decide promotions")
+    yield Proposal("data.fractions.gate", share, _precision(round(share * survey.images)))
     name = FROM_SCRATCH if weights is None else FINE_TUNE
-    recipe = recipes.read(name)
-    own: dict[str, dict[str, Any]] = {}
-    if model is not None:
-        own = _of_model(model, weights, side, 1 if survey.is_grey else 3)
-    for section in {**recipe.params, **own}:
-        for key, value in {**recipe.params.get(section, {}), **own.get(section, {})}.items():
-            of_model = key in own.get(section, {})
-            yield Proposal(f"{section}.{key}", value, f"of {model}" if of_model else f"recipe {name}")
+    values = recipes.read(name).params
+    model = model or str(values["model"]["name"])
+    own = _of_model(model, weights, side, 1 if survey.is_grey else 3)
+    own["train"] = {"crop_padding": max(2, side // 16)}
+    why = {"model": f"of {model}", "method": f"of {model}", "features": f"of {model}", "train": f"for {side} pixels"}
+    for section in {**values, **own}:
+        for key, value in {**values.get(section, {}), **own.get(section, {})}.items():
+            is_own = key in own.get(section, {})
+            yield Proposal(f"{section}.{key}", value, why[section] if is_own else f"recipe {name}")
+
+
+def _precision(images: int) -> str:
+    """Return what a gate of so many images can tell."""
+    reach = 1.96 * math.sqrt(0.9 * 0.1 / max(images, 1))
+    few = "; too few to tell good models from bad ones" if reach > LARGEST_REACH else ""
+    return f"{images:,} images decide promotions: an accuracy of 90 % is known to {100 * reach:.1f} points{few}"
 
 
 def _side(survey: Survey, largest: int) -> int:
@@ -75,19 +86,37 @@ def _of_model(model: str, weights: Path | None, side: int, channels: int) -> dic
 
     if weights is not None and not weights.resolve().is_relative_to(WEIGHTS.resolve()):
         raise FctError(f"--weights {weights}: it is not in {WEIGHTS}/. Put it there: DVC watches that folder.")
-    backbone = backbones.build_backbone(model, width=WIDTH, classes=2, channels=channels, size=side)
+    try:
+        backbone = backbones.build_backbone(model, width=WIDTH, classes=2, channels=channels, size=side)
+    except FctError as error:
+        raise FctError(str(error).replace("params.yaml: model.name:", "--model:")) from None
+    if weights is not None:
+        load_pretrained(backbone, weights, "own")
     stages, head = stages_of(backbone, channels=channels, size=side)
     return {
-        "model": {"name": model, "weights": None if weights is None else str(weights)},
-        "method": {"layers": [*stages[-1:], head]},
+        "model": {"name": model, "stem": "own", "weights": None if weights is None else str(weights)},
+        "method": {"layers": [*stages[-1:], head], "block.layers": stages},
         "features": {"layers": stages},
     }
 
 
 def write(proposals: list[Proposal], path: Path = PARAMS) -> None:
-    """Write proposals into params.yaml. Its comments and other values stay.
+    """Write proposals into params.yaml, if what comes out passes `fct check`. Its comments and other values stay.
 
     Raises:
-        FctError: the file cannot be read, lacks a key, or would not be valid.
+        FctError: the file cannot be read or lacks a key, or its other values do not fit the proposals.
     """
+    from fct.check import checks
+
+    with TemporaryDirectory() as folder:
+        trial = Path(folder) / path.name
+        trial.write_bytes(path.read_bytes())
+        recipes.write({proposal.key: proposal.value for proposal in proposals}, trial)
+        try:
+            checks.check(load(checks.Params, trial))
+        except FctError as error:
+            raise FctError(
+                f"Nothing was written, for {path.name} would not pass `fct check`: "
+                f"{str(error).replace(str(trial), path.name)}"
+            ) from None
     recipes.write({proposal.key: proposal.value for proposal in proposals}, path)

@@ -128,7 +128,7 @@ def _stages(backbone: nn.Module, usable: set[str]) -> tuple[str, list[str]]:
     with at least STAGES parts that are made of layers and give a feature: a ResNet itself, the `features` of a
     MobileNet, the layers of a ViT's encoder. A plain chain such as a VGG has no stages.
     """
-    name = ""
+    name = "" if backbones.unwrap_grey(backbone) is backbone else "model"  # inside the wrapper for grey images
     best: tuple[str, list[str]] = ("", [])
     while True:
         children = backbone.get_submodule(name).named_children()

@@ -29,7 +29,7 @@ def init(*, data: Path, model: str | None, weights: Path | None, dry_run: bool) 
 
     Looks at the sizes, channels and numbers of the images; proposes the size that the model sees, the share of images
     that decides promotions, the layers of the backbone, and a recipe for the training. Its other values and comments
-    stay. The thresholds of the gate come later, from what was measured: `fct thresholds`, after `dvc repro baseline`.
+    stay. The thresholds of the gate come later, from what was measured: `fct thresholds`.
     """
     with exit_on_error():
         from fct.cli.init import propose, write
@@ -43,7 +43,9 @@ def init(*, data: Path, model: str | None, weights: Path | None, dry_run: bool) 
         if not dry_run:
             write(changed)
         click.echo(
-            "Nothing was written (--dry-run)." if dry_run else "Written to params.yaml. Next: `dvc repro baseline`."
+            "Nothing was written (--dry-run)."
+            if dry_run
+            else "Written to params.yaml. Next: `dvc repro export@standard`, then `fct thresholds`."
         )
 
 

@@ -20,7 +20,10 @@ def describe_weights(name: str) -> Iterator[str]:
     """
     if name in OWN:
         raise FctError(f"{name} is made for this project: nobody publishes weights of it. The pipeline trains it.")
-    build_backbone(name, width=8, classes=CLASSES, channels=CHANNELS, size=SIZE)  # refuses what does not exist
+    try:
+        build_backbone(name, width=8, classes=CLASSES, channels=CHANNELS, size=SIZE)
+    except FctError as error:
+        raise FctError(str(error).replace("params.yaml: model.name:", "MODEL:")) from None
     if name.startswith(TIMM):
         yield from _of_timm(name)
     else:

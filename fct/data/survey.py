@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_low
 
+from PIL import Image
+
 from fct.core.errors import FctError
-from fct.data.scan import scan
+from fct.data.scan import format_problems, scan
 from fct.images.decode import UnusableImage, open_image, silence_pillow
 from fct.images.tables import estimate_quality
 
@@ -24,15 +26,19 @@ class Survey:
     median_side: int
     smallest_side: int
     is_grey: bool  # all images that were looked at have one channel
+    looked_at: int  # files
+    unusable: int  # of them: no images, damaged or too large
     formats: dict[str, int]  # of the files that were looked at, the most frequent first
     jpeg_quality: int | None  # median of the JPEG files that were looked at; None without any
 
     def __str__(self) -> str:
         """Return the facts as one line."""
         few, many = min(self.classes.values()), max(self.classes.values())
+        counts = f"{few:,}" if few == many else f"{few:,} to {many:,}"
+        unusable = f"; {self.unusable} of {self.looked_at} that were looked at cannot be used" if self.unusable else ""
         quality = "" if self.jpeg_quality is None else f", JPEG quality {self.jpeg_quality} (median)"
         return (
-            f"{self.images:,} images in {len(self.classes)} classes of {few:,} to {many:,}; {', '.join(self.formats)}"
+            f"{self.images:,} files in {len(self.classes)} classes of {counts}{unusable}; {', '.join(self.formats)}"
             f"{quality}; shorter side {self.median_side} pixels (median), {self.smallest_side} at least"
         )
 
@@ -41,12 +47,18 @@ def survey(root: Path) -> Survey:
     """Look at a folder of images that has one sub-folder for each class. No pixel is decoded.
 
     Raises:
-        FctError: the folder cannot be listed, has fewer than two classes, or none of the files is an image.
+        FctError: the folder cannot be listed, has fewer than two classes with files, or none of the files is an image.
     """
     silence_pillow()
     found = scan(root)
+    if len(found.classes) < 2:
+        raise FctError(
+            f"{root}: found {len(found.classes)} folders with images in them, needs at least two. Images lie directly "
+            f"in one sub-folder per class.{format_problems(found.problems)}"
+        )
     step = max(1, len(found.files) // LOOKED_AT)
     sides, grey, formats, qualities = [], [], Counter[str](), []
+    unusable = 0
     for name in found.files[::step]:
         try:
             content = (root / name).read_bytes()
@@ -54,8 +66,9 @@ def survey(root: Path) -> Survey:
                 sides.append(min(image.size))
                 grey.append(image.mode in {"L", "1"})
                 formats[str(image.format)] += 1
-        except (UnusableImage, OSError):
-            continue  # the stage data says what is wrong with a file
+        except (UnusableImage, OSError, Image.DecompressionBombError):
+            unusable += 1  # the stage data says what is wrong with a file
+            continue
         if quality := estimate_quality(content):
             qualities.append(quality)
     if not sides:
@@ -66,6 +79,8 @@ def survey(root: Path) -> Survey:
         median_side=median_low(sides),
         smallest_side=min(sides),
         is_grey=all(grey),
+        looked_at=len(sides) + unusable,
+        unusable=unusable,
         formats=dict(formats.most_common()),
         jpeg_quality=median_low(qualities) if qualities else None,
     )

@@ -78,7 +78,8 @@ def choose_output(path: Path, outputs: dict[str, Output], wanted: Preprocessing)
         return candidates[0]
     listed = ", ".join(f"{name} {output}" for name, output in outputs.items())
     if candidates:
-        raise FctError(f"{path}: its outputs are {listed}. Say which to judge: --set output={candidates[0]}.")
+        choices = " or ".join(f"--set output={name}" for name in candidates)
+        raise FctError(f"{path}: its outputs are {listed}. Say which has the scores of the classes: {choices}.")
     named = "" if wanted.output is None else f"{wanted.output} cannot be judged. "
     as_scale = f" as {wanted.scale}" if wanted.scale else ""
     label, scores_of = "the number of the class as an integer", "a float for each of two or more classes"

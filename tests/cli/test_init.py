@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from fct import cli
 from fct.check.checks import Params, check
 from fct.core.params import DEFAULTS, load
+from fct.models.backbones import build_backbone
 
 
 @pytest.fixture
@@ -41,17 +42,27 @@ def test_without_weights_a_small_network_and_small_images(project):  # noqa: ARG
     """Nothing pretrained: 64 pixels of 150, and a network of this project."""
     status, out = run()
     assert status == 0, out
-    assert "data.folder.pixels: 64  (half of the images have a shorter side of 150 pixels or more)" in out
+    assert "data.folder.pixels: 64  (shorter sides of images have 150 (median))" in out
     data, model = written()["data"], written()["model"]
     assert (data["source"], data["folder"]["path"], data["folder"]["pixels"]) == ("folder", "photos", 64)
     assert (data["fractions"]["gate"], data["folder"]["channels"]) == (0.15, 3)
     assert model["weights"] is None
 
 
+@pytest.fixture
+def weights():
+    """Return a function that saves weights of a model."""
+
+    def save(name):
+        torch.save(build_backbone(name, width=8, classes=7, channels=3, size=64).state_dict(), "weights/some.pth")
+
+    return save
+
+
 @pytest.mark.parametrize("name", ["resnet18", "timm/tf_efficientnet_lite0"])
-def test_with_weights_all_keys_fit_the_backbone(project, name):  # noqa: ARG001
+def test_with_weights_all_keys_fit_the_backbone(project, weights, name):  # noqa: ARG001
     """Its layers, larger images and a recipe for fine-tuning; `fct check` has nothing to say."""
-    torch.save({"weight": torch.ones(1)}, "weights/some.pth")
+    weights(name)
     status, out = run("--model", name, "--weights", "weights/some.pth")
     assert status == 0, out
     content = written()
@@ -59,6 +70,33 @@ def test_with_weights_all_keys_fit_the_backbone(project, name):  # noqa: ARG001
     assert content["data"]["folder"]["pixels"] == 128
     assert content["train"]["start"] == "baseline"
     check(load(Params))
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_a_backbone_and_back_again_always_pass_the_check(project, grey):
+    """Layers of the backbone come with it, also of grey images, and go with it."""
+    if grey:
+        for path in project.glob("photos/*/*.jpg"):
+            Image.open(path).convert("L").save(path)
+    for arguments in (["--model", "resnet18"], [], ["--model", "mobilenet_v3_small"]):
+        status, out = run(*arguments)
+        assert status == 0, out
+        check(load(Params))
+        assert len(written()["features"]["layers"]) >= 3
+
+
+def test_what_would_not_pass_the_check_is_not_written(project):
+    """Another section stands in the way, and is named."""
+    path = project / "params.yaml"
+    path.write_text(path.read_text().replace("unseen: [webp,", "unseen: [off-colour,"))
+    before = path.read_text()
+    status, out = run()
+    assert (status, "Nothing was written, for params.yaml would not pass" in out, "off-colour" in out) == (
+        2,
+        True,
+        True,
+    )
+    assert path.read_text() == before
 
 
 def test_comments_and_other_values_stay(project):
@@ -82,14 +120,15 @@ def test_a_dry_run_writes_nothing(project):
     ("arguments", "error"),
     [
         (["--weights", "elsewhere.pth", "--model", "resnet18"], "is not in weights/"),
+        (["--weights", "weights/some.pth", "--model", "resnet18"], "of another architecture than model.name"),
         (["--weights", "weights/some.pth"], "name the backbone that they are of with --model"),
         (["--model", "resnet19"], "Nearest: resnet18"),
     ],
 )
 def test_what_cannot_be_proposed_is_an_error(project, arguments, error):
     """params.yaml stays as it is."""
-    torch.save({}, "weights/some.pth")
-    torch.save({}, "elsewhere.pth")
+    torch.save({"weight": torch.ones(1)}, "weights/some.pth")
+    torch.save({"weight": torch.ones(1)}, "elsewhere.pth")
     status, out = run(*arguments)
     assert (status, error in out) == (2, True), out
     assert (project / "params.yaml").read_text() == DEFAULTS.read_text()

@@ -30,8 +30,8 @@ def test_sides_channels_formats_and_quality(tmp_path):
     assert found.formats == {"JPEG": 3, "PNG": 1}
     assert (found.jpeg_quality, found.is_grey) == (80, False)
     assert str(found) == (
-        "5 images in 2 classes of 2 to 3; JPEG, PNG, JPEG quality 80 (median); "
-        "shorter side 40 pixels (median), 40 at least"
+        "5 files in 2 classes of 2 to 3; 1 of 5 that were looked at cannot be used; JPEG, PNG, JPEG quality 80 "
+        "(median); shorter side 40 pixels (median), 40 at least"
     )
 
 
@@ -61,3 +61,21 @@ def test_pixels_are_not_decoded(tmp_path):
     Image.new("RGB", (300, 200)).save(stream, "JPEG")
     (tmp_path / "a/1.jpg").write_bytes(stream.getvalue()[:700])
     assert survey(tmp_path).smallest_side == 40
+
+
+def test_a_bomb_is_a_file_that_cannot_be_used(tmp_path, monkeypatch):
+    """An image of more pixels than are decoded is counted, and no traceback."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
+    for name in ("a", "b"):
+        put(tmp_path, f"{name}/1.png", (9, 9, 3))
+    put(tmp_path, "a/huge.png", (60, 60, 3))
+    monkeypatch.setattr("fct.data.survey.silence_pillow", lambda: None)
+    assert survey(tmp_path).unusable == 1
+
+
+def test_classes_without_images_are_named(tmp_path):
+    """Images one folder deeper, as in `train/cat`, are not found, and the error says where they belong."""
+    for name in ("train", "val"):
+        put(tmp_path, f"{name}/cat/1.png", (9, 9, 3))
+    with pytest.raises(FctError, match=r"found 0 folders with images in them.*Images lie directly in one sub-folder"):
+        survey(tmp_path)
