@@ -19,7 +19,7 @@ def test_bad_params_are_named(copy, key, value, line, said):
     """`dvc repro` stops with one error: the line, the key, and what is wrong with it."""
     copy.change({key: value})
     lines = (copy.folder / "params.yaml").read_text().splitlines()
-    start = lines.index(f"{key.split('.')[0]}:")
+    start = next(n for n, text in enumerate(lines) if text.startswith(f"{key.split('.')[0]}:"))
     number = next(n for n, text in enumerate(lines, 1) if n > start and text.strip().startswith(line))
     out = copy.run("dvc", "repro", status=255)
     (error,) = [line for line in out.splitlines() if line.startswith("error:")]
