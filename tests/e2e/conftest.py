@@ -10,7 +10,7 @@ import subprocess
 import sys
 import termios
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -248,9 +248,15 @@ class Night:
         return (self.project.folder / ".fct/ui-password").read_text().strip()
 
     def start(self, deployment, **parameters):
-        """Start a run, now."""
+        """Start a run, as soon as the servers have registered its deployment."""
+        from prefect.exceptions import ObjectNotFound
+
+        def registered(client):
+            with suppress(ObjectNotFound):
+                return client.read_deployment_by_name(deployment)
+
         with _client() as client:
-            found = client.read_deployment_by_name(deployment)
+            found = _wait(lambda: registered(client))
             return client.create_flow_run_from_deployment(found.id, parameters=parameters).id
 
     def start_as_scheduled(self, deployment):
