@@ -9,19 +9,18 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from fct import recipes
+from fct.cli.backbone import build_named
 from fct.core.errors import FctError
 from fct.core.params import load
-from fct.core.paths import PARAMS, WEIGHTS
+from fct.core.paths import PARAMS
 from fct.data.survey import Survey
-from fct.models import backbones
-from fct.models.weights import load_pretrained
+from fct.models.weights import find_weights, load_pretrained
 
 SIDES = (32, 48, 64, 96, 128)  # pixels that are proposed; more is slow without a GPU
-LARGEST_FROM_SCRATCH = 64  # pixels; a small network that starts from nothing learns no more from larger images
+LARGEST_FROM_SCRATCH = 64  # pixels; a training from nothing takes many epochs, and time grows with the square
 GATE_IMAGES = 600  # that a share of the images should give the gate: an accuracy of 90 % is then known to 2.5 points
 LARGEST_REACH = 0.05  # of the interval of an accuracy on the gate's images, with which it can still tell something
 SHARES = (0.08, 0.15)  # of the images, least and most for the gate
-WIDTH = 8  # of the project's networks; it does not change the names of their layers
 FINE_TUNE, FROM_SCRATCH = "photographs", "photographs-from-scratch"  # recipes
 
 
@@ -84,14 +83,9 @@ def _of_model(model: str, weights: Path | None, side: int, channels: int) -> dic
     """Return the keys that name a backbone, its weights and its layers."""
     from fct.cli.layers import stages_of
 
-    if weights is not None and not weights.resolve().is_relative_to(WEIGHTS.resolve()):
-        raise FctError(f"--weights {weights}: it is not in {WEIGHTS}/. Put it there: DVC watches that folder.")
-    try:
-        backbone = backbones.build_backbone(model, width=WIDTH, classes=2, channels=channels, size=side)
-    except FctError as error:
-        raise FctError(str(error).replace("params.yaml: model.name:", "--model:")) from None
+    backbone = build_named(model, "--model", classes=2, channels=channels, size=side)
     if weights is not None:
-        load_pretrained(backbone, weights, "own")
+        load_pretrained(backbone, find_weights(str(weights), "model.weights"), "own")
     stages, head = stages_of(backbone, channels=channels, size=side)
     return {
         "model": {"name": model, "stem": "own", "weights": None if weights is None else str(weights)},

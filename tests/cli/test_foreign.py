@@ -137,7 +137,10 @@ def test_a_champion_of_this_project_is_read_its_own_way(shop, save_foreign, colo
         (
             {"heads": ["features", "softmax"]},
             [],
-            "Say which has the scores of the classes: --set output=features or --set output=softmax.",
+            (
+                "its outputs are features float32 [3], softmax float32 [2]. "
+                "Say which has the scores of the classes: --set output=features or --set output=softmax."
+            ),
         ),
         ({}, ["--set", "output=probs"], "probs cannot be judged. Its outputs are logits float32 [2]."),
         ({}, ["--set", "scale=labels"], "One that can be judged as labels has"),

@@ -72,6 +72,16 @@ def test_with_weights_all_keys_fit_the_backbone(project, weights, name):  # noqa
     check(load(Params))
 
 
+def test_weights_may_be_dvcs_link_into_its_cache(project, weights):
+    """With `cache.type symlink` a file in weights/ lies elsewhere; its name counts."""
+    weights("resnet18")
+    (project / "cached").write_bytes((project / "weights/some.pth").read_bytes())
+    (project / "weights/some.pth").unlink()
+    (project / "weights/some.pth").symlink_to(project / "cached")
+    status, out = run("--model", "resnet18", "--weights", "weights/some.pth")
+    assert status == 0, out
+
+
 @pytest.mark.parametrize("grey", [False, True])
 def test_a_backbone_and_back_again_always_pass_the_check(project, grey):
     """Layers of the backbone come with it, also of grey images, and go with it."""

@@ -1,0 +1,22 @@
+"""A backbone that a command's argument names, not params.yaml."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from fct.core.errors import FctError
+from fct.models.backbones import build_backbone
+
+WIDTH = 8  # of the project's networks; it does not change the names of their layers
+
+
+def build_named(name: str, argument: str, *, classes: int, channels: int, size: int) -> nn.Module:
+    """Return the untrained backbone `name`; the rest as for `build_backbone`.
+
+    Raises:
+        FctError: there is no such backbone, or it does not fit. The message begins with `argument`, such as "--model".
+    """
+    try:
+        return build_backbone(name, width=WIDTH, classes=classes, channels=channels, size=size)
+    except FctError as error:
+        raise FctError(str(error).replace("params.yaml: model.name:", f"{argument}:")) from None
