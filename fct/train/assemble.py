@@ -31,7 +31,7 @@ from fct.train.freeze import freeze
 from fct.train.loop import Data
 from fct.train.optimiser import check_optimiser
 from fct.train.params import TrainParams
-from fct.train.precision import resolve_precision
+from fct.train.precision import check_narrow, resolve_precision
 from fct.train.sources import choose_source
 
 STATISTICS_IMAGES = 5_000  # evenly spaced images, from which the channels' mean and deviation are computed
@@ -124,6 +124,7 @@ def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[st
             network.backbone, find_weights(setup.model.weights, "model.weights"), setup.model.stem
         )
         print(f"loaded {setup.model.weights}; layers without pretrained weights: {', '.join(untrained) or 'none'}")
+    _check_precision(network, setup, meta)
     network.to(device=pick_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     return network, description
 
@@ -160,6 +161,7 @@ def check_network(setup: Setup, method: MethodParams, meta: dict[str, Any], *, m
     ones = [1.0] * meta["channels"]
     network = _description(setup, method, meta, Statistics(ones, ones), params_digest="").build()
     network.watch(measured, key="features.layers")
+    _check_precision(network, setup, meta)
     freeze(network.backbone, setup.train.freeze)
     check_optimiser(setup.train)
 
@@ -169,6 +171,12 @@ def _check(setup: Setup, method: MethodParams, meta: dict[str, Any], *, with_tea
     check_size(setup.train, meta["size"])
     if with_teacher and method.needs_teacher_file:
         check_teacher(method, setup.model, meta)
+
+
+def _check_precision(network: Network, setup: Setup, meta: dict[str, Any]) -> None:
+    if pick_device().type == "cpu":
+        image = torch.zeros(1, meta["channels"], meta["size"], meta["size"], dtype=torch.uint8)
+        check_narrow(network, setup.train.precision, image)
 
 
 def _description(

@@ -6,6 +6,9 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import torch
+from torch import nn
+
+from fct.core.errors import FctError
 
 Precision = Literal["fp32", "bf16"]
 
@@ -37,3 +40,44 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     if precision == "auto":
         raise ValueError("precision: resolve auto before the training (fct.train.precision.resolve_precision)")
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+@torch.no_grad()
+def check_narrow(network: nn.Module, precision: str, images: torch.Tensor) -> None:
+    """Check that bf16 gives right gradients for `network` on a CPU.
+
+    Those of a convolution whose stride is larger than its input's width are wrong there: oneDNN 3.12 reads memory that
+    nobody has written. Most often that is zero, and the training goes well; at times it is nan.
+
+    Args:
+        network: takes images [B, C, H, W] and their qualities [B].
+        precision: fp32 or bf16.
+        images: of the size to train on, uint8 [B, C, H, W].
+
+    Raises:
+        FctError: `precision` is bf16, and a convolution's input is too narrow.
+    """
+    if precision != "bf16":
+        return
+    narrow: list[str] = []
+
+    def look(name: str, convolution: nn.Conv2d, features: torch.Tensor) -> None:
+        if convolution.stride[1] > features.shape[-1]:
+            narrow.append(f"{name} has stride {convolution.stride[1]}, and its input is {features.shape[-1]} wide")
+
+    hooks = [
+        module.register_forward_pre_hook(lambda convolution, args, name=name: look(name, convolution, args[0]))
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d)
+    ]
+    was_training = network.training
+    network.eval()
+    network(images, torch.zeros(len(images), dtype=torch.int64))
+    network.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    if narrow:
+        raise FctError(
+            f"params.yaml: train.precision: bf16 gives wrong gradients on a CPU where a stride is larger than the "
+            f"features: {narrow[0]}. Set it to fp32, or take larger images or model.stem: small."
+        )

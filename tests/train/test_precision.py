@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from fct.core.errors import FctError
 from fct.models.device import pick_device
+from fct.train.assemble import make_network, open_data
 from fct.train.precision import autocast, resolve_precision
 
 CPU = torch.device("cpu")
@@ -33,3 +35,18 @@ def test_auto_is_resolved_before_the_training():
 def test_the_picked_device_exists():
     """A tensor can be created on the picked device."""
     assert torch.ones(1, device=pick_device()).device.type == pick_device().type
+
+
+def test_bf16_is_refused_where_a_cpu_computes_wrong_gradients(toy):
+    """At 16 pixels a convolution of MobileNet strides over features one pixel wide: its gradient is at times nan."""
+    setup = toy.setup(model="mobilenet_v3_small", precision="bf16")
+    data, meta = open_data(setup)
+    with pytest.raises(FctError, match=r"features\.9\.block\.1\.0 has stride 2, and its input is 1 wide"):
+        make_network(setup, toy.method(name="standard"), data.train, meta)
+
+
+def test_fp32_has_no_such_limit(toy):
+    """The same network is made for fp32."""
+    setup = toy.setup(model="mobilenet_v3_small", precision="fp32")
+    data, meta = open_data(setup)
+    make_network(setup, toy.method(name="standard"), data.train, meta)
