@@ -44,8 +44,7 @@ $(INSTALLED): pyproject.toml requirements.lock
 	@touch $@
 
 repro: $(INSTALLED) ## run the pipeline to the gate's verdict; promote the model if it is PASS
-	python -m fct.core.environment
-	FCT_PIPELINE_RUN=$${FCT_PIPELINE_RUN:-$$(python -c 'import uuid; print(uuid.uuid4())')} dvc repro
+	python -m pipelines.repro
 	@$(MAKE) --no-print-directory promote-if-passed
 
 promote-if-passed: $(INSTALLED)

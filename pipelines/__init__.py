@@ -3,6 +3,7 @@
 Modules:
 
 - graph: DVC's stages, what each needs, and which are up to date
+- repro: `make repro`, which runs `dvc repro` and says how far it is
 - process: runs one command in its own process group, reads its output by lines, and ends the whole group
 - stage: one stage as one Prefect task
 - clone: a temporary clone for a run with changed parameters, so that the user's files stay as they are

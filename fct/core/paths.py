@@ -58,6 +58,7 @@ SERVING_LOCK = STATE / "serving.lock"  # held by the process that serves the dep
 KNOWN_IMAGES = STATE / "known-images.json"  # the fingerprints of the data set's images, for intake
 CLONES = STATE / "clones"
 SPREAD = STATE / "spread"  # what trainings for the spread measured
+STAGE_SECONDS = STATE / "stage-seconds.json"  # what each stage took when it last ran
 LOGS = STATE / "logs"
 PREFECT_HOME = STATE / "prefect"  # this project's own database and settings of Prefect
 RUN_REPORT = STATE / "report.html"  # of the last flow run

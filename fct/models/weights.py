@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from fct.core.errors import DISTRIBUTION, FctError
@@ -39,8 +40,8 @@ def load_pretrained(backbone: nn.Module, path: Path, stem: Stem) -> list[str]:
     """Load the weights of the file at `path` into `backbone`, which has the stem `stem`.
 
     The file is a state dict of torch or safetensors, or a model.pt of this project. All weights must fit, with three
-    exceptions. The last layer of the classifier stays untrained if the file has other classes or no such layer. The
-    convolution of a stem for small images stays untrained. Auxiliary heads in the file are ignored.
+    exceptions. The last layer of the classifier stays untrained if the file has other classes or no such layer, and is
+    all zeros then. The convolution of a stem for small images stays untrained. Auxiliary heads in the file are ignored.
 
     Another implementation of the same architecture may have other names. If no name fits, the weights are taken in
     their order, provided that their number and all shapes but the classifier's are the same.
@@ -77,7 +78,9 @@ def load_pretrained(backbone: nn.Module, path: Path, stem: Stem) -> list[str]:
             f"{'; '.join(wrong[:3])}{more}."
         )
     loaded = {name: weights[name] for name in state if name in weights and name not in untrained}
-    model.load_state_dict({**state, **loaded})
+    # Some architectures start a classifier with weights so large that its first errors undo what the backbone knows.
+    head = {name: torch.zeros_like(state[name]) for name in untrained if name.startswith(head_prefix)}
+    model.load_state_dict({**state, **loaded, **head})
     return untrained
 
 

@@ -1,0 +1,199 @@
+"""Run `dvc repro`, and say how far the pipeline is, how long the rest will take, and what each stage cost.
+
+    python -m pipelines.repro [STAGE]...     # all stages, unless some are named
+
+The first estimate is that of the last run here, or else of the run whose times are in reference.json. It is corrected
+by the stages that have ended. To measure reference.json anew, run the whole pipeline on an idle machine and copy
+.fct/stage-seconds.json over it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import psutil
+from pydantic import NonNegativeFloat, RootModel, ValidationError
+
+from fct.core import environment
+from fct.core.errors import exit_on_error
+from fct.core.files import write_json
+from fct.core.paths import STAGE_SECONDS
+from pipelines import graph
+
+REFERENCE = Path(__file__).with_name("reference.json")
+SAMPLE_EVERY = 0.5  # seconds between two looks at the memory
+TRUSTED = 10.0  # seconds of stages that must have ended before they correct the estimate
+BEGINS = re.compile(r"Running stage '(.+)':")
+IS_LEFT_OUT = re.compile(r"Stage '(.+)' (?:didn't change|is cached)")
+ENDS = "Updating lock file"
+
+
+class Seconds(RootModel[dict[str, NonNegativeFloat]]):
+    """Seconds that each stage took."""
+
+
+@dataclass
+class Progress:
+    """The stages of one run: which of them are to run, what they should cost, and what they did."""
+
+    planned: list[str]  # those that run, in an order in which they can
+    expected: Mapping[str, float]  # seconds
+    spent: dict[str, float] = field(default_factory=dict)  # seconds
+
+    def left(self) -> float | None:
+        """Return the seconds that the stages yet to run will take, or None if one of them never ran before."""
+        ahead = [stage for stage in self.planned if stage not in self.spent]
+        if any(stage not in self.expected for stage in ahead):
+            return None
+        known = [stage for stage in self.spent if stage in self.expected]
+        should, did = (sum(seconds[stage] for stage in known) for seconds in (self.expected, self.spent))
+        pace = did / should if should and did > TRUSTED else 1.0
+        return pace * sum(self.expected[stage] for stage in ahead)
+
+    def heading(self, stage: str) -> str:
+        """Return what to show when `stage` begins."""
+        if stage not in self.planned:
+            self.planned.append(stage)
+        left = self.left()
+        time_left = "" if left is None else f", about {spell(left)} left"
+        return f"[{self.planned.index(stage) + 1} of {len(self.planned)}{time_left}]"
+
+    def leave_out(self, stage: str) -> None:
+        """Take a stage that need not run after all from the plan."""
+        if stage in self.planned:
+            self.planned.remove(stage)
+
+
+class Memory:
+    """The most memory that a process and its descendants have had at one time, sampled while the block runs."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.peak = 0  # bytes
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def reset(self) -> int:
+        """Return the peak since the last call, in bytes."""
+        peak, self.peak = self.peak, 0
+        return peak
+
+    def _watch(self) -> None:
+        while not self._stop.wait(SAMPLE_EVERY):
+            self.peak = max(self.peak, self._now())
+
+    def _now(self) -> int:
+        total = 0
+        with suppress(psutil.Error):
+            for process in [self._process, *self._process.children(recursive=True)]:
+                with suppress(psutil.Error):  # it has ended meanwhile
+                    total += process.memory_info().rss
+        return total
+
+
+def main() -> None:
+    """Run `dvc repro`, and end with its status."""
+    with exit_on_error():
+        environment.write()
+        sys.exit(run(sys.argv[1:]))
+
+
+def run(targets: Sequence[str]) -> int:
+    """Run `dvc repro` for some stages, or all, and return its status. Keep what each took for the next estimate."""
+    order = graph.plan(targets)
+    planned = list(_with_what_follows(order, graph.stale(list(order))))
+    progress = Progress(planned, _read(REFERENCE) | _read(STAGE_SECONDS))
+    begin = time.perf_counter()
+    status = _run(["dvc", "repro", *targets], progress)
+    if progress.spent:
+        write_json(STAGE_SECONDS, _read(STAGE_SECONDS) | progress.spent)
+        print(f"{len(progress.spent)} of {len(order)} stages ran, in {spell(time.perf_counter() - begin)}")
+    return status
+
+
+def _run(command: Sequence[str], progress: Progress) -> int:
+    variables = {"FCT_PIPELINE_RUN": str(uuid.uuid4())} | os.environ | {"PYTHONUNBUFFERED": "1"}
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace", env=variables) as process,
+        _signals_go_to(process),
+        Memory(process.pid) as memory,
+    ):
+        stage, since = "", 0.0
+        for line in process.stdout or ():
+            begins, left_out = BEGINS.match(line), IS_LEFT_OUT.match(line)
+            if stage and line.startswith(ENDS):
+                progress.spent[stage] = round(time.perf_counter() - since, 1)
+                print(f"{stage}: {spell(progress.spent[stage])}, at most {memory.reset() / 2**30:.1f} GiB")
+                stage = ""
+            elif begins:
+                stage, since = begins[1], time.perf_counter()
+                memory.reset()
+                print(progress.heading(stage), end=" ")
+            elif left_out:
+                progress.leave_out(left_out[1])
+            print(line, end="", flush=True)
+        return process.wait()
+
+
+@contextmanager
+def _signals_go_to(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Wait for the process after Ctrl-C, which it gets too, and pass on a request to end."""
+    handlers = {signal.SIGINT: lambda *_: None, signal.SIGTERM: lambda *_: process.terminate()}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _with_what_follows(order: Mapping[str, Sequence[str]], stale: set[str]) -> Iterator[str]:
+    """Yield the stages that are stale, or come after one that is."""
+    will_run: set[str] = set()
+    for stage, needs in order.items():
+        if stage in stale or will_run.intersection(needs):
+            will_run.add(stage)
+            yield stage
+
+
+def _read(path: Path) -> dict[str, float]:
+    """Return the times in the file at `path`; none if it is missing or damaged, for they are only a forecast."""
+    try:
+        return Seconds.model_validate_json(path.read_bytes()).root
+    except (OSError, ValidationError):
+        return {}
+
+
+def spell(seconds: float) -> str:
+    """Return a time for people.
+
+    Example:
+        >>> spell(7.4), spell(192.0)
+        ('7 s', '3 min 12 s')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+if __name__ == "__main__":
+    main()
