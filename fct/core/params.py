@@ -69,6 +69,15 @@ HAD_OLD_VALUES = (("method", "target"), ("search", "targets"))
 OLD_VALUES = {"both": "raw", "frozen-teacher": "teacher", "average-teacher": "ema-teacher"}
 
 
+IN_PLAIN_WORDS = {  # pydantic's types of problems
+    "bool_type": "this must be true or false",
+    "float_type": "this must be a number",
+    "int_type": "this must be a whole number",
+    "list_type": "this must be a list",
+    "tuple_type": "this must be a list",
+    "model_type": "this must have keys of its own",
+    "string_type": "this must be text",
+}
 MOST_PROBLEMS = 20  # in one message
 LONGEST_NAME = 256  # characters, which MLflow's registry and file systems take
 
@@ -81,6 +90,8 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+
+KIND = ":"  # begins the tag of a value that may be text or a section; errors leave it out
 
 Sections = TypeVar("Sections", bound=Section)
 Text = TypeVar("Text", str, Path)
@@ -132,7 +143,7 @@ def load(sections: type[Sections], path: Path = PARAMS, *, with_defaults: Sequen
     content = parse(path)
     refuse_old_keys(content, path)
     if unknown := [name for name in content if name not in SECTIONS]:
-        raise FctError(f"{locate(path, content, (unknown[0],))}: unknown section.{_nearest(unknown[0], SECTIONS)}")
+        raise FctError(f"{locate(path, content, (unknown[0],))}: unknown section.{nearest(unknown[0], SECTIONS)}")
     values = {name: content[name] for name in sections.model_fields if name in content}
     if with_defaults:
         defaults = parse(DEFAULTS)
@@ -218,20 +229,24 @@ def _validate(
 
 
 def _explain(path: Path, content: Mapping[str, Any], problem: dict[str, Any], sections: type[Section]) -> str:
-    key = problem["loc"]
+    key = [part for part in problem["loc"] if not (isinstance(part, str) and part.startswith(KIND))]
     where = locate(path, content, key)
     if problem["type"] == "missing":
         return f"{where}: this key is missing."
     if problem["type"] == "extra_forbidden":
-        return f"{where}: unknown key.{_nearest(str(key[-1]), _sibling_keys(sections, key))}"
+        return f"{where}: unknown key.{nearest(str(key[-1]), _sibling_keys(sections, key))}"
     value = problem["input"]
-    is_old = key[:2] in HAD_OLD_VALUES and value in OLD_VALUES
+    is_old = tuple(key[:2]) in HAD_OLD_VALUES and value in OLD_VALUES
     if problem["type"] == "literal_error" and isinstance(value, str) and not is_old:
         known = [name.strip(" '") for name in re.split(",| or ", problem["ctx"]["expected"])]
-        return f"{where}: there is no {value!r} here.{_nearest(value, known)}"
-    current = "" if isinstance(value, dict) else f" (it is {reprlib.repr(value)})"
+        return f"{where}: there is no {value!r} here.{nearest(value, known)}"
+    current = (
+        "" if isinstance(value, dict) else f" (it is {json.dumps(value) if value is None else reprlib.repr(value)})"
+    )
     renamed = f". {value} is called {OLD_VALUES[value]} now" if is_old else ""
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')}{current}{renamed}"
+    message = IN_PLAIN_WORDS.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+    message = message.replace("Input should", "this must")
+    return f"{where}: {message}{current}{renamed}"
 
 
 def _sibling_keys(sections: type[Section], key: Sequence[Any]) -> list[str]:
@@ -244,6 +259,7 @@ def _sibling_keys(sections: type[Section], key: Sequence[Any]) -> list[str]:
     return list(getattr(model, "model_fields", {}))
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return a sentence, after a space, that names the known name nearest to `name`, or else all of them."""
     near = difflib.get_close_matches(name, known, n=1)
     return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}." if known else ""

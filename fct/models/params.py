@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from fct.core.params import Name, Section
+from fct.core.params import KIND, Name, Section
 from fct.splits.params import Quality
 
 
@@ -24,13 +25,23 @@ class Channels(Section):
     """Mean and standard deviation of each channel, on the scale 0..1."""
 
     mean: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1, max_length=3)]
-    std: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1, max_length=3)]
+    std: Annotated[list[Annotated[float, Field(ge=0.001, le=1)]], Field(min_length=1, max_length=3)]
 
     @model_validator(mode="after")
     def _check_lengths(self) -> Self:
-        if len(self.mean) != len(self.std):
-            raise ValueError("mean and std need one value for each channel")
+        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
+            raise ValueError("mean and std need one value for each channel, 1 or 3")
         return self
+
+
+def _kind_of_normalisation(value: object) -> str:
+    return f"{KIND}channels" if isinstance(value, (Mapping, Channels)) else f"{KIND}name"
+
+
+Normalisation = Annotated[  # auto: as the weights were trained, if that is known | images: theirs
+    Annotated[Literal["auto", "images"], Tag(f"{KIND}name")] | Annotated[Channels, Tag(f"{KIND}channels")],
+    Discriminator(_kind_of_normalisation),
+]
 
 
 class ModelParams(Section):
@@ -40,7 +51,7 @@ class ModelParams(Section):
     width: int = Field(ge=4, le=512)  # channels of the first stage of the project's networks; other models ignore it
     stem: Stem  # own: the model's stem | small: a stem for small images, which keeps the resolution
     weights: Name | None  # a file in weights/ to start from
-    normalisation: Literal["auto", "images"] | Channels  # auto: as the weights were trained, if they are known
+    normalisation: Normalisation
     flip_tta: bool  # at inference: the mean of the logits of the image and of its mirror image
 
 

@@ -7,6 +7,7 @@ import io
 import pickle
 import struct
 import tarfile
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ def load_weights_only(path: Path) -> Any:
     """
     try:
         _check_sizes(path)
-        with path.open("rb") as file:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch asks to report files of another pickle protocol
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:  # torch's message advises to run the code
         raise ValueError("not a file of torch, or it holds more than weights") from None

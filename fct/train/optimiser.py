@@ -16,9 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from fct.core.errors import DISTRIBUTION, FctError
 from fct.models.backbones import unwrap_grey
 from fct.models.network import Network
-from fct.train.params import TrainParams
-
-TIMM = "timm/"  # prefix of the name of one of timm's optimisers
+from fct.train.params import TIMM, TrainParams
 
 
 def make_optimiser(

@@ -12,6 +12,7 @@ from fct.core import params
 from fct.core.errors import FctError
 from fct.data.params import DataParams
 from fct.gate.params import GateParams
+from fct.models.params import ModelParams
 from fct.train.params import TrainParams
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +31,14 @@ class Data(params.Section):
 
 class Sections(params.Section):
     data: Data
+
+
+class TrainSection(params.Section):
+    train: TrainParams
+
+
+class ModelSection(params.Section):
+    model: ModelParams
 
 
 GOOD = "data:\n  seed: 3\n  folder:\n    path: here\n    pixels: 32\njpeg: {}\n"
@@ -58,7 +67,7 @@ def test_only_the_declared_sections_are_loaded(file):
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (GOOD.replace("seed: 3", "seed: three"), r"line 2: data\.seed: .*integer.*\(it is 'three'\)"),
+        (GOOD.replace("seed: 3", "seed: three"), r"line 2: data\.seed: .*whole number.*\(it is 'three'\)"),
         (GOOD.replace("  seed: 3\n", ""), r"line 1: data\.seed: this key is missing"),
         (GOOD.replace("path:", "pth:"), r"line 4: data\.folder\.pth: unknown key\. Did you mean 'path'\?"),
         (GOOD.replace("jpeg:", "jpg:"), r"line 6: jpg: unknown section\. Did you mean 'jpeg'\?"),
@@ -134,16 +143,16 @@ def test_a_file_that_is_here_goes_before_the_defaults(file, monkeypatch, capsys)
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("true", "valid integer"),
-        ("'2_0'", "valid integer"),
-        ("3.0", "valid integer"),
+        ("true", "this must be a whole number"),
+        ("'2_0'", "this must be a whole number"),
+        ("3.0", "this must be a whole number"),
         ("1" + "0" * 34, "more than 64 bits"),
         (str(2**64), "more than 64 bits"),
         ("9" * 5000, "not valid YAML: Exceeds the limit"),
         ("2020-01-01", "a date is no plain value"),
         ("!!python/object:os.system x", "a TaggedScalar is no plain value"),
         ("!!int x", "not valid YAML"),
-        ("!!set {a}", "is no plain value|valid integer"),
+        ("!!set {a}", "is no plain value|this must be a whole number"),
     ],
 )
 def test_a_number_is_a_number_of_64_bits(file, value, message):
@@ -259,3 +268,37 @@ def test_a_folder_around_the_project_is_refused(folder):
 def test_any_other_folder_is_taken(folder):
     """Inside the project or elsewhere, in any script."""
     assert params.check_folder(folder) == folder
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("sdg", r"train\.optimiser: there is no such optimiser\. Did you mean 'sgd'\?"),
+        ("null", r"train\.optimiser: this must be text \(it is null\)"),
+        ("timm/", r"train\.optimiser: there is no such optimiser"),
+    ],
+)
+def test_a_wrong_optimiser_is_one_plain_line(tmp_path, value, message):
+    """No name of a type of the checker's stands in the message."""
+    path = tmp_path / "params.yaml"
+    path.write_text(re.sub(r"  optimiser: sgd", f"  optimiser: {value}", params.DEFAULTS.read_text()))
+    with pytest.raises(FctError, match=message) as error:
+        params.load(TrainSection, path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("imagenet", r"model\.normalisation: there is no 'imagenet' here\. Did you mean 'images'\?"),
+        ("{ mean: [0.5] }", r"model\.normalisation\.std: this key is missing"),
+        ("{ mean: [0.5, 0.5], std: [0.2, 0.2] }", r"model\.normalisation: mean and std need one value .* 1 or 3"),
+    ],
+)
+def test_a_wrong_normalisation_is_one_plain_line(tmp_path, value, message):
+    """The key is the one in the file."""
+    path = tmp_path / "params.yaml"
+    path.write_text(params.DEFAULTS.read_text().replace("normalisation: auto", f"normalisation: {value}"))
+    with pytest.raises(FctError, match=message) as error:
+        params.load(ModelSection, path)
+    assert "\n" not in str(error.value)

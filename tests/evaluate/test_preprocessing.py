@@ -62,7 +62,7 @@ def test_a_mistake_in_a_file_is_named(tmp_path, content, message):
         (None, {}, ("bgr",), "--set bgr: write KEY=VALUE"),
         (None, {"size": 224}, ("size=256",), "--set size=256: size is given twice"),
         (None, {}, ("channel=bgr",), "command line: channel: unknown key. Did you mean 'channels'?"),
-        (None, {}, ("crop=2",), "command line: crop: Input should be less than or equal to 1"),
+        (None, {}, ("crop=2",), "command line: crop: this must be less than or equal to 1"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_named(preset, options, assignments, message):

@@ -86,3 +86,9 @@ def test_a_damaged_file_is_values_or_one_error(tmp_path, legacy, damage):
         assert state.load_weights_only(tmp_path / "file") is not None
     except ValueError as error:
         assert str(error)  # noqa: PT017  # both outcomes are right
+
+
+def test_a_file_of_another_pickle_protocol_gives_no_warning(tmp_path):
+    """torch would ask the user to report it."""
+    torch.save(VALUES, tmp_path / "file", pickle_protocol=3)
+    assert set(state.load_weights_only(tmp_path / "file")) == set(VALUES)
