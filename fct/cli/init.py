@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from fct import recipes
 from fct.cli.backbone import build_named
+from fct.cli.probe import IMAGES, LARGER, Probed, choose, probe
 from fct.core.errors import FctError
 from fct.core.params import load
 from fct.core.paths import PARAMS
 from fct.data.survey import Survey
+from fct.models.params import ModelParams
 from fct.models.weights import find_weights, load_pretrained
 
-SIDES = (32, 48, 64, 96, 128)  # pixels that are proposed; more is slow without a GPU
-LARGEST_FROM_SCRATCH = 64  # pixels; a training from nothing takes many epochs, and time grows with the square
+SIDES = (32, 48, 64)  # pixels, from scratch: such a training takes many epochs, and time grows with the square
 GATE_IMAGES = 600  # that a share of the images should give the gate: an accuracy of 90 % is then known to 2.5 points
 LARGEST_REACH = 0.05  # of the interval of an accuracy on the gate's images, with which it can still tell something
 SHARES = (0.08, 0.15)  # of the images, least and most for the gate
@@ -32,7 +33,22 @@ class Proposal(NamedTuple):
     why: str
 
 
-def propose(folder: Path, survey: Survey, model: str | None, weights: Path | None) -> Iterator[Proposal]:
+def look(folder: Path, survey: Survey, model: str, weights: Path) -> list[Probed]:
+    """Return how well the backbone with these weights tells the images' classes apart at each size.
+
+    Raises:
+        FctError: the weights are not in weights/, or not of this backbone, or too few images can be used.
+    """
+    values = {"name": model, "width": 8, "stem": "own", "weights": str(weights), "normalisation": "auto"}
+    channels = 1 if survey.is_grey else 3
+    _of_model(model, weights, SIDES[-1], channels)  # refuses weights that do not fit
+    largest = round(LARGER * survey.median_side)
+    return list(probe(folder, ModelParams.model_validate(values | {"flip_tta": False}), largest, channels))
+
+
+def propose(
+    folder: Path, survey: Survey, model: str | None, weights: Path | None, probed: Sequence[Probed] = ()
+) -> Iterator[Proposal]:
     """Yield values that fit the images.
 
     Args:
@@ -40,25 +56,28 @@ def propose(folder: Path, survey: Survey, model: str | None, weights: Path | Non
         survey: what they are like.
         model: name of a backbone; None for the one of the recipe.
         weights: a file in weights/, of this backbone; None to train from nothing.
+        probed: what the backbone reached at each size.
 
     Raises:
-        FctError: there are weights, but no model that they are of, or they are not in weights/.
+        FctError: the weights are not in weights/ or do not fit the model.
     """
-    if weights is not None and model is None:
-        raise FctError(f"--weights {weights}: name the backbone that they are of with --model, such as resnet18.")
     yield Proposal("data.source", "folder", f"{len(survey.classes)} classes")
     yield Proposal("data.folder.path", str(folder), "one sub-folder a class")
-    side = _side(survey, LARGEST_FROM_SCRATCH if weights is None else SIDES[-1])
-    yield Proposal("data.folder.pixels", side, f"shorter sides of images have {survey.median_side} (median)")
-    yield Proposal(
-        "data.folder.channels", 1 if survey.is_grey else 3, "all are grey" if survey.is_grey else "there is colour"
-    )
+    channels = 1 if survey.is_grey else 3
+    if probed:
+        side, best = choose(probed).side, max(each.raw for each in probed)
+        why_side = f"the smallest that is as good as the best, {best:.1%}, as far as {IMAGES} images can tell"
+    else:
+        side = max((each for each in SIDES if each <= survey.median_side), default=SIDES[0])
+        why_side = f"shorter sides of images have {survey.median_side} (median)"
+    yield Proposal("data.folder.pixels", side, why_side)
+    yield Proposal("data.folder.channels", channels, "all are grey" if survey.is_grey else "there is colour")
     share = round(min(max(GATE_IMAGES / survey.images, SHARES[0]), SHARES[1]), 2)
     yield Proposal("data.fractions.gate", share, _precision(round(share * survey.images)))
     name = FROM_SCRATCH if weights is None else FINE_TUNE
     values = recipes.read(name).params
     model = model or str(values["model"]["name"])
-    own = _of_model(model, weights, side, 1 if survey.is_grey else 3)
+    own = _of_model(model, weights, side, channels)
     own["train"] = {"crop_padding": max(2, side // 16)}
     why = {"model": f"of {model}", "method": f"of {model}", "features": f"of {model}", "train": f"for {side} pixels"}
     for section in {**values, **own}:
@@ -72,11 +91,6 @@ def _precision(images: int) -> str:
     reach = 1.96 * math.sqrt(0.9 * 0.1 / max(images, 1))
     few = "; too few to tell good models from bad ones" if reach > LARGEST_REACH else ""
     return f"{images:,} images decide promotions: an accuracy of 90 % is known to {100 * reach:.1f} points{few}"
-
-
-def _side(survey: Survey, largest: int) -> int:
-    fitting = [side for side in SIDES if side <= min(survey.median_side, largest)]
-    return max(fitting, default=SIDES[0])
 
 
 def _of_model(model: str, weights: Path | None, side: int, channels: int) -> dict[str, dict[str, Any]]:

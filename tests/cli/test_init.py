@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from fct import cli
 from fct.check.checks import Params, check
+from fct.cli.probe import SIDES
 from fct.core.params import DEFAULTS, load
 from fct.models.backbones import build_backbone
 
@@ -61,13 +62,13 @@ def weights():
 
 @pytest.mark.parametrize("name", ["resnet18", "timm/tf_efficientnet_lite0"])
 def test_with_weights_all_keys_fit_the_backbone(project, weights, name):  # noqa: ARG001
-    """Its layers, larger images and a recipe for fine-tuning; `fct check` has nothing to say."""
+    """Its layers and a recipe for fine-tuning; `fct check` has nothing to say."""
     weights(name)
     status, out = run("--model", name, "--weights", "weights/some.pth")
     assert status == 0, out
     content = written()
     assert (content["model"]["name"], content["model"]["weights"]) == (name, "weights/some.pth")
-    assert content["data"]["folder"]["pixels"] == 128
+    assert content["data"]["folder"]["pixels"] in SIDES
     assert content["train"]["start"] == "baseline"
     check(load(Params))
 

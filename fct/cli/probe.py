@@ -1,0 +1,142 @@
+"""How well a pretrained backbone tells the classes apart at each size, before anything is trained."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from fct.cli.backbone import build_named
+from fct.core.errors import FctError
+from fct.data.scan import scan
+from fct.images.decode import UnusableImage, decode, resize
+from fct.jpeg.arrays import roundtrip
+from fct.models.normalisation import Statistics, normalisation
+from fct.models.params import ModelParams
+from fct.models.weights import find_weights, load_pretrained
+
+SIDES = (64, 96, 128, 160, 192, 224)  # pixels
+LARGER = 1.5  # times the images' own size: detail is not won by it, but many networks were trained on larger objects
+IMAGES = 800  # that are looked at, evenly spread over the classes
+QUALITY = 10  # of the compressed ones
+BATCH = 50
+DAMPING = 0.3  # of the classifier's weights; accuracies are nearly the same from 0.1 to 1
+WITHIN = 0.03  # two standard errors of an accuracy on so many images
+STEP_COST = 3  # forward passes that a step of training takes
+
+
+class Probed(NamedTuple):
+    """What a linear classifier on the backbone's last features reaches at one size, and what training costs there."""
+
+    side: int  # pixels
+    raw: float  # accuracy
+    compressed: float  # accuracy on the same images at quality 10, which the classifier was not fitted to
+    epoch: float  # seconds on this machine, of raw images alone
+
+
+def probe(folder: Path, model: ModelParams, largest: int, channels: int) -> Iterator[Probed]:
+    """Yield what the backbone reaches at each of `SIDES` that it takes.
+
+    A linear classifier is fitted to half of some hundred raw images and tried on the other half, and the other way
+    round. Images are compressed at their own size, then scaled, as in a deployment.
+
+    Args:
+        folder: of the images.
+        model: the backbone and its weights.
+        largest: size in pixels above which nothing is tried, but for the smallest one.
+        channels: of the images, 1 or 3.
+
+    Raises:
+        FctError: too few images can be used.
+    """
+    images, labels, total = _sample(folder, channels)
+    compressed = [roundtrip(image[None], QUALITY, "4:2:0")[0] for image in images]
+    statistics = normalisation(model, channels) or Statistics([0.0] * channels, [1.0] * channels)
+    backbones = list(_backbones(model, largest, channels))
+    with tqdm(total=2 * len(backbones) * len(images), desc="probe", unit="image", disable=None, leave=False) as bar:
+        for side, backbone in backbones:
+            begin = time.perf_counter()
+            raw = _features(backbone, [resize(image, side) for image in images], statistics, bar.update)
+            seconds = (time.perf_counter() - begin) / len(images)
+            distorted = _features(backbone, [resize(image, side) for image in compressed], statistics, bar.update)
+            accuracy = _accuracy(raw, raw, labels), _accuracy(raw, distorted, labels)
+            yield Probed(side, *accuracy, epoch=STEP_COST * seconds * total)
+
+
+def _backbones(model: ModelParams, largest: int, channels: int) -> Iterator[tuple[int, nn.Module]]:
+    path = find_weights(str(model.weights), "model.weights")
+    for side in [each for each in SIDES if each <= max(largest, SIDES[0])]:
+        with suppress(FctError), redirect_stdout(io.StringIO()):  # it takes other sizes; what it says was said before
+            backbone = build_named(model.name, "--model", classes=2, channels=channels, size=side)
+            load_pretrained(backbone, path, model.stem)
+            yield side, backbone.eval()
+
+
+def _sample(folder: Path, channels: int) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64], int]:
+    """Return some images at their own size, their labels, and the number of all files."""
+    found = scan(folder)
+    step = max(1, len(found.files) // IMAGES)
+    images, labels = [], []
+    for name, label in zip(found.files[::step], found.labels[::step], strict=True):
+        with suppress(UnusableImage, OSError):  # the stage data says what is wrong with a file
+            images.append(decode((folder / name).read_bytes(), channels))
+            labels.append(label)
+    if len(images) < 2 * len(found.classes):
+        raise FctError(f"{folder}: {len(images)} of {len(found.files)} files can be used, too few to look at.")
+    return images, np.array(labels), len(found.files)
+
+
+@torch.inference_mode()
+def _features(
+    backbone: nn.Module, images: list[NDArray[np.uint8]], statistics: Statistics, advance: Callable[[int], object]
+) -> NDArray[np.float64]:
+    """Return the input of the backbone's last linear layer for each image, [N, D]."""
+    inputs: list[Tensor] = []
+    linear = [module for module in backbone.modules() if isinstance(module, (nn.Linear, nn.Conv2d))][-1]
+    hook = linear.register_forward_pre_hook(lambda _module, arguments: inputs.append(arguments[0].flatten(1)))
+    mean, std = map(torch.tensor, statistics)
+    for start in range(0, len(images), BATCH):
+        pixels = torch.from_numpy(np.stack(images[start : start + BATCH]).astype(np.float32) / 255)
+        backbone(((pixels - mean) / std).permute(0, 3, 1, 2))
+        advance(len(pixels))
+    hook.remove()
+    return torch.cat(inputs).double().numpy()
+
+
+def _accuracy(known: NDArray[np.float64], unknown: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    """Return the share of `unknown`, [N, D], that a ridge classifier fitted to the other half of `known` tells right.
+
+    Rows of both are of the same images. Every other row is a half, so that each has all classes.
+    """
+    right = []
+    for half in (0, 1):
+        fitted, tried = slice(half, None, 2), slice(1 - half, None, 2)
+        mean, std = known[fitted].mean(0), known[fitted].std(0) + 1e-6
+        a, b = ((rows - mean) / std / np.sqrt(known.shape[1]) for rows in (known[fitted], unknown[tried]))
+        targets = np.eye(labels.max() + 1)[labels[fitted]]
+        share = targets.mean(0)
+        dual = np.linalg.solve(a @ a.T + DAMPING * np.eye(len(a)), targets - share)
+        right.append((b @ a.T @ dual + share).argmax(1) == labels[tried])
+    return float(np.concatenate(right).mean())
+
+
+def choose(probed: Sequence[Probed]) -> Probed:
+    """Return the smallest size that is as accurate as the best, as far as so few images can tell."""
+    best = max(each.raw for each in probed)
+    return min((each for each in probed if each.raw >= best - WITHIN), key=lambda each: each.side)
+
+
+def format_probed(probed: Sequence[Probed]) -> str:
+    """Return a table with one line per size."""
+    lines = [f"{'pixels':>6}  {'raw':>6}  {f'quality {QUALITY}':>10}  an epoch of raw images takes about"]
+    lines += [f"{each.side:6}  {each.raw:6.1%}  {each.compressed:10.1%}  {each.epoch / 60:.1f} min" for each in probed]
+    return "\n".join(lines)

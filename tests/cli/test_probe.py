@@ -1,0 +1,69 @@
+"""A linear classifier on a backbone's features says what a size is worth before anything is trained."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fct.cli import probe as module
+from fct.cli.probe import Probed, choose, format_probed, probe
+from fct.core.errors import FctError
+from fct.models.backbones import build_backbone
+from fct.models.params import ModelParams
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """Stand in a folder with 60 photographs, half of them with fine stripes that a few pixels do not show."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name in ("plain", "striped"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(30):
+            pixels = np.full((128, 128, 3), 128.0) + rng.normal(0, 8, (1, 1, 3))
+            if name == "striped":
+                pixels += 60 * np.where(np.arange(128) % 4 < 2, 1, -1)[None, :, None]
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(f"photos/{name}/{number:02}.png")
+    (tmp_path / "weights").mkdir()
+    torch.manual_seed(0)
+    torch.save(build_backbone("resnet18", width=8, classes=7, channels=3, size=64).state_dict(), "weights/some.pth")
+    return tmp_path / "photos"
+
+
+def resnet18():
+    values = {"name": "resnet18", "width": 8, "stem": "own", "weights": "weights/some.pth", "normalisation": "auto"}
+    return ModelParams.model_validate(values | {"flip_tta": False})
+
+
+def test_a_difference_that_the_features_show_is_found(photos):
+    """At 128 pixels even random weights tell stripes from none."""
+    found = list(probe(photos, resnet18(), 128, 3))
+    assert [each.side for each in found] == [64, 96, 128]
+    assert found[-1].raw > 0.9
+    assert all(each.epoch > 0 for each in found)
+
+
+def test_labels_without_a_pattern_are_near_chance(photos, monkeypatch):
+    """No row is in both halves: what the classifier was fitted to is not what it is tried on."""
+    monkeypatch.setattr(module, "_features", lambda _backbone, images, *_: noise[: len(images)])
+    noise = np.random.default_rng(0).normal(size=(60, 500))
+    assert all(0.2 < each.raw < 0.8 for each in probe(photos, resnet18(), 64, 3))
+
+
+def test_a_folder_of_damaged_files_is_refused(photos):
+    """There is nothing to look at."""
+    for path in photos.glob("*/*.png"):
+        path.write_bytes(b"damaged")
+    with pytest.raises(FctError, match="0 of 60 files can be used"):
+        list(probe(photos, resnet18(), 64, 3))
+
+
+def test_the_smallest_of_equally_good_sizes_is_chosen():
+    """Two points are within what so few images leave open, five are not."""
+    probed = [Probed(64, 0.70, 0.6, 10), Probed(96, 0.73, 0.6, 20), Probed(128, 0.75, 0.6, 40)]
+    assert choose(probed).side == 96
+
+
+def test_the_table_has_accuracies_and_the_time_of_an_epoch():
+    """One line a size."""
+    assert format_probed([Probed(64, 0.7, 0.612, 90)]).splitlines()[1].split() == ["64", "70.0%", "61.2%", "1.5", "min"]
