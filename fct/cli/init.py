@@ -78,7 +78,7 @@ def propose(
     values = recipes.read(name).params
     model = model or str(values["model"]["name"])
     own = _of_model(model, weights, side, channels)
-    own["train"] = {"crop_padding": max(2, side // 16)}
+    own["train"] = {"crop_padding": side // 8}
     why = {"model": f"of {model}", "method": f"of {model}", "features": f"of {model}", "train": f"for {side} pixels"}
     for section in {**values, **own}:
         for key, value in {**values.get(section, {}), **own.get(section, {})}.items():
