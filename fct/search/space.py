@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from optuna.trial import Trial
 from pydantic import ValidationError
 from torch import nn
 
@@ -20,6 +19,9 @@ from fct.nn.aware import make_blocks
 from fct.search.params import Candidates, Range, SearchParams
 from fct.train.assemble import check_crops
 from fct.train.params import TrainParams
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
 
 BASELINE = "baseline"  # attribute of the trial of the method in params.yaml
 
