@@ -11,7 +11,8 @@ GOOD, BAD, BEST = [0.3, 0.4, 0.5], [0.1, 0.15, 0.2], [0.4, 0.5, 0.6]
 @pytest.mark.parametrize("name", search.PRUNERS)
 def test_no_pruner_ends_the_first_trial_or_the_best(name):
     """`none` trains every epoch, the others fewer of bad trials."""
-    found = search.replay([GOOD, *[BAD] * 9, BEST], make_pruner(name, 3), "a")
+    worse = [[value - 0.01 * number for value in BAD] for number in range(9)]
+    found = search.replay([GOOD, *worse, BEST], make_pruner(name, 3), "a")
     assert found.value == 0.6
     assert found.epochs == 33 if name == "none" else 6 <= found.epochs < 33
 
