@@ -72,9 +72,10 @@ def _check_unseen(params: Params) -> None:
 
 
 def _check_search(params: Params) -> None:
-    from fct.search.run import tried_methods
+    from fct.search.space import is_searched, make_space
 
-    tried_methods(params.train, params.method, params.search)
+    if is_searched(params.method, params.search):
+        make_space(params.model, params.train, params.method, params.search, _meta(params))
 
 
 def _check_files(params: Params) -> None:
@@ -93,10 +94,14 @@ def _check_network(params: Params) -> None:
 
     setup = Setup(tuple(params.cache.qualities), params.jpeg.subsampling, params.model, params.train)
     method = params.method.model_copy(update={"teacher": BASELINE})  # whether another one fits, its stage finds out
-    meta: dict[str, Any] = {
+    check_network(setup, method, _meta(params), measured=params.features.layers)
+
+
+def _meta(params: Params) -> dict[str, Any]:
+    """Return what is known of the data before they are here."""
+    return {
         "channels": params.data.channels,
         "size": params.data.pixels,
         "classes": ["one", "other"],
         "digest": "",
     }
-    check_network(setup, method, meta, measured=params.features.layers)

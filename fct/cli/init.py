@@ -95,15 +95,16 @@ def _precision(images: int) -> str:
 
 def _of_model(model: str, weights: Path | None, side: int, channels: int) -> dict[str, dict[str, Any]]:
     """Return the keys that name a backbone, its weights and its layers."""
-    from fct.cli.layers import stages_of
+    from fct.models.layers import propose_layers
 
     backbone = build_named(model, "--model", classes=2, channels=channels, size=side)
     if weights is not None:
         load_pretrained(backbone, find_weights(str(weights), "model.weights"), "own")
-    stages, head = stages_of(backbone, channels=channels, size=side)
+    layers = propose_layers(backbone, channels=channels, size=side)
+    stages = layers.stages
     return {
         "model": {"name": model, "stem": "own", "weights": None if weights is None else str(weights)},
-        "method": {"layers": [*stages[-1:], head], "block.layers": stages},
+        "method": {"layers": [*stages[-1:], layers.head], "block.layers": stages},
         "features": {"layers": stages},
     }
 

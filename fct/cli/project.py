@@ -151,7 +151,9 @@ def show(name: str) -> None:
         chosen = recipes.read(name)
         click.echo(f"{chosen.title}\n\n{chosen.use}\n{to_yaml(chosen.params)}", nl=False)
         if chosen.params.get("method", {}).get("name") in WITH_CONSISTENCY:
-            click.echo("# The search may change weight, layers, distance and target. search.trials: 1 keeps them.")
+            click.echo(
+                "# The search may change weight, layers, blocks, distance and target. search.trials: 1 keeps them."
+            )
 
 
 @recipe.command(name="apply")

@@ -22,6 +22,8 @@ WEIGHTS = Path("weights")  # pretrained weights and teachers, which the user put
 
 # search and training
 BEST_METHOD = Path("search/best.yaml")
+SEARCH_CSV = Path("plots/search.csv")
+IMPORTANCE_CSV = Path("plots/importance.csv")
 MODEL_PT = Path("model/model.pt")
 STANDARD_PT = Path("model/standard.pt")  # the same network, trained on raw images only
 BASELINE_METRICS = Path("metrics/baseline.json")

@@ -11,14 +11,19 @@ from fct.core.params import KIND, Name, Section
 from fct.splits.params import Quality
 
 
-def _check_unique(layers: list[str]) -> list[str]:
+def check_unique(layers: list[str]) -> list[str]:
+    """Return the names of layers.
+
+    Raises:
+        ValueError: one is listed twice.
+    """
     if len(set(layers)) != len(layers):
         raise ValueError("a layer is listed twice; list each layer once")
     return layers
 
 
 Stem = Literal["own", "small"]
-LayerNames = Annotated[list[Name], Field(min_length=1), AfterValidator(_check_unique)]
+LayerNames = Annotated[list[Name], Field(min_length=1), AfterValidator(check_unique)]
 
 
 class Channels(Section):

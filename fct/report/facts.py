@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fct.core.errors import FctError
 from fct.core.files import sha256
 from fct.core.params import Section, load
-from fct.core.paths import FEATURES_METRICS, INT8, MODEL_ONNX, SPREAD_METRICS, VERDICT
+from fct.core.paths import FEATURES_METRICS, IMPORTANCE_CSV, INT8, MODEL_ONNX, SEARCH_CSV, SPREAD_METRICS, VERDICT
 from fct.evaluate import record
 from fct.evaluate.intervals import Estimate
 from fct.evaluate.model import open_model
@@ -28,6 +28,7 @@ from fct.registry.params import RegistryParams
 from fct.report.dates import date_of
 from fct.report.network import Making, read_making
 from fct.report.units import signed_interval
+from fct.search.plots import Point, Shares, read_points, read_shares
 from fct.splits.params import JpegParams
 from fct.splits.store import Originals, Split, open_split, read_meta
 from fct.splits.views import compress_split
@@ -65,6 +66,8 @@ class Facts:
     verdict: Mapping[str, Any]
     judged: str  # when
     making: Making
+    tried: list[Point]  # by the search; none if there was none, or the method is not known
+    importance: Shares  # of what the search varied
     evaluate: EvaluateParams
     classes: list[str]
     predictions: Mapping[str, Predictions]  # by model, the candidate first; on the split `SPLIT`
@@ -110,13 +113,15 @@ def gather_facts(others: Mapping[str, Path]) -> Facts:
         if opened.classes != len(classes) or opened.class_names not in (None, classes):
             raise FctError(f"{path}: its classes are {opened.class_names}, but the data have {classes}.")
         predictions[other] = predict_views(opened, split, evaluate, params.jpeg.subsampling)
-    lowest = min(evaluate.qualities)
+    lowest, making = min(evaluate.qualities), read_making(model)
     return Facts(
         name=name,
         title=params.registry.name,
         verdict=verdict,
         judged=date_of(VERDICT),
-        making=read_making(model),
+        making=making,
+        tried=read_points(SEARCH_CSV) if making.method else [],
+        importance=read_shares(IMPORTANCE_CSV) if making.method else [],
         evaluate=evaluate,
         classes=classes,
         predictions=predictions,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from fct.report.confusion import confusion
 from fct.report.difference import differences
 from fct.report.facts import Facts, gather_facts
 from fct.report.units import share
+from fct.search.plots import draw_importance, draw_tradeoff
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 STANDARD = "standard"  # the name of the baseline among the models
@@ -44,6 +46,10 @@ def render(facts: Facts) -> str:
         spread=tables.spread(facts),
         summary=tables.summary(facts),
         differences=differences(candidate, standard, evaluate) if standard else [],
+        tradeoff=charts.svg(partial(draw_tradeoff, points=facts.tried), "Trials of the search") if facts.tried else "",
+        importance=charts.svg(partial(draw_importance, shares=facts.importance), "Importance of what was searched")
+        if facts.importance
+        else "",
         accuracy=charts.accuracy(facts.predictions, evaluate),
         unseen=unseen.chart(facts.predictions, evaluate) if evaluate.unseen else "",
         unseen_images=len(candidate.measured(-1)),

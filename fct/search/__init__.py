@@ -1,1 +1,1 @@
-"""The search for the consistency term's weight, layers, distance and target."""
+"""The search for the consistency term's weight, layers, blocks, distance and target."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from fct.core.params import Section, Seed
+from fct.core.params import Name, Section, Seed
 from fct.methods.params import Distance, Target
+from fct.models.params import check_unique
+
+Pruner = Literal["none", "hyperband", "successive-halving", "median"]
+Candidates = Annotated[list[Name], AfterValidator(check_unique)] | None  # None: those that `fct.models.layers` proposes
 
 
 class Range(Section):
@@ -29,9 +33,12 @@ class SearchParams(Section):
     trials: int = Field(ge=1, le=10_000)
     images: int = Field(ge=2, le=10**9)
     epochs: int = Field(ge=1, le=100_000)
+    pruner: Pruner
     max_raw_drop: float = Field(ge=0, le=1)  # accuracy
     min_gain: float = Field(ge=0, le=1)  # accuracy
     seed: Seed
     weight: Range
+    layers: Candidates  # for method.layers; those of the method are candidates anyway; []: they stay as they are
+    block_layers: Candidates  # for method.block.layers, likewise
     distances: Annotated[list[Distance], Field(min_length=1)]
     targets: Annotated[list[Target], Field(min_length=1)]

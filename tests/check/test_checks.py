@@ -51,6 +51,8 @@ def test_the_defaults_fit(checked):
         ({"method__teacher": "weights/none.pt"}, r"method\.teacher: weights/none\.pt is not here"),
         ({"train__crop_padding": 28}, r"train\.crop_padding: 28 pixels is too much for images of 28"),
         ({"search__targets": ["raw"], "method__target": "teacher"}, r"search\.targets: with raw, method\."),
+        ({"search__layers": ["stage9"]}, r"search\.layers: no layer is called 'stage9'"),
+        ({"search__block_layers": ["head"]}, r"search\.block_layers: 'head' returns a feature"),
         ({"evaluate__unseen": ["bgr", "webp", "double", "blur"]}, r"evaluate\.unseen: bgr changes colours alone"),
         ({"evaluate__qualities": [5, 95], "gate__0__slice": "q10"}, r"'q10' is not measured"),
         ({"gate__0__over": "trainings"}, r"at least 2 .*spread\.trainings"),

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from fct.evaluate import __main__ as evaluate
 from fct.gate import __main__ as gate
 from fct.gate.trainings import NONE, Trainings
 from fct.report import build, models_beside
+from fct.report.facts import gather_facts
+from fct.report.page import render
+from fct.search.plots import Point
 
 pytestmark = pytest.mark.usefixtures("judged")
 
@@ -185,3 +189,14 @@ def test_without_trainings_the_page_says_that_the_verdict_is_about_one(kind):
     page = build({}).read_text()
     assert "The verdict is about one training. <code>fct spread --seeds 5</code> tells how much" in page
     assert "How much trainings differ" not in page
+
+
+def test_the_page_shows_how_the_method_was_chosen():
+    """The trials of the search, and what they say of each value that was varied."""
+    points = [Point(0, 2, 0.9, 0.8, is_trained=True), Point(1, 1, 0.7, 0.6, is_trained=False)]
+    facts = replace(gather_facts({}), tried=points, importance=[("weight", 0.75), ("layer head", 0.25)])
+    page = render(facts)
+    for text in ("How the method was chosen", "2 short trainings", "ended early", "layer head"):
+        assert text in page
+    assert "too few to say" in render(replace(facts, importance=[]))
+    assert "How the method was chosen" not in render(replace(facts, tried=[]))

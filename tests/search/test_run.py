@@ -15,13 +15,14 @@ from fct.models import saved
 from fct.search import run
 from fct.search.params import SearchParams
 from fct.search.run import search
-from fct.search.study import NO_LAYERS
+from fct.search.study import NOT_TRAINED
 from fct.train.assemble import make_network, open_data
 from fct.train.loop import DivergenceError
 
 PARAMS = {
     "trials": 4, "images": 60, "epochs": 2, "max_raw_drop": 0.05, "min_gain": 0.01, "seed": 0,
-    "weight": {"low": 0.1, "high": 2.0}, "distances": ["mse", "cosine"], "targets": ["raw"],
+    "weight": {"low": 0.1, "high": 2.0}, "distances": ["mse", "cosine"], "targets": ["raw"], "pruner": "none",
+    "layers": None, "block_layers": None,
 }  # fmt: skip
 
 
@@ -49,7 +50,7 @@ def run_search(toy, *, method=None, fresh=False, train=None, **changed):
 
 def states(study):
     """Return the states of the trials that have layers."""
-    return [trial.state.name for trial in study.trials if NO_LAYERS not in trial.user_attrs]
+    return [trial.state.name for trial in study.trials if NOT_TRAINED not in trial.user_attrs]
 
 
 def studies():
@@ -106,10 +107,13 @@ def test_the_best_trial_that_keeps_raw_accuracy_wins(toy, script_results):
 def test_each_trial_is_a_line_with_its_scores(toy, script_results, capsys):
     """A trial that was trained to the end has two accuracies, one that ended early says why."""
     script_results((0.80, 0.90), (0.95, 0.84), (0.70, 0.86), (0.85, 0.90))
-    run_search(toy)
+    run_search(toy, pruner="successive-halving", max_raw_drop=0.1)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("trial ")]
     assert lines[1].startswith("trial 1: accuracy 0.9500 on compressed images, 0.8400 on raw ones (weight ")
-    assert lines[2].startswith("trial 2: ended after epoch 1: accuracy 0.7000 on compressed images is behind trial 0 (")
+    assert lines[2].startswith(
+        "trial 2: accuracy 0.7000 on compressed images, 0.8600 on raw ones, ended after epoch 1 ("
+    )
+    assert "; blocks stage1 stage3)" in lines[0]
     assert len(lines) == 4
 
 
@@ -123,19 +127,36 @@ def test_the_baseline_is_the_result_if_no_trial_is_feasible(toy, script_results,
     assert (best.trial, best.method, best.compressed) == (0, toy.method(), 0.80)
 
 
-def test_a_trial_that_is_behind_the_baseline_ends_early(toy, script_results):
-    """It ends after its first epoch, counts as a trial, and cannot win."""
+def test_a_trial_that_is_behind_ends_early(toy, script_results):
+    """The pruner ends it after its first epoch. It counts as a trial, and cannot win."""
     script_results((0.9, 0.9), (0.91, 0.9), (0.2, 0.9), (0.89, 0.9))
-    best, trials = run_search(toy)
+    best, trials = run_search(toy, pruner="successive-halving")
     assert [len(epochs) for _, _, epochs in trials] == [2, 2, 1, 1]
     assert best.trial in (0, 1)
+    assert [one.end for one in best.tried] == ["trained", "trained", "pruned", "pruned"]
 
 
-def test_trials_are_compared_with_the_baseline_only(toy, script_results):
-    """Trial 2 is behind trial 1, which cannot win, but ahead of the baseline: it is trained to its end and wins."""
-    script_results((0.80, 0.90), (0.95, 0.80), (0.82, 0.90))
-    best, trials = run_search(toy, trials=3)
+def test_without_a_pruner_every_trial_is_trained_to_its_end(toy, script_results):
+    """`search.pruner: none`."""
+    script_results((0.9, 0.9), (0.91, 0.9), (0.2, 0.9), (0.89, 0.9))
+    _, trials = run_search(toy, pruner="none")
+    assert [len(epochs) for _, _, epochs in trials] == [2, 2, 2, 2]
+
+
+def test_a_trial_that_lost_raw_accuracy_does_not_end_those_that_can_win(toy, script_results):
+    """Trial 1 cannot win. Trial 2 has less on compressed images, is trained to its end, and wins."""
+    script_results((0.80, 0.90), (0.95, 0.60), (0.82, 0.90))
+    best, trials = run_search(toy, trials=3, pruner="successive-halving")
     assert (best.trial, len(trials[2][2])) == (2, 2)
+
+
+@pytest.mark.parametrize("pruner", ["hyperband", "successive-halving", "median"])
+def test_the_baseline_is_never_ended_early(toy, monkeypatch, pruner):
+    """Whatever the pruner says."""
+    monkeypatch.setattr("optuna.trial.Trial.should_prune", lambda _trial: True)
+    best, trials = run_search(toy, trials=2, pruner=pruner)
+    assert [len(epochs) for _, _, epochs in trials] == [2, 1]
+    assert best.trial == 0
 
 
 def test_one_trial_is_no_search(toy):
@@ -150,6 +171,15 @@ def test_methods_without_consistency_pass_through(toy):
     assert (best.method, best.trial, best.compressed) == (toy.method(name="pair"), 0, None)
     assert trials == []
     assert not Path(".fct").exists()
+
+
+def test_pruned_trials_are_kept(toy, script_results):
+    """A second run with more trials does not train them again."""
+    script_results((0.9, 0.9), (0.91, 0.9), (0.2, 0.9), (0.3, 0.9))
+    run_search(toy, trials=3, pruner="successive-halving")
+    best, trials = run_search(toy, trials=4, pruner="successive-halving")
+    assert [name for name, _, _ in trials] == ["trial 3"]
+    assert [one.end for one in best.tried] == ["trained", "trained", "pruned", "pruned"]
 
 
 def test_a_finished_search_trains_nothing(toy, script_results):
@@ -230,7 +260,7 @@ def test_a_diverging_baseline_is_an_error_and_a_diverging_trial_is_not(toy, monk
     assert len(trials) == 2
     assert best.trial == 0
     (study,) = studies()
-    assert states(study) == ["FAIL", "COMPLETE", "PRUNED"]
+    assert states(study) == ["COMPLETE", "PRUNED"]
     assert "trial 1: diverged (weight " in capsys.readouterr().out
 
 
@@ -241,7 +271,7 @@ from fct.methods.params import MethodParams
 from fct.models.params import ModelParams
 from fct.search.params import SearchParams
 from fct.search.run import search
-from fct.search.study import NO_LAYERS
+from fct.search.study import NOT_TRAINED
 from fct.train.assemble import Setup
 from fct.train.params import TrainParams
 
@@ -265,20 +295,19 @@ search(setup, method, SearchParams.model_validate(config["search"]), make_observ
 """
 
 
-def test_a_killed_search_runs_only_the_missing_trials(toy, killed):
-    """After a kill in trial 1, the next run makes trials 1 and 2, with the same methods and result."""
-    uninterrupted, trials = run_search(toy, trials=3)
+@pytest.mark.parametrize("pruner", ["none", "hyperband", "successive-halving"])
+def test_a_killed_search_runs_only_the_missing_trials(toy, killed, pruner):
+    """After a kill in trial 1, the next run makes trials 1 and 2, with the same methods, ends and result."""
+    uninterrupted, trials = run_search(toy, trials=3, pruner=pruner)
     Path(".fct/search.journal").unlink()
     setup = toy.setup()
     config = {"model": setup.model.model_dump(), "train": setup.train.model_dump(), "method": toy.method().model_dump()}
-    killed(KILLED_SCRIPT.format(config=json.dumps(config | {"search": PARAMS | {"trials": 3}})))
+    killed(KILLED_SCRIPT.format(config=json.dumps(config | {"search": PARAMS | {"trials": 3, "pruner": pruner}})))
     (study,) = studies()
     assert states(study) == ["COMPLETE", "RUNNING"]
-    best, missing = run_search(toy, trials=3)
+    best, missing = run_search(toy, trials=3, pruner=pruner)
     assert missing == trials[1:]
     assert best == uninterrupted
-    (study,) = studies()
-    assert states(study)[:2] == ["COMPLETE", "FAIL"]
 
 
 def test_targets_without_the_teacher_that_raw_features_need_are_an_error(toy):
