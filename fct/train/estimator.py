@@ -71,7 +71,7 @@ def _batches(data: Data, params: TrainParams, device: torch.device) -> Iterator[
         yield from epoch(
             data.train,
             data.source,
-            Augmentation(params.crop_padding, params.flip, cutout=0, shared=True),
+            Augmentation(params.crop_padding, params.flip, cutout=0, shared=True, size=data.val.images.shape[1]),
             batch_size=batch_size(len(data.train), params),
             rng=np.random.default_rng([params.seed, number]),
             device=device,

@@ -118,7 +118,7 @@ class Training:
         self.accumulate = min(params.accumulate, batches)
         self.steps = batches - batches % self.accumulate  # batches of an epoch
         self.device = network.mean.device
-        sample = to_device(np.array(data.train.images[:2]), self.device)
+        sample = to_device(np.array(data.val.images[:2]), self.device)  # those of train may be kept larger
         self.aids = TrainingAids(network, method, sample, label_smoothing=params.label_smoothing)
         self.frozen = freeze(network.backbone, params.freeze)
         self.average = average_of(network, params.ema) if params.ema is not None else None
@@ -184,9 +184,7 @@ class Training:
         batches = epoch(
             self.data.train,
             self.data.source,
-            Augmentation(
-                self.params.crop_padding, self.params.flip, self.params.cutout, shared=self.params.crops == "shared"
-            ),
+            Augmentation.of(self.params, self.data.val.images.shape[1]),
             batch_size=self.batch_size,
             rng=rng,
             device=self.device,

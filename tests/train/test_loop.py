@@ -147,6 +147,8 @@ train(network, data, method, setup.train, checkpoint=Checkpoint(identity(setup, 
 
 EVERYTHING = {"optimiser": "adamw", "rate_schedule": "cosine", "learning_rate": 0.01, "ema": 0.9, "clip_norm": 1.0}
 EVERYTHING |= {"accumulate": 2, "balance": "classes", "layer_decay": 0.8, "freeze": ["stem.*"]}
+EVERYTHING |= {"resized_crop": {"scale": [0.5, 1.0], "ratio": [0.8, 1.25]}, "colour_jitter": 0.3, "erasing": 0.3}
+EVERYTHING |= {"policy": "trivial-augment", "mixup": 0.2, "cutmix": 1.0}
 
 
 @pytest.mark.parametrize("changed", [{}, EVERYTHING], ids=["default", "everything"])
