@@ -62,7 +62,7 @@ class Setup(NamedTuple):
     qualities: tuple[int, ...]  # trained
     subsampling: str
     model: ModelParams
-    train: TrainParams  # its precision is fp32 or bf16
+    train: TrainParams  # its precision is not auto
 
     @classmethod
     def of(cls, sections: TrainingSections) -> Setup:
@@ -164,6 +164,7 @@ def check_network(setup: Setup, method: MethodParams, meta: dict[str, Any], *, m
     check_optimiser(setup.train)
 
 
+    resolve_precision(setup.train.precision, pick_device())
 def _check(setup: Setup, method: MethodParams, meta: dict[str, Any], *, with_teacher: bool) -> None:
     check_crops(setup.train, method)
     check_size(setup.train, meta["size"])

@@ -47,7 +47,7 @@ def fit_estimator(network: Network, data: Data, method: MethodParams, params: Tr
         # A raw image without tables counts as uncompressed.
         raw_quality = batch.raw_quality.masked_fill(batch.raw_quality == UNKNOWN_QUALITY, 100)
         quality = torch.cat([raw_quality, batch.quality]).float()
-        with autocast(params.precision, device):
+        with autocast("fp32" if params.precision == "fp16" else params.precision, device):  # it is small, and unscaled
             estimate = estimator(image)
         loss = functional.huber_loss(estimate, quality, delta=HUBER_DELTA)
         optimiser.zero_grad(set_to_none=True)

@@ -66,4 +66,4 @@ class TrainParams(Section):
     label_smoothing: float = Field(ge=0, lt=1)  # share of the label's probability that is spread over all classes
     quality_sampler: Sampler  # how often each trained quality is drawn: fct.train.sampler
     views: Views  # cache: compress, then crop | online: crop, then compress, during training
-    precision: Literal["auto", "fp32", "bf16"]
+    precision: Literal["auto", "fp32", "bf16", "fp16"]  # fp16: on a GPU, with a scaled loss

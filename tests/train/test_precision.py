@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from fct.core.errors import FctError
 from fct.models.device import pick_device
 from fct.train.precision import autocast, resolve_precision
 
@@ -22,6 +23,13 @@ def test_auto_on_a_cpu_depends_on_its_instructions():
     """It is bf16 only if /proc/cpuinfo lists AVX512-BF16 or AMX-BF16."""
     flags = Path("/proc/cpuinfo").read_text()
     assert resolve_precision("auto", CPU) == ("bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "fp32")
+
+
+def test_fp16_is_refused_without_a_gpu():
+    """The error names the key and what to set."""
+    with pytest.raises(FctError, match=r"train\.precision: fp16 needs a GPU, .* Set it to auto"):
+        resolve_precision("fp16", CPU)
+    assert resolve_precision("fp16", torch.device("cuda")) == "fp16"
 
 
 def test_auto_is_resolved_before_the_training():
