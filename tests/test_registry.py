@@ -81,7 +81,7 @@ def divide(images, labels, seed, **fractions):
             "mirror": None,
             "seed": seed,
             "fractions": {"val": 0.1, "gate": 0.3, "test": 0.1} | fractions,
-            "folder": {"path": "images", "pixels": 8, "channels": 1, "on_error": "fail"},
+            "folder": {"path": "images", "pixels": 8, "keep": 1.0, "channels": 1, "on_error": "fail"},
         }
     )
     pool = dataset.Dataset(("left", "right"), dataset.LabelledImages(images, labels), None)

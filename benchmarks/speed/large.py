@@ -92,7 +92,7 @@ def _run(folder: str) -> None:
     os.chdir(folder)
     params = DataParams.model_validate(
         {"source": "folder", "mirror": None, "seed": 0, "fractions": {"val": 0.05, "gate": 0.05, "test": 0.1}}
-        | {"folder": {"path": "images", "pixels": SIZE, "channels": 3, "on_error": "fail"}}
+        | {"folder": {"path": "images", "pixels": SIZE, "keep": 1.0, "channels": 3, "on_error": "fail"}}
     )
     for name in ("splits", "originals"):
         Path("data", name).mkdir(parents=True)

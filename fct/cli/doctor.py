@@ -19,7 +19,7 @@ from fct.core.paths import ORIGINALS, SPLITS
 from fct.data.params import DataParams
 from fct.splits import meta
 from fct.splits.params import JpegParams
-from fct.splits.store import read_meta
+from fct.splits.store import open_split, read_meta
 from fct.tracking.location import check, database_of
 from fct.tracking.server import DEFAULT_URI
 
@@ -66,6 +66,13 @@ def _check_splits(data: DataParams) -> None:
                 f"{location('data', *keys[name])} is {value}, but {SPLITS / 'meta.json'} has {name} {made[name]}. "
                 "Make the splits again with `dvc repro data`."
             )
+    side = open_split("train").images.shape[1]
+    if data.source == "folder" and side != data.folder.kept_pixels:
+        raise FctError(
+            f"{location('data', 'folder', 'keep')} is {data.folder.keep}, so that images of train have "
+            f"{data.folder.kept_pixels} pixels, but those in {SPLITS / 'train'} have {side}. Make the splits again "
+            "with `dvc repro data`."
+        )
 
 
 def _check_cache(quality: int, subsampling: str) -> None:

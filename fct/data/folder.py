@@ -2,6 +2,9 @@
 
 Two passes keep the use of memory bounded. The first pass decodes all files on all cores and writes their pixels, at the
 model's size, into a scratch file. The second pass writes the splits from the scratch file and packs the files.
+
+With `data.folder.keep` above 1, the images of train are larger than the model's, so that a training can choose crops.
+A second scratch file has that size, since only the end of the first pass tells which images are in train.
 """
 
 from __future__ import annotations
@@ -54,9 +57,13 @@ def build(params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
     listing = scan(root)
     problems = list(listing.problems)
     _check_problems(problems, params, root)
-    scratch = splits / ".scratch.npy"
-    shape = (len(listing.files), params.folder.pixels, params.folder.pixels, params.folder.channels)
-    pixels = open_memmap(scratch, "w+", np.uint8, shape) if len(listing.files) else np.empty(shape, np.uint8)
+    sides = sorted({params.folder.pixels, params.folder.kept_pixels})
+    scratch = [splits / f".scratch-{side}.npy" for side in sides]
+    shapes = [(len(listing.files), side, side, params.folder.channels) for side in sides]
+    pixels = [
+        open_memmap(path, "w+", np.uint8, shape) if len(listing.files) else np.empty(shape, np.uint8)
+        for path, shape in zip(scratch, shapes, strict=True)
+    ]
     images: list[UsableImage] = []
     limit = SHOWN if params.folder.on_error == "fail" else len(listing.files)  # problems after which to stop
     for image in _examine(root, listing.files, listing.labels, pixels, lambda: len(problems) >= limit):
@@ -78,14 +85,15 @@ def build(params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
     indices = divide_indices(fingerprints, labels, classes, fractions=params.fractions.model_dump(), seed=params.seed)
     parts = {name: [images[index] for index in indices[name]] for name in NAMES}
     for name, part in parts.items():
-        _write_arrays(part, pixels, splits / name)
-    scratch.unlink()
+        _write_arrays(part, pixels[-1 if name == "train" else 0], splits / name)
+    for path in scratch:
+        path.unlink()
     for name, part in parts.items():
         _pack_originals(root, part, originals, name)
     files.write_json(originals / "meta.json", {"native": True})
     division = Division(
         classes,
-        shape,
+        shapes[0],
         {name: labels[indices[name]] for name in NAMES},
         test=HELD_OUT,
         skipped=[(problem.name, problem.what) for problem in problems],
@@ -110,10 +118,10 @@ def _examine(
     root: Path,
     paths: Sequence[str],
     labels: Sequence[int],
-    pixels: NDArray[np.uint8],
+    pixels: Sequence[NDArray[np.uint8]],
     stop: Callable[[], bool],
 ) -> Iterator[UsableImage | Problem]:
-    """Decode the files on all cores. Write the pixels of each, at the model's size, into its row of `pixels`.
+    """Decode the files on all cores. Write the pixels of each into its row of each array of `pixels`, at its size.
 
     No further chunk of files is started once `stop()` is true.
 
@@ -123,7 +131,8 @@ def _examine(
     starts = range(0, len(paths), CHUNK)
     workers = max(1, min(joblib.cpu_count(), len(starts)))
     pending = itertools.takewhile(lambda _: not stop(), starts)
-    jobs = (joblib.delayed(_read_chunk)(root, paths[start : start + CHUNK], pixels.shape[1:]) for start in pending)
+    sides, channels = [array.shape[1] for array in pixels], pixels[0].shape[-1]
+    jobs = (joblib.delayed(_read_chunk)(root, paths[start : start + CHUNK], sides, channels) for start in pending)
     chunks = joblib.Parallel(workers, return_as="generator")(jobs)
     with tqdm(total=len(paths), desc="images", unit="image", disable=None) as bar:
         for start, results in zip(starts, chunks, strict=False):
@@ -131,29 +140,29 @@ def _examine(
                 if isinstance(result, Problem):
                     yield result
                 else:
-                    small, pixels_digest, content_digest, quality = result
-                    pixels[row] = small
+                    resized, pixels_digest, content_digest, quality = result
+                    for array, image in zip(pixels, resized, strict=True):
+                        array[row] = image
                     yield UsableImage(paths[row], labels[row], pixels_digest, content_digest, quality, row)
-            drop_pages(pixels)
+            drop_pages(*pixels)
             bar.update(len(results))
 
 
 def _read_chunk(
-    root: Path, paths: Sequence[str], shape: tuple[int, int, int]
-) -> list[Problem | tuple[NDArray[np.uint8], bytes, bytes, int]]:
-    return [_read_image(root, path, shape) for path in paths]
+    root: Path, paths: Sequence[str], sides: Sequence[int], channels: int
+) -> list[Problem | tuple[list[NDArray[np.uint8]], bytes, bytes, int]]:
+    return [_read_image(root, path, sides, channels) for path in paths]
 
 
 def _read_image(
-    root: Path, path: str, shape: tuple[int, int, int]
-) -> Problem | tuple[NDArray[np.uint8], bytes, bytes, int]:
-    size, _, channels = shape
+    root: Path, path: str, sides: Sequence[int], channels: int
+) -> Problem | tuple[list[NDArray[np.uint8]], bytes, bytes, int]:
     try:
         content = (root / path).read_bytes()
         native = decode(content, channels)
     except (UnusableImage, OSError) as error:
         return Problem.of(path, error)
-    return resize(native, size), fingerprint(native), _digest(content), estimate_quality(content)
+    return [resize(native, side) for side in sides], fingerprint(native), _digest(content), estimate_quality(content)
 
 
 def _drop_duplicates(

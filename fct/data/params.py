@@ -32,8 +32,14 @@ class FolderParams(Section):
 
     path: Annotated[str, AfterValidator(check_folder)]
     pixels: Annotated[int, Field(ge=8, le=4096)]  # height and width. Not `size`: DVC's run cache ignores such a key
+    keep: Annotated[float, Field(ge=1, le=4)]  # height and width of the images of train, relative to `pixels`
     channels: Literal[1, 3]
     on_error: Literal["fail", "skip"]
+
+    @property
+    def kept_pixels(self) -> int:
+        """Height and width of the images of train, from which a training takes crops of `pixels`."""
+        return round(self.pixels * self.keep)
 
 
 class DataParams(Section):

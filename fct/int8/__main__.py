@@ -30,8 +30,8 @@ from fct.int8.params import Int8Params
 from fct.int8.quantise import quantise
 from fct.jpeg.arrays import VERSION
 from fct.splits.params import JpegParams
-from fct.splits.store import open_split
-from fct.splits.views import compress_split
+from fct.splits.store import open_split, read_meta
+from fct.splits.views import at_size, compress_split
 
 
 class Params(Section):
@@ -67,7 +67,7 @@ def main() -> None:
 def calibration_images(params: Params) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return training images [N, C, H, W] and their qualities [N]; raw and every trained quality alternate."""
     train = open_split("train")
-    train = train.every(train.step(params.int8.images))
+    train = at_size(train.every(train.step(params.int8.images)), read_meta()["size"])
     images, quality = np.array(train.images), np.array(train.quality)
     turns = len(params.cache.qualities) + 1
     for turn, level in enumerate(params.cache.qualities):

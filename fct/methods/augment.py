@@ -16,5 +16,5 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
     is_compressed = torch.rand(len(batch.labels), device=batch.labels.device) < params.probability  # [B]
     image = torch.where(is_compressed[:, None, None, None], batch.compressed, batch.raw)
     logits, _ = network(image, torch.where(is_compressed, batch.quality, batch.raw_quality))
-    total = mean_cross_entropy(logits, batch.labels, context)
+    total = mean_cross_entropy(logits, batch, context)
     return Loss(total, {"cross_entropy": total})

@@ -13,6 +13,13 @@ from fct.methods.params import MethodParams
 from fct.models.network import Network
 
 
+class Partners(NamedTuple):
+    """The images that are mixed into those of a batch."""
+
+    labels: Tensor  # int64 [B]
+    share: Tensor  # float [B], of the label of each
+
+
 @dataclass(frozen=True)
 class Batch:
     """Both views of B images, with the same crop and flip, or each with its own."""
@@ -23,6 +30,7 @@ class Batch:
     quality: Tensor  # int64 [B], the JPEG quality of the compressed view
     labels: Tensor  # int64 [B]
     reference: Tensor  # uint8 [B, C, H, W], raw, with the crop and flip of the compressed view; for teachers
+    partners: Partners | None = None  # with mixup or cutmix: all views are mixed with those of other images
 
 
 @dataclass(frozen=True)
@@ -45,10 +53,20 @@ class Loss(NamedTuple):
     parts: dict[str, Tensor]  # each []
 
 
-def mean_cross_entropy(logits: Tensor, labels: Tensor, context: Context) -> Tensor:
-    """Return the mean cross entropy, [], of logits [B, classes], or of the logits of both views, [2 B, classes]."""
-    repeated = labels.repeat(len(logits) // len(labels))
-    return cross_entropy(logits.float(), repeated, label_smoothing=context.label_smoothing)
+def mean_cross_entropy(logits: Tensor, batch: Batch, context: Context) -> Tensor:
+    """Return the mean cross entropy, [], of logits [B, classes], or of the logits of both views, [2 B, classes].
+
+    The label of a mixed image is that of both images, each with its share.
+    """
+    views, smoothing = len(logits) // len(batch.labels), context.label_smoothing
+    logits, labels = logits.float(), batch.labels.repeat(views)
+    if batch.partners is None:
+        return cross_entropy(logits, labels, label_smoothing=smoothing)
+    losses, others = (
+        cross_entropy(logits, each, label_smoothing=smoothing, reduction="none")
+        for each in (labels, batch.partners.labels.repeat(views))
+    )
+    return torch.lerp(losses, others, batch.partners.share.repeat(views)).mean()
 
 
 Halves = dict[str, tuple[Tensor, Tensor]]  # layer -> features of the raw and of the compressed images

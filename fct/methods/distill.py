@@ -33,7 +33,7 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
     if context.teacher is None:
         raise ValueError("distill needs a teacher")
     logits, features = forward_both(network, batch, params)
-    cross_entropy = mean_cross_entropy(logits, batch.labels, context)
+    cross_entropy = mean_cross_entropy(logits, batch, context)
     outputs = teacher_outputs(context.teacher, batch, both=params.match == "logits")
     if params.match == "logits":
         teacher_logits = torch.cat([teacher_logits for teacher_logits, _ in outputs])

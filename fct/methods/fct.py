@@ -32,7 +32,7 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
         ValueError: the context does not have the teacher or the projections that `params` need.
     """
     logits, features = forward_both(network, batch, params)
-    cross_entropy = mean_cross_entropy(logits, batch.labels, context)
+    cross_entropy = mean_cross_entropy(logits, batch, context)
     targets, compared = _targets(features, batch, params, context)
     if params.projection == "mean":
         targets, compared = ({layer: _mean(feature) for layer, feature in side.items()} for side in (targets, compared))

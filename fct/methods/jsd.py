@@ -22,6 +22,6 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
     """Return the cross entropy of the raw images plus `params.weight` times the divergence of both predictions."""
     logits, _ = forward_both(network, batch, params)
     raw, compressed = logits.float().chunk(2)
-    cross_entropy = mean_cross_entropy(raw, batch.labels, context)
+    cross_entropy = mean_cross_entropy(raw, batch, context)
     divergence = jensen_shannon(raw, compressed)
     return Loss(cross_entropy + params.weight * divergence, {"cross_entropy": cross_entropy, "divergence": divergence})

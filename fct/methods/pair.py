@@ -12,5 +12,5 @@ VIEWS = 2
 def loss(network: Network, batch: Batch, params: MethodParams, context: Context = START) -> Loss:
     """Return 1/2 [CE(f(x), y) + CE(f(x~), y)]."""
     logits, _ = forward_both(network, batch, params)
-    total = mean_cross_entropy(logits, batch.labels, context)
+    total = mean_cross_entropy(logits, batch, context)
     return Loss(total, {"cross_entropy": total})

@@ -29,7 +29,7 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
     if params.noise:
         batch = replace(batch, compressed=add_noise(batch.raw, params.noise), quality=batch.raw_quality)
     raw, compressed = forward_both(network, batch, params)[0].float().chunk(2)
-    cross_entropy = mean_cross_entropy(raw, batch.labels, context)
+    cross_entropy = mean_cross_entropy(raw, batch, context)
     stability = kl_divergence(raw, compressed)
     return Loss(cross_entropy + params.weight * stability, {"cross_entropy": cross_entropy, "stability": stability})
 

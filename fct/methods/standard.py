@@ -12,5 +12,5 @@ VIEWS = 1  # forwarded images per image of a batch
 def loss(network: Network, batch: Batch, _params: MethodParams, context: Context = START) -> Loss:
     """Return the cross entropy of the raw images."""
     logits, _ = network(batch.raw, batch.raw_quality)
-    total = mean_cross_entropy(logits, batch.labels, context)
+    total = mean_cross_entropy(logits, batch, context)
     return Loss(total, {"cross_entropy": total})

@@ -1,4 +1,4 @@
-"""Mean and deviation with which images are normalised: those that pretrained weights were trained with."""
+"""The images that pretrained weights were trained with: their mean and deviation, size and interpolation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from fct.models.backbones import OWN, TIMM
 from fct.models.params import Channels, ModelParams
 from fct.models.state import load_weights_only
 from fct.models.weights import find_weights
+
+INTERPOLATION = "bilinear"  # of this project's images (fct.images.fit)
 
 
 class Statistics(NamedTuple):
@@ -42,11 +44,38 @@ def normalisation(model: ModelParams, channels: int) -> Statistics | None:
     if model.normalisation == "images" or model.weights is None:
         return None
     found = _of_weights(model, model.weights)
-    return None if found is None else Statistics(*(_for_channels(values, channels) for values in found))
+    if found is None:
+        return None
+    return Statistics(_for_channels(found.mean, channels), _for_channels(found.std, channels))
 
 
-def _of_weights(model: ModelParams, weights: str) -> tuple[Sequence[float], Sequence[float]] | None:
-    """Return mean and std that the weights were trained with, or None if nothing says so."""
+class Pretraining(NamedTuple):
+    """The images that weights were trained with."""
+
+    mean: Sequence[float]
+    std: Sequence[float]
+    size: int  # pixels, height and width
+    interpolation: str  # with which they were scaled to that size
+
+
+def describe_other_images(model: ModelParams, size: int) -> str | None:
+    """Return a sentence if the weights were trained with images of another size or interpolation than those here.
+
+    Args:
+        model: the section `model` of params.yaml, which names weights.
+        size: of the images, pixels.
+    """
+    found = None if model.weights is None else _of_weights(model, model.weights)
+    if found is None or (found.size, found.interpolation) == (size, INTERPOLATION):
+        return None
+    return (
+        f"{model.weights} was trained with images of {found.size} pixels, scaled with {found.interpolation} "
+        f"interpolation; the images here have {size} pixels, scaled with {INTERPOLATION} interpolation."
+    )
+
+
+def _of_weights(model: ModelParams, weights: str) -> Pretraining | None:
+    """Return the images that the weights were trained with, or None if nothing says so."""
     path = find_weights(weights, "model.weights")
     if path.suffix != ".safetensors":
         try:
@@ -57,18 +86,20 @@ def _of_weights(model: ModelParams, weights: str) -> tuple[Sequence[float], Sequ
             from fct.models.saved import load
 
             _, description = load(path, remedy="Name another file.")
-            return description.mean, description.std
+            return Pretraining(description.mean, description.std, description.size, INTERPOLATION)
     if model.name.startswith(TIMM):
         import timm
 
         config = timm.get_pretrained_cfg(model.name.removeprefix(TIMM), allow_unregistered=True)
-        return (config.mean, config.std) if config is not None else None
+        if config is None:
+            return None
+        return Pretraining(config.mean, config.std, config.input_size[-1], config.interpolation)
     if model.name in OWN:
         return None
     from torchvision import models
 
     preset = models.get_model_weights(model.name).DEFAULT.transforms()
-    return preset.mean, preset.std
+    return Pretraining(preset.mean, preset.std, preset.crop_size[0], preset.interpolation.value)
 
 
 def _for_channels(values: Sequence[float], channels: int) -> list[float]:

@@ -39,7 +39,7 @@ class Description(BaseModel):
     data_digest: str
     params_digest: str
     flip_tta: bool = False  # not in older files
-    precision: str | None = None  # of the training, fp32 | bf16; None in older files
+    precision: str | None = None  # of the training, fp32 | bf16 | fp16; None in older files
 
     def build(self) -> Network:
         """Return the network, untrained."""

@@ -1,6 +1,6 @@
 """Splits on disk. The data stage writes these files, and all later stages read them.
 
-    <splits>/<name>/images.npy    uint8 [N, H, W, C]   at the model's size
+    <splits>/<name>/images.npy    uint8 [N, H, W, C]   at the model's size; those of train may be larger, for crops
                     labels.npy    int64 [N]            index into classes
                     quality.npy   int64 [N]            JPEG quality of each image's file, 0 without JPEG tables
     <splits>/meta.json            classes, source, counts, skipped images, source of the test images

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -92,6 +93,15 @@ def _compress_files(
         for count in pool.map(fill, range(0, len(originals), CHUNK_FILES)):
             drop_pages(originals.files)
             yield count
+
+
+def at_size(split: Split, size: int) -> Split:
+    """Return `split` with images of `size` pixels, as a model sees them. Those of train may be kept larger."""
+    if split.images.shape[1] == size or split.originals is None:
+        return split
+    fit, channels = Fit(size), split.images.shape[-1]
+    images = [fit(read_original(split.originals, index, channels)) for index in range(len(split))]
+    return replace(split, images=np.stack(images))
 
 
 def read_original(originals: Originals, index: int, channels: int) -> NDArray[np.uint8]:

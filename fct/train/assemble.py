@@ -20,7 +20,7 @@ from fct.methods.params import WITH_CONSISTENCY, MethodParams
 from fct.methods.registry import WITH_BLOCKS
 from fct.models.device import pick_device
 from fct.models.network import Network
-from fct.models.normalisation import Statistics, normalisation
+from fct.models.normalisation import Statistics, describe_other_images, normalisation
 from fct.models.params import ModelParams
 from fct.models.saved import Description
 from fct.models.weights import find_weights, load_pretrained
@@ -62,7 +62,7 @@ class Setup(NamedTuple):
     qualities: tuple[int, ...]  # trained
     subsampling: str
     model: ModelParams
-    train: TrainParams  # its precision is fp32 or bf16
+    train: TrainParams  # its precision is not auto
 
     @classmethod
     def of(cls, sections: TrainingSections) -> Setup:
@@ -124,6 +124,8 @@ def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[st
             network.backbone, find_weights(setup.model.weights, "model.weights"), setup.model.stem
         )
         print(f"loaded {setup.model.weights}; layers without pretrained weights: {', '.join(untrained) or 'none'}")
+        if difference := describe_other_images(setup.model, meta["size"]):
+            print(difference)
     _check_precision(network, setup, meta)
     network.to(device=pick_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     return network, description
@@ -164,6 +166,7 @@ def check_network(setup: Setup, method: MethodParams, meta: dict[str, Any], *, m
     _check_precision(network, setup, meta)
     freeze(network.backbone, setup.train.freeze)
     check_optimiser(setup.train)
+    resolve_precision(setup.train.precision, pick_device())
 
 
 def _check(setup: Setup, method: MethodParams, meta: dict[str, Any], *, with_teacher: bool) -> None:

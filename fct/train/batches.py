@@ -3,12 +3,12 @@
 Compressed views have two sources. The cache compresses whole images, and the crop comes after: it shifts JPEG's 8x8
 grid. Online, the crop comes first: the grid is aligned with the image, as at test time.
 
-All operations take and return whole arrays. No Python loop runs over images.
+All operations take and return whole arrays. A Python loop runs over images only where crops are scaled on a CPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -21,7 +21,8 @@ from fct import jpeg
 from fct.methods.batch import Batch
 from fct.models.device import move_to, to_device
 from fct.splits.store import Split, drop_pages
-from fct.train.crop import Augmentation, Crops, cutout_mask
+from fct.train.crop import Augmentation, Crops
+from fct.train.pixels import Mix, change
 
 Images = NDArray[np.uint8]  # [N, H, W, C]
 MAPPED_LIMIT = 1 << 30  # bytes of images and views; above it, memory-mapped pages are dropped after each batch
@@ -138,11 +139,11 @@ class Resident:
         """Gather both views of each image."""
         rows = move_to(draw.rows, device)
         quality_index = move_to(np.searchsorted(self.qualities, draw.quality), device)
-        return self.raw_views(split, draw, device), _crop_on(self.cache[quality_index, rows], draw.crops)
+        return self.raw_views(split, draw, device), draw.crops.take_on(self.cache[quality_index, rows])
 
     def raw_views(self, split: Split, draw: Draw, device: torch.device) -> Tensor:  # noqa: ARG002
         """Gather the raw view of each image."""
-        return _crop_on(self.raw[move_to(draw.rows, device)], draw.crops)
+        return draw.crops.take_on(self.raw[move_to(draw.rows, device)])
 
     def every(self, step: int) -> Resident:
         """Return the source of every `step`-th image of the split."""
@@ -166,20 +167,22 @@ def epoch(  # noqa: PLR0913  # independent choices
     `probabilities`, or uniformly without them. All batches are full; the remaining images are left out of this epoch. A
     split smaller than `batch_size` is one batch.
     """
-    batch_size = min(batch_size, len(split))
+    batch_size, side = min(batch_size, len(split)), split.images.shape[1]
     order = rng.permutation(len(split)) if weights is None else rng.choice(len(split), len(split), p=weights)
     arrays = [split.images, *(source.cache.values() if isinstance(source, Cached) else ())]
     is_large = sum(images.nbytes for images in arrays) > MAPPED_LIMIT
     for start in range(0, len(split) - batch_size + 1, batch_size):
         rows = np.sort(order[start : start + batch_size])  # ascending: memory-mapped pages are read in order
-        crops = Crops.draw(augmentation, batch_size, rng)
-        draw = Draw(rows, rng.choice(np.array(source.qualities, np.int64), batch_size, p=probabilities), crops)
-        reference, compressed = _cut_out(augmentation, source.views(split, draw, device), rng)
+        crops = Crops.draw(augmentation, batch_size, rng, side=side)
+        quality = rng.choice(np.array(source.qualities, np.int64), batch_size, p=probabilities)
+        mix = Mix.draw(augmentation, batch_size, crops.size, rng)
+        draw = Draw(rows, quality if mix is None else mix.share_quality(quality), crops)
+        reference, compressed = change(augmentation, source.views(split, draw, device), rng)
         raw = reference
         if not augmentation.shared:
-            own = draw._replace(crops=Crops.draw(augmentation, batch_size, rng))
-            (raw,) = _cut_out(augmentation, [source.raw_views(split, own, device)], rng)
-        yield Batch(
+            own = draw._replace(crops=Crops.draw(augmentation, batch_size, rng, side=side))
+            (raw,) = change(augmentation, [source.raw_views(split, own, device)], rng)
+        batch = Batch(
             raw=raw,
             raw_quality=move_to(split.quality[rows], device),
             compressed=compressed,
@@ -187,34 +190,14 @@ def epoch(  # noqa: PLR0913  # independent choices
             labels=move_to(split.labels[rows], device),
             reference=reference,
         )
+        yield batch if mix is None else mix.apply(batch)
         if is_large:
             drop_pages(*arrays)  # some systems map files in pages of 2 MiB, so that one image keeps 2 MiB
 
 
 def _crop_raw(split: Split, draw: Draw) -> Images:
     """Return the raw images of a batch, [B, H, W, C], cropped and flipped."""
-    raw = np.empty((len(draw.rows), *split.images.shape[1:]), np.uint8)
+    size, channels = draw.crops.size, split.images.shape[3]
+    raw = np.empty((len(draw.rows), size, size, channels), np.uint8)
     draw.crops.take(split.images, draw.rows, out=raw)
     return raw
-
-
-def _cut_out(augmentation: Augmentation, views: Sequence[Tensor], rng: np.random.Generator) -> Sequence[Tensor]:
-    """Black out the same random square in all views, uint8 [B, C, H, W], of each image."""
-    if not augmentation.cutout:
-        return views
-    count, _, height, width = views[0].shape
-    mask = move_to(cutout_mask(augmentation, (count, height, width), rng), views[0].device)[:, None]
-    return [view * mask for view in views]
-
-
-def _crop_on(images: Tensor, crops: Crops) -> Tensor:
-    """Crop and flip images [B, H, W, C] on their device; return [B, C, H, W] in channels-last memory."""
-    count, height, width, _ = images.shape
-    top, left, flipped = (move_to(values, images.device)[:, None] for values in (crops.top, crops.left, crops.flipped))
-    x = torch.arange(width, device=images.device).expand(count, width)
-    rows = top + torch.arange(height, device=images.device)  # [B, H], in the image; values outside the image are border
-    columns = left + torch.where(flipped, x.flip(1), x)
-    image_index = torch.arange(count, device=images.device)[:, None, None]
-    pixels = images[image_index, rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None, :]]
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
-    return (pixels * inside[..., None]).permute(0, 3, 1, 2)

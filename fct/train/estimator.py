@@ -47,7 +47,7 @@ def fit_estimator(network: Network, data: Data, method: MethodParams, params: Tr
         # A raw image without tables counts as uncompressed.
         raw_quality = batch.raw_quality.masked_fill(batch.raw_quality == UNKNOWN_QUALITY, 100)
         quality = torch.cat([raw_quality, batch.quality]).float()
-        with autocast(params.precision, device):
+        with autocast("fp32" if params.precision == "fp16" else params.precision, device):  # it is small, and unscaled
             estimate = estimator(image)
         loss = functional.huber_loss(estimate, quality, delta=HUBER_DELTA)
         optimiser.zero_grad(set_to_none=True)
@@ -71,7 +71,7 @@ def _batches(data: Data, params: TrainParams, device: torch.device) -> Iterator[
         yield from epoch(
             data.train,
             data.source,
-            Augmentation(params.crop_padding, params.flip, cutout=0, shared=True),
+            Augmentation(params.crop_padding, params.flip, cutout=0, shared=True, size=data.val.images.shape[1]),
             batch_size=batch_size(len(data.train), params),
             rng=np.random.default_rng([params.seed, number]),
             device=device,

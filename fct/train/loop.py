@@ -118,13 +118,15 @@ class Training:
         self.accumulate = min(params.accumulate, batches)
         self.steps = batches - batches % self.accumulate  # batches of an epoch
         self.device = network.mean.device
-        sample = to_device(np.array(data.train.images[:2]), self.device)
+        sample = to_device(np.array(data.val.images[:2]), self.device)  # those of train may be kept larger
         self.aids = TrainingAids(network, method, sample, label_smoothing=params.label_smoothing)
         self.frozen = freeze(network.backbone, params.freeze)
         self.average = average_of(network, params.ema) if params.ema is not None else None
         self.optimiser, self.schedule = make_optimiser(
             network, self.aids.weights, params, params.epochs * self.steps // self.accumulate
         )
+        # The gradients of a loss in fp16 would be rounded to zero; those of a scaled loss are not.
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=params.precision == "fp16")
         self.steps_taken = 0  # batches
         self.max_cross_entropy = DIVERGED * math.log(max(2, int(data.train.labels.max()) + 1))
         self.history: list[Metrics] = []
@@ -145,6 +147,7 @@ class Training:
         self.network.load_state_dict(saved["network"])
         self.optimiser.load_state_dict(saved["optimiser"])
         self.schedule.load_state_dict(saved["schedule"])
+        self.scaler.load_state_dict(saved["scaler"])
         self.aids.restore(saved["aids"])
         if self.average is not None:
             self.average.load_state_dict(saved["average"])
@@ -169,6 +172,7 @@ class Training:
                     "network": self.network.state_dict(),
                     "optimiser": self.optimiser.state_dict(),
                     "schedule": self.schedule.state_dict(),
+                    "scaler": self.scaler.state_dict(),
                     "aids": self.aids.state(),
                     "average": None if self.average is None else self.average.state_dict(),
                     "history": self.history,
@@ -184,9 +188,7 @@ class Training:
         batches = epoch(
             self.data.train,
             self.data.source,
-            Augmentation(
-                self.params.crop_padding, self.params.flip, self.params.cutout, shared=self.params.crops == "shared"
-            ),
+            Augmentation.of(self.params, self.data.val.images.shape[1]),
             batch_size=self.batch_size,
             rng=rng,
             device=self.device,
@@ -205,18 +207,25 @@ class Training:
         with autocast(self.params.precision, batch.raw.device):
             context = self.aids.at(self.steps_taken / (self.params.epochs * self.steps))
             loss = METHODS[self.method.name].loss(self.network, batch, self.method, context)
-        (loss.total / self.accumulate).backward()  # type: ignore[no-untyped-call]  # torch's own
+        self.scaler.scale(loss.total / self.accumulate).backward()  # type: ignore[no-untyped-call]  # torch's own
         self.steps_taken += 1
         if self.steps_taken % self.accumulate == 0:
             self._change_weights()
         return loss
 
     def _change_weights(self) -> None:
+        self.scaler.unscale_(self.optimiser)
         if self.params.clip_norm is not None:
             trained = [weight for group in self.optimiser.param_groups for weight in group["params"]]
             clip_grad_norm_(trained, self.params.clip_norm)
-        self.optimiser.step()
+        scale = self.scaler.get_scale()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
+        if (
+            self.scaler.get_scale() < scale
+        ):  # a gradient overflowed: no weight has changed, and the next loss is smaller
+            return
         self.schedule.step()
         self.aids.update(self.network)
         if self.average is not None:

@@ -12,6 +12,7 @@ from fct.core.params import Name, Section, Seed, nearest
 Views = Literal["auto", "cache", "online"]
 Sampler = Literal["uniform", "low", "curriculum"]
 Sharing = Literal["shared", "own"]
+Policy = Literal["none", "rand-augment", "trivial-augment"]
 OPTIMISERS = ("sgd", "adamw")
 TIMM = "timm/"  # prefix of the name of one of timm's optimisers
 MOST_EPOCHS = 100_000
@@ -21,6 +22,23 @@ def _check_optimiser(name: str) -> str:
     if name not in OPTIMISERS and not re.fullmatch(TIMM + "[a-z0-9_]+", name):
         raise ValueError(f"there is no such optimiser.{nearest(name, [*OPTIMISERS, TIMM + 'NAME'])}")
     return name
+
+
+def _check_ascending(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError("the first of two bounds is the lower one; exchange them")
+    return bounds
+
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Ratio = Annotated[float, Field(ge=0.1, le=10)]
+
+
+class ResizedCrop(Section):
+    """Bounds between which a random crop is drawn, before it is scaled to the size of the model."""
+
+    scale: Annotated[tuple[Share, Share], AfterValidator(_check_ascending)]  # share of the image's area
+    ratio: Annotated[tuple[Ratio, Ratio], AfterValidator(_check_ascending)]  # of width to height
 
 
 class TrainParams(Section):
@@ -44,10 +62,16 @@ class TrainParams(Section):
     clip_norm: float | None = Field(ge=1e-6, le=1e6)  # largest norm of the gradient; None: any
     ema: float | None = Field(gt=0, lt=1)  # of the weights, a step; the average is validated and saved; None: none
     crop_padding: int = Field(ge=0, le=4096)  # pixels around an image before the random crop
+    resized_crop: ResizedCrop | None  # in place of that crop: one of random size and shape, scaled; None: none
     flip: bool  # horizontally, at random
     crops: Sharing  # shared: both views of an image have the same crop and flip | own: each view has its own
     cutout: int = Field(ge=0, le=4096)  # pixels, height and width of a square that is black in each image; 0: none
+    colour_jitter: float = Field(ge=0, le=1)  # strength of random brightness, contrast and saturation; 0: none
+    policy: Policy  # random operations on each image, of colour and of geometry
+    erasing: float = Field(ge=0, le=1)  # probability that a random box of an image is black; 0: none
+    mixup: float = Field(ge=0, le=100)  # alpha of the Beta distribution of the share of another image; 0: none
+    cutmix: float = Field(ge=0, le=100)  # alpha of that of the area of a square from another image; 0: none
     label_smoothing: float = Field(ge=0, lt=1)  # share of the label's probability that is spread over all classes
     quality_sampler: Sampler  # how often each trained quality is drawn: fct.train.sampler
     views: Views  # cache: compress, then crop | online: crop, then compress, during training
-    precision: Literal["auto", "fp32", "bf16"]
+    precision: Literal["auto", "fp32", "bf16", "fp16"]  # fp16: on a GPU, with a scaled loss

@@ -1,4 +1,4 @@
-"""The arithmetic of a training: fp32 or bf16."""
+"""The arithmetic of a training: fp32, bf16 or fp16."""
 
 from __future__ import annotations
 
@@ -10,14 +10,25 @@ from torch import nn
 
 from fct.core.errors import FctError
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def resolve_precision(precision: str, device: torch.device) -> Precision:
     """Return the precision of params.yaml. "auto" is bf16 if the hardware supports it, else fp32.
 
     CPUs without AVX512-BF16 or AMX emulate bf16, which is four to seven times slower than fp32.
+
+    Raises:
+        FctError: it is fp16, and the device is not a GPU.
     """
+    if precision == "fp16":
+        if device.type != "cuda":
+            raise FctError(
+                "params.yaml: train.precision: fp16 needs a GPU, and there is none here. Set it to auto, which is bf16 "
+                "where the processor has such arithmetic, else fp32."
+            )
+        return "fp16"
     if precision == "auto":
         return "bf16" if _has_bf16(device) else "fp32"
     return "bf16" if precision == "bf16" else "fp32"
@@ -32,14 +43,14 @@ def _has_bf16(device: torch.device) -> bool:
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Return the context in which the network runs; `precision` is fp32 or bf16.
+    """Return the context in which the network runs; `precision` is fp32, bf16 or fp16.
 
     Raises:
         ValueError: it is "auto", which must be resolved before the training.
     """
     if precision == "auto":
         raise ValueError("precision: resolve auto before the training (fct.train.precision.resolve_precision)")
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    return torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32")
 
 
 @torch.no_grad()

@@ -64,6 +64,15 @@ def test_values_that_do_not_fit_each_other_are_named(checked, changed, message):
         checked(**changed)
 
 
+def test_fp16_is_refused_where_no_gpu_is(checked, monkeypatch):
+    """The check says so before anything is computed."""
+    import torch
+
+    monkeypatch.setattr("fct.train.assemble.pick_device", lambda: torch.device("cpu"))
+    with pytest.raises(FctError, match=r"train\.precision: fp16 needs a GPU"):
+        checked(train__precision="fp16")
+
+
 def test_all_problems_are_told_at_once(checked):
     """Nobody wants to run the pipeline once for each of them."""
     with pytest.raises(FctError) as error:

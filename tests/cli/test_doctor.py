@@ -1,12 +1,15 @@
 """`fct doctor` finds damage that opening a file does not show, and names the command that repairs it."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from fct import cli
 from fct.cache import store
@@ -14,12 +17,13 @@ from fct.core.files import atomic_folder, write_json
 from fct.core.params import to_yaml
 from fct.core.paths import ORIGINALS, SPLITS
 from fct.data import dataset
+from fct.data import folder as folder_source
 from fct.data.dataset import Dataset, LabelledImages
-from fct.data.params import DataParams
+from fct.data.params import DataParams, FolderParams
 
 PARAMS = DataParams.model_validate(
     {"source": "cifar-10", "mirror": None, "seed": 0, "fractions": {"val": 0.2, "gate": 0.1, "test": 0.1}}
-    | {"folder": {"path": "images", "pixels": 16, "channels": 3, "on_error": "fail"}}
+    | {"folder": {"path": "images", "pixels": 16, "keep": 1.0, "channels": 3, "on_error": "fail"}}
 )
 
 
@@ -141,6 +145,29 @@ def test_without_params_it_says_so():
     result = run_doctor()
     assert result.exit_code == 2
     assert "params.yaml is not here" in result.stderr
+
+
+@pytest.mark.usefixtures("place")
+def test_images_of_train_that_were_kept_at_another_size_are_found():
+    """After a change of `data.folder.keep` alone the doctor names the key, both sizes and the folder."""
+    folder = FolderParams.model_validate(PARAMS.folder.model_dump() | {"keep": 1.5})
+    data = PARAMS.model_copy(update={"source": "folder", "folder": folder})
+    Path("params.yaml").write_text(
+        to_yaml({"data": data.model_dump(), "jpeg": {"subsampling": "4:2:0"}, "cache": {"qualities": [20]}})
+    )
+    for label in ("left", "right"):
+        (Path("images") / label).mkdir(parents=True)
+        for number in range(4):
+            pixels = np.random.default_rng([number, label == "left"]).integers(0, 256, (20, 20, 3), np.uint8)
+            Image.fromarray(pixels).save(Path("images") / label / f"{number}.png")
+    with atomic_folder(SPLITS) as splits, atomic_folder(ORIGINALS) as originals:
+        folder_source.build(data, splits, originals)
+    assert "splits and originals: whole" in run_doctor().stdout
+    path = Path("params.yaml")
+    path.write_text(path.read_text().replace("keep: 1.5", "keep: 1.0"))
+    assert re.search(
+        r"data\.folder\.keep is 1\.0, .* 16 pixels, but those in data/splits/train have 24", run_doctor().stdout
+    )
 
 
 @pytest.mark.usefixtures("healthy")

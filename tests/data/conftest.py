@@ -31,7 +31,7 @@ class Own:
         return path
 
     def params(self, **changed):
-        own = {"path": str(self.root), "pixels": 16, "channels": 3, "on_error": "fail"} | changed
+        own = {"path": str(self.root), "pixels": 16, "keep": 1.0, "channels": 3, "on_error": "fail"} | changed
         fractions = {"val": 0.1, "gate": 0.1, "test": 0.2}
         return DataParams.model_validate(
             {"source": "folder", "mirror": None, "seed": 0, "fractions": fractions, "folder": own}

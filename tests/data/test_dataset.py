@@ -18,7 +18,7 @@ PARAMS = DataParams.model_validate(
         "mirror": None,
         "seed": 0,
         "fractions": {"val": 0.1, "gate": 0.1, "test": 0.2},
-        "folder": {"path": "images", "pixels": 32, "channels": 3, "on_error": "fail"},
+        "folder": {"path": "images", "pixels": 32, "keep": 1.0, "channels": 3, "on_error": "fail"},
     }
 )
 

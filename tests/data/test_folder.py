@@ -15,6 +15,7 @@ from fct.data import folder
 from fct.images.decode import decode, resize
 from fct.images.tables import UNKNOWN_QUALITY
 from fct.splits import store
+from fct.splits.views import at_size
 
 
 def test_each_image_is_in_one_split_with_its_class(good):
@@ -33,6 +34,29 @@ def test_each_image_is_in_one_split_with_its_class(good):
             assert whole[content].parent.name == meta["classes"][split.labels[row]]
             assert np.array_equal(split.images[row], resize(decode(content, 3), 16))
     assert sorted(seen) == sorted(whole.values())
+
+
+def test_images_of_train_may_be_kept_larger(good):
+    """With `keep` 1.5 train has images of 24 pixels in place of 16. All other splits, and the division, stay."""
+    plain, splits = good.build()
+    before = {name: (np.array(split.images), np.array(split.labels)) for name, split in splits.items()}
+    meta, splits = good.build(keep=1.5)
+    train = splits.pop("train")
+    for row in range(len(train)):
+        assert np.array_equal(train.images[row], resize(decode(train.originals[row], 3), 24))
+    for name, split in splits.items():
+        assert all(map(np.array_equal, before[name], (split.images, split.labels)))
+    assert np.array_equal(train.labels, before["train"][1])
+    assert meta["size"] == plain["size"] == 16
+    assert meta["digest"] != plain["digest"]
+    assert np.array_equal(at_size(train, 16).images, before["train"][0])
+    assert sorted(path.name for path in (good.here / "splits").iterdir()) == [
+        "gate",
+        "meta.json",
+        "test",
+        "train",
+        "val",
+    ]
 
 
 def test_each_images_own_quality_is_recorded(own):

@@ -11,7 +11,7 @@ GOOD = """data:
   mirror: null
   seed: 0
   fractions: {val: 0.08, gate: 0.08, test: 0.1}
-  folder: {path: images, pixels: 32, channels: 3, on_error: fail}
+  folder: {path: images, pixels: 32, keep: 1.0, channels: 3, on_error: fail}
 """
 
 
@@ -28,6 +28,7 @@ class Sections(params.Section):
         ("test: 0.1", "test: 0.9", "data.fractions: .*1.06.* below 1"),
         ("seed: 0", "seed: -1", "data.seed"),
         ("pixels: 32", "pixels: 7", "data.folder.pixels"),
+        ("keep: 1.0", "keep: 0.9", "data.folder.keep"),
         ("channels: 3", "channels: 4", "data.folder.channels"),
         ("on_error: fail", "on_error: ignore", "data.folder.on_error"),
         ("path: images", "path: ''", "data.folder.path"),

@@ -20,7 +20,7 @@ PARAMS = """data:
   mirror: null
   seed: 0
   fractions: {val: 0.1, gate: 0.1, test: 0.2}
-  folder: {path: images, pixels: 16, channels: 3, on_error: fail}
+  folder: {path: images, pixels: 16, keep: 1.0, channels: 3, on_error: fail}
 """
 
 

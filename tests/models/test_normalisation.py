@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fct.core.errors import FctError
-from fct.models.normalisation import normalisation
+from fct.models.normalisation import describe_other_images, normalisation
 from fct.models.params import ModelParams
 
 MODEL = {"name": "resnet18", "width": 8, "stem": "own", "flip_tta": False}
@@ -50,3 +50,22 @@ def test_values_go_before_everything(model):
     assert normalisation(model(normalisation=values), 3) == ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
     with pytest.raises(FctError, match=r"model\.normalisation: it has 3 values .* images have 1 channels"):
         normalisation(model(normalisation=values), 1)
+
+
+def test_weights_of_images_of_another_size_or_interpolation_are_told(model):
+    """One sentence names both; where the images are alike there is none."""
+    assert describe_other_images(model(name="timm/tf_efficientnet_lite0"), 128) == (
+        "weights/some.pth was trained with images of 224 pixels, scaled with bicubic interpolation; the images here "
+        "have 128 pixels, scaled with bilinear interpolation."
+    )
+    assert "bicubic interpolation; the images here have 224" in describe_other_images(
+        model(name="timm/tf_efficientnet_lite0"), 224
+    )
+    assert describe_other_images(model(), 224) is None
+    assert "of 224 pixels, scaled with bilinear" in describe_other_images(model(), 96)
+
+
+@pytest.mark.parametrize("changed", [{"weights": None}, {"name": "resnet8"}])
+def test_where_nothing_is_known_of_the_images_nothing_is_told(model, changed):
+    """Without weights, and where nothing says how they were trained."""
+    assert describe_other_images(model(**changed), 32) is None

@@ -782,7 +782,14 @@ CROPS = Group(
         Mutant("squares lie off centre", " - augmentation.cutout // 2", ""),
         Mutant("even squares lie off centre", "- augmentation.cutout // 2", "- (augmentation.cutout - 1) // 2"),
         Mutant("squares are one too small", "< first + augmentation.cutout)", "< first + augmentation.cutout - 1)"),
-        Mutant("no shift to the right end", "rng.integers(-reach, reach + 1,", "rng.integers(-reach, reach,"),
+        Mutant("no shift to the right end", "side - size + reach + 1,", "side - size + reach,"),
+        Mutant("boxes are wider than drawn", "[area / shape, area * shape]", "[area / shape, area * shape**2]"),
+        Mutant("boxes do not reach the last column", "side - width + 1)", "side - width)"),
+        Mutant("flips of scaled crops are lost", "scaled[:, ::-1] if", "scaled if"),
+        Mutant("scaling on a device has no filter", "step.clamp(min=1)", "step.clamp(max=1)"),
+        Mutant("scaling on a device sees beyond its part", "(pixels > start[:, :, None])", "(pixels > 0)"),
+        Mutant("the border repeats the image", "(rows < height)", "(rows <= height)"),
+        Mutant("flips are of the others", "torch.where(flipped, x.flip(1), x)", "torch.where(flipped, x, x.flip(1))"),
         Mutant("one flip in four", "rng.random(count) < 0.5", "rng.random(count) < 0.25"),
         Mutant(
             "flipped images have another crop",
@@ -799,23 +806,42 @@ BATCHES = Group(
     "fct.train.batches",
     ("tests/train/test_batches.py",),
     (
-        Mutant("the border repeats the image", "(rows < height)", "(rows <= height)"),
-        Mutant("flips are of the others", "torch.where(flipped, x.flip(1), x)", "torch.where(flipped, x, x.flip(1))"),
         Mutant(
             "own crops are shared ones",
-            "own = draw._replace(crops=Crops.draw(augmentation, batch_size, rng))",
+            "own = draw._replace(crops=Crops.draw(augmentation, batch_size, rng, side=side))",
             "own = draw",
         ),
-        Mutant(
-            "only one view loses its square",
-            "return [view * mask for view in views]",
-            "return [views[0] * mask, *views[1:]]",
-        ),
+        Mutant("mixed pairs have two qualities", "mix.share_quality(quality), crops", "quality, crops"),
         Mutant(
             "labels are of other images",
             "labels=move_to(split.labels[rows], device)",
             "labels=move_to(split.labels[order[start : start + batch_size]], device)",
         ),
+    ),
+)
+
+PIXELS = Group(
+    "fct.train.pixels",
+    ("tests/train/test_pixels.py", "tests/train/test_batches.py"),
+    (
+        Mutant(
+            "only one view loses its square",
+            "        views = [view * mask for view in views]\n    if augmentation.erasing",
+            "        views = [views[0] * mask, *views[1:]]\n    if augmentation.erasing",
+        ),
+        Mutant("every image is erased", "~(inside & erased[:, None, None])", "~inside"),
+        Mutant(
+            "the partner has the image's share",
+            "Partners(batch.labels[partner], 1 - share)",
+            "Partners(batch.labels[partner], share)",
+        ),
+        Mutant(
+            "the reference is not mixed",
+            "            reference=reference,\n            partners",
+            "            partners",
+        ),
+        Mutant("the smaller share tells the raw quality", "share >= 0.5", "share < 0.5"),
+        Mutant("labels do not follow the square", "own.mean((1, 2)), own)", "share, own)"),
     ),
 )
 
@@ -992,6 +1018,7 @@ GROUPS = (
     TABLES,
     AIDS,
     BATCHES,
+    PIXELS,
     SPLITS,
     *MODELS,
     FILES,

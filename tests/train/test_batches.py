@@ -9,10 +9,14 @@ from fct.models.device import to_device
 from fct.splits.store import Split
 from fct.train.batches import Cached, Online, Resident, epoch
 from fct.train.crop import Augmentation
+from fct.train.params import ResizedCrop
 
 CPU = torch.device("cpu")
 UNCHANGED = Augmentation(0, flip=False)
 SHIFTED = Augmentation(2, flip=True)
+RESIZED = Augmentation(0, flip=True, resized_crop=ResizedCrop(scale=(0.4, 1.0), ratio=(0.8, 1.25)))
+MIXED = Augmentation(2, flip=True, cutmix=1.0, erasing=0.5)
+SMALLER = Augmentation(1, flip=True, size=6)  # crops of images that are kept larger
 
 
 def numbered(count=50, size=8):
@@ -35,6 +39,16 @@ def numbers(batch):
     return batch.raw[:, 0, 4, 4].numpy()
 
 
+def are_equal(first, second):
+    """Whether all tensors of two batches are, on whatever devices."""
+
+    def tensors(batch):
+        parts = vars(batch) | {"partners": None}
+        return [value.cpu() for value in [*parts.values(), *(batch.partners or ())] if value is not None]
+
+    return all(map(torch.equal, tensors(first), tensors(second)))
+
+
 def test_an_epoch_has_each_image_once_with_its_label_and_quality():
     """An epoch is a permutation of the images, with their labels and the qualities of their files."""
     split = numbered()
@@ -55,10 +69,11 @@ def test_batches_are_full():
     assert [len(batch.labels) for batch in make_batches(split, Cached({50: split.images}), batch_size=64)] == [50]
 
 
-def test_both_views_are_cropped_and_flipped_alike():
+@pytest.mark.parametrize("augmentation", [SHIFTED, RESIZED])
+def test_both_views_are_cropped_and_flipped_alike(augmentation):
     """Where the views are the raw images themselves, both halves of every batch are equal, and moved."""
     split = numbered()
-    batches = make_batches(split, Cached({50: split.images}), SHIFTED)
+    batches = make_batches(split, Cached({50: split.images}), augmentation)
     assert all(torch.equal(batch.raw, batch.compressed) for batch in batches)
     still = make_batches(split, Cached({50: split.images}))
     assert not all(torch.equal(a.raw, b.raw) for a, b in zip(batches, still, strict=True))
@@ -103,10 +118,11 @@ def test_each_compressed_view_has_the_quality_of_the_batch():
     assert drawn == {20, 60, 90}
 
 
-def test_online_crops_first_and_then_compresses():
+@pytest.mark.parametrize("augmentation", [SHIFTED, RESIZED])
+def test_online_crops_first_and_then_compresses(augmentation):
     """The online view is the codec's result for the cropped and flipped raw image, at the quality of the batch."""
     split = numbered(size=16)
-    for batch in make_batches(split, Online((20, 60), "4:4:4"), SHIFTED):
+    for batch in make_batches(split, Online((20, 60), "4:4:4"), augmentation):
         expected = roundtrip(rows(batch.raw), batch.quality.numpy(), "4:4:4")
         np.testing.assert_array_equal(rows(batch.compressed), expected)
 
@@ -118,11 +134,13 @@ def test_an_epoch_follows_from_its_generator(online):
     source = Online((20, 60), "4:2:0") if online else Cached({20: split.images, 60: 255 - split.images})
     first, same, other = (make_batches(split, source, SHIFTED, seed=seed) for seed in (1, 1, 2))
     for a, b in zip(first, same, strict=True):
-        assert all(torch.equal(getattr(a, name), getattr(b, name)) for name in vars(a))
+        assert are_equal(a, b)
     assert not all(torch.equal(a.compressed, b.compressed) for a, b in zip(first, other, strict=True))
 
 
-@pytest.mark.parametrize("augmentation", [UNCHANGED, SHIFTED, Augmentation(2, flip=True, cutout=3, shared=False)])
+@pytest.mark.parametrize(
+    "augmentation", [UNCHANGED, SHIFTED, Augmentation(2, flip=True, cutout=3, shared=False), SMALLER, MIXED]
+)
 def test_a_resident_cache_gives_the_same_batches_as_a_mapped_one(augmentation):
     """Batches that the device gathers and crops are equal to the bit, for every third image, too."""
     split = numbered()
@@ -133,7 +151,7 @@ def test_a_resident_cache_gives_the_same_batches_as_a_mapped_one(augmentation):
         expected, batches = (make_batches(part, source.every(step), augmentation) for source in (cached, resident))
         assert len(expected) == len(batches) > 0
         for a, b in zip(expected, batches, strict=True):
-            assert all(torch.equal(getattr(a, name), getattr(b, name)) for name in vars(a))
+            assert are_equal(a, b)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
@@ -148,7 +166,7 @@ def test_a_gpu_gets_the_batches_of_the_cpu(kind):
     rng = np.random.default_rng(0)
     batches = list(epoch(split, gpu_source, SHIFTED, batch_size=10, rng=rng, device=gpu))
     for a, b in zip(expected, batches, strict=True):
-        assert all(torch.equal(getattr(a, name), getattr(b, name).cpu()) for name in vars(a))
+        assert are_equal(a, b)
 
 
 def test_mapped_pages_are_dropped_between_batches(tmp_path, monkeypatch):

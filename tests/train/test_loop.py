@@ -135,6 +135,8 @@ train(network, data, method, setup.train, checkpoint=Checkpoint(identity(setup, 
 
 EVERYTHING = {"optimiser": "adamw", "rate_schedule": "cosine", "learning_rate": 0.01, "ema": 0.9, "clip_norm": 1.0}
 EVERYTHING |= {"accumulate": 2, "balance": "classes", "layer_decay": 0.8, "freeze": ["stem.*"]}
+EVERYTHING |= {"resized_crop": {"scale": [0.5, 1.0], "ratio": [0.8, 1.25]}, "colour_jitter": 0.3, "erasing": 0.3}
+EVERYTHING |= {"policy": "trivial-augment", "mixup": 0.2, "cutmix": 1.0}
 
 
 @pytest.mark.parametrize("changed", [{}, EVERYTHING], ids=["default", "everything"])
@@ -396,6 +398,31 @@ def test_the_average_of_the_weights_is_what_is_kept(toy):
     plain, averaged = Training(toy, epochs=1).run(), Training(toy, epochs=1, ema=0.9).run()
     assert plain.history[0]["loss"] == averaged.history[0]["loss"]
     assert not are_equal(plain.weights, averaged.weights)
+
+
+def test_a_loss_in_fp16_is_scaled_and_an_overflow_changes_nothing(toy):
+    """The scale is large; while gradients overflow, it shrinks, and neither weights nor learning rate move."""
+    loop = looped(Training(toy, precision="fp16", clip_norm=1.0))
+    loop.scaler.load_state_dict(loop.scaler.state_dict() | {"scale": 1e30})
+    before = [weight.detach().clone() for weight in loop.network.parameters()]
+    batches = [batch for number in range(2) for batch in loop.batches(number)]
+    loop.step(batches[0])
+    assert loop.scaler.get_scale() == pytest.approx(0.5e30)
+    assert loop.schedule.last_epoch == 0
+    assert are_equal(dict(enumerate(before)), dict(enumerate(loop.network.parameters())))
+    loop.scaler.load_state_dict(loop.scaler.state_dict() | {"scale": 1024.0})
+    for batch in batches[1:]:
+        loop.step(batch)
+    assert loop.schedule.last_epoch == len(batches) - 1
+    assert not are_equal(dict(enumerate(before)), dict(enumerate(loop.network.parameters())))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_fp16_learns_on_a_gpu(toy):
+    """The scaled loss falls as in other precisions, and weights stay float32."""
+    training = Training(toy, precision="fp16", epochs=6).run()
+    assert training.history[-1]["loss"] < training.history[0]["loss"]
+    assert {value.dtype for value in training.network.parameters()} == {torch.float32}
 
 
 def test_frozen_weights_and_their_norms_do_not_change(toy):

@@ -26,6 +26,13 @@ def test_auto_on_a_cpu_depends_on_its_instructions():
     assert resolve_precision("auto", CPU) == ("bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "fp32")
 
 
+def test_fp16_is_refused_without_a_gpu():
+    """The error names the key and what to set."""
+    with pytest.raises(FctError, match=r"train\.precision: fp16 needs a GPU, .* Set it to auto"):
+        resolve_precision("fp16", CPU)
+    assert resolve_precision("fp16", torch.device("cuda")) == "fp16"
+
+
 def test_auto_is_resolved_before_the_training():
     """A training with "auto" is an error: its checkpoint would not have the precision."""
     with pytest.raises(ValueError, match="auto"):
