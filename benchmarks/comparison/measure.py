@@ -38,7 +38,9 @@ def on_test(settings: Settings, model: Path | Network, network: Network) -> tupl
     qualities = settings.measure.qualities
     fit = _correct(settings, model, train.every(train.step(FIT)), (10,))
     seen = _correct(settings, model, test, qualities)
-    unseen = {name: _correct(settings, model, split, ())[0] for name, split in unseen_views(test)}
+    unseen = {
+        name: _correct(settings, model, split, ())[0] for name, split in unseen_views(test, settings.measure.unseen)
+    }
     found = {
         "fit": _accuracies((10,), fit),
         "test": _accuracies(qualities, seen),

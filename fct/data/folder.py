@@ -10,7 +10,7 @@ A second scratch file has that size, since only the end of the first pass tells 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -25,8 +25,8 @@ from tqdm import tqdm
 from fct.core import files
 from fct.core.errors import FctError
 from fct.data.division import describe_duplicate, divide_indices, fingerprint
-from fct.data.params import DataParams
-from fct.data.scan import SHOWN, Problem, format_problems, scan
+from fct.data.params import DataParams, FolderParams
+from fct.data.scan import SHOWN, Problem, Scan, format_problems, scan
 from fct.images.decode import UnusableImage, decode, resize
 from fct.images.tables import estimate_quality
 from fct.splits.meta import HELD_OUT, Division, describe
@@ -47,6 +47,28 @@ class UsableImage:
     row: int  # in the scratch file
 
 
+@dataclass(frozen=True)
+class Pool:
+    """The images of a folder that can be used, each once, and the others."""
+
+    images: Sequence[UsableImage]
+    classes: Sequence[str]  # in the order of the labels
+    pixels: Sequence[
+        NDArray[np.uint8]
+    ]  # [files, size, size, C]: the scratch files of the model's size and the kept one
+    problems: Sequence[Problem]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Index of each image's class, [N]."""
+        return np.array([image.label for image in self.images], np.int64)
+
+    @property
+    def fingerprints(self) -> list[bytes]:
+        """Fingerprint of each image's pixels at native size."""
+        return [image.fingerprint for image in self.images]
+
+
 def build(params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
     """Write the splits of `params.folder` into two empty folders. Return the content of `<splits>/meta.json`.
 
@@ -54,18 +76,43 @@ def build(params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
         FctError: `on_error` is fail and images cannot be used (the message names up to ten), or too few images remain.
     """
     root = Path(params.folder.path)
-    listing = scan(root)
+    pool = read_images(root, scan(root), params.folder, splits, splits=len(NAMES))
+    indices = divide_indices(
+        pool.fingerprints, pool.labels, pool.classes, fractions=params.fractions.model_dump(), seed=params.seed
+    )
+    parts = {name: indices[name] for name in NAMES}
+    write_parts(root, pool, parts, splits, originals)
+    division = Division(
+        pool.classes,
+        pool.pixels[0].shape,
+        {name: pool.labels[part] for name, part in parts.items()},
+        test=HELD_OUT,
+        skipped=[(problem.name, problem.what) for problem in pool.problems],
+    )
+    meta = describe(division, [splits, originals], source=params.source, seed=params.seed)
+    files.write_json(splits / "meta.json", meta)
+    return meta
+
+
+def read_images(root: Path, listing: Scan, params: FolderParams, folder: Path, *, splits: int) -> Pool:
+    """Decode every file of `listing`, and write its pixels at each size into a scratch file in `folder`.
+
+    Of images with the same pixels the first in the listing is used. A class with fewer images than `splits`, the number
+    of splits that there will be, is left out.
+
+    Raises:
+        FctError: `on_error` is fail and images cannot be used (the message names up to ten), or too few images remain.
+    """
     problems = list(listing.problems)
     _check_problems(problems, params, root)
-    sides = sorted({params.folder.pixels, params.folder.kept_pixels})
-    scratch = [splits / f".scratch-{side}.npy" for side in sides]
-    shapes = [(len(listing.files), side, side, params.folder.channels) for side in sides]
+    sides = sorted({params.pixels, params.kept_pixels})
+    shapes = [(len(listing.files), side, side, params.channels) for side in sides]
     pixels = [
         open_memmap(path, "w+", np.uint8, shape) if len(listing.files) else np.empty(shape, np.uint8)
-        for path, shape in zip(scratch, shapes, strict=True)
+        for path, shape in zip(_scratch(folder, sides), shapes, strict=True)
     ]
     images: list[UsableImage] = []
-    limit = SHOWN if params.folder.on_error == "fail" else len(listing.files)  # problems after which to stop
+    limit = SHOWN if params.on_error == "fail" else len(listing.files)  # problems after which to stop
     for image in _examine(root, listing.files, listing.labels, pixels, lambda: len(problems) >= limit):
         if isinstance(image, Problem):
             problems.append(image)
@@ -74,38 +121,43 @@ def build(params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
     if len(problems) >= limit:
         _check_problems(problems, params, root)
     images = _drop_duplicates(images, listing.classes, problems)
-    images, classes = _drop_small_classes(images, listing.classes, len(NAMES), problems)
+    images, classes = _drop_small_classes(images, listing.classes, splits, problems)
     _check_problems(problems, params, root)
     if len(classes) < 2:
         reason = f"; {len(problems)} were skipped, for example {problems[0]}" if problems else ""
         raise FctError(f"{root}: fewer than two classes have enough usable images{reason}.")
+    return Pool(images, classes, pixels, problems)
 
-    labels = np.array([image.label for image in images], np.int64)
-    fingerprints = [image.fingerprint for image in images]
-    indices = divide_indices(fingerprints, labels, classes, fractions=params.fractions.model_dump(), seed=params.seed)
-    parts = {name: [images[index] for index in indices[name]] for name in NAMES}
+
+def write_parts(
+    root: Path, pool: Pool, indices: Mapping[str, NDArray[np.int64]], splits: Path, originals: Path
+) -> None:
+    """Write the splits of `pool` and their original files into two folders, and remove the scratch files.
+
+    Args:
+        root: the folder of images.
+        pool: what `read_images` returned; its scratch files are in `splits`.
+        indices: of the images of each split.
+        splits: gets a folder for each split.
+        originals: gets the packed files.
+    """
+    parts = {name: [pool.images[index] for index in members] for name, members in indices.items()}
     for name, part in parts.items():
-        _write_arrays(part, pixels[-1 if name == "train" else 0], splits / name)
-    for path in scratch:
+        _write_arrays(part, pool.pixels[-1 if name == "train" else 0], splits / name)
+    for path in _scratch(splits, [pixels.shape[1] for pixels in pool.pixels]):
         path.unlink()
     for name, part in parts.items():
         _pack_originals(root, part, originals, name)
     files.write_json(originals / "meta.json", {"native": True})
-    division = Division(
-        classes,
-        shapes[0],
-        {name: labels[indices[name]] for name in NAMES},
-        test=HELD_OUT,
-        skipped=[(problem.name, problem.what) for problem in problems],
-    )
-    meta = describe(division, [splits, originals], source=params.source, seed=params.seed)
-    files.write_json(splits / "meta.json", meta)
-    return meta
 
 
-def _check_problems(problems: Sequence[Problem], params: DataParams, root: Path) -> None:
+def _scratch(folder: Path, sides: Sequence[int]) -> list[Path]:
+    return [folder / f".scratch-{side}.npy" for side in sides]
+
+
+def _check_problems(problems: Sequence[Problem], params: FolderParams, root: Path) -> None:
     """Raise FctError if there are problems and `on_error` is fail."""
-    if not problems or params.folder.on_error == "skip":
+    if not problems or params.on_error == "skip":
         return
     more = f"\n         There may be more: the check stopped after {SHOWN}." if len(problems) >= SHOWN else ""
     raise FctError(
