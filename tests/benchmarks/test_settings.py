@@ -3,9 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from benchmarks.comparison.settings import PARAMS, Settings, all_runs, plan, read
+from benchmarks.comparison.settings import Settings, all_runs, plan, read
 from fct import recipes
-from fct.core import params
 from fct.core.errors import FctError
 from fct.core.params import Section
 from fct.methods.params import MethodParams
@@ -63,14 +62,6 @@ def test_a_misspelt_key_of_a_data_set_is_refused(section, key):
     settings = SETTINGS.model_copy(update={"datasets": {"cifar10-narrow": own}})
     with pytest.raises(FctError, match=rf"params\.yaml: datasets\.cifar10-narrow\.{section}: {key}: .* \(it is 16\)"):
         settings.on("cifar10-narrow")
-
-
-def test_the_small_runs_are_of_the_pipelines_own_network_and_schedule():
-    """What the pipeline's defaults are chosen by was trained as they train."""
-    own = params.load(Pipeline, PARAMS.parents[1] / "params.yaml")
-    setup = plan(SETTINGS.on("fashion-mnist-small"), "fct-own", own.train.seed).setup
-    apart = {"precision": "fp32", "patience": SETTINGS.train.patience}  # of every run of the comparison
-    assert (setup.model, setup.train) == (own.model, own.train.model_copy(update=apart))
 
 
 @pytest.mark.parametrize(
