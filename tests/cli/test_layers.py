@@ -84,24 +84,24 @@ def test_tokens_and_outputs_that_are_no_tensor(list_layers):
 
 
 def test_the_cost_is_that_of_params_block(list_layers):
-    """A block half as wide has its parameters."""
+    """A block twice as wide has its parameters."""
     params = Path("params.yaml")
-    params.write_text(params.read_text().replace("width: 1.0", "width: 0.5"))
-    block = BlockParams(layers=["any"], width=0.5, quality="film", consistency="after", unknown_quality="bypass")
-    real = ResidualMappingBlock(32, Layout(1, is_map=True), width=block.width, quality=block.quality)
+    params.write_text(params.read_text().replace("width: 0.5", "width: 1.0"))
+    block = BlockParams(layers=["any"], width=1.0, quality="film", consistency="after", unknown_quality="bypass")
+    real = ResidualMappingBlock(64, Layout(1, is_map=True), width=block.width, quality=block.quality)
     assert by_name(list_layers())["stage3"][-2] == f"{weights(real):,}"
 
 
 def test_the_width_of_the_own_networks_can_be_chosen(list_layers):
     """--width takes the place of model.width."""
-    assert by_name(list_layers("--width", "16"))["stage1"][2] == "16"
+    assert by_name(list_layers("--width", "24"))["stage1"][2] == "24"
 
 
 def test_grey_images_of_another_size(list_layers):
     """--size and --channels give the size and channels of the images."""
     lines = list_layers("--size", "28", "--channels", "1")
-    assert lines[0].startswith("resnet8: 1 x 28 x 28 pixels")
-    assert by_name(lines)["stage1"][2:7] == ["8", "x", "28", "x", "28"]
+    assert lines[0].startswith("speednet: 1 x 28 x 28 pixels")
+    assert by_name(lines)["stage1"][2:7] == ["16", "x", "13", "x", "13"]
 
 
 def test_an_unknown_model_is_answered_with_the_nearest(list_layers):
