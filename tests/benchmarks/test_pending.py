@@ -74,6 +74,27 @@ def test_a_change_touches_the_runs_that_depend_on_it(section, name, key, values,
     assert {run for run in ("pair", "fct-own") if difference(now, record(run))} == stale
 
 
+def test_a_change_of_standard_touches_what_starts_from_it():
+    """Its network is where the training begins; that a data set is somewhere else now touches nothing."""
+    settings = read()
+    flowers = settings.datasets["flowers"]
+    rows = [
+        run._asdict() | {"settings": resolve(settings, run)}
+        for run in (RunId("flowers", name, 0) for name in ("standard", "pair"))
+    ]
+    longer = flowers.methods["standard"].model_copy(update={"train": {"start": "weights", "epochs": 9}})
+    for change, stale in (
+        ({"methods": flowers.methods | {"standard": longer}}, [True, True]),
+        ({"mirror": "/elsewhere"}, [False, False]),
+        ({"folder": flowers.folder.model_copy(update={"path": "elsewhere"})}, [False, False]),
+        ({"folder": flowers.folder.model_copy(update={"pixels": 96})}, [True, True]),
+    ):
+        now = settings.model_copy(
+            update={"datasets": settings.datasets | {"flowers": flowers.model_copy(update=change)}}
+        )
+        assert [difference(now, row) is not None for row in rows] == stale
+
+
 def test_a_change_of_what_is_measured_leaves_trials_as_they_are():
     """They never see a test image."""
     measure = SETTINGS.measure.model_copy(update={"qualities": (5, 10)})

@@ -1,5 +1,7 @@
 """Runs of the comparison, one and many."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from benchmarks.comparison import results, run
 from benchmarks.comparison.settings import Plan, RunGroup, RunId, read, resolve
 from fct.core.errors import FctError
 from fct.core.locks import locked
+from fct.train.assemble import make_network, open_data
 
 GROUPS = {
     "methods": RunGroup(dataset="cifar10", names=["pair", "fct"], seeds=[0, 1]),
@@ -91,6 +94,26 @@ def test_a_training_that_was_killed_after_its_last_epoch_is_finished(toy, monkey
     assert finished.path.exists()
     assert finished.cost["seconds"] is None
     assert finished.cost["steps"] > 0
+
+
+def test_a_network_starts_from_that_of_standard_with_its_seed(toy, monkeypatch):
+    """It begins as with the stage `baseline`'s, and standard's own training comes first where it is not here."""
+    seeds = []
+
+    def plan_standard(_settings, name, seed):
+        seeds.append((name, seed))
+        return Plan(toy.setup(epochs=1, seed=seed), toy.method(name="standard"))
+
+    monkeypatch.setattr(run, "plan", plan_standard)
+    planned = Plan(toy.setup(start="baseline", seed=1), toy.method(name="pair"))
+    setup, method = run._with_networks(SETTINGS, planned, 1)
+    assert seeds == [("standard", 1)]
+    data, meta = open_data(setup)
+    (toy.root / "model").mkdir()
+    shutil.copy(setup.model.weights, toy.root / "model/standard.pt")
+    begun, expected = (make_network(each, method, data.train, meta)[0].state_dict() for each in (setup, planned.setup))
+    assert begun.keys() == expected.keys()
+    assert all(begun[name].equal(expected[name]) for name in begun)
 
 
 def test_a_trial_has_no_other_seed_than_the_first():

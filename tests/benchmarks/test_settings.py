@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from benchmarks.comparison.settings import Settings, all_runs, plan, read
+from benchmarks.comparison.settings import Dataset, Settings, all_runs, plan, read
 from fct import recipes
 from fct.core.errors import FctError
 from fct.core.params import Section
@@ -13,7 +13,14 @@ from fct.models.params import ModelParams
 from fct.train.params import TrainParams
 
 SETTINGS = read()
-ALL = [(name, trial) for name, entry in SETTINGS.entries.items() for trial in range(len(entry.trials))]
+PHOTOGRAPHS = [name for name, dataset in SETTINGS.datasets.items() if dataset.methods]
+ON = {None: SETTINGS} | {name: SETTINGS.on(name) for name in PHOTOGRAPHS}  # settings with entries of their own
+ALL = [
+    (dataset, name, trial)
+    for dataset, settings in ON.items()
+    for name, entry in settings.entries.items()
+    for trial in range(len(entry.trials))
+]
 
 
 class Pipeline(Section):
@@ -23,20 +30,23 @@ class Pipeline(Section):
     train: TrainParams
 
 
-@pytest.mark.parametrize(("name", "trial"), ALL)
-def test_every_run_is_a_configuration_that_exists(name, trial):
+@pytest.mark.parametrize(("dataset", "name", "trial"), ALL)
+def test_every_run_is_a_configuration_that_exists(dataset, name, trial):
     """Each method and ablation, with each trial's change, passes the library's own validation."""
-    assert plan(SETTINGS, name, 3, trial).setup.train.seed == 3
+    assert plan(ON[dataset], name, 3, trial).setup.train.seed == 3
 
 
-@pytest.mark.parametrize("name", [name for name, entry in SETTINGS.methods.items() if not entry.half])
-def test_methods_forward_as_many_images_in_as_many_steps(name):
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [(dataset, name) for dataset, settings in ON.items() for name, entry in settings.methods.items() if not entry.half],
+)
+def test_methods_forward_as_many_images_in_as_many_steps(dataset, name):
     """The budget is that of `pair`, whatever the number of views; only entries that say `half` have less."""
 
     def budget(name):
-        setup, method = plan(SETTINGS, name, 0)
+        setup, method = plan(ON[dataset], name, 0)
         schedule = setup.train
-        steps = 40_000 // schedule.batch_size * schedule.epochs
+        steps = 40_960 // schedule.batch_size * schedule.epochs
         return steps, steps * schedule.batch_size * METHODS[method.name].VIEWS
 
     assert budget(name) == budget("pair")
@@ -70,6 +80,8 @@ def test_a_misspelt_key_of_a_data_set_is_refused(section, key):
         ("measure", {"qualities": [0, 10]}),
         ("measure", {"qualities": []}),
         ("measure", {"batch_size": 0}),
+        ("measure", {"unseen": ["wepb"]}),
+        ("measure", {"unseen": ["int8"]}),  # of the model, not of images
         ("summary", {"resamples": 0}),
         ("summary", {"confidence": 95}),
     ],
@@ -110,6 +122,45 @@ def test_every_method_has_as_many_trials():
     assert {plan(SETTINGS, name, 0).method.name for name in SETTINGS.methods} == set(METHODS)
 
 
+@pytest.mark.parametrize("dataset", PHOTOGRAPHS)
+def test_methods_of_photographs_are_tuned_alike(dataset):
+    """Each has as many trials, no two the same, and all are asked for."""
+    methods = SETTINGS.datasets[dataset].methods
+    assert {len(entry.trials) for entry in methods.values()} == {6}
+    assert all(entry.trials.count(trial) == 1 for entry in methods.values() for trial in entry.trials)
+    asked = {(run.name, run.trial) for run in all_runs(SETTINGS) if run.dataset == dataset}
+    assert asked == {(name, trial) for name in methods for trial in range(6)}
+
+
+@pytest.mark.parametrize("dataset", PHOTOGRAPHS)
+def test_photographs_start_from_the_network_of_standard(dataset):
+    """All methods alike, so that none has more training behind it than another; `standard` alone starts before."""
+    starts = {name: plan(ON[dataset], name, 0).setup.train.start for name in ON[dataset].methods}
+    assert starts == dict.fromkeys(starts, "baseline") | {"standard": "weights"}
+
+
+def test_a_network_does_not_start_from_itself():
+    """The error names the key to set."""
+    methods = {"standard": ON["flowers"].methods["standard"].model_copy(update={"train": {"start": "baseline"}})}
+    with pytest.raises(FctError, match=r"standard: it cannot start from its own network\. Set its train\.start"):
+        plan(ON["flowers"].model_copy(update={"methods": methods}), "standard", 0)
+
+
+def test_entries_of_a_data_set_stand_in_place_of_all_others():
+    """An ablation of a method that the data set does not have would name nothing."""
+    assert set(ON["flowers"].entries) == set(SETTINGS.datasets["flowers"].methods)
+    assert ON["flowers"].measure.features.layers != SETTINGS.measure.features.layers
+
+
+@pytest.mark.parametrize(("name", "folder"), [("cifar10", "flowers"), ("flowers", None)])
+def test_only_a_folder_has_a_folder(name, folder):
+    """A folder beside another source would be ignored, and a source without its folder has no images."""
+    values = SETTINGS.datasets[name].model_dump()
+    values["folder"] = folder and SETTINGS.datasets[folder].model_dump()["folder"]
+    with pytest.raises(ValidationError, match="the source folder needs the key folder"):
+        Dataset.model_validate(values)
+
+
 def test_claims_are_about_methods_that_are_run():
     """A misspelt name would leave its row out of README without a word."""
     named = {name for claim in SETTINGS.claims for name in (claim.method, claim.other) if name}
@@ -119,7 +170,8 @@ def test_claims_are_about_methods_that_are_run():
 def test_runs_are_of_all_that_there_is():
     """Every method and ablation of the file is run, each on a data set of the file, and none twice."""
     runs = list(all_runs(SETTINGS))
-    assert {run.name for run in runs} == set(SETTINGS.entries)
+    assert {run.name for run in runs if run.dataset not in PHOTOGRAPHS} == set(SETTINGS.entries)
+    assert all(run.name in SETTINGS.on(run.dataset).entries for run in runs)
     assert {run.dataset for run in runs} == set(SETTINGS.datasets)
     assert len(runs) == len(set(runs))
 

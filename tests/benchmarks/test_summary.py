@@ -33,7 +33,7 @@ def made():
     few = settings.summary.model_copy(update={"resamples": 20})
     settings = settings.model_copy(update={"summary": few})
     runs = {name: read_runs(name) for name in datasets()}
-    told = {name: summary.summarise(found, settings) for name, found in runs.items()}
+    told = {name: summary.summarise(found, settings.on(name)) for name, found in runs.items()}
     return settings, runs, told
 
 

@@ -17,7 +17,7 @@ def one_distortion(monkeypatch):
 def test_distorted_images_are_made_once(toy, monkeypatch):
     """The second look reads what the first wrote."""
     [(name, first)] = unseen.unseen_views(toy.split("val"))
-    monkeypatch.setattr(unseen, "distort", None)
+    monkeypatch.setattr(unseen, "distorted", None)
     [(_, again)] = unseen.unseen_views(toy.split("val"))
     assert name == "contrast/1"
     np.testing.assert_array_equal(again.images, first.images)
