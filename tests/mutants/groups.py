@@ -263,7 +263,8 @@ BATCH = Group(
         "tests/methods/test_distill.py",
     ),
     (
-        Mutant("labels are never smoothed", "label_smoothing=context.label_smoothing", "label_smoothing=0.0"),
+        Mutant("labels are never smoothed", "len(batch.labels), context.label_smoothing", "len(batch.labels), 0.0"),
+        Mutant("mixed images have one label", "if batch.partners is None", "if True"),
         Mutant(
             "views are told each other's quality",
             "torch.cat([batch.raw_quality, batch.quality])",
@@ -672,9 +673,15 @@ LOOP = Group(
         ),
         Mutant(
             "the average moves before the step",
-            "self.optimiser.step()",
-            "self.aids.update(self.network); self.optimiser.step()",
+            "self.scaler.step(self.optimiser)",
+            "self.aids.update(self.network); self.scaler.step(self.optimiser)",
             _of(LOOP_TESTS, "test_the_moving_average_teacher_moves_with_each_step"),
+        ),
+        Mutant(
+            "an overflow counts as a step",
+            "self.scaler.get_scale() < scale",
+            "False",
+            _of(LOOP_TESTS, "test_a_loss_in_fp16_is_scaled_and_an_overflow_changes_nothing"),
         ),
         Mutant(
             "the progress stands still",
