@@ -39,10 +39,11 @@ from fct.core.files import write_text
 from fct.core.paths import STANDARD_PT
 from fct.methods.params import STANDARD, MethodParams
 from fct.models import saved
+from fct.models.network import Network
 from fct.models.params import ModelParams
 from fct.search.params import SearchParams
 from fct.search.run import Curve, search, subsample, value_of
-from fct.search.space import make_space, suggest
+from fct.search.space import Space, make_space, suggest
 from fct.search.study import make_pruner
 from fct.splits.store import open_split
 from fct.splits.views import compress_split
@@ -50,6 +51,7 @@ from fct.train.assemble import Setup, identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint
 from fct.train.loop import Data, DivergenceError, train
 from fct.train.params import TrainParams
+from fct.train.validation import Validation, validate
 
 DATASET, RECIPE, WIDTH = "cifar10", "cifar10", 16
 IMAGES, EPOCHS, TRIALS = 4_000, 9, 30
@@ -167,11 +169,11 @@ def _record_curves(setup: Setup, baseline: MethodParams) -> None:
     for number, method in enumerate(itertools.islice(suggestions, TRIALS)):
         if number < len(rows):
             continue
-        curve = _train(setup, method, subsample(data, IMAGES), meta, seed=setup.train.seed)
+        _, curve = _train(setup, method, subsample(data, IMAGES), meta, seed=setup.train.seed)
         _append(path, {"trial": number, "method": method.model_dump(), "curve": curve})
 
 
-def _random_methods(baseline: MethodParams, space: Any) -> Iterator[MethodParams]:
+def _random_methods(baseline: MethodParams, space: Space) -> Iterator[MethodParams]:
     study = optuna.create_study(sampler=RandomSampler(seed=0))
     while True:
         method = suggest(study.ask(), baseline, space)
@@ -191,13 +193,20 @@ def _train_fresh(setup: Setup, methods: dict[str, MethodParams]) -> None:
     for seed, (name, method) in itertools.product(SEEDS, methods.items()):
         if any((row["name"], row["seed"]) == (name, seed) for row in rows):
             continue
-        on_val = _train(setup, method, data, meta, seed=seed)[-1]
-        on_test = _train(setup, method, Data(data.train, data.source, held_out, views), meta, seed=seed)[-1]
-        _append(path, {"name": name, "seed": seed, "method": method.model_dump(), "val": on_val, "test": on_test})
+        network, _ = _train(setup, method, data, meta, seed=seed)
+        accuracy = {
+            split.name: _accuracies(validate(network, split, compressed, precision=setup.train.precision))
+            for split, compressed in ((data.val, data.val_views), (held_out, views))
+        }
+        _append(path, {"name": name, "seed": seed, "method": method.model_dump()} | accuracy)
 
 
-def _train(setup: Setup, method: MethodParams, data: Data, meta: Row, *, seed: int) -> Curve:
-    """Return the accuracies after each epoch; fewer if the training diverged."""
+def _accuracies(found: Validation) -> tuple[float, float]:
+    return found.compressed, found.raw
+
+
+def _train(setup: Setup, method: MethodParams, data: Data, meta: Row, *, seed: int) -> tuple[Network, Curve]:
+    """Return the network of the best epoch, and the accuracies after each; fewer if the training diverged."""
     setup = setup._replace(train=setup.train.model_copy(update={"epochs": EPOCHS, "seed": seed}))
     network, _ = make_network(setup, method, data.train, meta)
     curve: Curve = []
@@ -209,7 +218,7 @@ def _train(setup: Setup, method: MethodParams, data: Data, meta: Row, *, seed: i
             setup.train,
             on_epoch=lambda _number, metrics: curve.append((metrics["val_compressed"], metrics["val_raw"])),
         )
-    return curve
+    return network, curve
 
 
 class _Silent:
