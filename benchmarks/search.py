@@ -59,7 +59,7 @@ SEEDS = (1, 2, 3)
 ORDERS = 100
 PRUNERS = ("none", "hyperband", "successive-halving", "median")
 SEARCH = SearchParams.model_validate({
-    "trials": TRIALS, "images": IMAGES, "epochs": EPOCHS, "pruner": "successive-halving", "min_gain": 0.01,
+    "trials": TRIALS, "images": IMAGES, "epochs": EPOCHS, "pruner": "median", "min_gain": 0.01,
     "max_raw_drop": 0.01, "seed": 0, "weight": {"low": 0.1, "high": 10.0}, "layers": None, "block_layers": None,
     "distances": ["mse", "centred-mse", "cosine"], "targets": ["teacher", "ema-teacher"],
 })  # fmt: skip
