@@ -20,6 +20,7 @@ from fct.core.errors import FctError
 from fct.data.scan import scan
 from fct.images.decode import UnusableImage, decode, resize
 from fct.jpeg.arrays import roundtrip
+from fct.models.backbones import head_name
 from fct.models.normalisation import Statistics, normalisation
 from fct.models.params import ModelParams
 from fct.models.weights import find_weights, load_pretrained
@@ -101,8 +102,8 @@ def _features(
 ) -> NDArray[np.float64]:
     """Return the input of the backbone's last linear layer for each image, [N, D]."""
     inputs: list[Tensor] = []
-    linear = [module for module in backbone.modules() if isinstance(module, (nn.Linear, nn.Conv2d))][-1]
-    hook = linear.register_forward_pre_hook(lambda _module, arguments: inputs.append(arguments[0].flatten(1)))
+    head = backbone.get_submodule(head_name(backbone))
+    hook = head.register_forward_pre_hook(lambda _module, arguments: inputs.append(arguments[0].flatten(1)))
     mean, std = map(torch.tensor, statistics)
     for start in range(0, len(images), BATCH):
         pixels = torch.from_numpy(np.stack(images[start : start + BATCH]).astype(np.float32) / 255)

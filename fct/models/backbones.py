@@ -60,6 +60,12 @@ def unwrap_grey(backbone: nn.Module) -> nn.Module:
     return backbone.model if isinstance(backbone, _FromGrey) else backbone
 
 
+def head_name(backbone: nn.Module) -> str:
+    """Return the name of the layer that gives the logits: the last linear layer or convolution."""
+    names: list[str] = [name for name, module in backbone.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
+    return names[-1]
+
+
 def _torchvision(name: str, *, classes: int, size: int) -> nn.Module:
     from torchvision import models  # seconds to import, and only needed here
 

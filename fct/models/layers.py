@@ -47,8 +47,8 @@ def propose(backbone: nn.Module, shapes: Shapes) -> Proposal:
     """Return the layers to try first, for a backbone whose layers have outputs of these shapes."""
     usable = {name for name, shape in shapes.items() if block_layout(backbone.get_submodule(name), shape)}
     trunk, parts = _find_stages(backbone, usable)
-    head = [name for name, module in backbone.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
-    return Proposal(trunk, _find_stem(backbone, trunk, parts, usable), _representatives(parts, shapes), head)
+    stem = _find_stem(backbone, trunk, parts, usable)
+    return Proposal(trunk, stem, _representatives(parts, shapes), backbones.head_name(backbone))
 
 
 def outer_layers(backbone: nn.Module, trunk: str) -> list[str]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fct.core.errors import DISTRIBUTION, FctError
 from fct.core.paths import WEIGHTS
-from fct.models.backbones import unwrap_grey
+from fct.models.backbones import head_name, unwrap_grey
 from fct.models.params import Stem
 from fct.models.state import load_weights_only
 
@@ -56,8 +56,7 @@ def load_pretrained(backbone: nn.Module, path: Path, stem: Stem) -> list[str]:
     state = model.state_dict()
     weights = _renamed_by_order(weights, state)
     convolutions = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
-    heads = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
-    stem_prefix, head_prefix = (tuple(f"{name}." for name in names) for names in (convolutions[:1], heads[-1:]))
+    stem_prefix, head_prefix = tuple(f"{name}." for name in convolutions[:1]), f"{head_name(model)}."
     untrained, wrong = [], [f"{name} is not in the model" for name in weights if not _is_expected(name, state)]
     for name, value in state.items():
         if name not in weights:

@@ -84,19 +84,30 @@ class TrainingAids:
             self.projections.load_state_dict(state["projections"])
 
 
+def baseline_file(key: str) -> Path:
+    """Return the file of the network that the stage `baseline` trains, which `key` of params.yaml asks for.
+
+    Raises:
+        FctError: it is missing.
+    """
+    if not STANDARD_PT.is_file():
+        raise FctError(
+            f"params.yaml: {key}: {BASELINE}: {STANDARD_PT} is not here. Make it with `dvc repro {BASELINE}`."
+        )
+    return STANDARD_PT
+
+
 def teacher_file(method: MethodParams) -> Path:
     """Return the file of the method's frozen teacher.
 
     Raises:
         FctError: the file is missing, or is in a folder where DVC does not see changes.
     """
-    if method.teacher != BASELINE:
-        return find_weights(method.teacher, "method.teacher")
-    if not STANDARD_PT.is_file():
-        raise FctError(
-            f"params.yaml: method.teacher: {BASELINE}: {STANDARD_PT} is not here. Make it with `dvc repro baseline`."
-        )
-    return STANDARD_PT
+    return (
+        baseline_file("method.teacher")
+        if method.teacher == BASELINE
+        else find_weights(method.teacher, "method.teacher")
+    )
 
 
 def check_teacher(method: MethodParams, model: ModelParams, meta: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -14,7 +13,6 @@ from fct.cache.store import open_views
 from fct.core.errors import FctError
 from fct.core.files import digest, sha256
 from fct.core.params import Section
-from fct.core.paths import STANDARD_PT
 from fct.jpeg.arrays import VERSION
 from fct.methods.params import WITH_CONSISTENCY, MethodParams
 from fct.methods.registry import WITH_BLOCKS
@@ -26,7 +24,7 @@ from fct.models.saved import Description
 from fct.models.weights import find_weights, load_pretrained
 from fct.splits.params import JpegParams
 from fct.splits.store import Split, drop_pages, open_split, read_meta
-from fct.train.aids import BASELINE, check_teacher, teacher_file
+from fct.train.aids import BASELINE, baseline_file, check_teacher, teacher_file
 from fct.train.freeze import freeze
 from fct.train.loop import Data
 from fct.train.optimiser import check_optimiser
@@ -103,7 +101,7 @@ def identity(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> dict[s
         if setup.model.weights is not None
         else None,
         "teacher": sha256(teacher_file(method)) if method.needs_teacher_file else None,
-        "start": sha256(_baseline_file()) if setup.train.start == BASELINE else None,
+        "start": sha256(baseline_file("train.start")) if setup.train.start == BASELINE else None,
     }
 
 
@@ -118,7 +116,7 @@ def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[st
     torch.manual_seed(setup.train.seed)
     network = description.build()
     if setup.train.start == BASELINE:
-        load_pretrained(network.backbone, _baseline_file(), setup.model.stem)
+        load_pretrained(network.backbone, baseline_file("train.start"), setup.model.stem)
     elif setup.model.weights is not None:
         untrained = load_pretrained(
             network.backbone, find_weights(setup.model.weights, "model.weights"), setup.model.stem
@@ -129,19 +127,6 @@ def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[st
     _check_precision(network, setup, meta)
     network.to(device=pick_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     return network, description
-
-
-def _baseline_file() -> Path:
-    """Return the file of the stage baseline's network, from which a training with `train.start: baseline` starts.
-
-    Raises:
-        FctError: it is missing.
-    """
-    if not STANDARD_PT.is_file():
-        raise FctError(
-            f"params.yaml: train.start: {BASELINE}: {STANDARD_PT} is not here. Make it with `dvc repro {BASELINE}`."
-        )
-    return STANDARD_PT
 
 
 def check_network(setup: Setup, method: MethodParams, meta: dict[str, Any], *, measured: Sequence[str] = ()) -> None:
