@@ -2,7 +2,7 @@
 
     python -m pipelines.repro [STAGE]...     # all stages, unless some are named
 
-The first estimate is that of the last run here, or else of the run whose times are in reference.json. It is corrected
+The first estimate is by the last runs here, or else by the run whose times are in reference.json. It is corrected
 by the stages that have ended. To measure reference.json anew, run the whole pipeline on an idle machine and copy
 .fct/stage-seconds.json over it.
 """
@@ -119,15 +119,16 @@ def main() -> None:
 
 
 def run(targets: Sequence[str]) -> int:
-    """Run `dvc repro` for some stages, or all, and return its status. Keep what each took for the next estimate."""
+    """Run `dvc repro` for some stages, or all, and return its status. What each took is kept for the next estimate."""
     order = graph.plan(targets)
     planned = list(_with_what_follows(order, graph.stale(list(order))))
-    progress = Progress(planned, _read(REFERENCE) | _read(STAGE_SECONDS))
+    progress = Progress(planned, _read(STAGE_SECONDS) or _read(REFERENCE))
     begin = time.perf_counter()
     status = _run(["dvc", "repro", *targets], progress)
     if progress.spent:
-        write_json(STAGE_SECONDS, _read(STAGE_SECONDS) | progress.spent)
         print(f"{len(progress.spent)} of {len(order)} stages ran, in {spell(time.perf_counter() - begin)}")
+    if status:
+        print("The stages that ended are kept: the same command goes on after them.")
     return status
 
 
@@ -143,6 +144,7 @@ def _run(command: Sequence[str], progress: Progress) -> int:
             begins, left_out = BEGINS.match(line), IS_LEFT_OUT.match(line)
             if stage and line.startswith(ENDS):
                 progress.spent[stage] = round(time.perf_counter() - since, 1)
+                write_json(STAGE_SECONDS, _read(STAGE_SECONDS) | {stage: progress.spent[stage]})
                 print(f"{stage}: {spell(progress.spent[stage])}, at most {memory.reset() / 2**30:.1f} GiB")
                 stage = ""
             elif begins:

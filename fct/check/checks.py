@@ -18,7 +18,7 @@ from fct.models.params import FeaturesParams, ModelParams
 from fct.search.params import SearchParams
 from fct.splits.params import JpegParams
 from fct.spread.params import SpreadParams
-from fct.train.params import TrainParams
+from fct.train.params import NOT_ONLINE, TrainParams
 
 
 class Params(Section):
@@ -46,7 +46,7 @@ def check(params: Params) -> None:
         FctError: they do not, or a file is missing. The message has every problem that was found.
     """
     problems = []
-    for find in (_check_gate, _check_unseen, _check_search, _check_files, _check_network):
+    for find in (_check_gate, _check_views, _check_unseen, _check_search, _check_files, _check_network):
         try:
             find(params)
         except FctError as error:
@@ -63,6 +63,11 @@ def _check_gate(params: Params) -> None:
                 f"{location('gate', index, 'over')}: a line over trainings needs at least 2 of them. Set "
                 "spread.trainings."
             )
+
+
+def _check_views(params: Params) -> None:
+    if params.train.views == "online" and params.data.source == "folder":
+        raise FctError(f"{location('train', 'views')}: {NOT_ONLINE}")
 
 
 def _check_unseen(params: Params) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from fct import recipes
 from fct.cli.backbone import build_named
-from fct.cli.probe import IMAGES, LARGER, Probed, choose, probe
+from fct.cli.probe import LARGER, Probed, choose, probe
 from fct.core.errors import FctError
 from fct.core.params import load
 from fct.core.paths import PARAMS
@@ -41,9 +41,11 @@ def look(folder: Path, survey: Survey, model: str, weights: Path) -> list[Probed
     """
     values = {"name": model, "width": 8, "stem": "own", "weights": str(weights), "normalisation": "auto"}
     channels = 1 if survey.is_grey else 3
-    _of_model(model, weights, SIDES[-1], channels)  # refuses weights that do not fit
     largest = round(LARGER * survey.median_side)
-    return list(probe(folder, ModelParams.model_validate(values | {"flip_tta": False}), largest, channels))
+    try:
+        return list(probe(folder, ModelParams.model_validate(values | {"flip_tta": False}), largest, channels))
+    except FctError as error:
+        raise FctError(str(error).replace("params.yaml: model.weights:", "--weights:")) from None
 
 
 def propose(
@@ -66,7 +68,7 @@ def propose(
     channels = 1 if survey.is_grey else 3
     if probed:
         side, best = choose(probed).side, max(each.raw for each in probed)
-        why_side = f"the smallest that is as good as the best, {best:.1%}, as far as {IMAGES} images can tell"
+        why_side = f"the smallest that is as good as the best, {best:.1%}, as far as {probed[0].images} images can tell"
     else:
         side = max((each for each in SIDES if each <= survey.median_side), default=SIDES[0])
         why_side = f"shorter sides of images have {survey.median_side} (median)"
@@ -90,7 +92,7 @@ def _precision(images: int) -> str:
     """Return what a gate of so many images can tell."""
     reach = 1.96 * math.sqrt(0.9 * 0.1 / max(images, 1))
     few = "; too few to tell good models from bad ones" if reach > LARGEST_REACH else ""
-    return f"{images:,} images decide promotions: an accuracy of 90 % is known to {100 * reach:.1f} points{few}"
+    return f"{images:,} images decide promotions: an accuracy of 90 % is known to ±{100 * reach:.1f} points{few}"
 
 
 def _of_model(model: str, weights: Path | None, side: int, channels: int) -> dict[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout, suppress
@@ -21,7 +22,7 @@ from fct.data.scan import scan
 from fct.images.decode import UnusableImage, decode, resize
 from fct.jpeg.arrays import roundtrip
 from fct.models.backbones import head_name
-from fct.models.normalisation import Statistics, normalisation
+from fct.models.normalisation import Statistics, normalisation, trained_size
 from fct.models.params import ModelParams
 from fct.models.weights import find_weights, load_pretrained
 
@@ -31,7 +32,6 @@ IMAGES = 800  # that are looked at, evenly spread over the classes
 QUALITY = 10  # of the compressed ones
 BATCH = 50
 DAMPING = 0.3  # of the classifier's weights; accuracies are nearly the same from 0.1 to 1
-WITHIN = 0.03  # two standard errors of an accuracy on so many images
 STEP_COST = 3  # forward passes that a step of training takes
 
 
@@ -39,6 +39,7 @@ class Probed(NamedTuple):
     """What a linear classifier on the backbone's last features reaches at one size, and what training costs there."""
 
     side: int  # pixels
+    images: int  # that were looked at
     raw: float  # accuracy
     compressed: float  # accuracy on the same images at quality 10, which the classifier was not fitted to
     epoch: float  # seconds on this machine, of raw images alone
@@ -62,7 +63,7 @@ def probe(folder: Path, model: ModelParams, largest: int, channels: int) -> Iter
     images, labels, total = _sample(folder, channels)
     compressed = [roundtrip(image[None], QUALITY, "4:2:0")[0] for image in images]
     statistics = normalisation(model, channels) or Statistics([0.0] * channels, [1.0] * channels)
-    backbones = list(_backbones(model, largest, channels))
+    backbones = _backbones(model, largest, channels)
     with tqdm(total=2 * len(backbones) * len(images), desc="probe", unit="image", disable=None, leave=False) as bar:
         for side, backbone in backbones:
             begin = time.perf_counter()
@@ -70,16 +71,29 @@ def probe(folder: Path, model: ModelParams, largest: int, channels: int) -> Iter
             seconds = (time.perf_counter() - begin) / len(images)
             distorted = _features(backbone, [resize(image, side) for image in compressed], statistics, bar.update)
             accuracy = _accuracy(raw, raw, labels), _accuracy(raw, distorted, labels)
-            yield Probed(side, *accuracy, epoch=STEP_COST * seconds * total)
+            yield Probed(side, len(images), *accuracy, epoch=STEP_COST * seconds * total)
 
 
-def _backbones(model: ModelParams, largest: int, channels: int) -> Iterator[tuple[int, nn.Module]]:
-    path = find_weights(str(model.weights), "model.weights")
-    for side in [each for each in SIDES if each <= max(largest, SIDES[0])]:
-        with suppress(FctError), redirect_stdout(io.StringIO()):  # it takes other sizes; what it says was said before
-            backbone = build_named(model.name, "--model", classes=2, channels=channels, size=side)
-            load_pretrained(backbone, path, model.stem)
-            yield side, backbone.eval()
+def _backbones(model: ModelParams, largest: int, channels: int) -> list[tuple[int, nn.Module]]:
+    """Return the backbone with its weights at each size that it takes; at that of its weights if it takes no other.
+
+    Raises:
+        FctError: it takes none of them.
+    """
+    found: list[tuple[int, nn.Module]] = []
+    for side in SIDES:
+        if side <= max(largest, SIDES[0]):
+            with suppress(FctError):  # it takes other sizes
+                found.append((side, _with_weights(model, side, channels)))
+    side = trained_size(model) or SIDES[0]
+    return found or [(side, _with_weights(model, side, channels))]
+
+
+def _with_weights(model: ModelParams, side: int, channels: int) -> nn.Module:
+    with redirect_stdout(io.StringIO()):  # the stage baseline says it again
+        backbone = build_named(model.name, "--model", classes=2, channels=channels, size=side)
+        load_pretrained(backbone, find_weights(str(model.weights), "model.weights"), model.stem)
+    return backbone.eval()
 
 
 def _sample(folder: Path, channels: int) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64], int]:
@@ -131,9 +145,10 @@ def _accuracy(known: NDArray[np.float64], unknown: NDArray[np.float64], labels: 
 
 
 def choose(probed: Sequence[Probed]) -> Probed:
-    """Return the smallest size that is as accurate as the best, as far as so few images can tell."""
-    best = max(each.raw for each in probed)
-    return min((each for each in probed if each.raw >= best - WITHIN), key=lambda each: each.side)
+    """Return the smallest size that is as accurate as the best, within two standard errors of an accuracy."""
+    best = max(probed, key=lambda each: each.raw)
+    within = 2 * math.sqrt(best.raw * (1 - best.raw) / best.images)
+    return min((each for each in probed if each.raw >= best.raw - within), key=lambda each: each.side)
 
 
 def format_probed(probed: Sequence[Probed]) -> str:

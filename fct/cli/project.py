@@ -45,10 +45,13 @@ def init(*, data: Path, model: str | None, weights: Path | None, dry_run: bool) 
         probed = []
         if model is not None and weights is not None:
             probed = look(data, found, model, weights)
-            click.echo(f"{model} as it is, with a linear classifier on half of some images:\n{format_probed(probed)}")
+            looked_at = probed[0].images
+            click.echo(f"{model} as it is, with a linear classifier on half of {looked_at} images:")
+            click.echo(format_probed(probed))
         changed = list(propose(data, found, model, weights, probed))
         for proposal in changed:
-            click.echo(f"{proposal.key}: {proposal.value}  ({proposal.why})")
+            value = "null" if proposal.value is None else proposal.value
+            click.echo(f"{proposal.key}: {value}  ({proposal.why})")
         if not dry_run:
             write(changed)
         click.echo(

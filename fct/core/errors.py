@@ -12,6 +12,7 @@ DISTRIBUTION = "feature-consistency"  # its name for pip
 # Exit statuses of all commands; 0 is success.
 FAILED = 1  # the model, or whatever the command judges, is not good enough
 WRONG_USE = 2  # wrong use or bad input, as click has it
+INTERRUPTED = 130  # by Ctrl-C, as shells have it
 TRY_AGAIN = 75  # the same command may succeed later (EX_TEMPFAIL of sysexits.h)
 
 
@@ -60,6 +61,8 @@ def exit_on_error() -> Iterator[None]:
         if not can_describe(error):
             raise
         _exit(describe_os_error(error), WRONG_USE)
+    except KeyboardInterrupt:
+        _exit("interrupted", INTERRUPTED)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _required():

@@ -77,6 +77,8 @@ IN_PLAIN_WORDS = {  # pydantic's types of problems
     "tuple_type": "this must be a list",
     "model_type": "this must have keys of its own",
     "string_type": "this must be text",
+    "too_long": "this must have at most {max_length} values",
+    "too_short": "this must have at least {min_length} values",
 }
 MOST_PROBLEMS = 20  # in one message
 LONGEST_NAME = 256  # characters, which MLflow's registry and file systems take
@@ -236,7 +238,7 @@ def _explain(path: Path, content: Mapping[str, Any], problem: dict[str, Any], se
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown key.{nearest(str(key[-1]), _sibling_keys(sections, key))}"
     value = problem["input"]
-    is_old = tuple(key[:2]) in HAD_OLD_VALUES and value in OLD_VALUES
+    is_old = isinstance(value, str) and tuple(key[:2]) in HAD_OLD_VALUES and value in OLD_VALUES
     if problem["type"] == "literal_error" and isinstance(value, str) and not is_old:
         known = [name.strip(" '") for name in re.split(",| or ", problem["ctx"]["expected"])]
         return f"{where}: there is no {value!r} here.{nearest(value, known)}"
@@ -244,7 +246,9 @@ def _explain(path: Path, content: Mapping[str, Any], problem: dict[str, Any], se
         "" if isinstance(value, dict) else f" (it is {json.dumps(value) if value is None else reprlib.repr(value)})"
     )
     renamed = f". {value} is called {OLD_VALUES[value]} now" if is_old else ""
-    message = IN_PLAIN_WORDS.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] in IN_PLAIN_WORDS:
+        message = IN_PLAIN_WORDS[problem["type"]].format(**problem.get("ctx", {}))
     message = message.replace("Input should", "this must")
     return f"{where}: {message}{current}{renamed}"
 

@@ -74,6 +74,12 @@ def describe_other_images(model: ModelParams, size: int) -> str | None:
     )
 
 
+def trained_size(model: ModelParams) -> int | None:
+    """Return the size in pixels of the images that the weights were trained with, or None if nothing says so."""
+    found = None if model.weights is None else _of_weights(model, model.weights)
+    return None if found is None else found.size
+
+
 def _of_weights(model: ModelParams, weights: str) -> Pretraining | None:
     """Return the images that the weights were trained with, or None if nothing says so."""
     path = find_weights(weights, "model.weights")

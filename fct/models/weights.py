@@ -93,7 +93,7 @@ def _renamed_by_order(weights: dict[str, Tensor], state: dict[str, Tensor]) -> d
     fitting = sum(state[name].shape == value.shape for name, value in pairs)
     if fitting < len(pairs) - 2:  # weight and bias of a classifier of other classes
         return weights
-    print("the file's names of weights are others than the model's; they are taken in their order")
+    print("weights have other names in the file than in the model; all shapes fit, so they are taken in their order")
     return dict(pairs)
 
 

@@ -16,6 +16,10 @@ Policy = Literal["none", "rand-augment", "trivial-augment"]
 OPTIMISERS = ("sgd", "adamw")
 TIMM = "timm/"  # prefix of the name of one of timm's optimisers
 MOST_EPOCHS = 100_000
+NOT_ONLINE = (  # what is wrong with views: online for a folder of images
+    "images of a folder are compressed at their own size, before the resize. This cannot be done online. Set it to "
+    "cache."
+)
 
 
 def _check_optimiser(name: str) -> str:

@@ -10,7 +10,7 @@ import torch
 from fct.core.errors import FctError
 from fct.splits.store import Split
 from fct.train.batches import Cached, Images, Online, Resident, Source
-from fct.train.params import Views
+from fct.train.params import NOT_ONLINE, Views
 
 SHARE = 0.5  # of the free memory, host or GPU, that images and views may use
 
@@ -41,10 +41,7 @@ def choose_source(  # noqa: PLR0913, PLR0917  # all that decides
     """
     native = split.originals is not None
     if views == "online" and native:
-        raise FctError(
-            "params.yaml: train.views: images of a folder are compressed at their own size, before the resize. This "
-            "cannot be done online. Set it to cache."
-        )
+        raise FctError(f"params.yaml: train.views: {NOT_ONLINE}")
     size = split.images.nbytes * (1 + len(qualities))
     host_limit = psutil.virtual_memory().available * SHARE
     gpu_limit = torch.cuda.mem_get_info(device)[0] * SHARE if device.type == "cuda" else 0

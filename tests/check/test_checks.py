@@ -89,3 +89,9 @@ def test_the_stage_always_writes_the_same(tmp_path, checked):
         subprocess.run([sys.executable, "-m", "fct.check"], cwd=tmp_path, check=True)
         contents.add((tmp_path / "metrics/check.json").read_bytes())
     assert len(contents) == 1
+
+
+def test_views_of_a_folder_are_not_made_online(checked):
+    """Its images are compressed at their own size, which is said before anything is computed."""
+    with pytest.raises(FctError, match=r"train\.views: images of a folder .* Set it to cache"):
+        checked(data__source="folder", train__views="online")

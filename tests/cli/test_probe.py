@@ -59,11 +59,33 @@ def test_a_folder_of_damaged_files_is_refused(photos):
 
 
 def test_the_smallest_of_equally_good_sizes_is_chosen():
-    """Two points are within what so few images leave open, five are not."""
-    probed = [Probed(64, 0.70, 0.6, 10), Probed(96, 0.73, 0.6, 20), Probed(128, 0.75, 0.6, 40)]
-    assert choose(probed).side == 96
+    """Two points are within what 800 images leave open, five are not; with 200 images five are too."""
+    raw = {64: 0.70, 96: 0.73, 128: 0.75}
+    assert choose([Probed(side, 800, accuracy, 0.6, 10) for side, accuracy in raw.items()]).side == 96
+    assert choose([Probed(side, 200, accuracy, 0.6, 10) for side, accuracy in raw.items()]).side == 64
+
+
+def test_the_size_of_the_weights_is_tried_where_no_other_fits(photos):
+    """A ViT's positions are of one size, here above one and a half times that of the images."""
+    name = "timm/vit_tiny_patch16_224"
+    torch.save(build_backbone(name, width=8, classes=7, channels=3, size=224).state_dict(), "weights/vit.pth")
+    model = resnet18().model_copy(update={"name": name, "weights": "weights/vit.pth"})
+    assert [each.side for each in probe(photos, model, 64, 3)] == [224]
+
+
+def test_weights_of_another_architecture_are_refused(photos):
+    """No size helps."""
+    model = resnet18().model_copy(update={"name": "resnet34"})
+    with pytest.raises(FctError, match="of another architecture"):
+        list(probe(photos, model, 64, 3))
 
 
 def test_the_table_has_accuracies_and_the_time_of_an_epoch():
     """One line a size."""
-    assert format_probed([Probed(64, 0.7, 0.612, 90)]).splitlines()[1].split() == ["64", "70.0%", "61.2%", "1.5", "min"]
+    assert format_probed([Probed(64, 800, 0.7, 0.612, 90)]).splitlines()[1].split() == [
+        "64",
+        "70.0%",
+        "61.2%",
+        "1.5",
+        "min",
+    ]

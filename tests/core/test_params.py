@@ -12,6 +12,7 @@ from fct.core import params
 from fct.core.errors import FctError
 from fct.data.params import DataParams
 from fct.gate.params import GateParams
+from fct.methods.params import MethodParams
 from fct.models.params import ModelParams
 from fct.train.params import TrainParams
 
@@ -35,6 +36,10 @@ class Sections(params.Section):
 
 class TrainSection(params.Section):
     train: TrainParams
+
+
+class MethodSection(params.Section):
+    method: MethodParams
 
 
 class ModelSection(params.Section):
@@ -275,6 +280,7 @@ def test_any_other_folder_is_taken(folder):
     [
         ("sdg", r"train\.optimiser: there is no such optimiser\. Did you mean 'sgd'\?"),
         ("null", r"train\.optimiser: this must be text \(it is null\)"),
+        ("[sgd]", r"train\.optimiser: this must be text \(it is \['sgd'\]\)"),
         ("timm/", r"train\.optimiser: there is no such optimiser"),
     ],
 )
@@ -302,3 +308,12 @@ def test_a_wrong_normalisation_is_one_plain_line(tmp_path, value, message):
     with pytest.raises(FctError, match=message) as error:
         params.load(ModelSection, path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["[teacher]", "[[teacher]]"])
+def test_a_list_in_the_place_of_a_name_that_was_renamed(tmp_path, value):
+    """method.target had other values once; what is no text is none of them."""
+    path = tmp_path / "params.yaml"
+    path.write_text(params.DEFAULTS.read_text().replace("  target: teacher", f"  target: {value}"))
+    with pytest.raises(FctError, match=r"method\.target: this must be 'raw'"):
+        params.load(MethodSection, path)
