@@ -56,7 +56,7 @@ def artifacts():
 
 def test_tables_and_figures_of_all_trials(run_stage):
     """Twelve trials are enough for the importance of what is searched."""
-    said = run_stage(trials=12, pruner="successive-halving")
+    said = run_stage(trials=12, epochs=2, pruner="successive-halving")
     assert "only show the way" not in said
     points = plots.read_points(Path("plots/search.csv"))
     assert [point.trial for point in points] == list(range(12))
