@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from fct import recipes
-from fct.cli.backbone import build_named
+from fct.cli.backbone import WIDTH, build_named
 from fct.cli.probe import LARGER, Probed, choose, probe
 from fct.core.errors import FctError
 from fct.core.params import load
@@ -39,11 +39,10 @@ def look(folder: Path, survey: Survey, model: str, weights: Path) -> list[Probed
     Raises:
         FctError: the weights are not in weights/, or not of this backbone, or too few images can be used.
     """
-    values = {"name": model, "width": 8, "stem": "own", "weights": str(weights), "normalisation": "auto"}
-    channels = 1 if survey.is_grey else 3
+    values = {"name": model, "width": WIDTH, "stem": "own", "weights": str(weights), "normalisation": "auto"}
     largest = round(LARGER * survey.median_side)
     try:
-        return list(probe(folder, ModelParams.model_validate(values | {"flip_tta": False}), largest, channels))
+        return list(probe(folder, ModelParams.model_validate(values | {"flip_tta": False}), largest, _channels(survey)))
     except FctError as error:
         raise FctError(str(error).replace("params.yaml: model.weights:", "--weights:")) from None
 
@@ -65,7 +64,7 @@ def propose(
     """
     yield Proposal("data.source", "folder", f"{len(survey.classes)} classes")
     yield Proposal("data.folder.path", str(folder), "one sub-folder a class")
-    channels = 1 if survey.is_grey else 3
+    channels = _channels(survey)
     if probed:
         side, best = choose(probed).side, max(each.raw for each in probed)
         why_side = f"the smallest that is as good as the best, {best:.1%}, as far as {probed[0].images} images can tell"
@@ -86,6 +85,10 @@ def propose(
         for key, value in {**values.get(section, {}), **own.get(section, {})}.items():
             is_own = key in own.get(section, {})
             yield Proposal(f"{section}.{key}", value, why[section] if is_own else f"recipe {name}")
+
+
+def _channels(survey: Survey) -> int:
+    return 1 if survey.is_grey else 3
 
 
 def _precision(images: int) -> str:

@@ -85,8 +85,10 @@ def _backbones(model: ModelParams, largest: int, channels: int) -> list[tuple[in
         if side <= max(largest, SIDES[0]):
             with suppress(FctError):  # it takes other sizes
                 found.append((side, _with_weights(model, side, channels)))
-    side = trained_size(model) or SIDES[0]
-    return found or [(side, _with_weights(model, side, channels))]
+    if not found:
+        side = trained_size(model) or SIDES[0]
+        found.append((side, _with_weights(model, side, channels)))
+    return found
 
 
 def _with_weights(model: ModelParams, side: int, channels: int) -> nn.Module:

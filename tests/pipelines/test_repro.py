@@ -1,7 +1,6 @@
 """`make repro` says how far it is and how long the rest will take."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,9 @@ stages:
 
 
 @pytest.fixture
-def dag(tmp_path, monkeypatch):
+def dag(start_pipeline):
     """Work in a pipeline in which nothing has run."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / ".dvc/tmp/site"))
-    Path("dvc.yaml").write_text(DAG)
-    Path("seed").write_text("x")
-    subprocess.run(["dvc", "init", "--no-scm", "--quiet"], check=True)
+    start_pipeline(DAG)
 
 
 @pytest.mark.usefixtures("dag")
