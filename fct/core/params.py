@@ -77,8 +77,8 @@ IN_PLAIN_WORDS = {  # pydantic's types of problems
     "tuple_type": "this must be a list",
     "model_type": "this must have keys of its own",
     "string_type": "this must be text",
-    "too_long": "this must have at most {max_length} values",
-    "too_short": "this must have at least {min_length} values",
+    "too_long": "this has too many values; at most {max_length} are possible",
+    "too_short": "this has too few values; it needs at least {min_length}",
 }
 MOST_PROBLEMS = 20  # in one message
 LONGEST_NAME = 256  # characters, which MLflow's registry and file systems take

@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
     [
         ("data.sead", 1, "sead: 1", "unknown key. Did you mean 'seed'?"),
         ("cache.qualities", [0, 50], "- 0", "0"),
-        ("method.layers", [], "layers: []", "at least 1 item"),
+        ("method.layers", [], "layers: []", "needs at least 1"),
         ("train.learning_rate", -0.1, "learning_rate: -0.1", "greater than 0"),
         ("evaluate.confidence", 95, "confidence: 95", "less than 1"),
     ],
