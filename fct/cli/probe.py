@@ -158,3 +158,14 @@ def format_probed(probed: Sequence[Probed]) -> str:
     lines = [f"{'pixels':>6}  {'raw':>6}  {f'quality {QUALITY}':>10}  an epoch of raw images takes about"]
     lines += [f"{each.side:6}  {each.raw:6.1%}  {each.compressed:10.1%}  {each.epoch / 60:.1f} min" for each in probed]
     return "\n".join(lines)
+
+
+def describe(chosen: Probed) -> str:
+    """Return what to expect of a training at the chosen size, in words."""
+    cost = 100 * (chosen.raw - chosen.compressed)
+    error = 100 * math.sqrt(2 * chosen.raw * (1 - chosen.raw) / chosen.images)
+    little = "" if cost > 2 * error else " That is within chance: robustness has little to win here."
+    return (
+        f"At {chosen.side} pixels quality {QUALITY} costs {cost:.1f} points.{little} Training usually adds some points "
+        f"to the {chosen.raw:.0%} on raw images. Where that is too little, use more or sharper images, or another backbone."
+    )

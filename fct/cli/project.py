@@ -35,7 +35,7 @@ def init(*, data: Path, model: str | None, weights: Path | None, dry_run: bool) 
     """
     with exit_on_error():
         from fct.cli.init import look, propose, write
-        from fct.cli.probe import format_probed
+        from fct.cli.probe import choose, describe, format_probed
         from fct.data.survey import survey
 
         found = survey(data)
@@ -48,6 +48,7 @@ def init(*, data: Path, model: str | None, weights: Path | None, dry_run: bool) 
             looked_at = probed[0].images
             click.echo(f"{model} as it is, with a linear classifier on half of {looked_at} images:")
             click.echo(format_probed(probed))
+            click.echo(describe(choose(probed)))
         changed = list(propose(data, found, model, weights, probed))
         for proposal in changed:
             value = "null" if proposal.value is None else proposal.value

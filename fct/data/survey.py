@@ -15,6 +15,7 @@ from fct.images.decode import UnusableImage, open_image, silence_pillow
 from fct.images.tables import estimate_quality
 
 LOOKED_AT = 500  # files, evenly spread over all
+NAMED = 3  # of those that cannot be used
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Survey:
     smallest_side: int
     is_grey: bool  # all images that were looked at have one channel
     looked_at: int  # files
-    unusable: int  # of them: no images, damaged or too large
+    unusable: list[str]  # files of them that are no images, damaged or too large
     formats: dict[str, int]  # of the files that were looked at, the most frequent first
     jpeg_quality: int | None  # median of the JPEG files that were looked at; None without any
 
@@ -35,7 +36,12 @@ class Survey:
         """Return the facts as one line."""
         few, many = min(self.classes.values()), max(self.classes.values())
         counts = f"{few:,}" if few == many else f"{few:,} to {many:,}"
-        unusable = f"; {self.unusable} of {self.looked_at} that were looked at cannot be used" if self.unusable else ""
+        unusable = (
+            f"; {len(self.unusable)} of {self.looked_at} that were looked at cannot be used "
+            f"({', '.join(self.unusable[:NAMED])}{', ...' if len(self.unusable) > NAMED else ''})"
+            if self.unusable
+            else ""
+        )
         quality = "" if self.jpeg_quality is None else f", JPEG quality {self.jpeg_quality} (median)"
         return (
             f"{self.images:,} files in {len(self.classes)} classes of {counts}{unusable}; {', '.join(self.formats)}"
@@ -58,7 +64,7 @@ def survey(root: Path) -> Survey:
         )
     step = max(1, len(found.files) // LOOKED_AT)
     sides, grey, formats, qualities = [], [], Counter[str](), []
-    unusable = 0
+    unusable = []
     for name in found.files[::step]:
         try:
             content = (root / name).read_bytes()
@@ -67,7 +73,7 @@ def survey(root: Path) -> Survey:
                 grey.append(image.mode in {"L", "1"})
                 formats[str(image.format)] += 1
         except (UnusableImage, OSError, Image.DecompressionBombError):
-            unusable += 1  # the stage data says what is wrong with a file
+            unusable.append(name)  # the stage data says what is wrong with it
             continue
         if quality := estimate_quality(content):
             qualities.append(quality)
@@ -79,7 +85,7 @@ def survey(root: Path) -> Survey:
         median_side=median_low(sides),
         smallest_side=min(sides),
         is_grey=all(grey),
-        looked_at=len(sides) + unusable,
+        looked_at=len(sides) + len(unusable),
         unusable=unusable,
         formats=dict(formats.most_common()),
         jpeg_quality=median_low(qualities) if qualities else None,

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from fct.cli import probe as module
-from fct.cli.probe import Probed, choose, format_probed, probe
+from fct.cli.probe import Probed, choose, describe, format_probed, probe
 from fct.core.errors import FctError
 from fct.models.backbones import build_backbone
 from fct.models.params import ModelParams
@@ -89,3 +89,12 @@ def test_the_table_has_accuracies_and_the_time_of_an_epoch():
         "1.5",
         "min",
     ]
+
+
+@pytest.mark.parametrize(("compressed", "little"), [(0.60, False), (0.78, True)])
+def test_what_to_expect_is_said_with_numbers(compressed, little):
+    """What JPEG costs, whether that is more than chance, and that training adds little to what the size gives."""
+    said = describe(Probed(96, 800, 0.80, compressed, 90))
+    assert said.startswith(f"At 96 pixels quality 10 costs {100 * (0.80 - compressed):.1f} points.")
+    assert ("within chance" in said) == little
+    assert "the 80% on raw images" in said

@@ -30,8 +30,8 @@ def test_sides_channels_formats_and_quality(tmp_path):
     assert found.formats == {"JPEG": 3, "PNG": 1}
     assert (found.jpeg_quality, found.is_grey) == (80, False)
     assert str(found) == (
-        "5 files in 2 classes of 2 to 3; 1 of 5 that were looked at cannot be used; JPEG, PNG, JPEG quality 80 "
-        "(median); shorter side 40 pixels (median), 40 at least"
+        "5 files in 2 classes of 2 to 3; 1 of 5 that were looked at cannot be used (dogs/broken.jpg); JPEG, PNG, JPEG "
+        "quality 80 (median); shorter side 40 pixels (median), 40 at least"
     )
 
 
@@ -70,7 +70,8 @@ def test_a_bomb_is_a_file_that_cannot_be_used(tmp_path, monkeypatch):
         put(tmp_path, f"{name}/1.png", (9, 9, 3))
     put(tmp_path, "a/huge.png", (60, 60, 3))
     monkeypatch.setattr("fct.data.survey.silence_pillow", lambda: None)
-    assert survey(tmp_path).unusable == 1
+    (name,) = survey(tmp_path).unusable
+    assert f"1 of 3 that were looked at cannot be used ({name})" in str(survey(tmp_path))
 
 
 def test_classes_without_images_are_named(tmp_path):
