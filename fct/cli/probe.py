@@ -167,5 +167,6 @@ def describe(chosen: Probed) -> str:
     little = "" if cost > 2 * error else " That is within chance: robustness has little to win here."
     return (
         f"At {chosen.side} pixels quality {QUALITY} costs {cost:.1f} points.{little} Training usually adds some points "
-        f"to the {chosen.raw:.0%} on raw images. Where that is too little, use more or sharper images, or another backbone."
+        f"to the {chosen.raw:.0%} on raw images. Where that is too little, use more or sharper images, or another "
+        "backbone."
     )
