@@ -12,7 +12,6 @@ import time
 import click
 
 from fct.cache import store
-from fct.cache.params import CacheParams
 from fct.core import params
 from fct.core.errors import FctError, exit_on_error
 from fct.core.params import Section
@@ -26,12 +25,6 @@ class Params(Section):
     jpeg: JpegParams
 
 
-class Later(Section):
-    """What is only told here, and no reason to make a cache again."""
-
-    cache: CacheParams
-
-
 @click.command()
 @click.option("--quality", type=int, required=True, help="JPEG quality of the views.")
 def main(quality: int) -> None:
@@ -42,8 +35,6 @@ def main(quality: int) -> None:
         if not 1 <= quality <= 100:  # dvc.yaml passes the items of the list unchecked
             raise FctError(f"{params.location('cache', 'qualities')}: a JPEG quality is 1 to 100 (it is {quality}).")
         splits = [open_split(name) for name in store.SPLITS]
-        each, count = sum(split.images.nbytes for split in splits) / 2**20, len(params.load(Later).cache.qualities)
-        print(f"a quality takes {each:,.1f} MiB of disk; {count} of them {count * each / 2**10:,.2f} GiB")
         manifest = store.build_cache(splits, quality, subsampling, source_digest=read_meta()["digest"])
         images, seconds = sum(manifest["images"].values()), time.perf_counter() - start
         print(f"quality {quality}: {images:,} images in {seconds:.1f} s, {images / seconds:,.0f} images/s")

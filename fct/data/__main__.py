@@ -17,6 +17,7 @@ from fct.data import cifar, dataset, fashion_mnist, folder
 from fct.data.download import mirror_folder
 from fct.data.params import DataParams
 from fct.splits.meta import format_meta
+from fct.splits.store import open_split
 
 LOADERS: dict[str, Callable[[Path | None], dataset.Dataset]] = {
     "fashion-mnist": fashion_mnist.load,
@@ -41,6 +42,8 @@ def main() -> None:
             else:
                 meta = dataset.build(LOADERS[params.source](mirror_folder(params.mirror)), params, splits, originals)
         print(format_meta(meta))
+        size = sum(open_split(name).images.nbytes for name in ("train", "val"))
+        print(f"Each quality of params.yaml: cache.qualities will take {size / 2**20:,.1f} MiB of disk.")
 
 
 if __name__ == "__main__":

@@ -26,11 +26,12 @@ def run(folder, on_error="fail"):
 
 @pytest.mark.e2e
 def test_the_command_writes_both_outs_and_a_summary(good):
-    """The stage writes splits and originals, and prints how many images each split has."""
+    """The stage writes splits and originals, and prints how many images each split has, and what a cache takes."""
     result = run(good.here)
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in (good.here / "data").iterdir()) == ["originals", "splits"]
     assert "train       12 images" in result.stdout
+    assert "cache.qualities will take 0.0 MiB of disk" in result.stdout
 
 
 @pytest.mark.e2e
