@@ -45,16 +45,17 @@ def night(endless, nights):
         yield night
 
 
-def is_training(project):
-    """Tell whether the training of hours is at work, past its first epochs."""
-    busy = [process for process in at_work(project.folder) if "fct.train" in process.cmdline()]
-    return busy and busy[0].cpu_times().user > 8  # seconds, most of them imports
+def is_training(server):
+    """Tell whether MLflow has seen an epoch of a training that is running."""
+    query = "tags.`fct.stage` = 'train' and attributes.status = 'RUNNING'"
+    return any(run.data.metrics for run in server.client.search_runs([server.experiment], query))
 
 
 def test_cancelling_ends_the_training_and_frees_everything(night, endless, tracked, wait):
     """Within seconds no process is left, DVC's locks are free, and MLflow says KILLED; nothing half-made stays."""
+    server = tracked(endless)
     run = night.start("reproduce/nightly")
-    wait(lambda: is_training(endless))
+    wait(lambda: is_training(server))
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(run, Cancelling())
     wait(lambda: not at_work(endless.folder), 20)  # ten on an idle machine; another worker shares this one
@@ -62,7 +63,6 @@ def test_cancelling_ends_the_training_and_frees_everything(night, endless, track
     assert "train:" in endless.run("dvc", "status")
     endless.run("dvc", "repro", "--single-item", "cache-index")  # three seconds are DVC's patience with a lock
     assert not list(endless.folder.glob("model/*.pt.*"))
-    server = tracked(endless)
     runs = server.client.search_runs([server.experiment], "tags.`fct.stage` = 'train'", order_by=["start_time DESC"])
     assert runs[0].info.status == "KILLED"
     pipeline = server.client.get_run(runs[0].data.tags["mlflow.parentRunId"])
@@ -75,11 +75,11 @@ def test_ctrl_c_in_the_servers_ends_the_run_at_work_first(endless, nights, tmp_p
     project = endless.copy(tmp_path / "another")
     night = nights(project)
     with night.open():
+        server = tracked(project)
         night.start("reproduce/nightly")
-        wait(lambda: is_training(project))
+        wait(lambda: is_training(server))
     assert not at_work(project.folder)
     assert not [port for port in night.ports.values() if answers(port)]
-    server = tracked(project)
     running = server.client.search_runs([server.experiment], "attributes.status = 'RUNNING'")
     assert not running
 
