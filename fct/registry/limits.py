@@ -27,7 +27,7 @@ def check_why(why: str) -> None:
     if len(json.dumps(why)) > WHY:
         raise FctError(f"--why: {len(why):,} characters are too long for the history. Shorten it to {WHY // 6}.")
     if hidden := hidden_character(why):
-        raise FctError(f"--why: it contains {hidden}, which nobody sees. Remove it.")
+        raise FctError(f"--why: it contains the invisible character {hidden}. Remove it.")
 
 
 def check_tags(tags: Mapping[str, str]) -> None:
