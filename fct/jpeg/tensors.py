@@ -61,7 +61,7 @@ def roundtrip(images: Tensor, quality: int | Tensor, *, subsampling: str = "4:2:
 
 @torch.library.custom_op("fct::roundtrip", mutates_args=())
 def _operator(images: Tensor, quality: Tensor, subsampling: str) -> Tensor:
-    """Do the round trip as one operation, into which torch.compile does not look."""
+    """Do the round trip as one operation that is opaque to torch.compile."""
     return _roundtrip(images, quality, subsampling).contiguous()
 
 
@@ -74,8 +74,8 @@ def _roundtrip(images: Tensor, quality: int | Tensor, subsampling: str) -> Tenso
     if not isinstance(images, Tensor) or images.dtype != torch.uint8:
         kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(
-            f"images are {kind}; the round trip takes a uint8 tensor [..., C, H, W], values 0 to 255: compress before "
-            "images are scaled or normalised."
+            f"images are {kind}; the round trip takes a uint8 tensor [..., C, H, W], values 0 to 255: compress images "
+            "before scaling or normalising them."
         )
     for name, value in (("images", images), ("quality", quality)):
         if isinstance(value, Tensor) and value.device.type == "meta":

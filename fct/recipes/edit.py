@@ -16,7 +16,7 @@ from fct.core.errors import FctError
 
 
 class _Place(NamedTuple):
-    """Where a value stands."""
+    """The place of a value."""
 
     value: Node
     key: Node | None  # None in a list
@@ -24,7 +24,7 @@ class _Place(NamedTuple):
 
 
 def edit_yaml(text: str, values: Mapping[str, Any], *, name: str) -> str:
-    """Return the text of a YAML file with new values for some keys. A value that is right already stays as it is.
+    """Return the text of a YAML file with new values for some keys. A value that is already right stays as it is.
 
     Args:
         text: valid YAML with sections at the top level.
@@ -33,8 +33,8 @@ def edit_yaml(text: str, values: Mapping[str, Any], *, name: str) -> str:
         name: of the file, for errors.
 
     Raises:
-        FctError: the file does not have the key, or a value stands in a way that cannot be changed without losing
-            something: with an anchor, or as a list over several lines with comments in it.
+        FctError: the file does not have the key, or a value cannot be changed without losing something: it has an
+            anchor, or is a list over several lines with comments in it.
     """
     try:
         expected, root = YAML(typ="safe").load(text), _compose(text)
@@ -42,7 +42,7 @@ def edit_yaml(text: str, values: Mapping[str, Any], *, name: str) -> str:
             place = _find(root, key, name)
             if not _same(value_of(expected, key), value):
                 text = _replace(text, place, key, value, name)
-                root = _compose(text)  # what follows has moved
+                root = _compose(text)  # the positions after the change have moved
                 _set(expected, key, value)
         edited = YAML(typ="safe").load(text)
     except YAMLError as error:
@@ -85,7 +85,7 @@ def _compose(text: str) -> Node:
 
 
 def _find(root: Node, key: str, name: str) -> _Place:
-    """Return where the value of a dotted key stands."""
+    """Return the place of the value of a dotted key."""
     place, prefix = _Place(root, None, has_anchor=False), ""
     for part in key.split("."):
         children = _children(place.value)
@@ -109,7 +109,7 @@ def _children(node: Node) -> dict[str, tuple[Node | None, Node]]:
 
 
 def _end(node: Node) -> int:
-    """Return where a value ends. The mark of a block is at the next key, behind comments of others."""
+    """Return where a value ends. YAML's own mark of a block's end is at the next key, behind the comments before it."""
     if isinstance(node, MappingNode | SequenceNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _end(last[1] if isinstance(last, tuple) else last)
