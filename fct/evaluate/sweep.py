@@ -104,7 +104,7 @@ def predict(  # noqa: PLR0913 (the model, the images, and the conditions; the la
 
 
 def predict_views(model: Path | Model, split: Split, evaluate: EvaluateParams, subsampling: str) -> Predictions:
-    """Return a model's predictions for the views that the section `evaluate` names; the rest as for `predict`."""
+    """Return a model's predictions for the views that the section `evaluate` names. See `predict` for the rest."""
     return predict(
         model,
         split,
@@ -137,11 +137,11 @@ def refuse_colours(unseen: Sequence[str], channels: int) -> None:
     """Refuse distortions of colours where the images have none.
 
     Raises:
-        FctError: there is one.
+        FctError: there is such a distortion.
     """
     if absent := [name for name in unseen if channels == 1 and UNSEEN[name].colour]:
         raise FctError(
-            f"params.yaml: evaluate.unseen: {absent[0]} changes colours alone, and these images are grey. Remove it "
+            f"params.yaml: evaluate.unseen: {absent[0]} changes only colours, and these images are grey. Remove it "
             "from the list."
         )
 
