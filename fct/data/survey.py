@@ -15,7 +15,7 @@ from fct.images.decode import UnusableImage, open_image, silence_pillow
 from fct.images.tables import estimate_quality
 
 LOOKED_AT = 500  # files, evenly spread over all
-NAMED = 3  # of those that cannot be used
+NAMED = 3  # unusable files to name
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Survey:
     smallest_side: int
     is_grey: bool  # all images that were looked at have one channel
     looked_at: int  # files
-    unusable: list[str]  # files of them that are no images, damaged or too large
+    unusable: list[str]  # those of them that are not images, or are damaged or too large
     formats: dict[str, int]  # of the files that were looked at, the most frequent first
     jpeg_quality: int | None  # median of the JPEG files that were looked at; None without any
 

@@ -26,8 +26,8 @@ from fct.evaluate.predictions import Predictions
 from fct.gate.measures import count_images, measure, measure_difference, measure_trainings
 from fct.gate.params import CheckParams, slice_problem
 
-PRECISION = 0.005  # of the number of images that would settle a check
-MOST_IMAGES = 1_000_000  # a gate split of more is out of reach, and a sentence that asks for it is no advice
+PRECISION = 0.005  # relative precision of the number of images that would settle a check
+MOST_IMAGES = 1_000_000  # nobody has a larger gate split, so no message asks for one
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Check:
 
     @property
     def images_to_settle(self) -> int | None:
-        """About how many images would decide the check. None if it is decided, or no number of images would do."""
+        """About how many images would decide the check. None if it is decided, or if no number would decide it."""
         more = self.estimate.with_more
         if not self.images or more is None or not self._is_open(self.estimate) or self.estimate.value == self.threshold:
             return None
@@ -84,7 +84,7 @@ def refuse_unmeasured_slices(lines: Sequence[CheckParams], measured: EvaluatePar
     """Refuse a gate that has a line about views that are not measured.
 
     Raises:
-        FctError: there is such a line. The message names it in the file `path`, and the slices that are measured.
+        FctError: there is such a line. The message names the line in the file `path`, and the measured slices.
     """
     for index, line in enumerate(lines):
         if problem := slice_problem(line, measured):
@@ -136,7 +136,7 @@ def check_trainings(
 ) -> list[Check]:
     """Judge a configuration by the lines of the gate that are over trainings.
 
-    No number of images is told that would settle such a check: more trainings may be what it needs.
+    Such a check does not say how many images would settle it, since it may need more trainings instead.
 
     Args:
         lines: of the gate.

@@ -17,7 +17,7 @@ from fct.splits.store import Split
 MIB = 1 << 20  # bytes
 ROUNDS = 200  # images, one after the other
 WARM_UP = 20  # images before them that are not counted
-LEFT_OUT = 0.05  # share of the rounds that is left out: the slowest ones, which other work of the machine delayed
+LEFT_OUT = 0.05  # share of the rounds to leave out: the slowest ones, which the machine's other work delayed
 
 
 def footprint(model: Model, split: Split, lines: Sequence[CheckParams], params: EvaluateParams) -> dict[str, Estimate]:

@@ -22,10 +22,10 @@ class Statistics(NamedTuple):
 
 
 def normalisation(model: ModelParams, channels: int) -> Statistics | None:
-    """Return the normalisation that `model.normalisation` says, or None for that of the training images.
+    """Return the normalisation that `model.normalisation` chooses, or None for that of the training images.
 
-    With "auto", weights are used as they were trained: timm's configuration or torchvision's entry of the model says
-    how, and a model.pt of this project says it itself. One channel gets the mean of the values of three.
+    With "auto", it is the one that the weights were trained with: from timm's configuration, torchvision's entry of the
+    model, or a model.pt of this project itself. For grey images it is the mean of the values of three channels.
 
     Args:
         model: the section `model` of params.yaml.
@@ -59,7 +59,7 @@ class Pretraining(NamedTuple):
 
 
 def describe_other_images(model: ModelParams, size: int) -> str | None:
-    """Return a sentence if the weights were trained with images of another size or interpolation than those here.
+    """Return a sentence if the weights were trained on images of another size or interpolation than the images here.
 
     Args:
         model: the section `model` of params.yaml, which names weights.

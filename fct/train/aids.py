@@ -31,14 +31,15 @@ class TrainingAids:
     def __init__(self, network: Network, method: MethodParams, images: Tensor, *, label_smoothing: float = 0.0) -> None:
         """Create the projections, and create or load the teacher.
 
-            Args:
-                network: the student, on the device to train on.
-                method: the training method. `check_teacher` must have passed.
-        X
-                label_smoothing: passed to the method.
+        Args:
+            network: the student, on the device to train on.
+            method: the training method. `check_teacher` must have passed.
+        images: a sample of the training images, uint8 [B, C, H, W], on the same device; it gives the shapes of the
+            features.
+        label_smoothing: passed to the method.
 
-            Raises:
-                FctError: the teacher's file cannot be read.
+        Raises:
+            FctError: the teacher's file cannot be read.
         """
         self.label_smoothing = label_smoothing
         self.teacher: nn.Module | None = None

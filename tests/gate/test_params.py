@@ -119,9 +119,9 @@ def test_a_gate_needs_a_line_that_needs_no_champion():
         ("worst-unseen", ["webp"], None),
         ("q10", [], "Add 10 to evaluate.qualities"),
         ("webp", [], "Add it to evaluate.unseen"),
-        ("unseen", [], "names no distortion but controls"),
+        ("unseen", [], "names only controls"),
         ("bgr", ["bgr"], None),
-        ("unseen", ["bgr"], "names no distortion but controls"),
+        ("unseen", ["bgr"], "names only controls"),
         ("rwa", [], "there is no slice 'rwa'. Did you mean 'raw'?"),
     ],
 )
