@@ -34,9 +34,9 @@ class TrainingAids:
         Args:
             network: the student, on the device to train on.
             method: the training method. `check_teacher` must have passed.
-        images: a sample of the training images, uint8 [B, C, H, W], on the same device; it gives the shapes of the
-            features.
-        label_smoothing: passed to the method.
+            images: a sample of the training images, uint8 [B, C, H, W], on the same device, which gives the shapes of
+                the features.
+            label_smoothing: passed to the method.
 
         Raises:
             FctError: the teacher's file cannot be read.
