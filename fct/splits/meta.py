@@ -81,7 +81,7 @@ def format_meta(meta: Mapping[str, Any]) -> str:
         smallest = min(meta["class_counts"][name].values())
         largest = max(meta["class_counts"][name].values())
         note = f", {meta['test']}" if name == "test" else ""
-        lines.append(f"  {name:<5} {count:>8,} images  ({smallest:,} to {largest:,} a class{note})")
+        lines.append(f"  {name:<5} {count:>8,} images  ({smallest:,} to {largest:,} per class{note})")
     lines += [f"  skipped {count:,}: {reason}" for reason, count in meta["skipped"]["reasons"].items()]
     return "\n".join(lines)
 

@@ -113,4 +113,4 @@ def read_original(originals: Originals, index: int, channels: int) -> NDArray[np
     try:
         return decode(originals[index], channels)
     except UnusableImage as error:
-        raise FctError(f"{ORIGINALS}: image {index} is {error}. Make them again with `dvc repro data`.") from None
+        raise FctError(f"{ORIGINALS}: image {index} is {error}. Make them anew with `dvc repro data`.") from None
