@@ -30,8 +30,8 @@ def test_few_trials_are_a_first_look(result):
         "in search/best.yaml."
     )
     assert budget == (
-        "3 trials are a first look: they can neither find the best of the weight, 2 layers and 2 targets nor show which of "
-        "them matter. Set search.trials to 30."
+        "3 trials are a first look: they can neither find the best of the weight, 2 layers and 2 targets nor show "
+        "which of them matter. Set search.trials to 30."
     )
 
 
