@@ -82,8 +82,8 @@ def sort_inbox(inbox: Path, images: Path, quarantine: Path, *, channels: int, mi
                 f"params.yaml: {key}: {str(place)!r} is not a folder. Make it, with one sub-folder per class."
             )
     stuck: list[Problem] = []
-    found = _list(inbox, stuck)
-    ready = [path for path in found if _is_at_rest(inbox, path, min_age)]
+    paths = _list(inbox, stuck)
+    ready = [path for path in paths if _is_at_rest(inbox, path, min_age)]
     data_set = _DataSet(images, channels, find_known(images, channels) if ready else {})
     taken, refused = [], []
     for path in tqdm(ready, desc="inbox", unit="image", disable=None):
@@ -98,7 +98,7 @@ def sort_inbox(inbox: Path, images: Path, quarantine: Path, *, channels: int, mi
         except OSError as error:
             if os.path.lexists(inbox / path):  # otherwise it was moved meanwhile
                 stuck.append(Problem(printable(str(path)), "cannot be moved out of the inbox", _describe(error)))
-    return SortedInbox(tuple(taken), tuple(refused), tuple(stuck), len(found) - len(ready))
+    return SortedInbox(tuple(taken), tuple(refused), tuple(stuck), len(paths) - len(ready))
 
 
 def _check_apart(folders: Mapping[str, Path]) -> None:
@@ -114,12 +114,12 @@ def _list(inbox: Path, stuck: list[Problem]) -> list[PurePath]:
         name = os.path.relpath(error.filename, inbox)
         stuck.append(Problem(f"{printable(name)}/", "cannot be listed", _describe(error)))
 
-    found = []
+    paths = []
     for folder, folders, names in os.walk(inbox, onerror=report):
         folders[:] = [name for name in folders if not is_litter(name)]
         links = [name for name in folders if Path(folder, name).is_symlink()]  # os.walk does not follow them
-        found += [Path(folder, name).relative_to(inbox) for name in (*names, *links) if not is_litter(name)]
-    return sorted(found)
+        paths += [Path(folder, name).relative_to(inbox) for name in (*names, *links) if not is_litter(name)]
+    return sorted(paths)
 
 
 def _is_at_rest(inbox: Path, path: PurePath, min_age: float) -> bool:

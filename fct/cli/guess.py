@@ -58,15 +58,15 @@ def doubts(model: Model, split: Split, names: list[str] | None, predicted: Label
     present = predicted == split.labels
     alternatives = list(_alternatives(model, model.preprocessing, split.fit))
     best, rows, right = _try(alternatives, split)
-    found = [(best.what, best.key, present[rows], right)]
+    suspects = [(best.what, best.key, present[rows], right)]
     if (order := _natural_order(names)) is not None:
         what = "the classes in natural order (2 before 10)"
         right = order[split.labels] == predicted
-        found.insert(0, (what, "the order of the classes and give --classes", present, right))
+        suspects.insert(0, (what, "the order of the classes and give --classes", present, right))
     confidence = 1 - ERROR / (len(alternatives) + 1)  # the best of several is good by chance too
     better = [
         (gain.low, what, key, before, after)
-        for what, key, before, after in found
+        for what, key, before, after in suspects
         if (gain := difference(after.astype(float) - before, confidence)).low > 0
     ]
     messages = []

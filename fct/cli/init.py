@@ -94,8 +94,8 @@ def _channels(survey: Survey) -> int:
 def _precision(images: int) -> str:
     """Return in words how precise a gate with this number of images is."""
     reach = 1.96 * math.sqrt(0.9 * 0.1 / max(images, 1))
-    few = "; too few to tell good models from bad ones" if reach > LARGEST_REACH else ""
-    return f"{images:,} images decide promotions: an accuracy of 90 % is known to ±{100 * reach:.1f} points{few}"
+    warning = "; too few to tell good models from bad ones" if reach > LARGEST_REACH else ""
+    return f"{images:,} images decide promotions: an accuracy of 90 % is known to ±{100 * reach:.1f} points{warning}"
 
 
 def _of_model(model: str, weights: Path | None, side: int, channels: int) -> dict[str, dict[str, Any]]:

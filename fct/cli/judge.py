@@ -26,7 +26,7 @@ from fct.splits.store import Split
 
 MOST_NAMES = 10  # of classes, in an error
 DEFAULTS_HINT = "Its thresholds are for Fashion-MNIST. Choose yours with --params FILE."
-IMAGES_FOR_SCALE = 16  # raw images whose outputs tell logits from probabilities
+IMAGES_FOR_SCALE = 16  # raw images whose outputs show whether they are logits or probabilities
 
 
 class Params(Section):
@@ -187,8 +187,8 @@ def _settle(model: Model, split: Split, names: list[str]) -> Model:
         return model
     if model.classes is None:
         model = replace(model, classes=len(names), adapter=replace(model.adapter, classes=len(names)))
-    few = split.every(split.step(IMAGES_FOR_SCALE))
-    model = settle_scale(model, few.images, few.quality)
+    sample = split.every(split.step(IMAGES_FOR_SCALE))
+    model = settle_scale(model, sample.images, sample.quality)
     if model.preprocessing is not None:
         print(f"{model.path} is read as: {model.preprocessing.describe()}", file=sys.stderr)
     return model

@@ -80,15 +80,15 @@ def _backbones(model: ModelParams, largest: int, channels: int) -> list[tuple[in
     Raises:
         FctError: the backbone takes none of these sizes.
     """
-    found: list[tuple[int, nn.Module]] = []
+    backbones: list[tuple[int, nn.Module]] = []
     for side in SIDES:
         if side <= max(largest, SIDES[0]):
             with suppress(FctError):  # it does not take this size
-                found.append((side, _with_weights(model, side, channels)))
-    if not found:
+                backbones.append((side, _with_weights(model, side, channels)))
+    if not backbones:
         side = trained_size(model) or SIDES[0]
-        found.append((side, _with_weights(model, side, channels)))
-    return found
+        backbones.append((side, _with_weights(model, side, channels)))
+    return backbones
 
 
 def _with_weights(model: ModelParams, side: int, channels: int) -> nn.Module:
@@ -100,17 +100,17 @@ def _with_weights(model: ModelParams, side: int, channels: int) -> nn.Module:
 
 def _sample(folder: Path, channels: int) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64], int]:
     """Return some images at their own size, their labels, and the number of all files."""
-    found = scan(folder)
-    step = max(1, len(found.files) // IMAGES)
+    listing = scan(folder)
+    step = max(1, len(listing.files) // IMAGES)
     images, labels = [], []
-    for name, label in zip(found.files[::step], found.labels[::step], strict=True):
+    for name, label in zip(listing.files[::step], listing.labels[::step], strict=True):
         with suppress(UnusableImage, OSError):  # the stage data says what is wrong with a file
             images.append(decode((folder / name).read_bytes(), channels))
             labels.append(label)
-    if len(images) < 2 * len(found.classes):
-        usable = f"{len(images)} of {len(found.files)} files"
+    if len(images) < 2 * len(listing.classes):
+        usable = f"{len(images)} of {len(listing.files)} files"
         raise FctError(f"{folder}: {usable} can be used, which is too few for a trial. Add images.")
-    return images, np.array(labels), len(found.files)
+    return images, np.array(labels), len(listing.files)
 
 
 @torch.inference_mode()

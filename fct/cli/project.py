@@ -38,18 +38,18 @@ def init(*, data: Path, model: str | None, weights: Path | None, dry_run: bool) 
         from fct.cli.probe import choose, describe, format_probed
         from fct.data.survey import survey
 
-        found = survey(data)
-        click.echo(f"{data}: {found}")
+        facts = survey(data)
+        click.echo(f"{data}: {facts}")
         if weights is not None and model is None:
             raise FctError(f"--weights {weights}: name the backbone of these weights with --model, such as resnet18.")
         probed = []
         if model is not None and weights is not None:
-            probed = look(data, found, model, weights)
+            probed = look(data, facts, model, weights)
             looked_at = probed[0].images
             click.echo(f"{model} as it is, with a linear classifier on half of {looked_at} images:")
             click.echo(format_probed(probed))
             click.echo(describe(choose(probed)))
-        changed = list(propose(data, found, model, weights, probed))
+        changed = list(propose(data, facts, model, weights, probed))
         for proposal in changed:
             value = "null" if proposal.value is None else proposal.value
             click.echo(f"{proposal.key}: {value}  ({proposal.why})")
@@ -76,14 +76,14 @@ def thresholds(*, dry_run: bool) -> None:
         from fct import recipes
         from fct.cli.thresholds import propose_thresholds
 
-        found = propose_thresholds()
-        for each in found:
+        proposals = propose_thresholds()
+        for proposal in proposals:
             click.echo(
-                f"{each.line.name:<20} standard has {each.value:.4g}: {each.key} {each.line.threshold:g} -> "
-                f"{each.threshold:g}"
+                f"{proposal.line.name:<20} standard has {proposal.value:.4g}: {proposal.key} "
+                f"{proposal.line.threshold:g} -> {proposal.threshold:g}"
             )
         if not dry_run:
-            recipes.write({each.key: each.threshold for each in found})
+            recipes.write({proposal.key: proposal.threshold for proposal in proposals})
         click.echo("Nothing was written (--dry-run)." if dry_run else "Written to params.yaml.")
 
 

@@ -54,17 +54,17 @@ def propose_thresholds(path: Path = PARAMS) -> list[Threshold]:
         raise FctError(f"{STANDARD_ONNX} is not here. Make it with `dvc repro export@standard`.")
     val, gate = open_split("val"), open_split("gate")
     predictions = predict_views(STANDARD_ONNX, val, params.evaluate, params.jpeg.subsampling)
-    found = []
+    proposals = []
     for index, line in enumerate(params.gate):
         if line.metric == "file_mib" and line.at_most is not None:
             size = model_bytes(STANDARD_ONNX) / MIB
-            found.append(Threshold(f"gate.{index}.at_most", line, size, _round_up(GROWTH * size)))
+            proposals.append(Threshold(f"gate.{index}.at_most", line, size, _round_up(GROWTH * size)))
         elif line.metric == "accuracy" and line.at_least is not None and line.over == "images":
             estimate = measure(line, predictions, params.evaluate)
             of_gate = estimate.with_more(len(gate) / len(val)) if estimate.with_more else estimate
             lowest = math.floor(100 * max(0.0, of_gate.low - MAY_LOSE)) / 100
-            found.append(Threshold(f"gate.{index}.at_least", line, estimate.value, lowest))
-    return found
+            proposals.append(Threshold(f"gate.{index}.at_least", line, estimate.value, lowest))
+    return proposals
 
 
 def _round_up(size: float) -> float:

@@ -90,7 +90,7 @@ def scan(root: Path) -> Scan:
         del members[name]
     if len(members) < 2 and not problems:
         raise FctError(
-            f"{root}: found {len(members)} classes, needs at least two. Make a sub-folder of images for each class."
+            f"{root}: found {len(members)} classes, but two are needed. Make a sub-folder of images for each class."
         )
     by_name = sorted((same_name(name), paths) for name, paths in members.items())
     return Scan(

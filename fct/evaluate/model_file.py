@@ -19,7 +19,7 @@ def model_files(path: Path) -> list[Path]:
     """Return the ONNX file at `path` and the files that hold its weights, each once.
 
     Raises:
-        FctError: the file is not ONNX, or its weights are missing or lie outside of its folder.
+        FctError: the file is not ONNX, or its weights are missing or outside its folder.
     """
     import onnx
     from google.protobuf.message import DecodeError

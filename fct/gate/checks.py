@@ -56,10 +56,10 @@ class Check:
         factor = 2.0
         while self._is_open(more(factor)):
             factor *= 2
-        few, enough = factor / 2, factor
-        while enough > few * (1 + PRECISION):
-            factor = (few + enough) / 2
-            few, enough = (factor, enough) if self._is_open(more(factor)) else (few, factor)
+        too_few, enough = factor / 2, factor
+        while enough > too_few * (1 + PRECISION):
+            factor = (too_few + enough) / 2
+            too_few, enough = (factor, enough) if self._is_open(more(factor)) else (too_few, factor)
         return math.ceil(self.images * enough)
 
     def _is_open(self, estimate: Estimate) -> bool:

@@ -37,7 +37,8 @@ class CheckParams(Section):
     champion    instead of a threshold: how much worse than the champion the model may be, on the bound of the paired
                 difference
     over        images: the line is about this model, and its interval about the images that it was measured on |
-                trainings: it is about the mean of several trainings of the configuration, and its interval about both
+                trainings: it is about the mean of several trainings of the configuration, and its interval about
+                trainings and images
     """
 
     slice: str | None = None

@@ -43,7 +43,7 @@ def without_metadata(content: bytes) -> bytes:
 
 def without_notes(content: bytes) -> tuple[bytes, bytes]:
     """Return a JPEG file without the notes of programs, and the EXIF data that were among these notes."""
-    kept, position, exif = [content[:2]], 2, b""
+    parts, position, exif = [content[:2]], 2, b""
     while content[position : position + 1] == b"\xff":
         code, size = content[position + 1 : position + 2], int.from_bytes(content[position + 2 : position + 4], "big")
         end = position + 2 + size
@@ -53,15 +53,15 @@ def without_notes(content: bytes) -> tuple[bytes, bytes]:
             note = content[position + 4 : end]
             exif = exif or (note if note.startswith(EXIF_PREFIX) else b"")
         else:
-            kept.append(content[position:end])
+            parts.append(content[position:end])
         position = end
-    return b"".join([*kept, content[position:]]), exif
+    return b"".join([*parts, content[position:]]), exif
 
 
 def orientation(image: Image.Image) -> int:
     """Return the orientation of an open image by its EXIF data or XMP: 1 to 8, or 1 if neither has a valid one.
 
-    Pillow stops at the first tag whose value lies outside of the EXIF data. The search here goes on.
+    Pillow stops at the first tag whose value is outside the EXIF data. The search here continues.
     """
     try:
         value = image.getexif().get(ExifTags.Base.Orientation)

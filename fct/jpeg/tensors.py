@@ -85,8 +85,8 @@ def _roundtrip(images: Tensor, quality: int | Tensor, subsampling: str) -> Tenso
     values = quality.detach().cpu().numpy() if isinstance(quality, Tensor) else np.asarray(quality)
     leading = images.shape[:-3]
     if values.ndim and values.shape != leading:
-        each = f", or one for each, of shape {list(leading)}" if leading else ""
-        raise ValueError(f"quality has shape {list(values.shape)}; give one for all images{each}.")
+        per_image = f", or one for each, of shape {list(leading)}" if leading else ""
+        raise ValueError(f"quality has shape {list(values.shape)}; give one for all images{per_image}.")
     if images.ndim == 4:
         return _of_batch(images, values, subsampling)
     batch = images.reshape(leading.numel(), *images.shape[-3:])

@@ -70,7 +70,7 @@ def count_weights(module: nn.Module) -> int:
 def _find_stages(backbone: nn.Module, usable: set[str]) -> tuple[str, list[str]]:
     """Return the name of the module that holds the stages, and the names of the stages.
 
-    The search begins at the backbone and goes on into the part with the most parameters. It ends at the first module
+    The search begins at the backbone and continues in the part with the most parameters. It ends at the first module
     with at least STAGES parts that are made of layers and give a feature: a ResNet itself, the `features` of a
     MobileNet, the layers of a ViT's encoder. A plain chain such as a VGG has no stages.
     """

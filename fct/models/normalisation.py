@@ -43,10 +43,10 @@ def normalisation(model: ModelParams, channels: int) -> Statistics | None:
         return Statistics(model.normalisation.mean, model.normalisation.std)
     if model.normalisation == "images" or model.weights is None:
         return None
-    found = _of_weights(model, model.weights)
-    if found is None:
+    pretraining = _of_weights(model, model.weights)
+    if pretraining is None:
         return None
-    return Statistics(_for_channels(found.mean, channels), _for_channels(found.std, channels))
+    return Statistics(_for_channels(pretraining.mean, channels), _for_channels(pretraining.std, channels))
 
 
 class Pretraining(NamedTuple):
@@ -65,19 +65,19 @@ def describe_other_images(model: ModelParams, size: int) -> str | None:
         model: the section `model` of params.yaml, which names weights.
         size: of the images, pixels.
     """
-    found = None if model.weights is None else _of_weights(model, model.weights)
-    if found is None or (found.size, found.interpolation) == (size, INTERPOLATION):
+    pretraining = None if model.weights is None else _of_weights(model, model.weights)
+    if pretraining is None or (pretraining.size, pretraining.interpolation) == (size, INTERPOLATION):
         return None
     return (
-        f"{model.weights} was trained with images of {found.size} pixels, scaled with {found.interpolation} "
+        f"{model.weights} was trained with images of {pretraining.size} pixels, scaled with {pretraining.interpolation} "
         f"interpolation; the images here have {size} pixels, scaled with {INTERPOLATION} interpolation."
     )
 
 
 def trained_size(model: ModelParams) -> int | None:
     """Return the size in pixels of the images that the weights were trained with, or None if nothing says so."""
-    found = None if model.weights is None else _of_weights(model, model.weights)
-    return None if found is None else found.size
+    pretraining = None if model.weights is None else _of_weights(model, model.weights)
+    return None if pretraining is None else pretraining.size
 
 
 def _of_weights(model: ModelParams, weights: str) -> Pretraining | None:

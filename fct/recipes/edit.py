@@ -54,16 +54,16 @@ def edit_yaml(text: str, values: Mapping[str, Any], *, name: str) -> str:
 
 def _replace(text: str, place: _Place, key: str, value: Any, name: str) -> str:
     if place.has_anchor:
-        raise FctError(f"{name}: {key}: an anchor or an alias stands here. Write the value out, then try again.")
+        raise FctError(f"{name}: {key}: there is an anchor or an alias here. Write the value out, then try again.")
     start, end = place.value.start_mark.index, _end(place.value)
     is_block = isinstance(place.value, MappingNode | SequenceNode) and not place.value.flow_style
     if is_block or start == end:  # over several lines, or nothing at all: the value comes behind its key
         if place.key is None:
-            raise FctError(f"{name}: {key}: this value stands on several lines. Write it on one, then try again.")
+            raise FctError(f"{name}: {key}: this value is on several lines. Write it on one line, then try again.")
         start = place.key.end_mark.index + text[place.key.end_mark.index :].index(":") + 1
         end = max(start, end) if is_block else start
     if isinstance(place.value, MappingNode | SequenceNode) and re.search(r"(^|\s)#", text[start:end]):
-        raise FctError(f"{name}: {key}: comments stand inside this value. Move them, then try again.")
+        raise FctError(f"{name}: {key}: there are comments inside this value. Move them, then try again.")
     gap = " " if text[start - 1] in ":-" else ""
     return text[:start] + gap + _to_line(value) + text[end:]
 
@@ -73,7 +73,7 @@ def _leaves(root: Node, values: Mapping[str, Any], name: str) -> Iterator[tuple[
     for key, value in values.items():
         if isinstance(value, Mapping):
             if not isinstance(_find(root, key, name).value, MappingNode):
-                raise FctError(f"{name}: {key}: keys must stand here: {', '.join(value)}.")
+                raise FctError(f"{name}: {key}: the value must have the keys {', '.join(value)}.")
             yield from _leaves(root, {f"{key}.{inner_key}": inner for inner_key, inner in value.items()}, name)
         else:
             yield key, value

@@ -164,8 +164,8 @@ def _trainings(verdict: Mapping[str, Any], evaluate: EvaluateParams) -> Training
     """Return the trainings that the stage `spread` measured, if they are of the verdict's images and conditions."""
     if not SPREAD_METRICS.is_file():
         return NONE
-    found = trainings.read()
-    return found if found.is_of(verdict["split"]["digest"], evaluate.conditions) else NONE
+    measured = trainings.read()
+    return measured if measured.is_of(verdict["split"]["digest"], evaluate.conditions) else NONE
 
 
 def _int8(verdict: Mapping[str, Any], split: Split, evaluate: EvaluateParams) -> dict[str, str]:

@@ -60,7 +60,7 @@ def check(database: Path, location: str | None = None) -> None:
         location: One recorded place; None for every place that the database records.
 
     Raises:
-        FctError: a place lies in another project, or in one that is no longer there.
+        FctError: a place is in another project, or in one that no longer exists.
     """
     places = _recorded(database) if location is None else [location]
     elsewhere = sorted({str(root) for place in places if (root := _other_project(database, place))})
@@ -124,7 +124,7 @@ def _recorded(database: Path) -> Iterator[str]:
 
 
 def _other_project(database: Path, location: str) -> Path | None:
-    """Return the folder of another project in which a place lies, or None.
+    """Return the folder of another project that contains a place, or None.
 
     A folder that somebody chose outside any project does not count as another project.
     """

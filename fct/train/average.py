@@ -17,8 +17,8 @@ def average_of(network: Network, decay: float) -> AveragedModel:
 
     def follow(average: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
         steps = int(updates)
-        kept = min(decay, (1 + steps) / (10 + steps))
-        return average * kept + current * (1 - kept)
+        share = min(decay, (1 + steps) / (10 + steps))
+        return average * share + current * (1 - share)
 
     average = AveragedModel(network, avg_fn=follow, use_buffers=True)
     average.requires_grad_(requires_grad=False)

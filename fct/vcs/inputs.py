@@ -174,7 +174,7 @@ def _lies_in(path: str, folder: str) -> bool:
 
 
 def _owner(path: str) -> str | None:
-    """Return the .dvc file beside a file, or beside a folder that it lies in."""
+    """Return the .dvc file beside a file, or beside a folder that contains it."""
     candidates = (f"{part.as_posix()}.dvc" for part in (Path(path), *Path(path).parents))
     return next((candidate for candidate in candidates if Path(candidate).is_file()), None)
 
