@@ -69,8 +69,9 @@ def describe_other_images(model: ModelParams, size: int) -> str | None:
     if pretraining is None or (pretraining.size, pretraining.interpolation) == (size, INTERPOLATION):
         return None
     return (
-        f"{model.weights} was trained with images of {pretraining.size} pixels, scaled with {pretraining.interpolation} "
-        f"interpolation; the images here have {size} pixels, scaled with {INTERPOLATION} interpolation."
+        f"{model.weights} was trained with images of {pretraining.size} pixels, scaled with "
+        f"{pretraining.interpolation} interpolation; the images here have {size} pixels, scaled with {INTERPOLATION} "
+        "interpolation."
     )
 
 
