@@ -57,7 +57,7 @@ def describe_impact(impact: Impact, size: int) -> str:
 
     Args:
         impact: as it was measured.
-        size: of the images, pixels.
+        size: the height and width of the images, in pixels.
     """
     quality = min(impact.compressed)
     cost = impact.raw - impact.compressed[quality]

@@ -36,7 +36,7 @@ STEP_COST = 3  # a step of training takes as long as this many forward passes
 
 
 class Probed(NamedTuple):
-    """What a linear classifier on the backbone's last features reaches at one size, and what training costs there."""
+    """The accuracy of a linear classifier on the backbone's last features at one size, and the cost of training."""
 
     side: int  # pixels
     images: int  # that were looked at
@@ -55,7 +55,7 @@ def probe(folder: Path, model: ModelParams, largest: int, channels: int) -> Iter
         folder: the folder of the images.
         model: the backbone and its weights.
         largest: size in pixels above which nothing is tried, except for the smallest size.
-        channels: of the images, 1 or 3.
+        channels: the number of channels of the images, 1 or 3.
 
     Raises:
         FctError: too few images can be used.

@@ -56,7 +56,7 @@ def to_plain(content: Mapping[str, Any], source: Path | str) -> dict[str, Any]:
     """Return dicts, lists, text, numbers, booleans and None instead of ruamel.yaml's types.
 
     Args:
-        content: of a YAML or JSON document.
+        content: the content of a YAML or JSON document.
         source: its name in errors.
 
     Raises:

@@ -57,7 +57,7 @@ def divide_indices(
     """Divide images into `train` and the splits that `fractions` names, each class by the same fractions.
 
     Args:
-        fingerprints: of N different images.
+        fingerprints: fingerprints of N different images.
         labels: index of each image's class, [N].
         classes: names of the classes.
         fractions: share of each class that a split gets, by the split's name. Train gets the rest. Each split gets at

@@ -137,7 +137,7 @@ def write_parts(
     Args:
         root: the folder of images.
         pool: what `read_images` returned; its scratch files are in `splits`.
-        indices: of the images of each split.
+        indices: the indices of the images of each split.
         splits: gets a folder for each split.
         originals: gets the packed files.
     """

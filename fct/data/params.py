@@ -43,7 +43,7 @@ class FolderParams(Section):
 
 
 class DataParams(Section):
-    """Where labelled images come from, and how they are divided."""
+    """The source of labelled images, and their division."""
 
     source: Literal["fashion-mnist", "cifar-10", "cifar-100", "folder"]
     mirror: Name | None

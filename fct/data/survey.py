@@ -1,4 +1,4 @@
-"""What a folder of images is like: sizes, channels and JPEG qualities, from the headers of some of its files."""
+"""Surveys a folder of images: sizes, channels and JPEG qualities, from the headers of some of its files."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def summarise(correct: NDArray[np.bool_], qualities: Sequence[int], confidence: 
     Args:
         correct: bool [1 + Q, N], whether each prediction is right: row 0 raw, then one row per quality; N >= 1.
         qualities: Q, in the order of the rows.
-        confidence: of the two-sided intervals, 0..1.
+        confidence: the confidence of the two-sided intervals, 0..1.
     """
     raw, *rows = (proportion(row, confidence) for row in correct)
     curve = dict(zip(qualities, rows, strict=True))
@@ -94,7 +94,7 @@ def proportion(shares: NDArray[np.bool_] | NDArray[np.float64], confidence: floa
     Args:
         shares: [N], 0..1 for each image: whether its answer is right, or the share of its views with a right answer;
             N >= 1.
-        confidence: of the two-sided interval, 0..1.
+        confidence: the confidence of the two-sided interval, 0..1.
     """
     return _proportion(float(shares.mean()), len(shares), confidence)
 
@@ -104,7 +104,7 @@ def difference(values: NDArray[np.float64], confidence: float, *, largest: float
 
     Args:
         values: [N], the difference of each image, -largest..largest; N >= 1.
-        confidence: of the two-sided interval, 0..1.
+        confidence: the confidence of the two-sided interval, 0..1.
         largest: the largest difference that an image can have.
     """
     shares = values / largest
@@ -120,7 +120,7 @@ def signed(positive: float, negative: float, images: float, confidence: float) -
         positive: share of the images that count as +1, 0..1, or the mean of the positive parts.
         negative: the same for -1; positive + negative <= 1.
         images: number of images.
-        confidence: of the two-sided interval, 0..1.
+        confidence: the confidence of the two-sided interval, 0..1.
     """
     one, other = (_proportion(share, images, confidence) for share in (positive, negative))
     # Both shares are of one sample and correlate by -s / (2 - s) at most, where s is the share of images that differ.
@@ -170,7 +170,7 @@ def over_trainings(values: NDArray[np.float64], images: Estimate, confidence: fl
     Args:
         values: [N], the value of each training, all on the same images; N >= 2.
         images: the value of one such training, with its interval over images at the same confidence.
-        confidence: of the two-sided interval, 0..1.
+        confidence: the confidence of the two-sided interval, 0..1.
     """
     mean = student(values, confidence)
     return Estimate(

@@ -24,17 +24,17 @@ class Output:
 
     @property
     def numbers(self) -> int:
-        """How many numbers an image has."""
+        """The number of values per image."""
         return math.prod(self.shape[1:])
 
     @property
     def is_label(self) -> bool:
-        """Whether it is the number of a class for each image, [B] or [B, 1]."""
+        """Whether this output is the number of a class for each image, [B] or [B, 1]."""
         return self.dtype.kind in "iu" and bool(self.shape) and self.numbers == 1
 
     @property
     def is_scores(self) -> bool:
-        """Whether it is a number for each class, [B, K], also with further axes of length 1."""
+        """Whether this output is a number for each class, [B, K], also with further axes of length 1."""
         classes = self.shape[1:2]
         return self.dtype.kind == "f" and bool(classes) and classes[0] > 1 and self.numbers == classes[0]
 
@@ -47,7 +47,7 @@ def probe(session: Any, adapter: Adapter, images: NDArray[np.uint8]) -> dict[str
     """Return the outputs of a session by name. The session runs once, since files often leave shapes open.
 
     Args:
-        session: of onnxruntime.
+        session: an onnxruntime session.
         adapter: for the input.
         images: uint8 [B, H, W, C].
     """

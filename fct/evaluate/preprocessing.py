@@ -1,4 +1,4 @@
-"""What a classifier that was made elsewhere needs: how images become its input, and what its output means."""
+"""The needs of a classifier that was made elsewhere: how images become its input, and what its output means."""
 
 from __future__ import annotations
 

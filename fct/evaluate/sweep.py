@@ -59,7 +59,7 @@ def predict(  # noqa: PLR0913 (the model, the images, and the conditions; the la
         model: The path of an ONNX file, or an open model.
         split: N images.
         qualities: Q JPEG qualities, 1..100.
-        subsampling: Of the chroma planes: 4:2:0 | 4:2:2 | 4:4:4.
+        subsampling: The subsampling of the chroma planes: 4:2:0 | 4:2:2 | 4:4:4.
         batch_size: Images in the model at a time, over all threads.
         unseen: Names of distortions (fct.evaluate.unseen), each measured at all its severities.
         unseen_images: Number of images, evenly spread, for these; None for all.

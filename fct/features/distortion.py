@@ -1,4 +1,4 @@
-"""How far compression moves a network's inner features: the quantity that feature consistency training lowers.
+"""Measures how far compression moves a network's inner features: feature consistency training lowers this quantity.
 
 For a layer l and a quality q, over many images x with compressed views x~,
 

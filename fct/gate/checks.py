@@ -97,8 +97,8 @@ def check_lines(
     """Judge a model by the lines of the gate that need neither a champion nor other trainings.
 
     Args:
-        lines: of the gate.
-        predictions: of the model, on the gate split.
+        lines: the lines of the gate.
+        predictions: the predictions of the model, on the gate split.
         file_values: values measured on the file itself, by metric.
         params: confidence of the intervals.
     """
@@ -139,8 +139,8 @@ def check_trainings(
     Such a check does not say how many images would settle it, since it may need more trainings instead.
 
     Args:
-        lines: of the gate.
-        predictions: of the model, which is one of the trainings, on the gate split.
+        lines: the lines of the gate.
+        predictions: the predictions of the model, which is one of the trainings, on the gate split.
         trainings: values of at least 2 trainings, by `CheckParams.value_name`.
         params: confidence of the intervals.
     """
@@ -166,7 +166,7 @@ def verdict(
         checks: all of them must pass.
         model_sha256: of the judged file.
         images: number of images in the gate split.
-        digest: of the gate split.
+        digest: the digest of the gate split.
         params: the parameters of the measurement.
     """
     return {

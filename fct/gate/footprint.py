@@ -1,4 +1,4 @@
-"""What an exported model costs in deployment: the size of its file, and the time for one image."""
+"""Measures the cost of an exported model in deployment: the size of its file, and the time for one image."""
 
 from __future__ import annotations
 

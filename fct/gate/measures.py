@@ -76,7 +76,7 @@ def measure_trainings(
 
     Args:
         check: the line.
-        predictions: of the judged model.
+        predictions: the predictions of the judged model.
         values: the metric of each training on the same slice; at least 2.
         params: confidence of the interval.
     """

@@ -134,7 +134,7 @@ def int8_lines(lines: Sequence[CheckParams], max_drop: float) -> tuple[list[Chec
     same as torch. Lines over trainings are left out, since those models have no 8-bit form.
 
     Args:
-        lines: of the gate.
+        lines: the lines of the gate.
         max_drop: the mean accuracy over the qualities that the 8-bit file may lose.
     """
     against = Fp32Check(slice="mean", metric="accuracy", champion=max_drop)

@@ -25,7 +25,7 @@ REMEDY = "Make it with `dvc repro spread`."
 
 
 class Spread(NamedTuple):
-    """How much one value differs between trainings."""
+    """The differences of one value between trainings."""
 
     mean: float
     deviation: float  # standard deviation of single trainings
@@ -40,7 +40,7 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Trainings:
-    """What several trainings of one configuration measured on the gate split."""
+    """The values of several trainings of one configuration on the gate split."""
 
     seeds: tuple[int, ...]
     values: Mapping[str, tuple[float, ...]]  # by `CheckParams.value_name`, in the order of the seeds
@@ -90,8 +90,8 @@ def read_for(lines: Sequence[CheckParams], digest: str, params: EvaluateParams) 
     """Read what the lines of the gate `over: trainings` need; without such a line, read nothing.
 
     Args:
-        lines: of the gate.
-        digest: of the gate split.
+        lines: the lines of the gate.
+        digest: the digest of the gate split.
         params: the conditions of the measurement.
 
     Raises:

@@ -51,7 +51,7 @@ def decode(content: bytes, channels: int) -> NDArray[np.uint8]:
 
     Args:
         content: a JPEG, PNG, WebP, AVIF, BMP or TIFF file.
-        channels: of the result, 1 for grey or 3 for RGB.
+        channels: the number of channels of the result, 1 for grey or 3 for RGB.
 
     Returns:
         uint8 [H, W, channels].

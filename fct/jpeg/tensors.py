@@ -38,7 +38,7 @@ def roundtrip(images: Tensor, quality: int | Tensor, *, subsampling: str = "4:2:
     Args:
         images: uint8 [..., C, H, W] with C 1 or 3, in any memory format, on any device.
         quality: 1..100, one value for all images or an integer tensor [...] with one for each, on any device.
-        subsampling: of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
+        subsampling: the subsampling of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
 
     Returns:
         uint8 [..., C, H, W] on the same device. A batch [B, C, H, W] keeps its memory format.

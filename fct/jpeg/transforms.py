@@ -90,7 +90,7 @@ class JPEG(_Compression):
 
     Args:
         quality: 1..100, on the scale of the Independent JPEG Group, as Pillow's.
-        subsampling: of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
+        subsampling: the subsampling of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
         return_quality: return (sample, quality) instead of the sample; see `RandomJPEG`.
 
     Shape:
@@ -123,7 +123,7 @@ class RandomJPEG(_Compression):
 
     Args:
         quality: lowest and highest, 1..100. All integers between are equally likely.
-        subsampling: of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
+        subsampling: the subsampling of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
         return_quality: return (sample, quality) instead of the sample, quality int64 [...]. As a part of the sample,
             the qualities arrive with their images, whichever DataLoader worker drew them.
         generator: source of the random qualities; torch's global one by default. In a worker of a DataLoader it is

@@ -26,7 +26,7 @@ def build_backbone(  # noqa: PLR0913  # what decides the architecture
         name: the model's name.
         width: channels of the first stage of the project's networks; other models ignore it.
         classes: number of classes.
-        channels: of the images, 1 or 3.
+        channels: the number of channels of the images, 1 or 3.
         size: height and width of the images in pixels.
         stem: "small" replaces a stem that is made for large images.
 

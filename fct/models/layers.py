@@ -1,4 +1,4 @@
-"""Which layers of a backbone to try first: its stem, its stages and its head."""
+"""Proposes the layers of a backbone to try first: its stem, its stages and its head."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def propose_layers(backbone: nn.Module, *, channels: int, size: int) -> Proposal
 
     Args:
         backbone: float [B, channels, size, size] -> logits.
-        channels: of the images.
+        channels: the number of channels of the images.
         size: height and width of the images in pixels.
     """
     names = [name for name, _ in backbone.named_modules() if name]

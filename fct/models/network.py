@@ -26,7 +26,7 @@ class Network(nn.Module):
         std: standard deviation of each channel, on the same scale.
         layers: names of the backbone's modules whose outputs are the features phi_l.
         block: layers and kind of the residual mapping blocks; None for a network without blocks.
-        size: of the images, pixels, height and width.
+        size: the height and width of the images, in pixels.
         flip_tta: at inference, the logits are the mean over the image and its mirror image.
     """
 

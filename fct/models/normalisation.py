@@ -29,7 +29,7 @@ def normalisation(model: ModelParams, channels: int) -> Statistics | None:
 
     Args:
         model: the section `model` of params.yaml.
-        channels: of the images.
+        channels: the number of channels of the images.
 
     Raises:
         FctError: the section gives values for another number of channels.
@@ -63,7 +63,7 @@ def describe_other_images(model: ModelParams, size: int) -> str | None:
 
     Args:
         model: the section `model` of params.yaml, which names weights.
-        size: of the images, pixels.
+        size: the height and width of the images, in pixels.
     """
     pretraining = None if model.weights is None else _of_weights(model, model.weights)
     if pretraining is None or (pretraining.size, pretraining.interpolation) == (size, INTERPOLATION):

@@ -72,7 +72,7 @@ def load(path: Path = MODEL_PT, *, remedy: str | None = None) -> tuple[Network, 
     """Read a network, in evaluation mode on the CPU.
 
     Args:
-        path: of the file.
+        path: the path of the file.
         remedy: last sentence of the errors: what to do about a damaged file; by default, run the stage that writes it.
 
     Raises:

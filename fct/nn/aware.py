@@ -28,7 +28,7 @@ class QualityAware(nn.Module):
         model: float [B, C, H, W] -> output of any kind.
         layers: names of its modules, as `model.named_modules()` has them. Their outputs are maps or tokens.
         image_shape: [C, H, W] of a square image that the model takes, to find the shapes of the layers' outputs.
-        width: of the blocks' bottleneck, relative to the layer's channels.
+        width: the width of the blocks' bottleneck, relative to the layer's channels.
         quality: how the quality enters a block; see `ResidualMappingBlock`.
 
     Shape:

@@ -38,9 +38,9 @@ class ResidualMappingBlock(nn.Module):
     block changes nothing, and no block ever changes a feature at quality 100.
 
     Args:
-        channels: of the features.
-        layout: of the features: "map" [B, C, H, W], "tokens" [B, N, C], "channels-last" [B, H, W, C], or a `Layout`.
-        width: of the bottleneck, relative to `channels`.
+        channels: number of channels of the features.
+        layout: layout of features: "map" [B, C, H, W], "tokens" [B, N, C], "channels-last" [B, H, W, C], or a `Layout`.
+        width: the width of the bottleneck, relative to `channels`.
         quality: how the quality enters: "film", "plane" or "table".
 
     Shape:

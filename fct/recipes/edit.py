@@ -30,7 +30,7 @@ def edit_yaml(text: str, values: Mapping[str, Any], *, name: str) -> str:
         text: valid YAML with sections at the top level.
         values: new values by dotted key, such as {"train.epochs": 5}, or {"gate.0.at_least": 0.8} in a list. In a
             mapping, only the named keys change.
-        name: of the file, for errors.
+        name: the name of the file, for errors.
 
     Raises:
         FctError: the file does not have the key, or a value cannot be changed without losing something: it has an

@@ -1,4 +1,4 @@
-"""What the commands do with registered models: promote, roll back, show, rebuild, download."""
+"""The operations on registered models: promote, roll back, show, rebuild, download."""
 
 from __future__ import annotations
 

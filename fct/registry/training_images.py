@@ -74,7 +74,7 @@ def unseen_by_both(
 
     Args:
         split: The gate split, of N images.
-        digest: Of this split.
+        digest: The digest of this split.
         own: Fingerprints of the images that made the candidate.
         versions: The registered model.
         rival: The version to compare the candidate with.

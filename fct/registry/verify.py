@@ -50,7 +50,7 @@ def rebuild(tags: Mapping[str, str], *, full: bool) -> Rebuilt:
     """Rebuild the version with these tags, in a temporary clone.
 
     Args:
-        tags: of the registered version.
+        tags: the tags of the registered version.
         full: train again too, instead of taking the network from DVC.
 
     Raises:

@@ -25,7 +25,7 @@ class Version:
 
 @dataclass(frozen=True)
 class State:
-    """Which versions have a role."""
+    """The versions that are champion, challenger and previous."""
 
     champion: Version | None
     challenger: Version | None
@@ -188,7 +188,7 @@ class Versions:
         """Download a file of a version into `folder`: the ONNX file, or another one.
 
         Args:
-            version: of this registered model.
+            version: the version of this registered model.
             folder: gets the file.
             file: the file's name.
             digest_tag: the tag with the file's SHA-256. A version without it may have any file.

@@ -14,7 +14,7 @@ def describe(method: MethodParams, qualities: Sequence[int]) -> dict[str, str]:
     """Return the method and its settings by title, without those that it does not use.
 
     Args:
-        method: of the training.
+        method: the method of the training.
         qualities: JPEG qualities that it was trained on.
     """
     consistent = method.name in WITH_CONSISTENCY

@@ -1,4 +1,4 @@
-"""How much each searched value matters, from the trials of a study."""
+"""Computes how much each searched value matters, from the trials of a study."""
 
 from __future__ import annotations
 

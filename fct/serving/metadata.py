@@ -22,7 +22,7 @@ class UnusableMetadata(Exception):  # noqa: N818  # a fault of the file, not of 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says about itself."""
+    """The facts in a file about its model."""
 
     classes: tuple[str, ...] | None  # in the order of its outputs; None if it does not name them
     qualities: tuple[int, ...]  # JPEG qualities of its training; empty if it does not name them

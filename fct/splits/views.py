@@ -41,7 +41,7 @@ def compress_split(
     Args:
         split: the raw images.
         quality: JPEG quality, 1..100.
-        subsampling: of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
+        subsampling: the subsampling of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
         out: memory-mapped file for the views; a temporary file by default.
         description: label of the progress bar.
 

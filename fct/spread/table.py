@@ -1,4 +1,4 @@
-"""How much trainings differ, as a table for a terminal."""
+"""Formats the differences between trainings as a table for a terminal."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ SQLITE = {  # what SQLite says, and what to do
 
 
 class Fault(NamedTuple):
-    """What is wrong."""
+    """A fault of a tracking server or its files."""
 
     problem: str
     temporary: bool  # the same request may succeed later

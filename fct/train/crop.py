@@ -146,7 +146,7 @@ def _scaling(start: Tensor, length: Tensor, places: Tensor, side: int) -> Tensor
     Args:
         start: first pixel of the part, [B, 1].
         length: pixels of the part, [B, 1].
-        places: of the result, [B, size].
+        places: places of the result, [B, size].
         side: pixels of the image.
     """
     step = length / places.shape[1]

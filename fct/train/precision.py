@@ -63,7 +63,7 @@ def check_narrow(network: nn.Module, precision: str, images: torch.Tensor) -> No
     Args:
         network: takes images [B, C, H, W] and their qualities [B].
         precision: fp32 or bf16.
-        images: of the size to train on, uint8 [B, C, H, W].
+        images: images of the size to train on, uint8 [B, C, H, W].
 
     Raises:
         FctError: `precision` is bf16, and a convolution's input is too narrow.

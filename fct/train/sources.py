@@ -33,8 +33,8 @@ def choose_source(  # noqa: PLR0913, PLR0917  # all that decides
         split: the training images.
         cache: opens the cached views by quality, memory-mapped.
         qualities: the trained qualities.
-        subsampling: of the chroma planes.
-        device: of the training.
+        subsampling: the subsampling of the chroma planes.
+        device: the device of the training.
 
     Raises:
         FctError: `views` is "online", and the images were compressed at their own size.
