@@ -138,7 +138,7 @@ def output(*command: str, cwd: Path | None = None) -> str:
     """Return the output of a short command.
 
     Raises:
-        FctError: it failed. The message has its output.
+        FctError: the command failed. The message has its output.
     """
     process = subprocess.run(command, cwd=cwd, capture_output=True, text=True, errors="replace", check=False)
     if process.returncode:

@@ -103,7 +103,7 @@ def check_name(name: Text) -> Text:
     """Return a name or path, if commands and file systems take it.
 
     Raises:
-        ValueError: they do not take it.
+        ValueError: a command or file system would not take the name.
     """
     text = str(name)
     if text != text.strip() or "\n" in text or "\t" in text:
@@ -119,7 +119,7 @@ def check_folder(folder: Text) -> Text:
     """Return the path of a folder, if it is neither the project's own nor one around it.
 
     Raises:
-        ValueError: it is one of these, or `check_name` refuses it.
+        ValueError: the folder is one of these, or `check_name` refuses it.
     """
     if set(Path(os.path.normpath(check_name(folder))).parts) <= {"..", "/"}:
         raise ValueError("this is the project's own folder or one around it; name a folder of its own")

@@ -48,7 +48,7 @@ def mirror_folder(configured: str | None) -> Path | None:
     """Return the mirror folder, or None. The environment variable overrides `configured`, which is `data.mirror`.
 
     Raises:
-        FctError: it is not a folder. Continuing without a mirror would hide a misspelt path.
+        FctError: the mirror is not a folder. Continuing without a mirror would hide a misspelt path.
     """
     value = os.environ.get(MIRROR) or configured
     if not value:

@@ -81,7 +81,7 @@ def open_image(content: bytes) -> Image.Image:
     """Open an image file. Its header is read, and no pixel is decoded.
 
     Raises:
-        UnusableImage: it is of another format, or its header cannot be read. The reason is Pillow's.
+        UnusableImage: the file has another format, or its header cannot be read. The message has Pillow's reason.
     """
     content = without_metadata(content)
     try:

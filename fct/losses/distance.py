@@ -62,8 +62,8 @@ def check_features(raw: Tensor, compressed: Tensor) -> None:
     """Check two features.
 
     Raises:
-        TypeError: one is not a tensor.
-        ValueError: they differ in shape or device, or are not floats.
+        TypeError: a feature is not a tensor.
+        ValueError: the features differ in shape or device, or are not floats.
     """
     for name, feature in (("raw", raw), ("compressed", compressed)):
         if not isinstance(feature, Tensor):

@@ -57,7 +57,7 @@ def _check_sizes(path: Path) -> None:
     """Check the size of a file, and of its parts when unpacked, before anything is read.
 
     Raises:
-        ValueError: it is too large, or its parts would be larger than the file, although torch does not compress them.
+        ValueError: the file is too large, or it is smaller than its parts, although torch does not compress them.
     """
     size = path.stat().st_size
     if size > LARGEST:

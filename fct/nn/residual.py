@@ -148,7 +148,7 @@ def check_quality(quality: Tensor) -> None:
     """Check qualities on the CPU.
 
     Raises:
-        ValueError: one is not from 0 to 100.
+        ValueError: a quality is not from 0 to 100.
     """
     outside = quality[~((quality >= 0) & (quality <= 100))]  # nan is outside, too
     if len(outside):

@@ -22,7 +22,7 @@ def check_why(why: str) -> None:
     """Check the reason for a promotion or a rollback.
 
     Raises:
-        FctError: it is too long for an event of the history, or has a character that databases refuse, such as NUL.
+        FctError: the reason is too long for an event of the history, or has a character that databases refuse.
     """
     if len(json.dumps(why)) > WHY:
         raise FctError(f"--why: {len(why):,} characters are too long for the history. Shorten it to {WHY // 6}.")

@@ -61,7 +61,7 @@ def verify(splits: Path, originals: Path) -> None:
     """Read every byte of the splits and originals.
 
     Raises:
-        FctError: they have changed since they were written.
+        FctError: the files have changed since they were written.
     """
     meta = read_meta(splits)
     content = {key: value for key, value in meta.items() if key not in ("skipped", "digest")}

@@ -94,7 +94,7 @@ def read_meta(splits: Path = SPLITS) -> dict[str, Any]:
     """Return the metadata of the splits in the folder `splits`.
 
     Raises:
-        FctError: it is missing or damaged.
+        FctError: the metadata are missing or damaged.
     """
     path = splits / "meta.json"
     try:

@@ -108,7 +108,7 @@ def read_original(originals: Originals, index: int, channels: int) -> NDArray[np
     """Return the pixels of one encoded file at its native size, uint8 [H, W, channels].
 
     Raises:
-        FctError: it cannot be decoded.
+        FctError: the file cannot be decoded.
     """
     try:
         return decode(originals[index], channels)

@@ -208,7 +208,7 @@ def check_size(train: TrainParams, size: int) -> None:
     """Check that padding and cutout are smaller than the images, of `size` pixels.
 
     Raises:
-        FctError: one of them is as large as the image.
+        FctError: padding or cutout is as large as the image.
     """
     for key, pixels in (("crop_padding", train.crop_padding), ("cutout", train.cutout)):
         if pixels >= size:

@@ -187,7 +187,7 @@ def test_without_trainings_the_page_says_that_the_verdict_is_about_one(kind):
     elif kind == "other conditions":
         write_trainings(qualities=[1])
     page = build({}).read_text()
-    assert "The verdict is about one training. <code>fct spread --seeds 5</code> tells how much" in page
+    assert "The verdict is about one training. <code>fct spread --seeds 5</code> shows how much" in page
     assert "How much trainings differ" not in page
 
 
