@@ -1,13 +1,13 @@
 """Feature Consistency Training: image classifiers that survive JPEG.
 
 A reconstruction, from its abstract, of Wan, Wu, Hsu, Wong and Lee, "Feature Consistency Training With JPEG Compressed
-Images", IEEE TCSVT 30(12), 2020. In a training loop of one's own:
+Images", IEEE TCSVT 30(12), 2020. In your own training loop:
 
     jpeg, taps = fct.RandomJPEG((10, 90)), fct.FeatureTaps(model, ["layer3", "layer4"])
     consistency = fct.FeatureConsistencyLoss()
 
     both = torch.cat([images, jpeg(images)])  # uint8 [2 B, C, H, W], raw images first
-    logits = model(normalise(both))  # normalise makes floats of them
+    logits = model(normalise(both))  # normalise converts them to float
     loss = cross_entropy(logits, labels.repeat(2)) + consistency(*taps.halves())
     loss.backward()
 
@@ -74,7 +74,7 @@ def _import(name: str) -> Any:
         try:
             return version(_DISTRIBUTION)
         except PackageNotFoundError:  # a folder on the path, for example
-            raise AttributeError(f"{_DISTRIBUTION} is not installed, so that fct has no version") from None
+            raise AttributeError(f"{_DISTRIBUTION} is not installed, so fct has no version") from None
     if name not in _HOMES:
         raise AttributeError(f"module 'fct' has no attribute {name!r}")
     from importlib import import_module
@@ -84,7 +84,7 @@ def _import(name: str) -> Any:
     return value
 
 
-if not TYPE_CHECKING:  # else type checkers would take any name for one that exists
+if not TYPE_CHECKING:  # otherwise type checkers would accept any name
     __getattr__ = _import
 
 

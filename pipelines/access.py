@@ -1,7 +1,7 @@
-"""Who may use the servers of `make ui`: this user, from these servers' own pages.
+"""Access to the servers of `make ui`: only this user, and only from the servers' own pages.
 
-Any page that is open in the browser can send requests to loopback. Prefect therefore asks for a password, and every
-server refuses requests that come from other pages or under other names. SECURITY.md says who is trusted with what.
+Any page that is open in the browser can send requests to loopback. So Prefect asks for a password, and every server
+refuses requests from other pages or to other host names. SECURITY.md says who is trusted with what.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fct.core.paths import STATE
 
 PASSWORD = STATE / "ui-password"
 OWNER_ONLY = 0o600
-NAMES = ("127.0.0.1", "localhost")  # under which a browser on this machine may ask
+NAMES = ("127.0.0.1", "localhost")  # host names that a browser on this machine may use
 
 
 def password() -> str:
@@ -42,12 +42,12 @@ def password() -> str:
 
 
 def authorization(secret: str) -> dict[str, str]:
-    """Return the header with which Prefect's API answers."""
+    """Return the header that requests to Prefect's API need."""
     return {"Authorization": f"Basic {b64encode(secret.encode()).decode()}"}
 
 
 def settings(secret: str, *, prefect: str, mlflow: str) -> dict[str, str]:
-    """Return the environment in which the servers refuse strangers, and their clients are let in.
+    """Return the environment in which the servers accept their own clients and refuse all others.
 
     Args:
         secret: Prefect's password.
@@ -68,7 +68,7 @@ def settings(secret: str, *, prefect: str, mlflow: str) -> dict[str, str]:
 
 
 def hosts(address: str) -> list[str]:
-    """Return the values of the header Host under which a server at this address is asked."""
+    """Return the values of the header Host in requests to a server at this address."""
     return [f"{name}:{address.rpartition(':')[2]}" for name in NAMES]
 
 
@@ -78,5 +78,5 @@ def origins(address: str) -> list[str]:
 
 
 def opener() -> OpenerDirector:
-    """Return what opens URLs of this machine without a proxy, whatever the environment says."""
+    """Return an opener for URLs of this machine. It uses no proxy, whatever the environment says."""
     return build_opener(ProxyHandler({}))

@@ -3,7 +3,7 @@
 The clone starts from the last commit. It links to the data in the same DVC cache, shares checkpoints and search trials
 (.fct), and tracks to the same MLflow. The result is a branch of the user's repository.
 
-`dvc exp run --temp` is no alternative. It runs all stages in one command, one after the other, does not share
+`dvc exp run --temp` is not an alternative. It runs all stages in one command, one after the other, does not share
 checkpoints, and leaves its folder behind when the run is killed.
 """
 
@@ -30,7 +30,7 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 
 @dataclass(frozen=True)
 class Clone:
-    """A clone that is the current folder of a run."""
+    """A clone, which is the current folder of a run."""
 
     branch: str  # of the user's repository; it gets the results
     commit: str  # the commit that it started from
@@ -46,20 +46,20 @@ class Clone:
 def open_clone(run: str, name: str, params: str, why: str) -> Iterator[Clone]:
     """Make a clone with this params.yaml, committed on a new branch, and work in it. Remove it at the end.
 
-    Only one run at a time works in a project. An older clone was left by a run that was killed, and is removed.
+    Only one run at a time works in a project. So an older clone was left by a killed run, and is removed.
 
     Args:
         run: The id of the run.
         name: The name of the run. The branch is fct/<name>, without characters that git refuses.
-        params: The text of its params.yaml.
+        params: The text of the clone's params.yaml.
         why: The message of the commit.
 
     Raises:
-        FctError: the current folder is no git repository with a commit, or git or DVC refuses.
+        FctError: the current folder is not a git repository with a commit, or git or DVC refuses.
     """
     home, tree = Path.cwd(), git.tree()
     if tree.commit is None:
-        raise FctError("There is no git commit here. A run with overrides starts from a commit: commit first.")
+        raise FctError("There is no git commit here, but a run with overrides starts from one. Commit first.")
     shutil.rmtree(CLONES, ignore_errors=True)
     folder = (CLONES / run).absolute()
     try:

@@ -1,8 +1,8 @@
-"""optuna-dashboard for this machine's own pages alone.
+"""optuna-dashboard, only for this machine's own pages.
 
     python -m pipelines.dashboard --host 127.0.0.1 --port 8080    # `make ui` runs it beside the other servers
 
-optuna-dashboard has no option for that: by itself it answers any page, and a request can delete a study.
+optuna-dashboard has no such option: by itself it answers any page, and a request can delete a study.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from pipelines.access import hosts, origins
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-HEADERS = [("X-Frame-Options", "DENY"), ("X-Content-Type-Options", "nosniff")]  # no page may frame it for stolen clicks
+HEADERS = [("X-Frame-Options", "DENY"), ("X-Content-Type-Options", "nosniff")]  # no page may frame it to steal clicks
 
 
 def guard(application: WSGIApplication, address: str) -> WSGIApplication:
     """Return an application that answers only requests to this address, from its own pages or from no page.
 
     Args:
-        application: What answers them.
-        address: Of the server, such as http://127.0.0.1:8080.
+        application: The application that answers these requests.
+        address: The server's address, such as http://127.0.0.1:8080.
     """
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        origin = environ.get("HTTP_ORIGIN")  # browsers send it with whatever may change something
+        origin = environ.get("HTTP_ORIGIN")  # browsers send it with every request that may change something
         if environ.get("HTTP_HOST") not in hosts(address) or (origin is not None and origin not in origins(address)):
             start_response("403 Forbidden", [("Content-Type", "text/plain"), *HEADERS])
-            return [f"Only pages of {address} may ask.\n".encode()]
+            return [f"Only pages of {address} may send requests.\n".encode()]
         return application(environ, _with_headers(start_response))
 
     return answer

@@ -1,7 +1,7 @@
 """The flows reproduce, search, promote and rollback. The flow `intake` has its own module.
 
-A flow works in the project's folder. It runs stages through DVC and promotions through the command `fct`, so that it
-has the same results as these commands.
+A flow works in the project's folder. It runs stages through DVC and promotions through the command `fct`, so it has the
+same results as these commands.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def search(*, trials: PositiveInt) -> State[Any]:
     is on the git branch fct/<name of the run>, for you to merge.
 
     Args:
-        trials: Number of trials that the study shall have in all.
+        trials: Total number of trials in the study afterwards.
     """
     overrides = {"search.trials": trials}
     with run_lock(), _cloned(overrides, f"Search with {trials} trials") as clone, _commands() as commands:
@@ -136,7 +136,7 @@ def _reproduce(
     stages, before = graph.plan(targets), report.numbers()
     if promote and GATE not in stages:
         raise FctError(
-            f"promote: the targets {', '.join(targets)} leave out {GATE}. Add it: its verdict decides the promotion."
+            f"promote: the targets {', '.join(targets)} leave out {GATE}. Add it: its verdict decides promotions."
         )
     states = _run_stages(stages, commands)
     _show(report.show_stages, states)
@@ -155,7 +155,7 @@ def _reproduce(
     verdict = report.verdict()
     _show(report.show_verdict, verdict)
     _show(report.show_curve)
-    if ran:  # else the page has not changed
+    if ran:  # otherwise the page has not changed
         _make_report(commands)
     if verdict["verdict"] != "PASS":
         missed = [check["name"] for check in verdict["checks"] if not check["passed"]]
@@ -185,7 +185,7 @@ def _run_stages(stages: Mapping[str, Sequence[str]], commands: Commands) -> dict
 
 
 def _show(artifact: Callable[..., None], *arguments: object) -> None:
-    """Create an artifact in the UI. If that fails, warn, and let the run go on."""
+    """Create an artifact in the UI. If that fails, warn and continue the run."""
     try:
         artifact(*arguments)
     except Exception as error:  # noqa: BLE001 any answer of Prefect's or MLflow's server
@@ -201,7 +201,7 @@ def _run_fct(commands: Commands, *arguments: str) -> State[Any]:
 
 
 def _state_of(ended: Ended) -> State[Any]:
-    """Return the state of a run whose command changed the registry, or refused to and said "error:".
+    """Return the state of a run whose command changed the registry, or refused to change it with "error:".
 
     A model that stays challenger is a result, not a crash, although its command ends with status 1.
     """
@@ -213,7 +213,7 @@ def _state_of(ended: Ended) -> State[Any]:
 
 
 def _make_report(commands: Commands) -> None:
-    """Make the report, attach it to the run in MLflow, and link to it. If that fails, warn, and let the run go on."""
+    """Make the report, attach it to the run in MLflow, and link to it. If that fails, warn and continue the run."""
     command = ["fct", "report", "--attach", "--no-open", "--out", str(RUN_REPORT)]
     ended = commands.run(command, get_run_logger().info)
     if ended.status == 0:
@@ -231,9 +231,9 @@ def run_lock() -> Iterator[None]:
 
 @contextmanager
 def _registry_limit() -> Iterator[None]:
-    """Let only one run at a time change the registry, among all projects and hosts of this Prefect server.
+    """Let only one run at a time change the registry, across all projects and hosts of this Prefect server.
 
-    A lock in the working copy cannot see other hosts. The limit is shown in the UI under "Concurrency". If a run dies
+    A lock in the working copy would not apply to other hosts. The UI shows the limit under "Concurrency". If a run dies
     in this block, its place is free again when its lease ends.
     """
     limit = "registry-" + re.sub(r"[^\w-]+", "-", params.load(Params).registry.name)  # Prefect allows few characters
@@ -245,7 +245,7 @@ def _registry_limit() -> Iterator[None]:
 
 @contextmanager
 def _commands() -> Iterator[Commands]:
-    """Give commands that share one pipeline run in MLflow. End those still running when the block ends."""
+    """Yield commands that share one pipeline run in MLflow. End those still running at the end of the block."""
     workers = params.load(Params).pipeline.workers
     commands = Commands({"FCT_PIPELINE_RUN": _id()}, workers)
     try:

@@ -1,4 +1,4 @@
-"""DVC's view of the pipeline in the current folder: its stages, what each needs, and which are up to date."""
+"""DVC's view of the pipeline in the current folder: its stages, the stages each one needs, and which are up to date."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAUSE = 1.0  # seconds between two looks at a lock
 
 
 def plan(targets: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
-    """Return the stages that make `targets`, each with the stages it needs, in an order in which they can run.
+    """Return the stages that make `targets`, each with the stages it needs, in an executable order.
 
     Args:
         targets: Names of stages; `cache` means all of `cache@10`, ... Empty means all of dvc.yaml. Data under `dvc add`
@@ -50,8 +50,8 @@ def stale(stages: Sequence[str], on_wait: Callable[[str], object] = print) -> se
 def target(stage: str) -> str:
     """Return the name by which DVC's commands find a stage.
 
-    A colon parts a file from a stage in it. DVC ignores a stage's name after a .dvc file, so that one more colon keeps
-    those of a folder such as `ratio 16:9` together.
+    For DVC, a colon separates a file from a stage in it. It ignores a stage's name after a .dvc file, so a colon at the
+    end protects the colons in the name of a folder such as `ratio 16:9`.
     """
     return f"{stage}:data" if stage.endswith(".dvc") and ":" in stage and "@" not in stage else stage
 

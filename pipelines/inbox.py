@@ -1,10 +1,10 @@
-"""Sorts new images in an inbox: usable files move to the images, the others to quarantine, and none is lost.
+"""Sorts new images in an inbox: usable files move to the images, the others to quarantine, and no file is lost.
 
 Whoever can write to the inbox is not trusted. A file is opened once, without following a link and without waiting for
-a pipe. Its bytes are checked, and these bytes are written to the data set, so that nothing can change in between. What
-is wrong with one file never keeps the others from being sorted.
+a pipe. Its bytes are checked, and the same bytes are written to the data set, so nothing can change in between. A
+problem with one file never prevents the others from being sorted.
 
-A file is removed from the inbox when it is elsewhere. If the process is killed, it is in one of the two or in both.
+A file is removed from the inbox after it was written elsewhere. If the process is killed, it is in one place or both.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from fct.images.tables import estimate_quality
 from pipelines.known import find_known
 
 UNFINISHED = (".part", ".tmp", ".crdownload", "~")  # names of files that are still being written
-INCOMING = ".incoming"  # of a hidden file in the data set, until it has all its bytes
+INCOMING = ".incoming"  # end of the name of a hidden file in the data set, until it has all its bytes
 REASON = ".reason.txt"
 LONGEST_NAME = 255  # bytes, on Linux
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -53,7 +53,7 @@ class SortedInbox:
 
     taken: tuple[Arrival, ...]
     refused: tuple[Problem, ...]  # in quarantine
-    stuck: tuple[Problem, ...]  # that could not be moved, and stay in the inbox
+    stuck: tuple[Problem, ...]  # these could not be moved, and stay in the inbox
     waiting: int  # files that may still be uploading
 
 
@@ -61,19 +61,19 @@ class _Refused(Exception):  # noqa: N818  # a fault of a file, not of the progra
     """The file cannot be used. The message is "what: detail"."""
 
 
-def sort_inbox(inbox: Path, images: Path, quarantine: Path, *, channels: int, settle: float) -> SortedInbox:
+def sort_inbox(inbox: Path, images: Path, quarantine: Path, *, channels: int, min_age: float) -> SortedInbox:
     """Move the files of an inbox to the images or to quarantine.
 
     Args:
-        inbox: Folder with one sub-folder per class. What systems leave beside files is passed over.
-        images: Folder of the data set, with one sub-folder per class. Files of any other class are refused, so that
-            a typing mistake makes no new class.
+        inbox: Folder with one sub-folder per class. Litter of operating systems is skipped.
+        images: Folder of the data set, with one sub-folder per class. Files of any other class are refused, so a typing
+            mistake does not make a new class.
         quarantine: Folder for files that cannot be used, each beside <name>.reason.txt.
-        channels: Of the data set's images, 1 or 3.
-        settle: Seconds since its last change before a file is moved.
+        channels: Channels of the data set's images, 1 or 3.
+        min_age: Seconds without a change before a file is moved.
 
     Raises:
-        FctError: the inbox or the folder of images is missing, or one folder lies in another.
+        FctError: the inbox or the folder of images is missing, or one of the folders is inside another.
     """
     _check_apart({"intake.inbox": inbox, "intake.quarantine": quarantine, "data.folder.path": images})
     for place, key in ((inbox, "intake.inbox"), (images, "data.folder.path")):
@@ -82,8 +82,8 @@ def sort_inbox(inbox: Path, images: Path, quarantine: Path, *, channels: int, se
                 f"params.yaml: {key}: {str(place)!r} is not a folder. Make it, with one sub-folder per class."
             )
     stuck: list[Problem] = []
-    found = _list(inbox, stuck)
-    ready = [path for path in found if _is_at_rest(inbox, path, settle)]
+    paths = _list(inbox, stuck)
+    ready = [path for path in paths if _is_at_rest(inbox, path, min_age)]
     data_set = _DataSet(images, channels, find_known(images, channels) if ready else {})
     taken, refused = [], []
     for path in tqdm(ready, desc="inbox", unit="image", disable=None):
@@ -96,15 +96,15 @@ def sort_inbox(inbox: Path, images: Path, quarantine: Path, *, channels: int, se
                     _quarantine(folder, path, quarantine, problem)
                     refused.append(problem)
         except OSError as error:
-            if os.path.lexists(inbox / path):  # else it was moved meanwhile
+            if os.path.lexists(inbox / path):  # otherwise it was moved meanwhile
                 stuck.append(Problem(printable(str(path)), "cannot be moved out of the inbox", _describe(error)))
-    return SortedInbox(tuple(taken), tuple(refused), tuple(stuck), len(found) - len(ready))
+    return SortedInbox(tuple(taken), tuple(refused), tuple(stuck), len(paths) - len(ready))
 
 
 def _check_apart(folders: Mapping[str, Path]) -> None:
     for (key, folder), (other_key, other) in itertools.permutations(folders.items(), 2):
         if folder.resolve().is_relative_to(other.resolve()):
-            raise FctError(f"params.yaml: {key} ({folder}) lies in {other_key} ({other}). Choose separate folders.")
+            raise FctError(f"params.yaml: {key} ({folder}) is inside {other_key} ({other}). Choose separate folders.")
 
 
 def _list(inbox: Path, stuck: list[Problem]) -> list[PurePath]:
@@ -114,29 +114,29 @@ def _list(inbox: Path, stuck: list[Problem]) -> list[PurePath]:
         name = os.path.relpath(error.filename, inbox)
         stuck.append(Problem(f"{printable(name)}/", "cannot be listed", _describe(error)))
 
-    found = []
+    paths = []
     for folder, folders, names in os.walk(inbox, onerror=report):
         folders[:] = [name for name in folders if not is_litter(name)]
         links = [name for name in folders if Path(folder, name).is_symlink()]  # os.walk does not follow them
-        found += [Path(folder, name).relative_to(inbox) for name in (*names, *links) if not is_litter(name)]
-    return sorted(found)
+        paths += [Path(folder, name).relative_to(inbox) for name in (*names, *links) if not is_litter(name)]
+    return sorted(paths)
 
 
-def _is_at_rest(inbox: Path, path: PurePath, settle: float) -> bool:
-    """Return whether no upload changes a file any more, by its name and the time of its last change."""
+def _is_at_rest(inbox: Path, path: PurePath, min_age: float) -> bool:
+    """Return whether a file's upload has ended, judging by its name and the time of its last change."""
     if any(part.startswith(".") for part in path.parts) or path.name.endswith(UNFINISHED):
         return False
     try:
         status, now = (inbox / path).lstat(), time.time()
     except OSError as error:
-        return not isinstance(error, FileNotFoundError)  # it was moved meanwhile; else opening it tells what is wrong
+        return not isinstance(error, FileNotFoundError)  # if it was not moved meanwhile, opening it shows what is wrong
     # A program can set the first time, also into the future. The second is set by the file system.
-    return now - (status.st_mtime if status.st_mtime <= now else status.st_ctime) >= settle
+    return now - (status.st_mtime if status.st_mtime <= now else status.st_ctime) >= min_age
 
 
 @contextmanager
 def _open_folder(inbox: Path, path: PurePath) -> Iterator[int]:
-    """Give the descriptor of a folder in the inbox. A link in its path is an OSError, not followed."""
+    """Yield the descriptor of a folder in the inbox. A link in its path is not followed, but raises an OSError."""
     folder = os.open(inbox, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for part in path.parts:
@@ -149,7 +149,7 @@ def _open_folder(inbox: Path, path: PurePath) -> Iterator[int]:
 
 
 class _DataSet:
-    """The folder of images, and what is known of it."""
+    """The folder of images, and the known images in it."""
 
     def __init__(self, images: Path, channels: int, known: dict[bytes, str]) -> None:
         self.images, self.channels, self.known = images, channels, known
@@ -163,8 +163,8 @@ def _take(folder: int, path: PurePath, data_set: _DataSet) -> Arrival:
     """Move an image from the inbox's `folder`, a descriptor, to its class.
 
     Raises:
-        _Refused, UnusableImage: it cannot be used.
-        OSError: it cannot be moved.
+        _Refused, UnusableImage: the image cannot be used.
+        OSError: the image cannot be moved.
     """
     target = _check_place(path, data_set)
     try:
@@ -179,7 +179,7 @@ def _take(folder: int, path: PurePath, data_set: _DataSet) -> Arrival:
     try:
         _remove(folder, path.name, status)
     except BaseException:
-        added.unlink()  # else it would be refused the next time, as a copy of itself
+        added.unlink()  # otherwise it would be refused the next time, as a copy of itself
         raise
     data_set.known[pixels] = f"{data_set.images.name}/{added.parent.name}/{added.name}"
     return Arrival(added.relative_to(data_set.images).as_posix(), estimate_quality(content))
@@ -217,7 +217,7 @@ def _read(folder: int, name: str) -> tuple[bytes, os.stat_result]:
 
 
 def _remove(folder: int, name: str, status: os.stat_result) -> None:
-    """Remove a file that was read, unless another one has taken its name or it has changed. The next run sorts that."""
+    """Remove a file that was read, unless it was replaced or changed meanwhile. Then the next run sorts it again."""
     with suppress(FileNotFoundError):
         now = os.stat(name, dir_fd=folder, follow_symlinks=False)
         if _version(now) == _version(status):
@@ -229,7 +229,7 @@ def _version(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _write(target: Path, content: bytes, status: os.stat_result) -> Path:
-    """Write a new file whole or not at all, with the time of the old one. Return its path: no file is replaced."""
+    """Write a new file whole or not at all, with the time of the old one. Return its path. It never replaces a file."""
     digest = blake2b(content, digest_size=4).hexdigest()
     target = _free_path(target, digest)
     hidden = target.with_name(f".{digest}{INCOMING}")
@@ -245,7 +245,7 @@ def _write(target: Path, content: bytes, status: os.stat_result) -> Path:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Give a file another name. A file that has it already is an error, except on a file system without links."""
+    """Give a file a second name. It is an error if the name is taken, except on a file system without links."""
     try:
         os.link(source, target)
     except FileExistsError:
@@ -268,7 +268,7 @@ def _quarantine(folder: int, path: PurePath, quarantine: Path, problem: Problem)
         write_text(reason, f"{problem}\n")
         _link_or_copy(folder, name, target)
         os.unlink(name, dir_fd=folder)
-    except BaseException:  # else each run would leave one more copy
+    except BaseException:  # otherwise each run would leave one more copy
         for path_left in (target, reason):
             with suppress(OSError):
                 path_left.unlink()
@@ -283,7 +283,7 @@ def _link_or_copy(folder: int, name: str, target: Path) -> None:
 
 
 def _copy(folder: int, name: str, target: Path) -> None:
-    """Copy a regular file; leave a note in the place of any other."""
+    """Copy a regular file; write a note instead of any other."""
     if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
         write_text(target, f"{printable(name)} was not a regular file\n")
         return
@@ -297,7 +297,7 @@ def _copy(folder: int, name: str, target: Path) -> None:
 
 
 def _free_path(target: Path, digest: str) -> Path:
-    """Return `target`, or else its name with a digest, so that nothing is replaced."""
+    """Return `target` if it is free, or else the name with a digest, so that no file is replaced."""
     if not os.path.lexists(target):
         return target
     return target.with_name(_shorten(target.stem, f"-{digest}{target.suffix}"))

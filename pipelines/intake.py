@@ -43,8 +43,8 @@ class Params(Section):
 def intake(*, run: bool = True) -> State[Any]:
     """Move new images from the inbox (`intake.inbox`) to the data set.
 
-    Each file is opened first. A file that cannot be used goes to `intake.quarantine`, with the reason beside it. The
-    tab "Artifacts" shows the number of new images and their JPEG qualities beside those of the training.
+    Each file is checked first. A file that cannot be used goes to `intake.quarantine`, with the reason beside it. The
+    tab "Artifacts" shows the number of new images, and their JPEG qualities beside those of the training.
 
     Args:
         run: If there are new images, start `reproduce` and promote a model that passes.
@@ -57,7 +57,7 @@ def intake(*, run: bool = True) -> State[Any]:
     with run_lock():
         settings = params.intake
         result = inbox.sort_inbox(
-            settings.inbox, images, settings.quarantine, channels=folder.channels, settle=settings.min_age_seconds
+            settings.inbox, images, settings.quarantine, channels=folder.channels, min_age=settings.min_age_seconds
         )
         for problem in result.refused:
             get_run_logger().warning("to %s: %s", settings.quarantine, problem)
@@ -71,7 +71,7 @@ def intake(*, run: bool = True) -> State[Any]:
         f"{len(result.taken)} taken, {len(result.refused)} to {settings.quarantine}, {result.waiting} still arriving"
     )
     if result.stuck:
-        message += f", {len(result.stuck)} that cannot be moved: {result.stuck[0]}"
+        message += f", {len(result.stuck)} cannot be moved: {result.stuck[0]}"
     warning = _describe_untrained(result, params.cache.qualities)
     if warning:
         message += f"; ATTENTION: {warning}"
@@ -87,7 +87,7 @@ def _start_reproduce(why: str) -> FlowRun:
         flow_run = run_deployment(NIGHTLY, parameters={"promote": True, "why": why}, timeout=0, as_subflow=False)
     except ObjectNotFound:
         raise FctError(
-            f"The images are in the data set, but {NIGHTLY} is not deployed here. Start it by hand, or with `make ui`."
+            f"The images are in the data set, but {NIGHTLY} is not deployed here. Start it by hand or with `make ui`."
         ) from None
     assert isinstance(flow_run, FlowRun)  # not a coroutine: this is no event loop
     return flow_run
@@ -110,8 +110,8 @@ def _add_version(images: Path, why: str) -> list[str]:
 
 
 def _describe_cost(caches: int) -> str:
-    """Return what a new version of the data costs, however few its images: the splits change, and so all caches."""
-    cost = f"However few images are new, the next run compresses all {caches} caches anew"
+    """Return what a new version of the data costs. Even a few images change the splits, and with them all caches."""
+    cost = f"Even for a few new images, the next run compresses all {caches} caches anew"
     usage = disk.measure()
     if usage is None:
         return f"{cost}."
@@ -169,5 +169,5 @@ def _show(result: inbox.SortedInbox, params: Params) -> None:
 
 
 def _as_code(problem: Problem) -> str:
-    """Return a problem as Markdown that has no marks and links of its own, whatever the file is called."""
+    """Return a problem as Markdown without formatting or links, whatever the file is called."""
     return "`" + str(problem).replace("`", "'") + "`"

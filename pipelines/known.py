@@ -1,4 +1,4 @@
-"""Remembers the fingerprint of each image of the data set, so that intake decodes only what is new."""
+"""Remembers the fingerprint of each image in the data set, so that intake decodes only new images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ Memory = dict[str, list[Any]]  # by path: size, time of the last change, inode, 
 def find_known(images: Path, channels: int) -> dict[bytes, str]:
     """Return the path of each image of the data set by its fingerprint.
 
-    Only an image whose file changed since the last call is decoded. The stage `data` reports those that cannot be.
+    Only images whose files changed since the last call are decoded. The stage `data` reports those that cannot be
+    decoded.
     """
     version = _version(channels)
     memory = _recall(version)
@@ -42,7 +43,7 @@ def find_known(images: Path, channels: int) -> dict[bytes, str]:
 
 
 def _version(channels: int) -> str:
-    """Return what decides the pixels of a given file: the code that decodes it, and Pillow."""
+    """Return the version of the decoder: the code that decodes a file, and Pillow."""
     sources = sorted(Path(decoder.__path__[0]).glob("*.py"))
     return files.digest([channels, PIL.__version__, *map(files.sha256, sources)])
 
@@ -64,9 +65,9 @@ def _list(images: Path) -> Iterator[Path]:
 
 
 def _stamp(path: Path) -> list[int]:
-    """Return what changes when a file does. DVC too takes a file with the same three for unchanged.
+    """Return size, time and inode, which change when a file does. DVC also treats a file with the same as unchanged.
 
-    What is no file, or cannot be looked at, has no stamp.
+    Anything that is not a file, or cannot be examined, has no stamp.
     """
     try:
         status = path.stat()

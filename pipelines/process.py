@@ -1,8 +1,8 @@
 """Runs commands, each in its own process group, reads their output by lines, and ends whole groups.
 
 A stage starts more processes (data loaders, a shell). A signal to the command alone would leave them running on the
-GPU. Therefore the whole group gets SIGTERM, so that a stage can close its run and DVC can free its locks. After
-`GRACE` seconds the group is killed.
+GPU. Therefore the whole group gets SIGTERM: then a stage can close its run, and DVC can free its locks. After `GRACE`
+seconds the group is killed.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Commands:
         with self._lock:
             self._stopped = True
             groups = list(self._running)
-        with ThreadPoolExecutor(max(1, len(groups))) as pool:  # at the same time, so that all have the same grace
+        with ThreadPoolExecutor(max(1, len(groups))) as pool:  # in parallel, so that all have the same grace
             list(pool.map(terminate, groups))
         return bool(groups)
 
@@ -125,7 +125,7 @@ class Commands:
 
 
 def _open_terminal() -> tuple[int, int]:
-    """Return both ends of a pseudo-terminal: programs show their progress on a terminal alone, and a pipe is none."""
+    """Return both ends of a pseudo-terminal: many programs show their progress only on a terminal, not on a pipe."""
     output, terminal = pty.openpty()
     attributes = termios.tcgetattr(terminal)
     attributes[1] &= ~termios.OPOST  # a line's end stays one character
@@ -138,7 +138,7 @@ def output(*command: str, cwd: Path | None = None) -> str:
     """Return the output of a short command.
 
     Raises:
-        FctError: it failed. The message has its output.
+        FctError: the command failed. The message has its output.
     """
     process = subprocess.run(command, cwd=cwd, capture_output=True, text=True, errors="replace", check=False)
     if process.returncode:
@@ -179,7 +179,7 @@ def _read(descriptor: int) -> bytes:
 
 
 def terminate(leader: int, *, grace: float = GRACE) -> None:
-    """Ask the processes of a group to end. After `grace` seconds, kill those left and their descendants.
+    """Ask the processes of a group to end. After `grace` seconds, kill the remaining ones and their descendants.
 
     Args:
         leader: The pid of the group's first process, which is also the id of the group.
@@ -196,7 +196,7 @@ def terminate(leader: int, *, grace: float = GRACE) -> None:
 
 
 def terminate_children(parent: int, *, grace: float = GRACE) -> None:
-    """Ask the children of a process to end. Return when they and their descendants have, or after `grace` seconds."""
+    """Ask the children of a process to end. Return when all descendants have ended, or after `grace` seconds."""
     try:
         children = psutil.Process(parent).children()
     except psutil.Error:

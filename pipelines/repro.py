@@ -1,9 +1,9 @@
-"""Run `dvc repro`, and say how far the pipeline is, how long the rest will take, and what each stage cost.
+"""Run `dvc repro`, and show the progress, the time left, and the time and memory that each stage took.
 
     python -m pipelines.repro [STAGE]...     # all stages, unless some are named
 
-The first estimate is by the last runs here, or else by the run whose times are in reference.json. It is corrected
-by the stages that have ended. To measure reference.json anew, run the whole pipeline on an idle machine and copy
+The first estimate uses the times of the last runs here, or else those of a reference run in reference.json. Stages that
+have ended correct it. To measure reference.json anew, run the whole pipeline on an idle machine and copy
 .fct/stage-seconds.json over it.
 """
 
@@ -46,9 +46,9 @@ class Seconds(RootModel[dict[str, NonNegativeFloat]]):
 
 @dataclass
 class Progress:
-    """The stages of one run: which of them are to run, what they should cost, and what they did."""
+    """The stages of one run: which of them are to run, their expected times, and the times they took."""
 
-    planned: list[str]  # those that run, in an order in which they can
+    planned: list[str]  # the stages to run, in an executable order
     expected: Mapping[str, float]  # seconds
     spent: dict[str, float] = field(default_factory=dict)  # seconds
 
@@ -63,7 +63,7 @@ class Progress:
         return pace * sum(self.expected[stage] for stage in ahead)
 
     def heading(self, stage: str) -> str:
-        """Return what to show when `stage` begins."""
+        """Return the text to show when `stage` begins."""
         if stage not in self.planned:
             self.planned.append(stage)
         left = self.left()
@@ -71,7 +71,7 @@ class Progress:
         return f"[{self.planned.index(stage) + 1} of {len(self.planned)}{time_left}]"
 
     def leave_out(self, stage: str) -> None:
-        """Take a stage that need not run after all from the plan."""
+        """Remove a stage from the plan that does not need to run after all."""
         if stage in self.planned:
             self.planned.remove(stage)
 
@@ -119,7 +119,7 @@ def main() -> None:
 
 
 def run(targets: Sequence[str]) -> int:
-    """Run `dvc repro` for some stages, or all, and return its status. What each took is kept for the next estimate."""
+    """Run `dvc repro` for some stages, or all, and return its status. Keep the stages' times for the next estimate."""
     order = graph.plan(targets)
     planned = list(_with_what_follows(order, graph.stale(list(order))))
     progress = Progress(planned, _read(STAGE_SECONDS) or _read(REFERENCE))
@@ -128,7 +128,7 @@ def run(targets: Sequence[str]) -> int:
     if progress.spent:
         print(f"{len(progress.spent)} of {len(order)} stages ran, in {spell(time.perf_counter() - begin)}")
     if status:
-        print("The stages that ended are kept: the same command goes on after them.")
+        print("The stages that ended are kept: the same command continues after them.")
     return status
 
 
@@ -159,7 +159,7 @@ def _run(command: Sequence[str], progress: Progress) -> int:
 
 @contextmanager
 def _signals_go_to(process: subprocess.Popen[str]) -> Iterator[None]:
-    """Wait for the process after Ctrl-C, which it gets too, and pass on a request to end."""
+    """Wait for the process after Ctrl-C, which the process gets too, and pass SIGTERM on to it."""
     handlers = {signal.SIGINT: lambda *_: None, signal.SIGTERM: lambda *_: process.terminate()}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
@@ -179,7 +179,7 @@ def _with_what_follows(order: Mapping[str, Sequence[str]], stale: set[str]) -> I
 
 
 def _read(path: Path) -> dict[str, float]:
-    """Return the times in the file at `path`; none if it is missing or damaged, for they are only a forecast."""
+    """Return the times in the file at `path`. They are only a forecast: return none if it is missing or damaged."""
     try:
         return Seconds.model_validate_json(path.read_bytes()).root
     except (OSError, ValidationError):
@@ -187,7 +187,7 @@ def _read(path: Path) -> dict[str, float]:
 
 
 def spell(seconds: float) -> str:
-    """Return a time for people.
+    """Return a time in words.
 
     Example:
         >>> spell(7.4), spell(192.0)

@@ -2,8 +2,8 @@
 
     python -m pipelines.serve     # until Ctrl-C; `make ui` runs it beside the servers
 
-Runs are processes on this machine, in the current folder. Only one run of a flow works at a time, and the others
-queue. Runs of different flows wait for each other too, since they share files.
+Runs are processes on this machine, in the current folder. Only one run of a flow works at a time; the others queue.
+Runs of different flows also wait for each other, since they share files.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def deployments() -> list[RunnerDeployment]:
 
 
 def _deploy(flow: Flow[..., Any], name: str, when: Scheduled | None = None, **by_schedule: Any) -> RunnerDeployment:
-    """Return the deployment of a flow; the schedule starts runs with the parameters `by_schedule`."""
+    """Return the deployment of a flow. Its schedule starts runs with the parameters `by_schedule`."""
     schedule = when and when.schedule and Cron(when.schedule, timezone=when.timezone, parameters=by_schedule)
     deployment = flow.to_deployment(
         name, schedule=schedule or None, concurrency_limit=ONE, entrypoint_type=EntrypointType.MODULE_PATH
@@ -63,7 +63,7 @@ def _deploy(flow: Flow[..., Any], name: str, when: Scheduled | None = None, **by
 
 
 def mark_dead_runs_crashed() -> None:
-    """Mark unfinished runs as crashed: their process is gone, and they would block the queue.
+    """Mark unfinished runs as crashed. Their processes are gone, and they would block the queue.
 
     Call this only while no run is at work.
     """
@@ -79,7 +79,7 @@ def mark_dead_runs_crashed() -> None:
 
 
 def delete_renamed() -> None:
-    """Delete the deployments that have other names now: nothing would run what they start."""
+    """Delete the deployments under former names, since no process would run what they start."""
     with get_client(sync_client=True) as client:
         for name in RENAMED:
             with suppress(ObjectNotFound):

@@ -24,7 +24,7 @@ DELAYS = [5.0, 30.0, 120.0]  # seconds before each retry
 def is_temporary(ended: Ended) -> bool:
     """Return whether the same command may succeed later: a lock was held, or the exit status says so.
 
-    After any other failure (bad input, a diverging loss, no memory) it would fail again.
+    After any other failure (bad input, a diverging loss, too little memory) it would fail again.
     """
     output = "\n".join(ended.tail)
     statuses = re.findall(r"exited with (-?\d+)", output)  # DVC's message has the stage's own status

@@ -1,10 +1,10 @@
-"""Starts and stops the servers of the night shift together.
+"""Starts and stops the servers for scheduled runs together.
 
     python -m pipelines.ui        # or `make ui`; Ctrl-C stops the servers that it started
 
 The servers are Prefect (runs, schedules), MLflow (curves, models) and optuna-dashboard (the search), all on loopback. A
-fourth process serves the deployments. Servers that run already are used. Logs are in .fct/logs. Prefect asks for the
-password in .fct/ui-password; `pipelines.access` says who may use the servers.
+fourth process serves the deployments. Servers that are already running are used. Logs are in .fct/logs. Prefect asks
+for the password in .fct/ui-password; `pipelines.access` controls who may use the servers.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Service:
     command: tuple[str, ...]
     address: str  # for a browser
     health: str  # URL that answers when it is up
-    mark: str  # text in that answer that no other program on this port sends
+    mark: str  # text in that answer which no other program on this port would send
     lock: Path  # held by the program while it runs for this project
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # of that request; they hold the password
 
@@ -72,7 +72,7 @@ class Service:
         return LOGS / f"{self.name}.log"
 
     def is_up(self) -> bool:
-        """Return whether it answers."""
+        """Return whether the service answers."""
         if not is_held(self.lock):
             return False
         try:
@@ -114,7 +114,7 @@ def _server(name: str, port: int, health: str, mark: str, *command: str) -> Serv
 def running(
     services: Sequence[Service], environment: Mapping[str, str]
 ) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """Start the services that do not run yet, at the same time, and wait until they answer. Stop them at the end.
+    """Start the services that are not running yet, all at once, and wait until they answer. Stop them at the end.
 
     Yields:
         The processes that were started, by name.
@@ -133,7 +133,7 @@ def running(
         for service in services:
             if service in missing:
                 _wait_for(service, started[service.name])
-            click.echo(f"{service.name:<12}{service.address}{'' if service in missing else '  (was running already)'}")
+            click.echo(f"{service.name:<12}{service.address}{'' if service in missing else '  (was already running)'}")
         yield started
     finally:
         with ThreadPoolExecutor() as pool:
@@ -151,7 +151,7 @@ def _check_port(service: Service) -> None:
                 probe.bind((HOST, port))
         except OSError as error:
             raise FctError(
-                f"{service.name} cannot have the port {port}: {error.strerror}, by something else than this project. "
+                f"{service.name} cannot have the port {port}: {error.strerror}, by something other than this project. "
                 f"Choose another, such as `make ui ARGS='--{service.name}-port {(port or 0) + 1}'`."
             ) from None
 
@@ -216,7 +216,7 @@ def _environment(servers: Sequence[Service], password: str) -> dict[str, str]:
 
 
 def _check_space() -> None:
-    """Check that this project and the temporary folder can be written to: servers without space end without a word."""
+    """Check that this project and the temporary folder can be written to: without space, servers end silently."""
     for folder in (LOGS, None):
         try:
             if folder:
@@ -228,7 +228,7 @@ def _check_space() -> None:
 
 
 def _show(password: str) -> str:
-    """Return the password for a person at a terminal, and for the log of a service only where it is."""
+    """Return the password for a person at a terminal, but only its place for the log of a service."""
     return f"{password}  (from {access.PASSWORD})" if sys.stdout.isatty() else f"it is in {access.PASSWORD}"
 
 

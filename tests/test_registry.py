@@ -409,7 +409,7 @@ def test_a_champion_that_was_trained_on_the_gate_images_is_not_compared():
     gate = open_split("gate").images
     count = shared(gate, seen)
     with pytest.raises(
-        FctError, match=rf"of the {len(gate)} images of the gate split, {count} are in the training of version 1 of toy"
+        FctError, match=rf"of the {len(gate)} images of the gate split, {count} are training images of version 1 of toy"
     ) as caught:
         registry.promote()
     assert all(word in str(caught.value) for word in ("data.seed", "data.fractions", "registry.name"))
@@ -573,7 +573,7 @@ def test_readers_do_not_wait_for_a_promotion(capsys, tmp_path):
         assert len(registry.history()[1]) == 1
         assert registry.fetch("champion", tmp_path).exists()
         holder.communicate("\n")
-    assert capsys.readouterr().err.count("A promotion or rollback is at work in this folder") == 3
+    assert capsys.readouterr().err.count("A promotion or rollback is running in this folder") == 3
 
 
 def test_a_champion_that_was_changed_meanwhile_stops_a_promotion(monkeypatch):
@@ -820,7 +820,7 @@ def test_the_command_line_promotes_on_a_real_server():
         ["previous", "-"],
     ]
     assert "unproven" not in outputs[1]
-    assert outputs[2] == "toy: nothing to return to; version 1 stays champion.\n"
+    assert outputs[2] == "toy: there is no previous champion; version 1 stays champion.\n"
 
 
 def test_an_unreachable_registry_is_said_in_seconds(monkeypatch):

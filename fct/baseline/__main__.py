@@ -2,8 +2,8 @@
 
     python -m fct.baseline
 
-Writes model/standard.pt and metrics/baseline.json, and says how much JPEG disturbs this network. It has the network and
-the schedule of the candidate, but not its method. It is never judged or promoted.
+Writes model/standard.pt and metrics/baseline.json, and says how much JPEG disturbs this network. The baseline has the
+architecture and the schedule of the candidate, but not its method. It is never judged or promoted.
 """
 
 from __future__ import annotations

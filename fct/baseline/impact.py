@@ -1,4 +1,4 @@
-"""How much JPEG disturbs a network that never saw it: what a more robust one can gain, known before it is trained."""
+"""Measures how much JPEG disturbs a network that never saw it: the most that a robust network could gain."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from fct.splits.store import Split
 from fct.train.batches import Images
 from fct.train.validation import classify
 
-IMAGES = 1_000  # validation images that it is measured on, or somewhat more
+IMAGES = 1_000  # validation images to measure on, or slightly more
 HARDLY = 0.01  # accuracy; a network that loses less has little to gain
-GUESSING = 0.05  # accuracy above that of always naming the most frequent class; a network with less has learnt nothing
+GUESSING = 0.05  # accuracy above that of always naming the most frequent class; with less, a network has learnt nothing
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Impact:
     most_frequent: float  # share of the most frequent class
     raw: float  # accuracy
     compressed: dict[int, float]  # accuracy by quality
-    changed: dict[int, float]  # share of the answers that are others than on the raw image, by quality
+    changed: dict[int, float]  # share of the answers that differ from those on the raw image, by quality
 
     def as_json(self) -> dict[str, float]:
         """Return the accuracies for `dvc metrics`."""
@@ -57,7 +57,7 @@ def describe_impact(impact: Impact, size: int) -> str:
 
     Args:
         impact: as it was measured.
-        size: of the images, pixels.
+        size: the height and width of the images, in pixels.
     """
     quality = min(impact.compressed)
     cost = impact.raw - impact.compressed[quality]
@@ -68,10 +68,10 @@ def describe_impact(impact: Impact, size: int) -> str:
     )
     if impact.raw < impact.most_frequent + GUESSING:
         return (
-            f"{sentence} It has learnt next to nothing: always naming the most frequent class is right for "
+            f"{sentence} It has learnt almost nothing: always naming the most frequent class is right for "
             f"{impact.most_frequent:.1%}. Lower train.learning_rate, raise train.epochs, or start from pretrained "
             "weights (`fct weights`)."
         )
     if cost < HARDLY:
-        return f"{sentence} There is little that robustness could gain: choose a larger data.folder.pixels."
+        return f"{sentence} Robustness could gain little here: choose a larger data.folder.pixels."
     return sentence

@@ -2,7 +2,7 @@
 
     python -m fct.cache --quality 30
 
-There is one DVC stage for each quality, so that a new quality is computed alone.
+There is one DVC stage per quality, so adding a quality computes only that one.
 """
 
 from __future__ import annotations

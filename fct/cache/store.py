@@ -92,7 +92,7 @@ def verify_cache(quality: int, subsampling: str, *, source_digest: str, cache: P
     """Read every byte of the views at `quality`.
 
     Raises:
-        FctError: they have changed since they were written, or the manifest is not the expected one. The message has
+        FctError: the views changed after they were written, or the manifest is not the expected one. The message has
             the file and the command that rebuilds it.
     """
     folder, remedy = cache_folder(quality, cache), _remedy(quality)

@@ -1,4 +1,4 @@
-"""What can be said about params.yaml without data: whether its sections fit each other."""
+"""Checks of params.yaml that need no data: whether its sections fit each other."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check(params: Params) -> None:
     """Check that the sections fit each other, and that the files that they name are here.
 
     Raises:
-        FctError: they do not, or a file is missing. The message has every problem that was found.
+        FctError: the sections do not fit each other, or a file is missing. The message lists every problem.
     """
     problems = []
     for find in (_check_gate, _check_views, _check_unseen, _check_search, _check_files, _check_network):
@@ -60,7 +60,7 @@ def _check_gate(params: Params) -> None:
     for index, line in enumerate(params.gate):
         if line.over == "trainings" and params.spread.trainings < 2:
             raise FctError(
-                f"{location('gate', index, 'over')}: a line over trainings needs at least 2 of them. Set "
+                f"{location('gate', index, 'over')}: a line over trainings needs at least 2 trainings. Set "
                 "spread.trainings."
             )
 
@@ -98,12 +98,12 @@ def _check_network(params: Params) -> None:
     from fct.train.assemble import Setup, check_network
 
     setup = Setup(tuple(params.cache.qualities), params.jpeg.subsampling, params.model, params.train)
-    method = params.method.model_copy(update={"teacher": BASELINE})  # whether another one fits, its stage finds out
+    method = params.method.model_copy(update={"teacher": BASELINE})  # the stage that loads another teacher checks it
     check_network(setup, method, _meta(params), measured=params.features.layers)
 
 
 def _meta(params: Params) -> dict[str, Any]:
-    """Return what is known of the data before they are here."""
+    """Return what params.yaml says about the data, in the format of their meta.json."""
     return {
         "channels": params.data.channels,
         "size": params.data.pixels,

@@ -1,4 +1,4 @@
-"""A backbone that a command's argument names, not params.yaml."""
+"""Builds the backbone that a command's argument names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WIDTH = 8  # of the project's networks; it does not change the names of their la
 
 
 def build_named(name: str, argument: str, *, classes: int, channels: int, size: int) -> nn.Module:
-    """Return the untrained backbone `name`; the rest as for `build_backbone`.
+    """Return the untrained backbone `name`. The other arguments are those of `build_backbone`.
 
     Raises:
         FctError: there is no such backbone, or it does not fit. The message begins with `argument`, such as "--model".

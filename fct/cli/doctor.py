@@ -1,7 +1,7 @@
 """The command `fct doctor`: finds damage in the splits and caches, and names the command that repairs it.
 
-It also finds splits that were made with other values of the section `data` than those of params.yaml, and a tracking
-database that was copied or moved, and still names the files of the former folder.
+It also finds splits that were made with other values than the section `data` of params.yaml has now, and a tracking
+database that was copied or moved but still names the files of its former folder.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Finding(NamedTuple):
 
 
 def examine() -> Iterator[Finding]:
-    """Check the splits, the originals and each cache, whose every byte is read, and where MLflow's files lie.
+    """Check every byte of the splits, the originals and each cache, and the place of MLflow's files.
 
     Raises:
         FctError: params.yaml cannot be read.
@@ -69,7 +69,7 @@ def _check_splits(data: DataParams) -> None:
     side = open_split("train").images.shape[1]
     if data.source == "folder" and side != data.folder.kept_pixels:
         raise FctError(
-            f"{location('data', 'folder', 'keep')} is {data.folder.keep}, so that images of train have "
+            f"{location('data', 'folder', 'keep')} is {data.folder.keep}, so images of train should have "
             f"{data.folder.kept_pixels} pixels, but those in {SPLITS / 'train'} have {side}. Make the splits again "
             "with `dvc repro data`."
         )

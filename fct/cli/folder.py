@@ -26,15 +26,15 @@ def read_folder(root: Path, *, fit: Fit, channels: int, classes: Sequence[str] |
 
     Args:
         root: the folder.
-        fit: how images become the model's square. Compressed views are made so too, after the compression.
+        fit: how images become the model's square. Compressed views are fitted in the same way, after the compression.
         channels: 1 or 3.
         classes: the model's class names, in the order of its outputs. None takes the sub-folders' names, sorted.
 
     Returns:
-        The images as a split that has the folder's name, and the class names.
+        The images as a split with the folder's name, and the class names.
 
     Raises:
-        FctError: an image or a class cannot be used. The message names up to ten.
+        FctError: an image or a class cannot be used. The message names up to ten of them.
     """
     scanned = scan(root)
     names = list(scanned.classes if classes is None else classes)

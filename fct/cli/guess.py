@@ -1,7 +1,7 @@
-"""Checks how a foreign model is read: does it answer raw images better if it is read in another way?
+"""Checks whether a foreign model is read correctly: is it more accurate on raw images if it is read in another way?
 
-The verdict stays about what was asked. A wrong order of channels or a wrong normalisation costs some accuracy and looks
-like a weak model, so `fct gate` tries the usual alternatives on a sample and warns.
+A wrong order of channels or a wrong normalisation costs some accuracy and looks like a weak model. So `fct gate` tries
+the usual alternatives on a sample and warns. The verdict remains about the way that the user chose.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from fct.images.fit import Fit
 from fct.splits.store import Split
 
 IMAGES = 300  # raw images that the best alternative is tried on
-SECONDS = 10.0  # for all of it. A slow model is tried on fewer images
-CHUNK = 8  # images after which the better half of the alternatives goes on
+SECONDS = 10.0  # for all alternatives together; a slow model is tried on fewer images
+CHUNK = 8  # images after which the worse half of the alternatives is dropped
 ERROR = 0.05  # chance of a warning about a model that is read as well as possible
 CROP = 0.875  # the usual ratio: 224 of 256 pixels
 
@@ -39,18 +39,18 @@ class Alternative:
     """Another way to read a model."""
 
     what: str  # "bgr instead of rgb"
-    key: str  # of Preprocessing, or the option, to check
+    key: str  # the key of Preprocessing, or the option, that the user should check
     model: Model
     fit: Fit
 
 
 def doubts(model: Model, split: Split, names: list[str] | None, predicted: Labels) -> list[str]:
-    """Return what makes doubt that a model is read as it should be, one sentence each.
+    """Return the reasons to doubt that a model is read correctly, one sentence per reason.
 
     Args:
-        model: the classifier. One of this project's says itself how it is read: there is no doubt.
+        model: the classifier. The file of a model of this project says how to read it, which leaves no doubt.
         split: the images.
-        names: the classes in the order of their names, if nobody gave an order.
+        names: the classes sorted by name, if the user gave no other order.
         predicted: classes of the raw images, [N].
     """
     if model.preprocessing is None:
@@ -58,15 +58,15 @@ def doubts(model: Model, split: Split, names: list[str] | None, predicted: Label
     present = predicted == split.labels
     alternatives = list(_alternatives(model, model.preprocessing, split.fit))
     best, rows, right = _try(alternatives, split)
-    found = [(best.what, best.key, present[rows], right)]
+    suspects = [(best.what, best.key, present[rows], right)]
     if (order := _natural_order(names)) is not None:
         what = "the classes in natural order (2 before 10)"
         right = order[split.labels] == predicted
-        found.insert(0, (what, "the order of the classes and give --classes", present, right))
+        suspects.insert(0, (what, "the order of the classes and give --classes", present, right))
     confidence = 1 - ERROR / (len(alternatives) + 1)  # the best of several is good by chance too
     better = [
         (gain.low, what, key, before, after)
-        for what, key, before, after in found
+        for what, key, before, after in suspects
         if (gain := difference(after.astype(float) - before, confidence)).low > 0
     ]
     messages = []
@@ -88,7 +88,7 @@ def _chance(accuracy: Estimate, images: int, model: Model) -> list[str]:
 
 
 def _alternatives(model: Model, preprocessing: Preprocessing, fit: Fit) -> Iterator[Alternative]:
-    """Yield the usual ways to read a model that are not the present one; each differs in one key."""
+    """Yield the usual other ways to read a model. Each differs from the present way in one key."""
     adapter = model.adapter
     if preprocessing.channels is not None:
         other = "rgb" if adapter.bgr else "bgr"
@@ -112,7 +112,7 @@ def _alternatives(model: Model, preprocessing: Preprocessing, fit: Fit) -> Itera
 def _try(alternatives: list[Alternative], split: Split) -> tuple[Alternative, NDArray[np.int64], NDArray[np.bool_]]:
     """Return the best alternative, the images that it was tried on, and which of its predictions are right.
 
-    After every few images the better half goes on, so that most of the time is spent on the best.
+    After every few images the worse half is dropped, so most of the time is spent on the best alternatives.
     """
     step = max(CHUNK, alternatives[0].model.adapter.batch or 1)
     right: dict[Alternative, list[NDArray[np.bool_]]] = {alternative: [] for alternative in alternatives}
@@ -140,7 +140,7 @@ def _try(alternatives: list[Alternative], split: Split) -> tuple[Alternative, ND
 def _views(
     split: Split, rows: NDArray[np.int64], fits: set[Fit], each: Callable[..., Iterator[list[NDArray[np.uint8]]]]
 ) -> dict[Fit, NDArray[np.uint8]]:
-    """Return the raw images `rows` by fit. Each is decoded once."""
+    """Return the raw images `rows` for each fit. Each image is decoded once."""
     originals, channels = split.originals, split.images.shape[-1]
     others = [fit for fit in fits if fit != split.fit]
     views = {split.fit: split.images[rows]}
@@ -157,7 +157,7 @@ def _views(
 
 
 def _right(model: Model, split: Split, rows: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return which predictions are right. Where there are none, such as beyond half precision, none is."""
+    """Return which predictions are right. None is if the model fails, as beyond half precision."""
     try:
         predicted, _ = predict_batch(model, images, split.quality[rows])
     except FctError:
@@ -167,7 +167,7 @@ def _right(model: Model, split: Split, rows: NDArray[np.int64], images: NDArray[
 
 
 def _natural_order(names: list[str] | None) -> Labels | None:
-    """Return where each class is if numbers in names are sorted by value; None if that is the present order."""
+    """Return the place of each class if numbers in names are sorted by value; None if that is the present order."""
     if names is None:
         return None
     # Texts and numbers alternate, texts first, so that like is compared with like.

@@ -18,10 +18,10 @@ from fct.data.survey import Survey
 from fct.models.params import ModelParams
 from fct.models.weights import find_weights, load_pretrained
 
-SIDES = (32, 48, 64)  # pixels, from scratch: such a training takes many epochs, and time grows with the square
-GATE_IMAGES = 600  # that a share of the images should give the gate: an accuracy of 90 % is then known to 2.5 points
-LARGEST_REACH = 0.05  # of the interval of an accuracy on the gate's images, with which it can still tell something
-SHARES = (0.08, 0.15)  # of the images, least and most for the gate
+SIDES = (32, 48, 64)  # pixels, for a training from scratch: it has many epochs, and time grows with the area
+GATE_IMAGES = 600  # images that the gate should have: an accuracy of 90 % is then known to 2.5 points
+LARGEST_REACH = 0.05  # half the width of an accuracy's interval; a wider one says too little
+SHARES = (0.08, 0.15)  # smallest and largest share of the images for the gate
 FINE_TUNE, FROM_SCRATCH = "photographs", "photographs-from-scratch"  # recipes
 
 
@@ -53,24 +53,24 @@ def propose(
     """Yield values that fit the images.
 
     Args:
-        folder: of the images.
-        survey: what they are like.
-        model: name of a backbone; None for the one of the recipe.
-        weights: a file in weights/, of this backbone; None to train from nothing.
+        folder: the folder of the images.
+        survey: what the images are like.
+        model: name of a backbone; None for the recipe's.
+        weights: a file in weights/, of this backbone; None to train from scratch.
         probed: what the backbone reached at each size.
 
     Raises:
         FctError: the weights are not in weights/ or do not fit the model.
     """
     yield Proposal("data.source", "folder", f"{len(survey.classes)} classes")
-    yield Proposal("data.folder.path", str(folder), "one sub-folder a class")
+    yield Proposal("data.folder.path", str(folder), "one sub-folder per class")
     channels = _channels(survey)
     if probed:
         side, best = choose(probed).side, max(each.raw for each in probed)
         why_side = f"the smallest that is as good as the best, {best:.1%}, as far as {probed[0].images} images can tell"
     else:
         side = max((each for each in SIDES if each <= survey.median_side), default=SIDES[0])
-        why_side = f"shorter sides of images have {survey.median_side} (median)"
+        why_side = f"the median of the images' shorter sides is {survey.median_side}"
     yield Proposal("data.folder.pixels", side, why_side)
     yield Proposal("data.folder.channels", channels, "all are grey" if survey.is_grey else "there is colour")
     share = round(min(max(GATE_IMAGES / survey.images, SHARES[0]), SHARES[1]), 2)
@@ -92,10 +92,10 @@ def _channels(survey: Survey) -> int:
 
 
 def _precision(images: int) -> str:
-    """Return what a gate of so many images can tell."""
+    """Return in words how precise a gate with this number of images is."""
     reach = 1.96 * math.sqrt(0.9 * 0.1 / max(images, 1))
-    few = "; too few to tell good models from bad ones" if reach > LARGEST_REACH else ""
-    return f"{images:,} images decide promotions: an accuracy of 90 % is known to ±{100 * reach:.1f} points{few}"
+    warning = "; too few to tell good models from bad ones" if reach > LARGEST_REACH else ""
+    return f"{images:,} images decide promotions: an accuracy of 90 % is known to ±{100 * reach:.1f} points{warning}"
 
 
 def _of_model(model: str, weights: Path | None, side: int, channels: int) -> dict[str, dict[str, Any]]:
@@ -115,7 +115,7 @@ def _of_model(model: str, weights: Path | None, side: int, channels: int) -> dic
 
 
 def write(proposals: list[Proposal], path: Path = PARAMS) -> None:
-    """Write proposals into params.yaml, if what comes out passes `fct check`. Its comments and other values stay.
+    """Write proposals into params.yaml, if the result passes `fct check`. Its comments and other values stay.
 
     Raises:
         FctError: the file cannot be read or lacks a key, or its other values do not fit the proposals.
@@ -130,7 +130,7 @@ def write(proposals: list[Proposal], path: Path = PARAMS) -> None:
             checks.check(load(checks.Params, trial))
         except FctError as error:
             raise FctError(
-                f"Nothing was written, for {path.name} would not pass `fct check`: "
+                f"Nothing was written, because {path.name} would not pass `fct check`: "
                 f"{str(error).replace(str(trial), path.name)}"
             ) from None
     recipes.write({proposal.key: proposal.value for proposal in proposals}, path)

@@ -26,7 +26,7 @@ from fct.splits.store import Split
 
 MOST_NAMES = 10  # of classes, in an error
 DEFAULTS_HINT = "Its thresholds are for Fashion-MNIST. Choose yours with --params FILE."
-IMAGES_FOR_SCALE = 16  # raw images whose outputs tell logits from probabilities
+IMAGES_FOR_SCALE = 16  # raw images whose outputs show whether they are logits or probabilities
 
 
 class Params(Section):
@@ -50,7 +50,7 @@ def read_names(path: Path) -> list[str]:
     names = [name for line in lines if (name := line.strip())]
     duplicates = sorted({name for name in names if names.count(name) > 1})
     if not names or duplicates:
-        problem = f"{', '.join(duplicates)} is there more than once" if names else "the file is empty"
+        problem = f"{', '.join(duplicates)} appears more than once" if names else "the file is empty"
         raise FctError(f"--classes {path}: {problem}. Write one name per line, in the order of the model's outputs.")
     return names
 
@@ -67,14 +67,14 @@ def judge_folder(  # noqa: PLR0913  # two models, the images, the params, and wh
     """Judge `model` on the images of a folder and return the verdict in the format of metrics/gate.json.
 
     Some lines of the gate cannot be judged here: parity, which only the export measures; lines over trainings; lines
-    against a champion if none is given; and ece if a model gives labels alone. The verdict lists them in `left_out`,
+    against a champion if none is given; and ece if a model gives only labels. The verdict lists them in `left_out`,
     each with the reason.
     Its `read_as` says how a foreign model is read, and its `warnings` why that may be wrong.
 
     Args:
         model: the classifier.
         data: a folder with one sub-folder of images per class.
-        champion: the model for the lines that name a champion. It gets the same files, read as it needs.
+        champion: the model for the lines that name a champion. It gets the same files, read in its own way.
         params_file: a file with the section gate, and with jpeg and evaluate where they differ from the package's
             defaults. None takes params.yaml. If there is none, the package's defaults take its place.
         classes: names in the order of the model's outputs. None takes the model file's, or else the sub-folders'.
@@ -131,7 +131,7 @@ def _read_images(
 ) -> tuple[Model, Split, list[str]]:
     """Return the model, the folder's images as it needs them, and the class names.
 
-    Of a foreign model, the names and images settle what its file left open.
+    For a foreign model, the names and images decide what its file leaves open.
     """
     if classes is not None and model.class_names not in (None, classes):
         raise FctError(f"{model.path} names its classes itself: {_list(model.class_names)}. Leave out --classes.")
@@ -182,13 +182,13 @@ def _fit(model: Model, size: int | None) -> Fit:
 
 
 def _settle(model: Model, split: Split, names: list[str]) -> Model:
-    """Return the model with what only images and classes tell, and say on stderr how it is read."""
+    """Return the model, read in the way that its images and classes show. Print that way to stderr."""
     if model.preprocessing is None:
         return model
     if model.classes is None:
         model = replace(model, classes=len(names), adapter=replace(model.adapter, classes=len(names)))
-    few = split.every(split.step(IMAGES_FOR_SCALE))
-    model = settle_scale(model, few.images, few.quality)
+    sample = split.every(split.step(IMAGES_FOR_SCALE))
+    model = settle_scale(model, sample.images, sample.quality)
     if model.preprocessing is not None:
         print(f"{model.path} is read as: {model.preprocessing.describe()}", file=sys.stderr)
     return model

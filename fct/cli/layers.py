@@ -81,7 +81,7 @@ def list_layers(backbone: nn.Module, block: BlockParams, *, channels: int, size:
     Args:
         backbone: float [B, channels, size, size] -> logits.
         block: parameters of the residual mapping blocks whose cost is shown.
-        channels: of the images.
+        channels: the number of channels of the images.
         size: height and width of the images in pixels.
         every: list every module; else only the stages, the modules beside them and those around them.
     """

@@ -14,7 +14,7 @@ from fct.core.errors import DISTRIBUTION
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name=DISTRIBUTION)
 def main() -> None:
-    """Promote JPEG-robust classifiers, and take them back.
+    """Promote JPEG-robust classifiers, and roll them back.
 
     DVC runs the pipeline: `dvc repro` (or `make repro`) trains, exports and judges a model and writes the verdict to
     metrics/gate.json. These commands decide which model is served. Deployments load models:/<registry.name>@champion

@@ -105,7 +105,7 @@ def report(*, out: Path, champion: bool, beside: tuple[str, ...], attach: bool, 
     metavar="KEY=VALUE",
     help="Anything else that MODEL needs; may be repeated. shorter=256: scale the shorter side, then crop. crop=0.875: "
     "the same as a ratio. stretch=true: scale both sides. interpolation=bicubic. channels=bgr. output=NAME: the one to "
-    "judge. scale=logits, probabilities or labels. background=true: class 0 of the output is no class of the images.",
+    "judge. scale=logits, probabilities or labels. background=true: class 0 is none of the images' classes.",
 )
 @click.option("--json", "to_json", type=click.Path(path_type=Path), help="Write the verdict to this file.")
 @click.option(
@@ -121,8 +121,8 @@ def gate(model: Path, *, to_json: Path | None, to_junit: Path | None, **options:
     predict them. Compares the results with the lines of `gate`: the lower bound of an accuracy's interval must reach
     the threshold.
 
-    MODEL may come from elsewhere. Say with --preset, --normalise or --set what its file does not tell. stderr shows
-    how it is read, and warns if it answers better when it is read in another way. The verdict is about what you said.
+    MODEL may come from elsewhere. Say with --preset, --normalise or --set what its file does not say. stderr shows
+    how MODEL is read, and warns if it is more accurate when read in another way. The verdict is about your way.
 
     The exit status is 0 if every line passes, 1 if one fails, and 2 if the model cannot be judged.
     """
@@ -220,8 +220,8 @@ def layers(model: str | None, *, size: int | None, channels: str | None, width: 
 
     method.layers, method.block.layers and features.layers take these names. The table shows for each layer the shape
     of its output for one image, its parameters, and the parameters that a residual mapping block behind it would add
-    (configured by method.block). It marks the stages of the model: try those first. Of
-    many blocks it marks the last before each change of resolution, or four that are evenly spread.
+    (configured by method.block). It marks the stages of the model: try those first. If a model has many blocks, it
+    marks the last one before each change of resolution, or four that are evenly spread.
 
     Models: resnet8, resnet20, resnet56, speednet, torchvision's by name, and timm's after timm/.
     """
@@ -253,11 +253,11 @@ def weights(model: str) -> None:
 def spread(*, seeds: int) -> None:
     """Show how much the model's values differ between trainings.
 
-    A verdict is about one training. Another seed gives another model, and no number of images tells how different. This
-    command trains the configuration that the search chose with `train.seed` and the seeds after it, measures each model
-    by the lines of the gate, and prints mean, deviation and range. It takes as long as that many trainings. What was
-    measured is kept in .fct/spread: a killed command goes on, and more seeds add to it. The pipeline's files do not
-    change, and the teacher and the search's choice stay as they are.
+    A verdict is about one training. Another seed gives another model, and more images do not show how different it is.
+    This command trains the configuration that the search chose with `train.seed` and the seeds after it. It measures
+    each model by the lines of the gate, and prints mean, deviation and range. It takes as long as that many trainings.
+    It keeps the results in .fct/spread, so you can continue after a kill, and add seeds later. The pipeline's files do
+    not change, and neither do the teacher and the search's choice.
     """
     with exit_on_error():
         from fct.core.params import load
@@ -268,7 +268,8 @@ def spread(*, seeds: int) -> None:
         params = load(Params)
         first = params.train.seed
         click.echo(format_spread(measure_trainings(params, seeds), params.evaluate.confidence))
-        click.echo(f"{seeds} trainings, seeds {first} to {first + seeds - 1}, on this machine. A verdict is about one.")
+        seeds_range = f"seeds {first} to {first + seeds - 1}"
+        click.echo(f"{seeds} trainings, {seeds_range}, on this machine. A verdict is about one of them.")
 
 
 def _with_progress(items: Iterable[Item], count: int) -> Iterator[Item]:

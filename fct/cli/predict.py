@@ -45,7 +45,7 @@ def open_classifier(model: str) -> Iterator[Classifier]:
 
 
 def _warn_if_stale(path: Path, model: Model) -> None:
-    """Say so if the pipeline's model was trained on other data than those that are here now."""
+    """Warn on stderr if the pipeline's model was trained on other data than the splits have now."""
     if path != MODEL_ONNX or not (SPLITS / "meta.json").exists():
         return
     trained_on = model.session.get_modelmeta().custom_metadata_map.get("fct.data_digest")
@@ -95,7 +95,7 @@ def format_row(file: Path, prediction: Prediction) -> str:
 
 
 def _is_wanted(file: Path, folder: Path) -> bool:
-    """Return whether a file somewhere in `folder` is neither hidden nor left there by a system."""
+    """Return whether a file somewhere in `folder` is neither hidden nor left there by an operating system."""
     if any(part.startswith(".") or is_litter(part) for part in file.relative_to(folder).parts):
         return False
     try:

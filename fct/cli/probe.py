@@ -1,4 +1,4 @@
-"""How well a pretrained backbone tells the classes apart at each size, before anything is trained."""
+"""Measures how well a pretrained backbone tells the classes apart at each size, before anything is trained."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ from fct.models.params import ModelParams
 from fct.models.weights import find_weights, load_pretrained
 
 SIDES = (64, 96, 128, 160, 192, 224)  # pixels
-LARGER = 1.5  # times the images' own size: detail is not won by it, but many networks were trained on larger objects
-IMAGES = 800  # that are looked at, evenly spread over the classes
-QUALITY = 10  # of the compressed ones
+LARGER = 1.5  # times the images' own size: this adds no detail, but many networks were trained on larger objects
+IMAGES = 800  # to look at, evenly spread over the classes
+QUALITY = 10  # of the compressed images
 BATCH = 50
 DAMPING = 0.3  # of the classifier's weights; accuracies are nearly the same from 0.1 to 1
-STEP_COST = 3  # forward passes that a step of training takes
+STEP_COST = 3  # a step of training takes as long as this many forward passes
 
 
 class Probed(NamedTuple):
-    """What a linear classifier on the backbone's last features reaches at one size, and what training costs there."""
+    """The accuracy of a linear classifier on the backbone's last features at one size, and the cost of training."""
 
     side: int  # pixels
     images: int  # that were looked at
     raw: float  # accuracy
     compressed: float  # accuracy on the same images at quality 10, which the classifier was not fitted to
-    epoch: float  # seconds on this machine, of raw images alone
+    epoch: float  # seconds on this machine for an epoch of raw images alone
 
 
 def probe(folder: Path, model: ModelParams, largest: int, channels: int) -> Iterator[Probed]:
     """Yield what the backbone reaches at each of `SIDES` that it takes.
 
-    A linear classifier is fitted to half of some hundred raw images and tried on the other half, and the other way
-    round. Images are compressed at their own size, then scaled, as in a deployment.
+    A linear classifier is fitted to one half of a few hundred raw images and tried on the other half, and vice versa.
+    Images are compressed at their own size, then scaled, as in a deployment.
 
     Args:
-        folder: of the images.
+        folder: the folder of the images.
         model: the backbone and its weights.
-        largest: size in pixels above which nothing is tried, but for the smallest one.
-        channels: of the images, 1 or 3.
+        largest: size in pixels above which nothing is tried, except for the smallest size.
+        channels: the number of channels of the images, 1 or 3.
 
     Raises:
         FctError: too few images can be used.
@@ -75,24 +75,24 @@ def probe(folder: Path, model: ModelParams, largest: int, channels: int) -> Iter
 
 
 def _backbones(model: ModelParams, largest: int, channels: int) -> list[tuple[int, nn.Module]]:
-    """Return the backbone with its weights at each size that it takes; at that of its weights if it takes no other.
+    """Return the backbone with its weights at each size that it takes, or else at the size of its weights.
 
     Raises:
-        FctError: it takes none of them.
+        FctError: the backbone takes none of these sizes.
     """
-    found: list[tuple[int, nn.Module]] = []
+    backbones: list[tuple[int, nn.Module]] = []
     for side in SIDES:
         if side <= max(largest, SIDES[0]):
-            with suppress(FctError):  # it takes other sizes
-                found.append((side, _with_weights(model, side, channels)))
-    if not found:
+            with suppress(FctError):  # it does not take this size
+                backbones.append((side, _with_weights(model, side, channels)))
+    if not backbones:
         side = trained_size(model) or SIDES[0]
-        found.append((side, _with_weights(model, side, channels)))
-    return found
+        backbones.append((side, _with_weights(model, side, channels)))
+    return backbones
 
 
 def _with_weights(model: ModelParams, side: int, channels: int) -> nn.Module:
-    with redirect_stdout(io.StringIO()):  # the stage baseline says it again
+    with redirect_stdout(io.StringIO()):  # the stage baseline prints the same again
         backbone = build_named(model.name, "--model", classes=2, channels=channels, size=side)
         load_pretrained(backbone, find_weights(str(model.weights), "model.weights"), model.stem)
     return backbone.eval()
@@ -100,16 +100,17 @@ def _with_weights(model: ModelParams, side: int, channels: int) -> nn.Module:
 
 def _sample(folder: Path, channels: int) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64], int]:
     """Return some images at their own size, their labels, and the number of all files."""
-    found = scan(folder)
-    step = max(1, len(found.files) // IMAGES)
+    listing = scan(folder)
+    step = max(1, len(listing.files) // IMAGES)
     images, labels = [], []
-    for name, label in zip(found.files[::step], found.labels[::step], strict=True):
+    for name, label in zip(listing.files[::step], listing.labels[::step], strict=True):
         with suppress(UnusableImage, OSError):  # the stage data says what is wrong with a file
             images.append(decode((folder / name).read_bytes(), channels))
             labels.append(label)
-    if len(images) < 2 * len(found.classes):
-        raise FctError(f"{folder}: {len(images)} of {len(found.files)} files can be used, too few to look at.")
-    return images, np.array(labels), len(found.files)
+    if len(images) < 2 * len(listing.classes):
+        usable = f"{len(images)} of {len(listing.files)} files"
+        raise FctError(f"{folder}: {usable} can be used, which is too few for a trial. Add images.")
+    return images, np.array(labels), len(listing.files)
 
 
 @torch.inference_mode()
@@ -130,9 +131,9 @@ def _features(
 
 
 def _accuracy(known: NDArray[np.float64], unknown: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Return the share of `unknown`, [N, D], that a ridge classifier fitted to the other half of `known` tells right.
+    """Return the accuracy on `unknown`, [N, D], of a ridge classifier that is fitted to the other half of `known`.
 
-    Rows of both are of the same images. Every other row is a half, so that each has all classes.
+    Rows of both belong to the same images. Each half takes every other row, so each half has all classes.
     """
     right = []
     for half in (0, 1):
@@ -164,7 +165,7 @@ def describe(chosen: Probed) -> str:
     """Return what to expect of a training at the chosen size, in words."""
     cost = 100 * (chosen.raw - chosen.compressed)
     error = 100 * math.sqrt(2 * chosen.raw * (1 - chosen.raw) / chosen.images)
-    little = "" if cost > 2 * error else " That is within chance: robustness has little to win here."
+    little = "" if cost > 2 * error else " That is within chance: robustness has little to gain here."
     return (
         f"At {chosen.side} pixels quality {QUALITY} costs {cost:.1f} points.{little} Training usually adds some points "
         f"to the {chosen.raw:.0%} on raw images. Where that is too little, use more or sharper images, or another "

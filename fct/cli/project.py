@@ -28,28 +28,28 @@ def init(*, data: Path, model: str | None, weights: Path | None, dry_run: bool) 
     """Write values that fit your images into params.yaml, each with its reason.
 
     Looks at the sizes, channels and numbers of the images; proposes the size that the model sees, the share of images
-    that decides promotions, the layers of the backbone, and a recipe for the training. With pretrained weights, a
-    minute's trial on some hundred images shows what they are worth at each size, raw and at JPEG quality 10, before
-    anything is trained. Its other values and comments stay. The thresholds of the gate come later, from what was
-    measured: `fct thresholds`.
+    that decides promotions, the layers of the backbone, and a recipe for the training. For pretrained weights, it
+    first tries them for a minute on a few hundred images, and shows their accuracy at each size, raw and at JPEG
+    quality 10. Other values and comments of params.yaml stay. Set the thresholds of the gate later, from measured
+    values, with `fct thresholds`.
     """
     with exit_on_error():
         from fct.cli.init import look, propose, write
         from fct.cli.probe import choose, describe, format_probed
         from fct.data.survey import survey
 
-        found = survey(data)
-        click.echo(f"{data}: {found}")
+        facts = survey(data)
+        click.echo(f"{data}: {facts}")
         if weights is not None and model is None:
-            raise FctError(f"--weights {weights}: name the backbone that they are of with --model, such as resnet18.")
+            raise FctError(f"--weights {weights}: name the backbone of these weights with --model, such as resnet18.")
         probed = []
         if model is not None and weights is not None:
-            probed = look(data, found, model, weights)
+            probed = look(data, facts, model, weights)
             looked_at = probed[0].images
             click.echo(f"{model} as it is, with a linear classifier on half of {looked_at} images:")
             click.echo(format_probed(probed))
             click.echo(describe(choose(probed)))
-        changed = list(propose(data, found, model, weights, probed))
+        changed = list(propose(data, facts, model, weights, probed))
         for proposal in changed:
             value = "null" if proposal.value is None else proposal.value
             click.echo(f"{proposal.key}: {value}  ({proposal.why})")
@@ -68,22 +68,22 @@ def thresholds(*, dry_run: bool) -> None:
     """Write thresholds into the gate that follow from the network without robustness.
 
     Needs `dvc repro export@standard`: that network is trained on raw images alone. Measures it on validation images,
-    raw and compressed, by the lines of the gate. Accuracy lines then ask that a candidate is no worse, but for one
-    point and what the number of gate images leaves open; file_mib allows a quarter more. Other lines stay as they are.
-    Tighten what you need more of.
+    raw and compressed, by the lines of the gate. Accuracy lines then allow a candidate to be one point worse, plus the
+    uncertainty that comes from the number of gate images. file_mib allows a quarter more. Other lines stay as they are.
+    Tighten the lines that matter to you.
     """
     with exit_on_error():
         from fct import recipes
         from fct.cli.thresholds import propose_thresholds
 
-        found = propose_thresholds()
-        for each in found:
+        proposals = propose_thresholds()
+        for proposal in proposals:
             click.echo(
-                f"{each.line.name:<20} standard has {each.value:.4g}: {each.key} {each.line.threshold:g} -> "
-                f"{each.threshold:g}"
+                f"{proposal.line.name:<20} standard has {proposal.value:.4g}: {proposal.key} "
+                f"{proposal.line.threshold:g} -> {proposal.threshold:g}"
             )
         if not dry_run:
-            recipes.write({each.key: each.threshold for each in found})
+            recipes.write({proposal.key: proposal.threshold for proposal in proposals})
         click.echo("Nothing was written (--dry-run)." if dry_run else "Written to params.yaml.")
 
 
@@ -91,8 +91,9 @@ def thresholds(*, dry_run: bool) -> None:
 def check() -> None:
     """Check params.yaml, as far as that is possible without data.
 
-    Looks at every value, at whether they fit each other, and at the files that they name. Builds the network to find
-    the layers that are named. Prints all problems at once. `dvc repro` does the same before its first stage.
+    Checks every value, whether the values fit each other, and whether the files that they name exist. Builds the
+    network to find the layers that they name. Prints all problems at once. `dvc repro` does the same before its first
+    stage.
     """
     with exit_on_error():
         from fct.check import checks
@@ -107,7 +108,7 @@ def doctor() -> None:
     """Look for damage in the splits and the caches.
 
     Reads every byte and compares it with the checksums that were written with the data. Names whatever is damaged or
-    missing, with the command that rebuilds it. Says what DVC's cache takes on disk, and how to free it.
+    missing, with the command that rebuilds it. Says how much disk space DVC's cache takes, and how to free it.
 
     The exit status is 1 if something is damaged or missing. It is also 1 if the registry's champion was not made
     champion by `fct promote` or `fct rollback`.
@@ -184,12 +185,12 @@ def apply_recipe(name: str, *, dry_run: bool) -> None:
 
 
 def _report_disk() -> None:
-    """Print what the versions of this project take on disk, and how to free it."""
+    """Print how much disk space the versions of this project take, and how to free it."""
     from fct.vcs.disk import FREE, format_size, measure
 
     if usage := measure():
         current, total = format_size(usage.current), format_size(usage.total)
-        click.echo(f"disk: this version needs {current}; all in {usage.cache} take {total}. {FREE}.")
+        click.echo(f"disk: this version needs {current}; all versions in {usage.cache} take {total}. {FREE}.")
 
 
 def _report_champion() -> bool:

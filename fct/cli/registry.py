@@ -29,19 +29,25 @@ from fct.core.errors import FAILED, exit_on_error
     help="Promote even if the gate is weaker than the one the champion passed.",
 )
 def promote(**options: Any) -> None:
-    """Register the model that passed the gate, and make it champion if it is not worse than the present one.
+    r"""Register the model that passed the gate, and make it champion if it is not worse than the present one.
 
     A registered model becomes the challenger. It becomes champion if it also passes the lines of the gate that name a
     champion: both models are compared on the same images, which neither was trained on. The old champion stays known as
     previous, for `fct rollback`. Promoting the same file again registers nothing new.
 
     The exit status is 0 if the model is champion afterwards. It is 1 if the model failed the gate, which registers
-    nothing, or stays challenger: it may be worse than the champion, or was rolled back before. It is 2, and nothing is
-    registered, if the verdict is about another file or other thresholds, if the dvc.lock of the current git commit does
-    not name the file, if the gate is weaker than the one the champion passed, if a file that a stage read is neither
-    committed nor in DVC with its .dvc file committed (code, params, requirements.lock, weights, images), or if the
-    champion was trained on most images of the gate split. It is 75 if the registry does not reply, or if another host
-    changed the champion meanwhile.
+    nothing. It is also 1 if the model stays challenger: it may be worse than the champion, or was rolled back before.
+    It is 75 if the registry does not reply, or if another host changed the champion meanwhile.
+
+    The exit status is 2, and nothing is registered, in each of these cases:
+
+    \b
+    - The verdict is about another file or other thresholds.
+    - The dvc.lock of the current git commit does not name the file.
+    - The gate is weaker than the one the champion passed.
+    - A file that a stage read is not committed (code, params, requirements.lock),
+      or is not in DVC with its .dvc file committed (weights, images).
+    - The champion was trained on most images of the gate split.
     """
     with exit_on_error():
         from fct import registry
@@ -89,7 +95,7 @@ def status() -> None:
 def history(commit: str | None) -> None:
     """List the champions: when each became champion, who did it, why, and which version it replaced.
 
-    The registry stores this history. `fct promote` and `fct rollback` add to it, and nothing removes from it. If
+    The registry stores this history. `fct promote` and `fct rollback` add to it, and nothing is ever removed. If
     someone moved the champion's alias by hand, the last line shows that champion as unproven.
     """
     with exit_on_error():
@@ -116,7 +122,7 @@ def verify(version: str, *, full: bool) -> None:
     VERSION is champion, challenger, previous, or a number. The command checks the commit out in a temporary clone,
     takes the data from DVC's cache or remote, and runs the stages that export, evaluate and judge. Your own files do
     not change. Any machine that has the repository can do this. A second line names the interpreter and the packages
-    that are not those the version was promoted with.
+    that have changed since the promotion.
 
     The exit status is 0 if the rebuilt file is the same, or if none of its checks differs by more than half a
     percentage point. Else it is 1.

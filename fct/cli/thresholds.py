@@ -1,4 +1,4 @@
-"""The command `fct thresholds`: lines of the gate from what the network without robustness does."""
+"""The command `fct thresholds`: derives thresholds of the gate from the network without robustness."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from fct.gate.params import CheckParams, GateParams
 from fct.splits.params import JpegParams
 from fct.splits.store import open_split
 
-MAY_LOSE = 0.01  # accuracy, that robustness may cost
-GROWTH = 1.25  # of the file, for blocks
+MAY_LOSE = 0.01  # accuracy that robustness may cost
+GROWTH = 1.25  # factor by which blocks may enlarge the file
 
 
 class Params(Section):
@@ -42,29 +42,29 @@ class Threshold(NamedTuple):
 def propose_thresholds(path: Path = PARAMS) -> list[Threshold]:
     """Measure `standard` on validation images by the lines of the gate; return thresholds that follow from it.
 
-    A line about accuracy asks that the candidate is no worse than `standard`, raw or compressed, but for one point.
-    `standard` itself would pass with as many images as the gate has: what is still open is left to the candidate. The
-    largest file is that of `standard` and a quarter more. Other lines stay.
+    A line about accuracy allows the candidate to be one point worse than `standard`, raw or compressed. It also allows
+    for the uncertainty of the gate's number of images, so that `standard` itself would pass. The file may be a quarter
+    larger than that of `standard`. Other lines stay.
 
     Raises:
         FctError: `standard` has not been exported yet.
     """
     params = load(Params, path)
     if not STANDARD_ONNX.is_file():
-        raise FctError(f"{STANDARD_ONNX} is not here. Make it: `dvc repro export@standard`.")
+        raise FctError(f"{STANDARD_ONNX} is not here. Make it with `dvc repro export@standard`.")
     val, gate = open_split("val"), open_split("gate")
     predictions = predict_views(STANDARD_ONNX, val, params.evaluate, params.jpeg.subsampling)
-    found = []
+    proposals = []
     for index, line in enumerate(params.gate):
         if line.metric == "file_mib" and line.at_most is not None:
             size = model_bytes(STANDARD_ONNX) / MIB
-            found.append(Threshold(f"gate.{index}.at_most", line, size, _round_up(GROWTH * size)))
+            proposals.append(Threshold(f"gate.{index}.at_most", line, size, _round_up(GROWTH * size)))
         elif line.metric == "accuracy" and line.at_least is not None and line.over == "images":
             estimate = measure(line, predictions, params.evaluate)
             of_gate = estimate.with_more(len(gate) / len(val)) if estimate.with_more else estimate
             lowest = math.floor(100 * max(0.0, of_gate.low - MAY_LOSE)) / 100
-            found.append(Threshold(f"gate.{index}.at_least", line, estimate.value, lowest))
-    return found
+            proposals.append(Threshold(f"gate.{index}.at_least", line, estimate.value, lowest))
+    return proposals
 
 
 def _round_up(size: float) -> float:

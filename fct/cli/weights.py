@@ -14,20 +14,20 @@ CHANNELS, CLASSES, SIZE = 3, 1000, 224  # of ImageNet
 
 
 def describe_weights(name: str) -> Iterator[str]:
-    """Yield what is known about published weights of the model `name`, a line each.
+    """Yield the lines about published weights of the model `name`.
 
     Raises:
         FctError: there is no such model, or it has no published weights.
     """
     if name in OWN:
         raise FctError(f"{name} is made for this project: nobody publishes weights of it. The pipeline trains it.")
-    build_named(name, "MODEL", classes=CLASSES, channels=CHANNELS, size=SIZE)  # refuses what does not exist
+    build_named(name, "MODEL", classes=CLASSES, channels=CHANNELS, size=SIZE)  # raises if there is no such model
     if name.startswith(TIMM):
         yield from _of_timm(name)
     else:
         yield from _of_torchvision(name)
     yield ""
-    yield "Nothing is downloaded by itself. Put the file into weights/, then set in params.yaml:"
+    yield "fct downloads no weights. Put the file into weights/, then set in params.yaml:"
     yield ""
     yield f"  model: {{ name: {name}, weights: weights/FILE, normalisation: auto }}   # and the other keys of model"
 
@@ -60,7 +60,7 @@ def _of_torchvision(name: str) -> Iterator[str]:
 
 
 def _preprocessing(size: int, interpolation: str, mean: Sequence[float], std: Sequence[float]) -> Iterator[str]:
-    yield f"  trained for    {size} pixels, {interpolation}; others work, and accuracy falls as they become fewer"
+    yield f"  trained for    {size} pixels, {interpolation}; other sizes work; accuracy falls with the size"
     yield f"  normalisation  mean {_numbers(mean)}, std {_numbers(std)}: what `normalisation: auto` takes"
 
 

@@ -1,7 +1,7 @@
 """A YAML file that a person wrote, as plain values: bounded, so that no file keeps a command busy or fills the memory.
 
-What is refused has no meaning in params.yaml: too much text, too many or too deeply nested values (also by aliases that
-multiply), keys that are no text, dates, binary data, tags, and characters that nobody sees.
+It refuses what has no meaning in params.yaml: too much text, too many or too deeply nested values (also by aliases that
+multiply), keys that are not text, dates, binary data, tags, and invisible characters.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ MOST = 5_000  # values; params.yaml has 250
 DEEPEST = 16  # levels; params.yaml has 4
 LARGEST_INTEGER = 2**64 - 1  # of a seed
 DIRECTIONS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # characters that reorder others
-MARKS = "\u200e\u200f\u061c\u200b\u2060\ufeff"  # no controls, but nobody sees them
+MARKS = "\u200e\u200f\u061c\u200b\u2060\ufeff"  # invisible, although they are no control characters
 
 
 def parse(path: Path) -> Mapping[str, Any]:
     """Return the content of a YAML file, with line numbers. All values are plain, as `to_plain` says.
 
     Raises:
-        FctError: the file is missing, not YAML, too large, or holds something else than plain values by name.
+        FctError: the file is missing, not YAML or too large, or holds anything but plain values by name.
     """
     text = _read(path)
     try:
@@ -53,28 +53,28 @@ def parse(path: Path) -> Mapping[str, Any]:
 
 
 def to_plain(content: Mapping[str, Any], source: Path | str) -> dict[str, Any]:
-    """Return dicts, lists, text, numbers, booleans and None in the place of ruamel.yaml's types.
+    """Return dicts, lists, text, numbers, booleans and None instead of ruamel.yaml's types.
 
     Args:
-        content: of a YAML or JSON document.
+        content: the content of a YAML or JSON document.
         source: its name in errors.
 
     Raises:
-        FctError: there is another type, a key that is no text, an integer beyond 64 bits, an invisible character, or
+        FctError: there is another type, a key that is not text, an integer beyond 64 bits, an invisible character, or
             too many or too deeply nested values.
     """
     count = iter(range(MOST))
 
     def convert(value: Any, key: tuple[Any, ...]) -> Any:
         if next(count, None) is None:
-            raise FctError(f"{source}: more than {MOST:,} values, with those of aliases. Write fewer.")
+            raise FctError(f"{source}: more than {MOST:,} values, counting those of aliases. Write fewer.")
         if len(key) > DEEPEST:
             place = locate(source, content, key[:3])
             raise FctError(f"{place}: nested more than {DEEPEST} levels deep. Write it flat.")
         if isinstance(value, Mapping):
             for name in value:
                 if not isinstance(name, str):
-                    raise FctError(f"{locate(source, content, key)}: the key {name!r} is no text. Quote or rename it.")
+                    raise FctError(f"{locate(source, content, key)}: the key {name!r} is not text. Quote or rename it.")
                 _check_text(name, source, content, (*key, name))
             return {str(name): convert(inner, (*key, name)) for name, inner in value.items()}
         if isinstance(value, str):
@@ -103,7 +103,7 @@ def locate(source: Path | str, content: Any, key: Sequence[Any]) -> str:
 
 
 def hidden_character(text: str) -> str | None:
-    """Return the name of the first character in `text` that nobody sees, such as NUL or a right-to-left mark."""
+    """Return the name of the first invisible character in `text`, such as NUL or a right-to-left mark."""
     for character in text:
         is_control = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") and character not in "\n\t"
         if is_control or character in MARKS or unicodedata.bidirectional(character) in DIRECTIONS:
@@ -126,7 +126,7 @@ def _read(path: Path) -> str:
 
 
 def _check_size(path: Path, text: str) -> None:
-    """Count values and levels, and stop at the first too many: to build a document of them would take a minute."""
+    """Count values and levels, and stop at the first one too many: building the document could take a minute."""
     depth, count = 0, 0
     for event in _events(text):
         count += isinstance(event, NodeEvent)
@@ -154,12 +154,12 @@ def _plain_scalar(value: Any, source: Path | str, content: Any, key: Sequence[An
     if isinstance(value, float):
         return float(value)
     kind = type(value).__name__
-    raise FctError(f"{locate(source, content, key)}: a {kind} is no plain value. Quote it, or remove its tag.")
+    raise FctError(f"{locate(source, content, key)}: a {kind} is not a plain value. Quote it, or remove its tag.")
 
 
 def _check_text(text: str, source: Path | str, content: Any, key: Sequence[Any]) -> None:
     if hidden := hidden_character(text):
-        raise FctError(f"{locate(source, content, key)}: it contains {hidden}, which nobody sees. Remove it.")
+        raise FctError(f"{locate(source, content, key)}: it contains the invisible character {hidden}. Remove it.")
 
 
 def _visible(part: Any) -> str:

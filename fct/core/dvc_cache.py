@@ -1,4 +1,4 @@
-"""Where DVC keeps this project's data. DVC itself is asked, since its configuration has four places and may move it."""
+"""Asks DVC where it keeps this project's data: its configuration has four places, and each may move the cache."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DEFAULT = Path(".dvc/cache")
 def dvc_cache() -> Path:
     """Return the folder of DVC's cache for the project of the current folder. It may not exist.
 
-    Without DVC, or outside of a project, it is DVC's default. Asking takes about a second.
+    Without DVC, or outside a project, this is DVC's default. The question takes about a second.
     """
     try:
         process = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, errors="replace", check=False)

@@ -11,8 +11,8 @@ from typing import NoReturn
 DISTRIBUTION = "feature-consistency"  # its name for pip
 # Exit statuses of all commands; 0 is success.
 FAILED = 1  # the model, or whatever the command judges, is not good enough
-WRONG_USE = 2  # wrong use or bad input, as click has it
-INTERRUPTED = 130  # by Ctrl-C, as shells have it
+WRONG_USE = 2  # wrong use or bad input, as in click
+INTERRUPTED = 130  # by Ctrl-C, as in shells
 TRY_AGAIN = 75  # the same command may succeed later (EX_TEMPFAIL of sysexits.h)
 
 
@@ -47,9 +47,9 @@ class OvertakenError(FctError):
 def exit_on_error() -> Iterator[None]:
     """Print an `FctError` to stderr and exit, so that bad input never shows a traceback.
 
-    The same holds for an `OSError` that names a file or tells of a full disk, and for a package of an extra that is not
-    installed. The exit status is the error's. By it a schedule tells apart a failed model, wrong use, and what may
-    succeed later.
+    Do the same for an `OSError` about a file or a full disk, and for a package of an extra that is not installed. The
+    exit status is the error's. It tells a scheduler whether the model failed, the command was used wrongly, or the same
+    command may succeed later.
     """
     try:
         yield

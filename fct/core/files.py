@@ -24,7 +24,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         path.write_bytes(content)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not tempfile's, which ignores the umask. Shortened, since a name has at most 255 bytes, 4 a character.
+    # Not tempfile's, which ignores the umask. Shortened, since a name has at most 255 bytes, up to 4 per character.
     temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:

@@ -33,7 +33,7 @@ def locked(lock: Path, *, on_wait: Callable[[], object] = lambda: None) -> Itera
 
 @contextmanager
 def locked_if_free(lock: Path) -> Iterator[bool]:
-    """Take a lock if no other process has it, and tell whether it was taken. Never waits."""
+    """Take a lock if no other process has it, and yield whether it was taken. Never wait."""
     lock.parent.mkdir(exist_ok=True)
     file_lock = FileLock(lock)
     try:

@@ -13,12 +13,12 @@ SPARE = 1 << 20  # bytes; a file system with less counts as full
 
 
 def can_describe(error: OSError) -> bool:
-    """Return whether the error says what the user can look at: a file, a full disk, or no temporary folder."""
+    """Return whether the error is about something the user can check: a file, a full disk, or no temporary folder."""
     return error.filename is not None or error.errno in FULL or _is_about_temporary_folder(error)
 
 
 def describe_os_error(error: OSError) -> str:
-    """Return one line about an error of a file that names the place, above all if a disk is full."""
+    """Return one line about an error of a file. It names the file, or the places that are full."""
     if error.errno in FULL:
         return f"The disk is full: {full_places([error.filename])}. Free some space, then run the same again."
     if _is_about_temporary_folder(error):
@@ -32,7 +32,7 @@ def describe_os_error(error: OSError) -> str:
 def full_places(files: Iterable[str | bytes | int | None] = ()) -> str:
     """Return the places that may be full: those of the files, or else the temporary and the current folder.
 
-    An error of a write names no file. Then those places are named in which there is no space left.
+    If a write fails, its error names no file. Then return those of these places that have no space left.
     """
     named = [str(file) for file in files if isinstance(file, str)]
     places = {"this folder": Path.cwd(), "the temporary folder (TMPDIR)": Path(_temporary())}

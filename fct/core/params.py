@@ -60,8 +60,8 @@ RENAMED = {  # keys of earlier versions, and what to do about them
     "search.gradients": "it is called targets now, with the values of method.target",
     "train.sampler": "it is called quality_sampler now",
     "int8.worse": "it is called max_drop now",
-    "evaluate.resamples": "this key was removed, for intervals follow from the answers alone. Delete this line",
-    "evaluate.seed": "this key was removed, for intervals follow from the answers alone. Delete this line",
+    "evaluate.resamples": "this key was removed: intervals need no resampling now. Delete this line",
+    "evaluate.seed": "this key was removed: intervals need no resampling now. Delete this line",
     "intake.settle": "it is called min_age_seconds now",
 }
 
@@ -81,13 +81,13 @@ IN_PLAIN_WORDS = {  # pydantic's types of problems
     "too_short": "this has too few values; it needs at least {min_length}",
 }
 MOST_PROBLEMS = 20  # in one message
-LONGEST_NAME = 256  # characters, which MLflow's registry and file systems take
+LONGEST_NAME = 256  # characters; the limit of MLflow's registry and of file systems
 
 
 class Section(BaseModel):
     """A part of params.yaml. Unknown keys and infinite numbers are errors, and values are frozen.
 
-    Read from a file, a value must have its type: `true` is no number, and text is none either.
+    In a file, a value must have the right type: neither `true` nor text is a number.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -100,26 +100,26 @@ Text = TypeVar("Text", str, Path)
 
 
 def check_name(name: Text) -> Text:
-    """Return a name or path that commands and file systems take.
+    """Return a name or path, if commands and file systems take it.
 
     Raises:
-        ValueError: they do not.
+        ValueError: a command or file system would not take the name.
     """
     text = str(name)
     if text != text.strip() or "\n" in text or "\t" in text:
         raise ValueError("white space at an end, a tab or a line break in a name; remove it")
     if text.startswith("-"):
-        raise ValueError("it begins with a dash, so that commands would take it for an option; choose another name")
+        raise ValueError("it begins with a dash, so commands would take it for an option; choose another name")
     if not 0 < len(text) <= LONGEST_NAME:
         raise ValueError(f"a name has 1 to {LONGEST_NAME} characters")
     return name
 
 
 def check_folder(folder: Text) -> Text:
-    """Return the path of a folder that is neither the project's own nor one around it.
+    """Return the path of a folder, if it is neither the project's own nor one around it.
 
     Raises:
-        ValueError: it is, or `check_name` refuses it.
+        ValueError: the folder is one of these, or `check_name` refuses it.
     """
     if set(Path(os.path.normpath(check_name(folder))).parts) <= {"..", "/"}:
         raise ValueError("this is the project's own folder or one around it; name a folder of its own")
@@ -134,7 +134,7 @@ def load(sections: type[Sections], path: Path = PARAMS, *, with_defaults: Sequen
     """Read the sections that are the fields of `sections` from `path`.
 
     Args:
-        sections: what is read.
+        sections: the class whose fields are the sections to read.
         path: the file.
         with_defaults: names of sections whose missing keys take the values of the package's defaults.
 
@@ -195,7 +195,7 @@ def read(model: type[Sections], path: Path) -> Sections:
 def check(model: type[Sections], values: Mapping[str, Any], source: str) -> Sections:
     """Return `values`, whose keys are fields of `model`. Errors are those of `load` and name `source`, not a file.
 
-    On a command line every value is text: numbers may be.
+    Numbers may be text, as every value on a command line is.
     """
     return _validate(model, Path(source), values, values, strict=False)
 
@@ -216,9 +216,9 @@ def to_yaml(values: Mapping[str, Any]) -> str:
 def _validate(
     model: type[Sections], path: Path, values: Mapping[str, Any], content: Mapping[str, Any], *, strict: bool = True
 ) -> Sections:
-    """Return `values` validated. They are all or a part of the `content` of the file, which knows their lines.
+    """Return `values` validated. They are all or part of the file's `content`, which knows their lines.
 
-    If it is not `strict`, text is taken for the number that it says.
+    If `strict` is false, text that spells a number is accepted as that number.
     """
     try:
         # As JSON, because in Python's strict mode a list is no tuple and text no path.

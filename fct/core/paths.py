@@ -79,7 +79,7 @@ class Candidate:
     model: Path
     evaluation: Path
     verdict: Path
-    stage: str  # that writes the verdict
+    stage: str  # the one that writes the verdict
 
 
 FP32 = Candidate("fp32", MODEL_ONNX, EVALUATION, VERDICT, "gate")

@@ -8,7 +8,7 @@ import unicodedata
 def printable(name: str) -> str:
     r"""Return a name on one line that every program can print and store.
 
-    A file's name is any bytes. What is no printable character (a byte outside of UTF-8, a line feed, a control
+    A file's name may have any bytes. Everything that is not printable (a byte outside UTF-8, a line feed, a control
     character) becomes an escape such as `\udcff` or `\n`.
 
     Example:

@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100: 60,000 colour images of 32 x 32 pixels (Krizhevsky 2009), in their binary distributions.
 
-A mirror may hold the archive, or the folder that it unpacks to. The folder may lack the official test file. In that
-case the test split is held out of the training images, and `meta.json` says so.
+A mirror may hold the archive, or the folder that it unpacks to. The folder may lack the official test file. Then the
+test split is held out of the training images, and `meta.json` says so.
 """
 
 from __future__ import annotations

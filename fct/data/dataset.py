@@ -46,8 +46,8 @@ class Dataset:
 def build(dataset: Dataset, params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
     """Write the splits of `dataset` into two empty folders. Return the content of `<splits>/meta.json`.
 
-    Only the first of several images with the same pixels is used; the others count as skipped. An image of the official
-    test set goes before all others, so that no test image is trained on.
+    Only the first of several images with the same pixels is used; the others count as skipped. Images of the official
+    test set come first, so no test image is trained on.
     """
     parts, skipped = divide_dataset(dataset, params.fractions.model_dump(), params.seed)
     for name, part in parts.items():
@@ -70,7 +70,7 @@ def divide_dataset(
 ) -> tuple[dict[str, LabelledImages], list[tuple[str, str]]]:
     """Divide `dataset` into train and one split for each of `fractions`.
 
-    An official test set becomes the split test. The fraction of that name is then not used.
+    An official test set becomes the split test. Then the fraction named test is not used.
 
     Returns:
         The splits, and the skipped images: the name of each, and the reason.
@@ -97,7 +97,7 @@ def divide_dataset(
 def _duplicates(
     part: str, fingerprints: Sequence[bytes], labels: NDArray[np.int64], classes: Sequence[str], first: dict[bytes, int]
 ) -> Iterator[tuple[str, str]]:
-    """Yield each image whose pixels an earlier one has, and the reason. Add the labels of the others to `first`."""
+    """Yield each image that has the same pixels as an earlier one, and the reason. Add other labels to `first`."""
     for index, (pixels, label) in enumerate(zip(fingerprints, labels.tolist(), strict=True)):
         if pixels in first:
             yield f"{part} image {index}", describe_duplicate(classes[label], classes[first[pixels]])

@@ -18,7 +18,7 @@ def unpack(package: str, inside: str, folder: Path) -> Path:
     lists), new lists are downloaded into `folder`. This needs no rights and does not change the system's lists.
 
     Raises:
-        FctError: apt, the network or the package is missing. The message has the failed command and its output.
+        FctError: apt, the network or the package is missing. The message shows the failed command and its output.
     """
     installed = Path("/") / inside
     if installed.is_dir():

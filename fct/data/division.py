@@ -39,7 +39,7 @@ def first_copies(fingerprints: Sequence[bytes], known: frozenset[bytes] = frozen
 def describe_duplicate(one: str, other: str) -> str:
     """Return what is wrong with an image of the class `one` that has the same pixels as an image of the class `other`.
 
-    With two classes one of the labels is wrong, and no program can know which.
+    If the classes differ, one of the labels is wrong, and no program can know which.
     """
     if one == other:
         return "same pixels as another image"
@@ -57,7 +57,7 @@ def divide_indices(
     """Divide images into `train` and the splits that `fractions` names, each class by the same fractions.
 
     Args:
-        fingerprints: of N different images.
+        fingerprints: fingerprints of N different images.
         labels: index of each image's class, [N].
         classes: names of the classes.
         fractions: share of each class that a split gets, by the split's name. Train gets the rest. Each split gets at

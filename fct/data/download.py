@@ -48,7 +48,7 @@ def mirror_folder(configured: str | None) -> Path | None:
     """Return the mirror folder, or None. The environment variable overrides `configured`, which is `data.mirror`.
 
     Raises:
-        FctError: it is not a folder. Going on without a mirror would hide a misspelt path.
+        FctError: the mirror is not a folder. Continuing without a mirror would hide a misspelt path.
     """
     value = os.environ.get(MIRROR) or configured
     if not value:
@@ -111,7 +111,7 @@ def _download(file: PublishedFile, failures: list[str]) -> Path | None:
 
     downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=CHUNK, timeout=TIMEOUT)
     try:
-        # pooch verifies a temporary file before it gets the name: nobody sees half a file.
+        # pooch verifies a temporary file before it gets the name, so no reader sees half a file.
         return Path(pooch.retrieve(file.url, f"md5:{file.md5}", file.name, _cache() / file.folder, None, downloader))
     except (OSError, ValueError) as error:  # OSError: errors of requests, a full disk; ValueError: a wrong MD5
         failures.append(f"{file.url}: {_reason(error)}")

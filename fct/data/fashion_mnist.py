@@ -43,7 +43,7 @@ def load(mirror: Path | None, server: str = SERVER) -> Dataset:
     """Return the data set from `mirror`, the cache, `server` or Debian's package.
 
     Raises:
-        FctError: none of them has the files.
+        FctError: none of these sources has the files.
     """
     fallback = Fallback(f"Debian's package {PACKAGE}", partial(unpack, PACKAGE, INSIDE))
     train_images, train_labels, test_images, test_labels = map(read_idx, fetch(published(server), mirror, fallback))

@@ -3,8 +3,8 @@
 Two passes keep the use of memory bounded. The first pass decodes all files on all cores and writes their pixels, at the
 model's size, into a scratch file. The second pass writes the splits from the scratch file and packs the files.
 
-With `data.folder.keep` above 1, the images of train are larger than the model's, so that a training can choose crops.
-A second scratch file has that size, since only the end of the first pass tells which images are in train.
+With `data.folder.keep` above 1, the images of train are larger than the model's, which leaves room for random crops. A
+second scratch file has that size, since the images of train are known only after the first pass.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class UsableImage:
 
 @dataclass(frozen=True)
 class Pool:
-    """The images of a folder that can be used, each once, and the others."""
+    """The usable images of a folder, without duplicates, and the problems with the others."""
 
     images: Sequence[UsableImage]
     classes: Sequence[str]  # in the order of the labels
@@ -97,8 +97,8 @@ def build(params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
 def read_images(root: Path, listing: Scan, params: FolderParams, folder: Path, *, splits: int) -> Pool:
     """Decode every file of `listing`, and write its pixels at each size into a scratch file in `folder`.
 
-    Of images with the same pixels the first in the listing is used. A class with fewer images than `splits`, the number
-    of splits that there will be, is left out.
+    If several images have the same pixels, the first one in the listing is used. A class with fewer images than
+    `splits`, the number of splits to make, is left out.
 
     Raises:
         FctError: `on_error` is fail and images cannot be used (the message names up to ten), or too few images remain.
@@ -137,7 +137,7 @@ def write_parts(
     Args:
         root: the folder of images.
         pool: what `read_images` returned; its scratch files are in `splits`.
-        indices: of the images of each split.
+        indices: the indices of the images of each split.
         splits: gets a folder for each split.
         originals: gets the packed files.
     """
@@ -270,7 +270,7 @@ def _pack_originals(root: Path, part: Sequence[UsableImage], originals: Path, na
         for image in part:
             content = (root / image.name).read_bytes()
             if _digest(content) != image.content_digest:
-                raise FctError(f"{root / image.name} changed while it was read. Run again when no program changes it.")
+                raise FctError(f"{root / image.name} changed while it was read. Run again when it is at rest.")
             packed.write(content)
             starts.append(packed.tell())
     np.save(originals / f"{name}.npy", np.array(starts, np.int64))

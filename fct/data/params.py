@@ -13,7 +13,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Fractions(Section):
-    """Share of the images that each split gets, an official test set apart. The rest is train."""
+    """Share of the images that each split gets, apart from an official test set. The rest is train."""
 
     val: Fraction
     gate: Fraction
@@ -23,7 +23,7 @@ class Fractions(Section):
     def _check_rest_for_train(self) -> Self:
         total = self.val + self.gate + self.test
         if total >= 1:
-            raise ValueError(f"val + gate + test is {total:g}. It must be below 1, so that images are left to train on")
+            raise ValueError(f"val + gate + test is {total:g}. It must be below 1: train gets the rest")
         return self
 
 
@@ -43,7 +43,7 @@ class FolderParams(Section):
 
 
 class DataParams(Section):
-    """Where labelled images come from, and how they are divided."""
+    """The source of labelled images, and their division."""
 
     source: Literal["fashion-mnist", "cifar-10", "cifar-100", "folder"]
     mirror: Name | None

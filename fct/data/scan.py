@@ -13,7 +13,7 @@ from fct.core.errors import FctError
 from fct.core.text import is_utf8, printable, same_name
 
 LARGEST_FILE = 512 << 20  # bytes; more than an uncompressed image of the most pixels that are decoded
-LITTER = frozenset(  # that systems put beside files, in lower case: Windows, Synology, macOS, QNAP, ext4
+LITTER = frozenset(  # that operating systems put beside files, in lower case: Windows, Synology, macOS, QNAP, ext4
     {"thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"}
     | {"@eadir", "#recycle", "__macosx", "@recycle", "lost+found"}
 )
@@ -58,12 +58,12 @@ class Scan:
 def scan(root: Path) -> Scan:
     """List the images of `root` by class. No image is opened.
 
-    Hidden files and what systems leave behind (`LITTER`) are ignored everywhere. A README and DVC's `.dvc` files
-    (`dvc add images/*/`) are ignored in `root`. A class is called by its name's common form (Unicode's NFC).
+    Hidden files and the `LITTER` of operating systems are ignored everywhere. A README and DVC's `.dvc` files
+    (`dvc add images/*/`) are ignored in `root`. Class names are in their common form (Unicode's NFC).
 
     Raises:
-        FctError: `root` is not a folder, cannot be listed, has fewer than two classes, or has two whose names some
-            systems take for one.
+        FctError: `root` is not a folder, cannot be listed, has fewer than two classes, or has two classes whose names
+            some systems treat as one.
     """
     if not root.is_dir():
         raise FctError(
@@ -90,7 +90,7 @@ def scan(root: Path) -> Scan:
         del members[name]
     if len(members) < 2 and not problems:
         raise FctError(
-            f"{root}: found {len(members)} classes, needs at least two. Make a sub-folder of images for each class."
+            f"{root}: found {len(members)} classes, but two are needed. Make a sub-folder of images for each class."
         )
     by_name = sorted((same_name(name), paths) for name, paths in members.items())
     return Scan(
@@ -102,7 +102,7 @@ def scan(root: Path) -> Scan:
 
 
 def is_litter(name: str) -> bool:
-    """Return whether a file or folder of this name is one that a system leaves beside files, and no image."""
+    """Return whether a file or folder of this name was left by an operating system, and is not an image."""
     return name.casefold() in LITTER or name == ".DS_Store" or name.startswith("._")
 
 
@@ -173,7 +173,7 @@ def _target_outside(path: Path, root: Path) -> Path | None:
 
 @cache
 def _cache_of(project: Path) -> str:
-    """Return the real path of DVC's cache for the current folder, `project`. It is asked once."""
+    """Return the real path of DVC's cache for the current folder, `project`. DVC is asked only once."""
     del project  # names the answer
     return os.path.realpath(dvc_cache())
 

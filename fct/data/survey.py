@@ -1,4 +1,4 @@
-"""What a folder of images is like: sizes, channels and JPEG qualities, from the headers of some of its files."""
+"""Surveys a folder of images: sizes, channels and JPEG qualities, from the headers of some of its files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fct.images.decode import UnusableImage, open_image, silence_pillow
 from fct.images.tables import estimate_quality
 
 LOOKED_AT = 500  # files, evenly spread over all
-NAMED = 3  # of those that cannot be used
+NAMED = 3  # unusable files to name
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,14 @@ class Survey:
     smallest_side: int
     is_grey: bool  # all images that were looked at have one channel
     looked_at: int  # files
-    unusable: list[str]  # files of them that are no images, damaged or too large
+    unusable: list[str]  # those of them that are not images, or are damaged or too large
     formats: dict[str, int]  # of the files that were looked at, the most frequent first
     jpeg_quality: int | None  # median of the JPEG files that were looked at; None without any
 
     def __str__(self) -> str:
         """Return the facts as one line."""
-        few, many = min(self.classes.values()), max(self.classes.values())
-        counts = f"{few:,}" if few == many else f"{few:,} to {many:,}"
+        smallest, largest = min(self.classes.values()), max(self.classes.values())
+        counts = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
         unusable = (
             f"; {len(self.unusable)} of {self.looked_at} that were looked at cannot be used "
             f"({', '.join(self.unusable[:NAMED])}{', ...' if len(self.unusable) > NAMED else ''})"
@@ -56,16 +56,16 @@ def survey(root: Path) -> Survey:
         FctError: the folder cannot be listed, has fewer than two classes with files, or none of the files is an image.
     """
     silence_pillow()
-    found = scan(root)
-    if len(found.classes) < 2:
+    listing = scan(root)
+    if len(listing.classes) < 2:
         raise FctError(
-            f"{root}: found {len(found.classes)} folders with images in them, needs at least two. Images lie directly "
-            f"in one sub-folder per class.{format_problems(found.problems)}"
+            f"{root}: found {len(listing.classes)} folders with images in them; at least two are needed. Put images "
+            f"directly into one sub-folder per class.{format_problems(listing.problems)}"
         )
-    step = max(1, len(found.files) // LOOKED_AT)
+    step = max(1, len(listing.files) // LOOKED_AT)
     sides, grey, formats, qualities = [], [], Counter[str](), []
     unusable = []
-    for name in found.files[::step]:
+    for name in listing.files[::step]:
         try:
             content = (root / name).read_bytes()
             with open_image(content) as image:
@@ -78,10 +78,10 @@ def survey(root: Path) -> Survey:
         if quality := estimate_quality(content):
             qualities.append(quality)
     if not sides:
-        raise FctError(f"{root}: none of {len(found.files[::step])} files that were looked at is an image.")
+        raise FctError(f"{root}: none of {len(listing.files[::step])} files that were looked at is an image.")
     return Survey(
-        images=len(found.files),
-        classes=dict(sorted(Counter(found.classes[label] for label in found.labels).items())),
+        images=len(listing.files),
+        classes=dict(sorted(Counter(listing.classes[label] for label in listing.labels).items())),
         median_side=median_low(sides),
         smallest_side=min(sides),
         is_grey=all(grey),

@@ -1,1 +1,1 @@
-"""What an exported model does on compressed images, with intervals, and the gate that judges it."""
+"""Measures an exported model on compressed images, with intervals."""

@@ -14,12 +14,12 @@ from fct.evaluate.preprocessing import Numbers, Scale
 from fct.images.tables import UNKNOWN_QUALITY
 
 SUMS = (1, 100)  # of a row of probabilities, and of percents
-ROUNDING = 0.01  # share by which the sum of a row may miss these; half precision needs it
-SURE = 50.0  # logit of a class where the file gives labels alone
+ROUNDING = 0.01  # share by which the sum of a row may differ from these; half precision needs it
+SURE = 50.0  # logit of the predicted class if the file gives only labels
 
 
 class OutputError(ValueError):
-    """The output of a session is not what it was taken for. The message does not name the file."""
+    """The output of a session is not what was expected. The message does not name the file."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Adapter:
     dtype: type[np.generic] = np.float32  # of normalised pixels
     bgr: bool = False
     scale: Scale = "logits"
-    background: bool = False  # whether class 0 of the output is no class of the data
-    classes: int | None = None  # of the data; needed for labels alone
+    background: bool = False  # whether class 0 of the output is the background, not a class of the data
+    classes: int | None = None  # of the data; needed if the file gives only labels
 
     def logits(self, session: Any, images: NDArray[np.uint8], quality: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the logits [B, K] of images [B, H, W, C]. If the file gives probabilities, return their logarithms.
@@ -57,7 +57,7 @@ class Adapter:
             return output
         if output.min() < 0:
             raise OutputError(
-                f"The output {self.output} has the value {output.min():.4g}, which is no probability. Give --set "
+                f"The output {self.output} has the value {output.min():.4g}, which is not a probability. Give --set "
                 "scale=logits."
             )
         return np.log(np.maximum(output, 1e-12))
@@ -132,11 +132,11 @@ def is_channels_last(shape: Sequence[Any], layout: str | None) -> bool:
     first, last = (shape[axis] in (1, 3) for axis in (1, 3))
     if layout is None and first == last:
         raise FctError(
-            f"The shape {list(shape)} of the input does not tell which axis has the channels. Give --layout."
+            f"The shape {list(shape)} of the input does not show which axis has the channels. Give --layout."
         )
     if layout is not None and last not in (first, layout == "nhwc"):
         raise FctError(
-            f"The shape {list(shape)} of the input is {'nhwc' if last else 'nchw'}. Give that to --layout, "
-            f"in place of {layout}."
+            f"The shape {list(shape)} of the input is {'nhwc' if last else 'nchw'}. Give this to --layout "
+            f"instead of {layout}."
         )
     return last if first != last else layout == "nhwc"

@@ -1,4 +1,4 @@
-"""Other image codecs, and JPEG in other ways than the training's: once more, off its grid, with all of its chroma."""
+"""Other image codecs, and JPEG that differs from the training's: twice, off its grid, or with full chroma."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OFFSET = (3, 5)  # pixels by which an off-grid JPEG's 8x8 blocks are shifted, do
 
 
 def codec(name: str, *, key: str = "level", **fixed: Any) -> Callable[[Images, Any], Images]:
-    """Return the round trip through a codec of imagecodecs; the level is its parameter `key`."""
+    """Return the round trip through a codec of imagecodecs. Its parameter `key` gets the level."""
 
     def apply(images: Images, level: Any) -> Images:
         import imagecodecs
@@ -63,14 +63,14 @@ def fine_chroma(images: Images, quality: int) -> Images:
 
 
 def off_grid(images: Images, quality: int) -> Images:
-    """Compress a larger image (padded by reflection) and cut the image out: its JPEG grid starts beside its corner."""
+    """Compress a larger image (padded by reflection) and cut the image out: the JPEG grid then misses its corner."""
     down, right = OFFSET
     padded = np.pad(images, ((0, 0), (down, 0), (right, 0), (0, 0)), mode="symmetric")
     return np.ascontiguousarray(roundtrip(padded, quality, "4:2:0")[:, down:, right:])
 
 
 def map_images(function: Callable[[Images], Images], images: Images) -> Images:
-    """Apply `function` to each image, in threads: codecs release the interpreter while they work."""
+    """Apply `function` to each image, in threads: codecs release the interpreter's lock while they work."""
     if len(images) == 1:  # the caller has threads, if any
         return function(images[0])[None]
     with ThreadPoolExecutor(joblib.cpu_count()) as pool:

@@ -11,7 +11,7 @@ from fct.evaluate.codecs import Images, map_images
 
 
 def noise(images: Images, deviation: float) -> Images:
-    """Add Gaussian noise, of a deviation on the scale 0..1. Its seed comes from the pixels."""
+    """Add Gaussian noise; its deviation is on the scale 0..1. Its seed comes from the pixels."""
     noisy = np.empty(images.shape, np.uint8)
     for index, image in enumerate(images):
         values = np.random.default_rng(zlib.crc32(image.tobytes())).normal(size=image.shape) * deviation
@@ -20,7 +20,7 @@ def noise(images: Images, deviation: float) -> Images:
 
 
 def blur(images: Images, deviation: float) -> Images:
-    """Blur by a Gaussian, of a deviation in pixels."""
+    """Blur by a Gaussian; its deviation is in pixels."""
     from scipy.ndimage import gaussian_filter
 
     return _to_pixels(gaussian_filter(images / 255, (0, deviation, deviation, 0), mode="nearest", truncate=4))

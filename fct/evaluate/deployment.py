@@ -1,7 +1,7 @@
-"""How a deployment's images differ from the training's, with the same photograph: decoders, resizers, colours, chains.
+"""Differences between deployment and training for the same photograph: decoders, resizers, colours, chains.
 
-SysNoise (Wang et al., MLSys 2023, arXiv 2307.00280) measured what such differences cost models on ImageNet: about a
-point of accuracy for another decoder, and another for another resizer, of a ResNet-18.
+SysNoise (Wang et al., MLSys 2023, arXiv 2307.00280) measured what such differences cost models on ImageNet. A ResNet-18
+loses about one point of accuracy with another decoder, and about one with another resizer.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ def jpegli_decoder(images: Images, quality: int) -> Images:
 
 
 def pillow(interpolation: Interpolation) -> Scale:
-    """Return one of Pillow's resizers, which average over all pixels that they shrink (but for nearest)."""
+    """Return one of Pillow's resizers. All but nearest average over all pixels that they shrink."""
     return lambda image, shape: pillow_scale(image, shape, interpolation)
 
 
 def opencv(interpolation: str) -> Scale:
-    """Return OpenCV's resizer `interpolation`, such as INTER_LINEAR, which looks at four pixels alone."""
+    """Return OpenCV's resizer `interpolation`, such as INTER_LINEAR, which looks at only four pixels."""
 
     def scale(image: Pixels, shape: tuple[int, int]) -> Pixels:
         try:
@@ -92,7 +92,7 @@ def draft(image: Pixels, shape: tuple[int, int]) -> Pixels:
 
 
 def half_pixel(image: Pixels, shape: tuple[int, int]) -> Pixels:
-    """Scale with a centre that lies half a pixel of the result down and right of where it should."""
+    """Scale with the centre half a pixel of the result too far down and to the right."""
     down, right = (before / after / 2 for before, after in zip(image.shape[:2], shape, strict=True))
     padding = ((0, int(down) + 1), (0, int(right) + 1), (0, 0))
     padded = np.pad(image, padding, mode="edge")
@@ -105,8 +105,8 @@ def half_pixel(image: Pixels, shape: tuple[int, int]) -> Pixels:
 def range_mistaken(images: Images, kind: str) -> Images:
     """Mistake the range of luma and chroma (ITU-R BT.601).
 
-    Video has luma 16..235 and chroma 16..240, JPEG has 0..255. `expanded`: JPEG's values are read as video's.
-    `washed`: video's are read as JPEG's.
+    Video has luma 16..235 and chroma 16..240, JPEG has 0..255. `expanded` reads JPEG's values as video's. `washed`
+    reads video's values as JPEG's.
     """
     luma, chroma = (255 / 219, 255 / 224) if kind == "expanded" else (219 / 255, 224 / 255)
     offset = -16 * luma if kind == "expanded" else 16
@@ -141,8 +141,8 @@ class Jpeg:
 class Screenshot:
     """A step of a chain: show the image on a screen, take its picture and cut it out by hand.
 
-    The screen shrinks what is larger than it and enlarges small images. The cut misses some pixels at the left and at
-    the top, so that the grid of blocks lies elsewhere.
+    The screen shrinks larger images and enlarges smaller ones. The cut misses some pixels at the left and at the top,
+    which shifts the grid of blocks.
     """
 
     screen: int = 1080  # pixels along the longer side of the image

@@ -2,20 +2,20 @@
 
 **A proportion** of images has the exact interval of C. Clopper and E. Pearson, Biometrika 26, 1934. A mean over views
 is not a proportion of V x N independent trials: the same N images recur in every view, hard or easy in all of them.
-An image's mean over views lies between 0 and 1, so that its variance is at most p (1 - p), that of a proportion.
-Therefore the mean over views has the interval of a proportion of N images.
+An image's mean over views lies between 0 and 1, so its variance is at most p (1 - p), that of a proportion. Therefore
+the mean over views has the interval of a proportion of N images.
 
 **A difference** of two proportions of the same images has the interval of R. Newcombe, Statistics in Medicine 17, 1998,
-method 10, with exact intervals in the place of Wilson's. It depends on the share of images that count for one side and
-the share that count for the other, so that images with equal answers do not widen it.
+method 10, with exact intervals instead of Wilson's. It depends on the share of images that count for one side and the
+share that count for the other, so images with equal answers do not widen it.
 
-**A mean over trainings** has the interval of a sum of two independent errors, of which trainings and images are one
-each (MOVER: G. Zou and A. Donner, Statistics in Medicine 27, 2008).
+**A mean over trainings** has the interval of a sum of two independent errors, one from trainings and one from images
+(MOVER: G. Zou and A. Donner, Statistics in Medicine 27, 2008).
 
 The first two are monotone: a wrong answer made right never lowers a bound. Simulations of all are in docs/gate.md.
 
-The worst of several estimates is the one with the worst bound. All of them keep to a threshold if each one does; this
-needs no correction (an intersection-union test, R. L. Berger, Technometrics 24, 1982).
+The worst of several estimates is the one with the worst bound. If it keeps to a threshold, all of them do. This needs
+no correction (an intersection-union test, R. L. Berger, Technometrics 24, 1982).
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Estimate:
     value: float
     low: float
     high: float
-    # The estimate if the same were measured on that many times as many images; None for an exact value.
+    # (factor) -> the estimate on so many times as many images, if the values stay the same; None for an exact value.
     with_more: Callable[[float], Estimate] | None = field(default=None, compare=False, repr=False)
-    part: str | None = field(default=None, compare=False, repr=False)  # of a slice, where the worst of several counts
+    part: str | None = field(default=None, compare=False, repr=False)  # the worst part of a slice that has several
 
     def __str__(self) -> str:
         return f"{self.value:.2%} ({self.low:.2%} to {self.high:.2%})"
@@ -79,7 +79,7 @@ def summarise(correct: NDArray[np.bool_], qualities: Sequence[int], confidence: 
     Args:
         correct: bool [1 + Q, N], whether each prediction is right: row 0 raw, then one row per quality; N >= 1.
         qualities: Q, in the order of the rows.
-        confidence: of the two-sided intervals, 0..1.
+        confidence: the confidence of the two-sided intervals, 0..1.
     """
     raw, *rows = (proportion(row, confidence) for row in correct)
     curve = dict(zip(qualities, rows, strict=True))
@@ -89,11 +89,12 @@ def summarise(correct: NDArray[np.bool_], qualities: Sequence[int], confidence: 
 
 
 def proportion(shares: NDArray[np.bool_] | NDArray[np.float64], confidence: float) -> Estimate:
-    """Return the mean of shares, with the exact interval of a proportion of so many images.
+    """Return the mean of shares, with the exact interval of a proportion of N images.
 
     Args:
-        shares: [N], of each image 0..1: whether its answer is right, or in which share of its views; N >= 1.
-        confidence: of the two-sided interval, 0..1.
+        shares: [N], 0..1 for each image: whether its answer is right, or the share of its views with a right answer;
+            N >= 1.
+        confidence: the confidence of the two-sided interval, 0..1.
     """
     return _proportion(float(shares.mean()), len(shares), confidence)
 
@@ -103,7 +104,7 @@ def difference(values: NDArray[np.float64], confidence: float, *, largest: float
 
     Args:
         values: [N], the difference of each image, -largest..largest; N >= 1.
-        confidence: of the two-sided interval, 0..1.
+        confidence: the confidence of the two-sided interval, 0..1.
         largest: the largest difference that an image can have.
     """
     shares = values / largest
@@ -116,10 +117,10 @@ def signed(positive: float, negative: float, images: float, confidence: float) -
     """Return the difference of the shares of images that count as +1 and as -1, with its interval.
 
     Args:
-        positive: share of the images that count as +1, 0..1, or the mean of what counts for +1.
+        positive: share of the images that count as +1, 0..1, or the mean of the positive parts.
         negative: the same for -1; positive + negative <= 1.
-        images: their number.
-        confidence: of the two-sided interval, 0..1.
+        images: number of images.
+        confidence: the confidence of the two-sided interval, 0..1.
     """
     one, other = (_proportion(share, images, confidence) for share in (positive, negative))
     # Both shares are of one sample and correlate by -s / (2 - s) at most, where s is the share of images that differ.
@@ -163,13 +164,13 @@ def student(values: NDArray[np.float64], confidence: float) -> Estimate:
 def over_trainings(values: NDArray[np.float64], images: Estimate, confidence: float) -> Estimate:
     """Return the mean over trainings, with an interval for other trainings and other images.
 
-    On each side its reach is the hypotenuse of two: of Student's interval over trainings, and of the interval over
-    images. More trainings narrow the first alone, more images the second alone.
+    On each side its width is the hypotenuse of two widths: that of Student's interval over trainings, and that of the
+    interval over images. More trainings narrow only the first, more images only the second.
 
     Args:
-        values: [N], of each training, all on the same images; N >= 2.
-        images: the same of one such training, with its interval over images at the same confidence.
-        confidence: of the two-sided interval, 0..1.
+        values: [N], the value of each training, all on the same images; N >= 2.
+        images: the value of one such training, with its interval over images at the same confidence.
+        confidence: the confidence of the two-sided interval, 0..1.
     """
     mean = student(values, confidence)
     return Estimate(

@@ -37,9 +37,9 @@ class Model:
     session: Any  # onnxruntime.InferenceSession
     adapter: Adapter
     image_shape: tuple[int | str | None, ...]  # [B, C, H, W] in the file; no int where any size fits
-    classes: int | None  # None if the file gives labels and does not say of how many classes
+    classes: int | None  # None if the file gives labels and does not say how many classes there are
     class_names: list[str] | None  # None if the file does not name them
-    preprocessing: Preprocessing | None = None  # how it is used; None for a file of this project's
+    preprocessing: Preprocessing | None = None  # how it is used; None for a file of this project
 
 
 def open_model(path: Path) -> Model:
@@ -82,10 +82,10 @@ def open_foreign_model(path: Path, wanted: Preprocessing | None = None) -> Model
     Args:
         path: an ONNX file. Its one input takes square images as float16, float32, float64 or uint8. One of its outputs
             is logits, probabilities or labels. A file of this project is opened by `open_model`.
-        wanted: what the model needs, as far as the file does not tell it.
+        wanted: what the model needs, as far as the file does not say so.
 
     Returns:
-        The model. Its `preprocessing` has every key that matters but `scale`, which `settle_scale` finds.
+        The model. Its `preprocessing` has every key that matters, except `scale`, which `settle_scale` finds.
 
     Raises:
         FctError: the file is missing, is not ONNX or not such a classifier, or a key is needed to use it.
@@ -152,7 +152,7 @@ def open_foreign_model(path: Path, wanted: Preprocessing | None = None) -> Model
 
 
 def settle_scale(model: Model, images: NDArray[np.uint8], quality: NDArray[np.int64]) -> Model:
-    """Return the model with the scale of its output. If nobody said it, its output for some images tells.
+    """Return the model with the scale of its output. If the user did not name it, derive it from some outputs.
 
     Args:
         model: the classifier.
@@ -193,7 +193,7 @@ def image_channels(path: Path, shape: Sequence[int | str | None]) -> int:
     """Return the channels of the images that a model takes: 1 or 3.
 
     Raises:
-        FctError: it takes others.
+        FctError: the model takes another number.
     """
     channels = shape[1] if isinstance(shape[1], int) else 3
     if channels not in (1, 3):

@@ -1,7 +1,7 @@
-"""The files that an ONNX model consists of: the file itself, and those that hold its weights.
+"""The files of an ONNX model: the ONNX file itself, and those that hold its weights.
 
-ONNX keeps tensors outside of the file where it is asked to (`external_data` in onnx.proto), and torch's exporter does
-so by default. A model's identity and size are those of all its files.
+ONNX can keep tensors outside the file (`external_data` in onnx.proto), and torch's exporter does so by default. A
+model's identity and size are those of all its files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def model_files(path: Path) -> list[Path]:
     """Return the ONNX file at `path` and the files that hold its weights, each once.
 
     Raises:
-        FctError: the file is not ONNX, or its weights are missing or lie outside of its folder.
+        FctError: the file is not ONNX, or its weights are missing or outside its folder.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -58,7 +58,7 @@ def model_bytes(path: Path) -> int:
 
 
 def _locations(message: Any) -> Iterator[str]:
-    """Yield where the tensors are that are outside of the file, in graphs, sub-graphs, functions and attributes."""
+    """Yield the places of the tensors outside the file, in graphs, sub-graphs, functions and attributes."""
     import onnx
     from google.protobuf.message import Message
 

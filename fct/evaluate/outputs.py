@@ -1,4 +1,4 @@
-"""Chooses the output of an ONNX classifier that says the class, by what the outputs look like."""
+"""Chooses the output of an ONNX classifier that gives the class, by types and shapes of the outputs."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from fct.evaluate.preprocessing import Preprocessing
 
 @dataclass(frozen=True)
 class Output:
-    """One output of a session, as it came for a batch of images."""
+    """One output of a session for a batch of images."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
 
     @property
     def numbers(self) -> int:
-        """How many numbers an image has."""
+        """The number of values per image."""
         return math.prod(self.shape[1:])
 
     @property
     def is_label(self) -> bool:
-        """Whether it is the number of a class for each image, [B] or [B, 1]."""
+        """Whether this output is the number of a class for each image, [B] or [B, 1]."""
         return self.dtype.kind in "iu" and bool(self.shape) and self.numbers == 1
 
     @property
     def is_scores(self) -> bool:
-        """Whether it is a number for each class, [B, K], also with further axes of length 1."""
+        """Whether this output is a number for each class, [B, K], also with further axes of length 1."""
         classes = self.shape[1:2]
         return self.dtype.kind == "f" and bool(classes) and classes[0] > 1 and self.numbers == classes[0]
 
@@ -44,10 +44,10 @@ class Output:
 
 
 def probe(session: Any, adapter: Adapter, images: NDArray[np.uint8]) -> dict[str, Output]:
-    """Return the outputs of a session by name. They are run once, since files often leave their shapes open.
+    """Return the outputs of a session by name. The session runs once, since files often leave shapes open.
 
     Args:
-        session: of onnxruntime.
+        session: an onnxruntime session.
         adapter: for the input.
         images: uint8 [B, H, W, C].
     """
@@ -61,12 +61,12 @@ def probe(session: Any, adapter: Adapter, images: NDArray[np.uint8]) -> dict[str
 
 
 def choose_output(path: Path, outputs: dict[str, Output], wanted: Preprocessing) -> str:
-    """Return the name of the output to judge: the one that is wanted, or the only one that can say the class.
+    """Return the name of the output to judge: the wanted one, or the only one that can give the class.
 
     Scores of the classes come before a label, since a label has no confidence.
 
     Raises:
-        FctError: no output says the class, or several may and none is named. The message lists them.
+        FctError: no output gives the class, or several may and none is named. The message lists them.
     """
     scores = [name for name, output in outputs.items() if output.is_scores]
     labels = [name for name, output in outputs.items() if output.is_label]

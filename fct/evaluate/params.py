@@ -73,5 +73,5 @@ class EvaluateParams(Section):
     def _check_unique(cls, values: tuple[object, ...]) -> tuple[object, ...]:
         duplicates = dict.fromkeys(value for value in values if values.count(value) > 1)
         if duplicates:
-            raise ValueError(f"name each once; {', '.join(map(str, duplicates))} is there more than once")
+            raise ValueError(f"name each once; {', '.join(map(str, duplicates))} appears more than once")
         return values

@@ -35,7 +35,7 @@ def picture(sweeps: Sweeps, confidence: float) -> bytes:
 
     Args:
         sweeps: each becomes one line.
-        confidence: of the intervals, for the caption.
+        confidence: the confidence of the intervals, for the caption.
     """
     import matplotlib.style
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -1,4 +1,4 @@
-"""A model's file in fewer bits, as runtimes of phones and accelerators compute it."""
+"""A model's file in fewer bits, as phones and accelerators run it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def fp16(model: Model) -> Model:
 def int8(model: Model) -> Model:
     """Return the model with weights in 8 bits and, at run time, the inputs of its convolutions and products too.
 
-    The scales of the latter are each batch's own (dynamic quantisation), so that no calibration images are needed. A
-    file that is quantised already stays as it is.
+    Each batch has its own scales for these inputs (dynamic quantisation), so no calibration images are needed. A file
+    that is already quantised stays as it is.
 
     Raises:
         FctError: onnxruntime cannot convert the file.

@@ -1,4 +1,4 @@
-"""What a classifier that was made elsewhere needs: how images become its input, and what its output means."""
+"""The needs of a classifier that was made elsewhere: how images become its input, and what its output means."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def _check_normalisation(text: str) -> str:
 
 
 class Preprocessing(Section):
-    """What the pixels of an image go through before a model, and what the model's output means.
+    """How the pixels of an image are prepared for a model, and what the model's output means.
 
     A key that is left out is derived from the model file, or has the value that most models need.
 
     size           height and width of the input in pixels, where the file leaves them open
-    shorter        the shorter side is scaled to so many pixels, and the centre is cropped to `size`
+    shorter        the shorter side is scaled to this many pixels, and the centre is cropped to `size`
     crop           the same as a ratio: the shorter side is scaled to floor(size / crop)
     stretch        both sides are scaled to `size`. Without any of the three, the centre square is scaled to `size`
     interpolation  nearest | box | bilinear | hamming | bicubic | lanczos
@@ -70,7 +70,7 @@ class Preprocessing(Section):
     normalise      a name of NORMALISATIONS, or mean/deviation of pixels on the scale 0..1: red, green, blue
     output         name of the output to judge, if there are several
     scale          of the output: logits | probabilities (also percents) | labels (the number of the predicted class)
-    background     true: class 0 of the output is the background and no class of the data
+    background     true: class 0 of the output is the background, not a class of the data
     """
 
     size: Size | None = None
@@ -88,7 +88,7 @@ class Preprocessing(Section):
     @model_validator(mode="after")
     def _check_fit(self) -> Self:
         if len(given := [key for key in FITS if getattr(self, key)]) > 1:
-            raise ValueError(f"{' and '.join(given)} exclude each other: keep one")
+            raise ValueError(f"{' and '.join(given)} exclude each other: keep one of them")
         return self
 
     def override(self, other: Preprocessing) -> Preprocessing:
@@ -148,7 +148,7 @@ def read_preset(name: str) -> Preprocessing:
     """Return the preset of that name, or read a YAML file that has keys of `Preprocessing`.
 
     Raises:
-        FctError: there is neither, or the file has an unknown key or an impossible value.
+        FctError: there is no such preset or file, or the file has an unknown key or an impossible value.
     """
     if name in PRESETS:
         return PRESETS[name]

@@ -78,12 +78,12 @@ def read(split: Split, *, model_sha256: str, params: EvaluateParams, evaluation:
         raise FctError(f"{evaluation} is damaged ({type(error).__name__}: {error}). {remedy}") from None
     if evaluated != model_sha256:
         raise FctError(
-            f"{evaluation / 'meta.json'}: the evaluation is of the model {evaluated[:12]}..., "
+            f"{evaluation / 'meta.json'}: the evaluation is about the model {evaluated[:12]}..., "
             f"but the present model is {model_sha256[:12]}.... {remedy}"
         )
     if images["digest"] != digest(split):
         raise FctError(
-            f"{evaluation / 'meta.json'}: the evaluation is of other images than the split {split.name}. {remedy}"
+            f"{evaluation / 'meta.json'}: the evaluation is about other images than the split {split.name}. {remedy}"
         )
     shape = (len(views), len(split))
     for name, array in zip(names, (classes, confidence), strict=True):
@@ -97,14 +97,14 @@ def read(split: Split, *, model_sha256: str, params: EvaluateParams, evaluation:
         or (params.unseen and len(predictions.measured(-1)) != sample)
     ):
         raise FctError(
-            f"{evaluation / 'meta.json'}: the evaluation is of other qualities, unseen distortions or images for these "
-            f"than the section evaluate of params.yaml names. {remedy}"
+            f"{evaluation / 'meta.json'}: the evaluation has other qualities, unseen distortions or images for these "
+            f"than the section evaluate of params.yaml. {remedy}"
         )
     return Record(evaluated, images["digest"], predictions)
 
 
 def digest(split: Split) -> str:
-    """Return a digest of 16 hexadecimal digits over the images, labels and recorded qualities of `split`."""
+    """Return a digest, 16 hexadecimal digits, of the images, labels and recorded qualities of `split`."""
     hasher = hashlib.sha256()
     for part in (split.images, split.labels, split.quality):
         hasher.update(f"{part.dtype.str} {part.shape}\n".encode())

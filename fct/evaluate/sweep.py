@@ -59,7 +59,7 @@ def predict(  # noqa: PLR0913 (the model, the images, and the conditions; the la
         model: The path of an ONNX file, or an open model.
         split: N images.
         qualities: Q JPEG qualities, 1..100.
-        subsampling: Of the chroma planes: 4:2:0 | 4:2:2 | 4:4:4.
+        subsampling: The subsampling of the chroma planes: 4:2:0 | 4:2:2 | 4:4:4.
         batch_size: Images in the model at a time, over all threads.
         unseen: Names of distortions (fct.evaluate.unseen), each measured at all its severities.
         unseen_images: Number of images, evenly spread, for these; None for all.
@@ -104,7 +104,7 @@ def predict(  # noqa: PLR0913 (the model, the images, and the conditions; the la
 
 
 def predict_views(model: Path | Model, split: Split, evaluate: EvaluateParams, subsampling: str) -> Predictions:
-    """Return a model's predictions for the views that the section `evaluate` names; the rest as for `predict`."""
+    """Return a model's predictions for the views that the section `evaluate` names. See `predict` for the rest."""
     return predict(
         model,
         split,
@@ -137,11 +137,11 @@ def refuse_colours(unseen: Sequence[str], channels: int) -> None:
     """Refuse distortions of colours where the images have none.
 
     Raises:
-        FctError: there is one.
+        FctError: there is such a distortion.
     """
     if absent := [name for name in unseen if channels == 1 and UNSEEN[name].colour]:
         raise FctError(
-            f"params.yaml: evaluate.unseen: {absent[0]} changes colours alone, and these images are grey. Remove it "
+            f"params.yaml: evaluate.unseen: {absent[0]} changes only colours, and these images are grey. Remove it "
             "from the list."
         )
 

@@ -1,11 +1,11 @@
-"""What training on baseline JPEG never shows: does robustness carry over?
+"""Distortions that training on baseline JPEG never shows: does robustness carry over to them?
 
-    codec        other codecs, and JPEG in other ways. Their levels are chosen so that images of 32 px lose about as
-                 much as by JPEG at qualities 10, 20 and 50 (PSNR 23, 25.5 and 28 dB on CIFAR-10)
+    codec        other codecs, and other uses of JPEG. Their levels are chosen so that images of 32 px lose about as
+                 much as with JPEG at qualities 10, 20 and 50 (PSNR 23, 25.5 and 28 dB on CIFAR-10)
     corruption   as in CIFAR-10-C, with its five severities
     decoder, resizer, colour, precision, chain
-                 how deployments differ from the training's machine, and what happens to images before they arrive
-                 (fct.evaluate.deployment, fct.evaluate.precision)
+                 differences between a deployment and the training's machine, and what happens to images before they
+                 arrive (fct.evaluate.deployment, fct.evaluate.precision)
 
 Every distortion is deterministic. Its result depends on the image alone.
 """
@@ -46,12 +46,12 @@ class Distortion:
 
     kind: Kind
     title: str  # for tables
-    # From strong to mild, but for corruptions, which their authors order from mild to strong.
+    # From strong to mild; but corruptions from mild to strong, as their authors order them.
     levels: tuple[Any, ...] = (None,)
     apply: Callable[[Images, Any], Images] = lambda images, _level: images
-    scale: Scale | None = None  # in the place of the fit's own resizer
+    scale: Scale | None = None  # instead of the fit's own resizer
     convert: Callable[[Model], Model] | None = None  # the model that is measured
-    quality: Callable[[Any], int] = lambda _level: UNKNOWN_QUALITY  # that a classifier reads from the file, by level
+    quality: Callable[[Any], int] = lambda _level: UNKNOWN_QUALITY  # in the file, by level
     colour: bool = False  # only for colour images: grey ones stay as they are
 
 
@@ -75,8 +75,8 @@ def distort(images: Images, name: str, severity: int) -> Images:
 def distorted(split: Split, name: str, severity: int) -> Images:
     """Distort every image of `split` at its native size, then resize it to the model's size.
 
-    Images that have the model's size already are enlarged twice before a resizer acts, as a screen of high density
-    shows them. Memory stays bounded, as with `fct.splits.views.compress_split`.
+    Images that already have the model's size are enlarged by 2 before a resizer acts, as on a screen of high density.
+    Memory stays bounded, as with `fct.splits.views.compress_split`.
 
     Returns:
         uint8 [N, H, W, C], the shape of `split.images`.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fct.core.errors import FctError
 from fct.models.network import Network
 
-BATCH = 50  # images; a large network takes 10 MiB for one
+BATCH = 50  # images; a large network takes 10 MiB per image
 
 
 class Parity(NamedTuple):
@@ -50,7 +50,7 @@ def compare(
     )
     if not parity.difference <= tolerance or parity.disagreements:
         raise FctError(
-            f"{path} does not compute what the network does: on {parity.images} images a logit differs by up to "
+            f"{path} does not compute the same as the network: on {parity.images} images a logit differs by up to "
             f"{parity.difference:.2g} (params.yaml: export.tolerance is {tolerance:g}), and {parity.disagreements} "
             "classes differ. Raise the tolerance if this is rounding. Otherwise the exporter converts a layer wrongly."
         )

@@ -1,12 +1,11 @@
-"""How far compression moves a network's inner features: the quantity that feature consistency training lowers.
+"""Measures how far compression moves a network's inner features: feature consistency training lowers this quantity.
 
 For a layer l and a quality q, over many images x with compressed views x~,
 
     mean ||phi_l(x~) - phi_l(x)||^2 / mean ||phi_l(x) - centre_l||^2
 
-where centre_l is the mean of each channel. The value is 0 if compression changes nothing. It is 1 if a feature is as
-far from that of the raw image as features of different images and places are from their mean. The normalisation of the
-paper is unknown.
+where centre_l is the mean of each channel. The value is 0 if compression changes nothing. It is 1 if compression moves
+a feature as far as features of different images and places are from their mean. The paper's normalisation is unknown.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ from fct.evaluate.predictions import Predictions
 from fct.gate.measures import count_images, measure, measure_difference, measure_trainings
 from fct.gate.params import CheckParams, slice_problem
 
-PRECISION = 0.005  # of the number of images that would settle a check
-MOST_IMAGES = 1_000_000  # a gate split of more is out of reach, and a sentence that asks for it is no advice
+PRECISION = 0.005  # relative precision of the number of images that would settle a check
+MOST_IMAGES = 1_000_000  # nobody has a larger gate split, so no message asks for one
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,17 @@ class Check:
 
     @property
     def images_to_settle(self) -> int | None:
-        """About how many images would decide the check. None if it is decided, or no number of images would do."""
+        """About how many images would decide the check. None if it is decided, or if no number would decide it."""
         more = self.estimate.with_more
         if not self.images or more is None or not self._is_open(self.estimate) or self.estimate.value == self.threshold:
             return None
         factor = 2.0
         while self._is_open(more(factor)):
             factor *= 2
-        few, enough = factor / 2, factor
-        while enough > few * (1 + PRECISION):
-            factor = (few + enough) / 2
-            few, enough = (factor, enough) if self._is_open(more(factor)) else (few, factor)
+        too_few, enough = factor / 2, factor
+        while enough > too_few * (1 + PRECISION):
+            factor = (too_few + enough) / 2
+            too_few, enough = (factor, enough) if self._is_open(more(factor)) else (too_few, factor)
         return math.ceil(self.images * enough)
 
     def _is_open(self, estimate: Estimate) -> bool:
@@ -84,7 +84,7 @@ def refuse_unmeasured_slices(lines: Sequence[CheckParams], measured: EvaluatePar
     """Refuse a gate that has a line about views that are not measured.
 
     Raises:
-        FctError: there is such a line. The message names it in the file `path`, and the slices that are measured.
+        FctError: there is such a line. The message names the line in the file `path`, and the measured slices.
     """
     for index, line in enumerate(lines):
         if problem := slice_problem(line, measured):
@@ -97,8 +97,8 @@ def check_lines(
     """Judge a model by the lines of the gate that need neither a champion nor other trainings.
 
     Args:
-        lines: of the gate.
-        predictions: of the model, on the gate split.
+        lines: the lines of the gate.
+        predictions: the predictions of the model, on the gate split.
         file_values: values measured on the file itself, by metric.
         params: confidence of the intervals.
     """
@@ -136,11 +136,11 @@ def check_trainings(
 ) -> list[Check]:
     """Judge a configuration by the lines of the gate that are over trainings.
 
-    No number of images is told that would settle such a check: more trainings may be what it needs.
+    Such a check does not say how many images would settle it, since it may need more trainings instead.
 
     Args:
-        lines: of the gate.
-        predictions: of the model, which is one of the trainings, on the gate split.
+        lines: the lines of the gate.
+        predictions: the predictions of the model, which is one of the trainings, on the gate split.
         trainings: values of at least 2 trainings, by `CheckParams.value_name`.
         params: confidence of the intervals.
     """
@@ -166,7 +166,7 @@ def verdict(
         checks: all of them must pass.
         model_sha256: of the judged file.
         images: number of images in the gate split.
-        digest: of the gate split.
+        digest: the digest of the gate split.
         params: the parameters of the measurement.
     """
     return {

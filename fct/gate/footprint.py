@@ -1,4 +1,4 @@
-"""What an exported model costs in deployment: the size of its file, and the time for one image."""
+"""Measures the cost of an exported model in deployment: the size of its file, and the time for one image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fct.splits.store import Split
 MIB = 1 << 20  # bytes
 ROUNDS = 200  # images, one after the other
 WARM_UP = 20  # images before them that are not counted
-LEFT_OUT = 0.05  # share of the rounds that is left out: the slowest ones, which other work of the machine delayed
+LEFT_OUT = 0.05  # share of the rounds to leave out: the slowest ones, which the machine's other work delayed
 
 
 def footprint(model: Model, split: Split, lines: Sequence[CheckParams], params: EvaluateParams) -> dict[str, Estimate]:

@@ -1,8 +1,9 @@
 """Measures a metric on a slice of the views, with its interval.
 
-It is that of one model, its difference from a champion, or the mean over several trainings of a configuration.
+The result is the value of one model, its difference from a champion's, or the mean over several trainings.
 
-A slice has one or several parts. A part is the mean over some views of some images. Of several parts the worst counts.
+A slice has one or several parts. A part is the mean over some views of some images. If there are several, the worst one
+counts.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Part:
 
 
 def measure(check: CheckParams, predictions: Predictions, params: EvaluateParams) -> Estimate:
-    """Return the metric on a check's slice. Of several parts, the worst counts."""
+    """Return the metric on a check's slice. If the slice has several parts, the worst one counts."""
     return _worst(check, predictions, lambda part: _measure(check.metric, predictions, part, params.confidence))
 
 
@@ -47,8 +48,8 @@ def measure_difference(
 ) -> Estimate:
     """Return how much larger the metric is than the champion's, on the same views of the same images.
 
-    The differences are paired by image, so that images that are hard for both models do not widen the interval. Of
-    several parts, the worst counts.
+    The differences are paired by image, so images that are hard for both models do not widen the interval. If the slice
+    has several parts, the worst one counts.
 
     Raises:
         FctError: the predictions of the two models are for different views.
@@ -65,17 +66,17 @@ def measure_difference(
 def measure_trainings(
     check: CheckParams, predictions: Predictions, values: Sequence[float], params: EvaluateParams
 ) -> Estimate:
-    """Return the mean of the metric over trainings. Its interval covers the luck of trainings and that of images.
+    """Return the mean of the metric over trainings. Its interval covers chance in the trainings and in the images.
 
-    How much few images may mislead is taken from the model that is judged. All trainings saw the same images, so that
-    their mean is misled like one of them: its deviation over images is at most the mean of theirs. They are models of
-    one configuration, about as good as each other, and of the judged one all predictions are at hand.
+    The uncertainty from the images is that of the judged model, whose predictions are all available. All trainings are
+    measured on the same images, so their mean does not average out this uncertainty: its deviation over images is at
+    most the mean of theirs. As models of one configuration, they are about as good as each other.
 
-    Of several parts the worst of each training counts, whichever it is.
+    If the slice has several parts, the worst part of each training counts, whichever it is.
 
     Args:
         check: the line.
-        predictions: of the judged model.
+        predictions: the predictions of the judged model.
         values: the metric of each training on the same slice; at least 2.
         params: confidence of the interval.
     """
@@ -83,7 +84,7 @@ def measure_trainings(
 
 
 def _worst(check: CheckParams, predictions: Predictions, measure_part: Callable[[Part], Estimate]) -> Estimate:
-    """Return the estimate of a check's slice: of several parts the worst, which it then names."""
+    """Return the estimate of a check's slice. If there are several parts, it is the worst one, with its name."""
     of_slice = parts(check.slice, predictions)
     if len(of_slice) == 1:
         return measure_part(of_slice[0])
@@ -152,7 +153,7 @@ def _calibration_error(predictions: Predictions, part: Part, confidence: float) 
 
     With the true sign of each bin's gap, the error is the mean over predictions of sign * gap. The measured error takes
     the signs that make this mean largest. So the upper bound of the measured mean, of values whose absolute value is
-    |gap|, is one for the true error, too. The lower bound is no more than an indication.
+    |gap|, is also one for the true error. The lower bound is only an indication.
     """
     sure = predictions.confidence[part.where]
     gap = predictions.correct[part.where] - sure  # [V, N]
@@ -164,7 +165,7 @@ def _calibration_error(predictions: Predictions, part: Part, confidence: float) 
 
 
 def _error_difference(own: Estimate, champion: Estimate) -> Estimate:
-    """Return the difference of two errors of at least 0. As if of different images, which is no narrower."""
+    """Return the difference of two errors >= 0. The interval is that of different images, which is at least as wide."""
     value = own.value - champion.value
     more, other = own.with_more, champion.with_more
     return Estimate(

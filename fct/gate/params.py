@@ -13,7 +13,7 @@ from fct.core.params import Section
 from fct.evaluate.params import Direction, EvaluateParams, Unseen
 
 Metric = Literal["accuracy", "agreement", "drop", "ece", "latency_ms", "parity", "file_mib"]
-VIEW_METRICS: dict[str, Direction] = {  # and their good side
+VIEW_METRICS: dict[str, Direction] = {  # metrics of views, and the good side of their thresholds
     "accuracy": "at least",
     "agreement": "at least",
     "drop": "at most",
@@ -27,17 +27,18 @@ class CheckParams(Section):
     """One line of the section `gate`: a slice of the views, a metric on it, and a threshold.
 
     slice       raw | q5, q10, ... (a quality of the sweep) | mean, worst (over the qualities) | worst-class (of their
-                mean) | unseen, worst-unseen (over evaluate.unseen, but for controls such as bgr) | one of
+                mean) | unseen, worst-unseen (over evaluate.unseen, except controls such as bgr) | one of
                 evaluate.unseen
     metric      accuracy | agreement (with the prediction on the raw image) | drop (of accuracy, from raw) | ece
                 (expected calibration error); without a slice latency_ms (one image), parity (largest |logit difference|
                 from torch), file_mib
-    at_least,   the threshold that the lower bound of the interval must reach, or that the upper bound must not exceed;
-    at_most     on the bad side it asks for a harm that must be seen: bgr, drop, at_least: 0.05
+    at_least,   the threshold that the lower bound of the interval must reach, or that the upper bound must not exceed.
+    at_most     The opposite key demands a visible harm: { slice: bgr, metric: drop, at_least: 0.05 }
     champion    instead of a threshold: how much worse than the champion the model may be, on the bound of the paired
                 difference
     over        images: the line is about this model, and its interval about the images that it was measured on |
-                trainings: it is about the mean of several trainings of the configuration, and its interval about both
+                trainings: it is about the mean of several trainings of the configuration, and its interval about
+                trainings and images
     """
 
     slice: str | None = None
@@ -69,7 +70,7 @@ class CheckParams(Section):
             raise ValueError(f"{self.metric} is a value of the file: leave out over: trainings")
         if self.over == "trainings" and self.champion is not None:
             raise ValueError(
-                "over: trainings takes at_least or at_most, for the champion's trainings are not known (not champion)"
+                "over: trainings takes at_least or at_most, not champion, since the champion's trainings are not known"
             )
         return self
 
@@ -99,7 +100,7 @@ class CheckParams(Section):
         """The name of the check in verdicts, tables and metrics."""
         kind = "_vs_champion" if self.champion is not None else ""
         if self.champion is None and self.direction != VIEW_METRICS.get(self.metric, "at most"):
-            kind = f"_{self.direction.replace(' ', '_')}"  # on the bad side; the good side may have a line, too
+            kind = f"_{self.direction.replace(' ', '_')}"  # on the bad side; another line may be on the good side
         return f"{self.value_name}{kind}{'_over_trainings' if self.over == 'trainings' else ''}"
 
 
@@ -118,7 +119,7 @@ def _check_lines(checks: list[CheckParams]) -> list[CheckParams]:
         raise ValueError(f"{duplicate} is checked twice; keep the stricter line")
     if all(check.champion is not None for check in checks):
         raise ValueError(
-            "every line needs a champion, which the first model does not have. Add a line with a threshold"
+            "every line needs a champion, but for the first model there is none. Add a line with a threshold"
         )
     return checks
 
@@ -129,12 +130,12 @@ GateParams = Annotated[list[CheckParams], Field(min_length=1), AfterValidator(_c
 def int8_lines(lines: Sequence[CheckParams], max_drop: float) -> tuple[list[CheckParams], CheckParams]:
     """Return the lines that an 8-bit file must pass, and the line against the file that it was made from.
 
-    They are the lines of the gate without parity, for an 8-bit file does not compute the same as torch, and without
-    those over trainings, whose models have no 8-bit form.
+    They are the lines of the gate, with two exceptions. Parity is left out, since an 8-bit file does not compute the
+    same as torch. Lines over trainings are left out, since those models have no 8-bit form.
 
     Args:
-        lines: of the gate.
-        max_drop: the mean accuracy over the qualities that it may lose.
+        lines: the lines of the gate.
+        max_drop: the mean accuracy over the qualities that the 8-bit file may lose.
     """
     against = Fp32Check(slice="mean", metric="accuracy", champion=max_drop)
     return [line for line in lines if line.metric != "parity" and line.over == "images"], against
@@ -154,6 +155,6 @@ def slice_problem(check: CheckParams, evaluate: EvaluateParams) -> str | None:
     if check.slice in get_args(Unseen):
         return f"{check.slice!r} is not measured. Add it to evaluate.unseen, or {names}"
     if check.slice in ("unseen", "worst-unseen"):
-        return f"{check.slice!r} is about evaluate.unseen, which names no distortion but controls. Add one, or {names}"
+        return f"{check.slice!r} is about evaluate.unseen, which names only controls. Add another, or {names}"
     near = difflib.get_close_matches(check.slice, [*measured, *get_args(Unseen)], n=1)
     return f"there is no slice {check.slice!r}. " + (f"Did you mean {near[0]!r}?" if near else names.capitalize())

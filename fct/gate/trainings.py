@@ -1,8 +1,8 @@
 """The values of several trainings of one configuration: the contract between the stages `spread` and `gate`.
 
-metrics/spread.json has the seeds; mean, deviation and values (in the order of the seeds) of each metric that a line of
-the gate is about; a digest of the gate split, and the conditions of the measurement. Without trainings it has no seeds
-and no values.
+metrics/spread.json has the seeds, a digest of the gate split, and the conditions of the measurement. For each value in
+a line of the gate it has mean, deviation and the values of the trainings, in the order of the seeds. Without trainings
+it has no seeds and no values.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REMEDY = "Make it with `dvc repro spread`."
 
 
 class Spread(NamedTuple):
-    """How much one value differs between trainings."""
+    """The differences of one value between trainings."""
 
     mean: float
     deviation: float  # standard deviation of single trainings
@@ -40,7 +40,7 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Trainings:
-    """What several trainings of one configuration measured on the gate split."""
+    """The values of several trainings of one configuration on the gate split."""
 
     seeds: tuple[int, ...]
     values: Mapping[str, tuple[float, ...]]  # by `CheckParams.value_name`, in the order of the seeds
@@ -59,7 +59,7 @@ class Trainings:
         )
 
     def is_of(self, digest: str, conditions: Mapping[str, Any]) -> bool:
-        """Return whether the trainings were measured on the split with this digest, under these conditions."""
+        """Return whether the trainings were measured on the split with this digest under these conditions."""
         return self.digest == digest and self.conditions == conditions
 
 
@@ -70,7 +70,7 @@ def read(path: Path = SPREAD_METRICS) -> Trainings:
     """Read the file.
 
     Raises:
-        FctError: it is missing or damaged.
+        FctError: the file is missing or damaged.
     """
     try:
         content = json.loads(path.read_text())
@@ -82,7 +82,7 @@ def read(path: Path = SPREAD_METRICS) -> Trainings:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FctError(f"{path} is damaged ({type(error).__name__}: {error}). {REMEDY}") from None
     if any(len(of_line) != len(seeds) for of_line in values.values()):
-        raise FctError(f"{path} is damaged: a value is not there for each of the {len(seeds)} seeds. {REMEDY}")
+        raise FctError(f"{path} is damaged: it does not have a value for each of the {len(seeds)} seeds. {REMEDY}")
     return trainings
 
 
@@ -90,8 +90,8 @@ def read_for(lines: Sequence[CheckParams], digest: str, params: EvaluateParams) 
     """Read what the lines of the gate `over: trainings` need; without such a line, read nothing.
 
     Args:
-        lines: of the gate.
-        digest: of the gate split.
+        lines: the lines of the gate.
+        digest: the digest of the gate split.
         params: the conditions of the measurement.
 
     Raises:

@@ -51,7 +51,7 @@ def decode(content: bytes, channels: int) -> NDArray[np.uint8]:
 
     Args:
         content: a JPEG, PNG, WebP, AVIF, BMP or TIFF file.
-        channels: of the result, 1 for grey or 3 for RGB.
+        channels: the number of channels of the result, 1 for grey or 3 for RGB.
 
     Returns:
         uint8 [H, W, channels].
@@ -81,7 +81,7 @@ def open_image(content: bytes) -> Image.Image:
     """Open an image file. Its header is read, and no pixel is decoded.
 
     Raises:
-        UnusableImage: it is of another format, or its header cannot be read. The reason is Pillow's.
+        UnusableImage: the file has another format, or its header cannot be read. The message has Pillow's reason.
     """
     content = without_metadata(content)
     try:
@@ -129,7 +129,7 @@ def _open_header(content: bytes) -> Image.Image:
 
 
 def _unreadable(content: bytes) -> UnusableImage:
-    """Return why Pillow cannot open a file: it has no known signature, or what its format's reader says."""
+    """Return why Pillow cannot open a file: no known signature, or the message of its format's reader."""
     for name in FORMATS:
         factory, accept = Image.OPEN[name]
         if accept is None or accept(content[:16]) is not True:
@@ -152,15 +152,15 @@ def _check(image: Image.Image) -> None:
     if max(width, height) > LARGEST_SIDE:
         raise _too_large(f"{width} x {height} pixels, and a JPEG has at most {LARGEST_SIDE:,} per side")
     if _has_more_frames(image):
-        raise UnusableImage("several frames or pages: keep one")
+        raise UnusableImage("several frames or pages: keep one of them")
     if _is_deep(image):
-        raise UnusableImage("more than 8 bits a channel: convert it to 8")
+        raise UnusableImage("more than 8 bits per channel: convert it to 8")
     if image.mode not in DIRECT + WITH_ALPHA:
         raise UnusableImage(f"neither grey nor RGB: its colours are {image.mode}; convert it")
 
 
 def _is_deep(image: Image.Image) -> bool:
-    """Return whether a channel has more than 8 bits in the file, which its tile names, or in Pillow's mode."""
+    """Return whether a channel has more than 8 bits, by the tile of the file or by Pillow's mode."""
     if image.format == "BMP":  # its "BGR;16" has 16 bits for all channels together
         return False
     return image.mode in ("I", "F") or ";16" in image.mode or ";16" in str(getattr(image, "tile", ""))
@@ -214,9 +214,9 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _has_alpha(image: Image.Image) -> bool:
-    """Return whether the image has transparent pixels, as far as its file can be believed.
+    """Return whether the image has transparent pixels, as far as its file can be trusted.
 
-    Many programs leave the fourth byte of a pixel at 0 and mean an opaque image. Browsers read such a BMP so.
+    Many programs leave the fourth byte of a pixel at 0 and mean an opaque image. Browsers show such a BMP as opaque.
     """
     if image.mode == "RGBA" and not _declares_alpha(image) and image.getchannel("A").getextrema() == (0, 0):
         return False
@@ -224,7 +224,7 @@ def _has_alpha(image: Image.Image) -> bool:
 
 
 def _declares_alpha(image: Image.Image) -> bool:
-    """Return whether the format, or a TIFF's tag, says that a fourth channel is alpha and no padding."""
+    """Return whether the format, or a TIFF's tag, says that a fourth channel is alpha and not padding."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return image.tag_v2.get(TiffImagePlugin.EXTRASAMPLES) in ((1,), (2,))  # premultiplied or not; TIFF 6.0, p. 31
     return image.format != "BMP"

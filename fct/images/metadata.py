@@ -1,8 +1,8 @@
-"""Drop what an image file says beside its pixels and their orientation, where Pillow would let it spoil the image.
+"""Drop the metadata of an image file, except its orientation, where Pillow would let them spoil the image.
 
 Pillow keeps a text of a PNG beside its own settings, under the text's keyword: one called "interlace" or "transparency"
-makes the pixels unreadable. It refuses a PNG with a large text or colour profile or a
-wrong checksum of one, a JPEG with a short note, and an AVIF or TIFF with an ill-typed tag. Browsers ignore all of that.
+makes the pixels unreadable. It refuses a PNG whose text or colour profile is large or has a wrong checksum, a JPEG with
+a short note, and an AVIF or TIFF with an ill-typed tag. Browsers ignore all of that.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EXIF_PREFIX = b"Exif\0\0"
 
 
 def without_metadata(content: bytes) -> bytes:
-    """Return a PNG or AVIF file without what neither its pixels nor its orientation need; any other file unchanged.
+    """Return a PNG or AVIF file with only what its pixels and its orientation need; any other file unchanged.
 
     A PNG loses its other ancillary chunks, and those with a wrong checksum. From its first incomplete chunk on it stays
     as it is. An AVIF loses its EXIF data, which never decide its orientation.
@@ -42,8 +42,8 @@ def without_metadata(content: bytes) -> bytes:
 
 
 def without_notes(content: bytes) -> tuple[bytes, bytes]:
-    """Return a JPEG file without the notes of programs, and the EXIF data that were one of them."""
-    kept, position, exif = [content[:2]], 2, b""
+    """Return a JPEG file without the notes of programs, and the EXIF data that were among these notes."""
+    parts, position, exif = [content[:2]], 2, b""
     while content[position : position + 1] == b"\xff":
         code, size = content[position + 1 : position + 2], int.from_bytes(content[position + 2 : position + 4], "big")
         end = position + 2 + size
@@ -53,15 +53,15 @@ def without_notes(content: bytes) -> tuple[bytes, bytes]:
             note = content[position + 4 : end]
             exif = exif or (note if note.startswith(EXIF_PREFIX) else b"")
         else:
-            kept.append(content[position:end])
+            parts.append(content[position:end])
         position = end
-    return b"".join([*kept, content[position:]]), exif
+    return b"".join([*parts, content[position:]]), exif
 
 
 def orientation(image: Image.Image) -> int:
     """Return the orientation of an open image by its EXIF data or XMP: 1 to 8, or 1 if neither has a valid one.
 
-    Pillow stops at the first tag whose value lies outside of the EXIF data. The search here goes on.
+    Pillow stops at the first tag whose value is outside the EXIF data. The search here continues.
     """
     try:
         value = image.getexif().get(ExifTags.Base.Orientation)
@@ -86,7 +86,7 @@ def _find_orientation(exif: bytes) -> int:
 
 
 def forget_tags(image: Image.Image) -> None:
-    """Make Pillow forget every tag of an open TIFF but those that decode it and its orientation.
+    """Make Pillow forget the tags of an open TIFF, except those that its decoding and its orientation need.
 
     Pillow turns a TIFF when it loads it, and then reads and writes the others.
     """
@@ -125,7 +125,7 @@ def _is_needed(kind: bytes, data: memoryview) -> bool:
 
 
 def _is_small(kind: bytes, text: bytes) -> bool:
-    """Return whether Pillow takes a text: what follows its keyword."""
+    """Return whether Pillow accepts a text. `text` is what follows the keyword."""
     if kind == b"iTXt":
         is_deflated, text = text[:1] != b"\0", text[2:].split(b"\0", 2)[-1]  # after its language and keyword
     else:

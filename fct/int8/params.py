@@ -13,4 +13,4 @@ class Int8Params(Section):
     images: int = Field(ge=1, le=10**9)  # number of images of the train split for calibration
     max_drop: float = Field(
         ge=0, le=1
-    )  # mean accuracy over the qualities that it may lose, on the bound of the interval
+    )  # largest loss of mean accuracy over the qualities, on the bound of the interval

@@ -33,12 +33,12 @@ def quantise(model: Path, images: NDArray[np.uint8], quality: NDArray[np.int64],
         model: an exported ONNX file.
         images: for calibration, uint8 [N, C, H, W].
         quality: int64 [N], the JPEG quality of each.
-        path: of the new file.
+        path: the path of the new file.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    logging.getLogger().addFilter(_is_no_advice)  # it advises the pre-processing that is done here
+    logging.getLogger().addFilter(_is_no_advice)  # onnxruntime advises pre-processing that is done here
     original = onnx.load(model)
     names = [tensor.name for tensor in original.graph.input]
     with tempfile.TemporaryDirectory() as folder:

@@ -37,7 +37,7 @@ def roundtrip(  # noqa: PLR0913  # details by keyword
     Args:
         images: uint8 [N, H, W, C] with C 1 or 3, or [N, C, H, W] if `planar`.
         quality: 1..100, one value for all images or one for each, [N].
-        subsampling: of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
+        subsampling: the subsampling of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
         planar: whether each channel is a separate plane.
         out: C-contiguous array for the result; a new array by default.
         threads: number of threads.

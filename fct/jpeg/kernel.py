@@ -3,7 +3,7 @@
 Each step names the file of libjpeg-turbo that it reproduces. `fct.jpeg.arrays` calls this module.
 
 All code that is compiled together is in this file: numba caches the result next to it, and does not notice changes in
-other files. numba widens integers to 64 bits, which halves the number of them in a vector register, so each step casts
+other files. numba widens integers to 64 bits, and then only half as many fit into a vector register. So each step casts
 them back to 32 bits. LANES blocks are transformed at a time, one in each lane.
 """
 

@@ -38,7 +38,7 @@ def roundtrip(images: Tensor, quality: int | Tensor, *, subsampling: str = "4:2:
     Args:
         images: uint8 [..., C, H, W] with C 1 or 3, in any memory format, on any device.
         quality: 1..100, one value for all images or an integer tensor [...] with one for each, on any device.
-        subsampling: of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
+        subsampling: the subsampling of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
 
     Returns:
         uint8 [..., C, H, W] on the same device. A batch [B, C, H, W] keeps its memory format.
@@ -61,7 +61,7 @@ def roundtrip(images: Tensor, quality: int | Tensor, *, subsampling: str = "4:2:
 
 @torch.library.custom_op("fct::roundtrip", mutates_args=())
 def _operator(images: Tensor, quality: Tensor, subsampling: str) -> Tensor:
-    """Do the round trip as one operation, into which torch.compile does not look."""
+    """Do the round trip as one operation that is opaque to torch.compile."""
     return _roundtrip(images, quality, subsampling).contiguous()
 
 
@@ -74,8 +74,8 @@ def _roundtrip(images: Tensor, quality: int | Tensor, subsampling: str) -> Tenso
     if not isinstance(images, Tensor) or images.dtype != torch.uint8:
         kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(
-            f"images are {kind}; the round trip takes a uint8 tensor [..., C, H, W], values 0 to 255: compress before "
-            "images are scaled or normalised."
+            f"images are {kind}; the round trip takes a uint8 tensor [..., C, H, W], values 0 to 255: compress images "
+            "before scaling or normalising them."
         )
     for name, value in (("images", images), ("quality", quality)):
         if isinstance(value, Tensor) and value.device.type == "meta":
@@ -85,8 +85,8 @@ def _roundtrip(images: Tensor, quality: int | Tensor, subsampling: str) -> Tenso
     values = quality.detach().cpu().numpy() if isinstance(quality, Tensor) else np.asarray(quality)
     leading = images.shape[:-3]
     if values.ndim and values.shape != leading:
-        each = f", or one for each, of shape {list(leading)}" if leading else ""
-        raise ValueError(f"quality has shape {list(values.shape)}; give one for all images{each}.")
+        per_image = f", or one for each, of shape {list(leading)}" if leading else ""
+        raise ValueError(f"quality has shape {list(values.shape)}; give one for all images{per_image}.")
     if images.ndim == 4:
         return _of_batch(images, values, subsampling)
     batch = images.reshape(leading.numel(), *images.shape[-3:])

@@ -90,8 +90,8 @@ class JPEG(_Compression):
 
     Args:
         quality: 1..100, on the scale of the Independent JPEG Group, as Pillow's.
-        subsampling: of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
-        return_quality: return (sample, quality) in the place of the sample; see `RandomJPEG`.
+        subsampling: the subsampling of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
+        return_quality: return (sample, quality) instead of the sample; see `RandomJPEG`.
 
     Shape:
         input and output: as those of `RandomJPEG`.
@@ -123,17 +123,17 @@ class RandomJPEG(_Compression):
 
     Args:
         quality: lowest and highest, 1..100. All integers between are equally likely.
-        subsampling: of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
-        return_quality: return (sample, quality) in the place of the sample, quality int64 [...]. As a part of the
-            sample, the qualities arrive with their images, whichever DataLoader worker drew them.
-        generator: to draw from; torch's global one by default. In a worker of a DataLoader it is seeded from its seed
-            and the worker's, so that workers and epochs differ. torch.compile breaks its graph at a generator.
+        subsampling: the subsampling of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
+        return_quality: return (sample, quality) instead of the sample, quality int64 [...]. As a part of the sample,
+            the qualities arrive with their images, whichever DataLoader worker drew them.
+        generator: source of the random qualities; torch's global one by default. In a worker of a DataLoader it is
+            seeded from its seed and the worker's, so workers and epochs differ. torch.compile breaks its graph at it.
 
     Shape:
         input: uint8 [..., C, H, W] with C 1 or 3, a tv_tensors.Image or Video, a PIL image of mode L or RGB, or a
-            sample that has one: any nesting of tuples, lists and dicts. As in torchvision, of tensors that are no
-            tv_tensors only the first is an image. Several images of one sample share their qualities. Each frame of a
-            video has its own.
+            sample that has one: any nesting of tuples, lists and dicts. As in torchvision, only the first plain tensor
+            (one that is not a tv_tensor) counts as an image. Several images of one sample share their qualities. Each
+            frame of a video has its own.
         output: the same, or (the same, quality).
 
     Raises:
@@ -180,18 +180,18 @@ class RandomJPEG(_Compression):
         reason="torch.compile draws from no torch.Generator; use the global one, or compile with fullgraph=False"
     )
     def _draw_from(self, generator: torch.Generator, leading: torch.Size) -> Tensor:
-        """Draw. All workers' copies of the generator begin in the same state, so that each is seeded once."""
+        """Draw qualities. All workers' copies of the generator begin in the same state, so each is seeded once."""
         worker = get_worker_info()
         if worker is not None and worker.seed != self._seeded_for:
             self._seeded_for = worker.seed
-            # Their hash and not their sum: that is the global generator's own seed, where the generator's is 0.
+            # A hash, not a sum: the sum would be the global generator's own seed if this generator's seed is 0.
             seeds = np.random.SeedSequence([generator.initial_seed(), worker.seed])
             generator.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
         low, high = self.quality
         return torch.randint(low, high + 1, leading, generator=generator, device=generator.device)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state with the generator's as an array: as it is, it does not reach a worker that is spawned."""
+        """Return the state, with that of the generator as an array: a generator cannot be sent to a spawned worker."""
         state = dict(self.__dict__)
         if self.generator is not None:
             state["generator"] = self.generator.device, self.generator.get_state().numpy()

@@ -1,4 +1,4 @@
-"""Feature consistency: the internal features of a compressed image are pulled to those of the raw image.
+"""Feature consistency: pulls the internal features of a compressed image towards those of the raw image.
 
 Wan, Wu, Hsu, Wong and Lee, "Feature Consistency Training With JPEG Compressed Images", IEEE TCSVT 30(12), 2020. The
 abstract says that features of both images are made similar; the form of the distance is this project's reconstruction:
@@ -45,7 +45,7 @@ def feature_consistency(
 
 
 class FeatureConsistencyLoss(nn.Module):
-    """Pull the features of compressed images to those of the raw images.
+    """Pull the features of compressed images towards those of the raw images.
 
     weight * mean over layers l of D(phi_l(x~), phi_l(x)), Wan et al., IEEE TCSVT 2020, reconstructed from the abstract.
     Add it to the cross entropy of both halves of a batch. `weight` may be changed during a training.
@@ -54,8 +54,8 @@ class FeatureConsistencyLoss(nn.Module):
         weight: lambda, a number >= 0. In this project's comparison, of small networks on CIFAR-10, 1 was best with a
             moving average of the network as the target, and 3 with a network that was trained on raw images.
         distance: "mse", "centred-mse" (mse relative to the feature's variance) or "cosine"; see `feature_distance`.
-        detach_target: whether the raw features are a constant. If not, they move to the compressed ones, too: features
-            agree more, and raw images are classified less well.
+        detach_target: whether the raw features are constant. If not, they also move towards the compressed ones: then
+            features agree more, and raw images are classified less well.
 
     Shape:
         raw: float [B, C, ...], or a sequence or a dict of one for each layer, as `FeatureTaps.halves` returns. They
@@ -64,7 +64,7 @@ class FeatureConsistencyLoss(nn.Module):
         output: float32 [].
 
     Raises:
-        TypeError: the features are no tensors.
+        TypeError: the features are not tensors.
         ValueError: an argument is out of range; the features differ in layers, shape or device, or are not floats; or
             "centred-mse" has one image without positions, which has no variance (a last batch: use drop_last=True).
 

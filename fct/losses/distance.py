@@ -18,7 +18,7 @@ def feature_distance(raw: Tensor, compressed: Tensor, distance: Distance = "cent
     - "mse": the mean squared difference.
     - "centred-mse": mse divided by the raw feature's variance around each channel's mean over images and positions,
       plus 1e-6. A network cannot lower it by scaling its features or by adding a constant to them. It needs more than
-      one value a channel, and batches of many images: of few, the variance is small by chance.
+      one value per channel, and batches of many images: in small batches the variance can be small by chance.
     - "cosine": 1 - cos of the angle between an image's two feature vectors, averaged over images.
 
     Args:
@@ -51,7 +51,7 @@ def feature_distance(raw: Tensor, compressed: Tensor, distance: Distance = "cent
         return difference
     if raw.numel() <= raw.shape[1]:
         raise ValueError(
-            f"the raw feature has shape {list(raw.shape)}: one value a channel has no variance. Use batches of more "
+            f"the raw feature has shape {list(raw.shape)}: one value per channel has no variance. Use batches of more "
             'images (drop_last=True in a DataLoader), or distance="cosine".'
         )
     channel_mean = raw.mean(dim=[axis for axis in range(raw.ndim) if axis != 1], keepdim=True)
@@ -62,8 +62,8 @@ def check_features(raw: Tensor, compressed: Tensor) -> None:
     """Check two features.
 
     Raises:
-        TypeError: one is not a tensor.
-        ValueError: they differ in shape or device, or are not floats.
+        TypeError: a feature is not a tensor.
+        ValueError: the features differ in shape or device, or are not floats.
     """
     for name, feature in (("raw", raw), ("compressed", compressed)):
         if not isinstance(feature, Tensor):

@@ -19,7 +19,7 @@ def kl_divergence(target: Tensor, logits: Tensor, *, temperature: float = 1.0) -
     Args:
         target: logits of the prediction to reach, float [B, classes]. It gets gradients, unless it is detached.
         logits: float [B, classes].
-        temperature: T > 0. A higher one compares the classes that are not predicted, too.
+        temperature: T > 0. A higher one gives more weight to the classes that are not predicted.
 
     Returns:
         float32 [], or of the logits' type if that is wider.
@@ -106,8 +106,8 @@ class StabilityLoss(nn.Module):
 class JSDLoss(nn.Module):
     """Keep both predictions of an image close to their mean: weight * the Jensen-Shannon divergence.
 
-    Hendrycks et al., "AugMix", ICLR 2020, equation 2, with one compressed view in the place of two augmented ones. Use
-    it with the cross entropy of the raw images alone.
+    Hendrycks et al., "AugMix", ICLR 2020, equation 2, with one compressed view instead of two augmented ones. Use it
+    with the cross entropy of the raw images alone.
 
     Args:
         weight: a number >= 0. AugMix uses 12; in this project's comparison 4 was better.
@@ -151,7 +151,7 @@ class DistillationLoss(nn.Module):
 
     Shape:
         teacher: logits of the teacher, float [B, classes].
-        logits: of the network that is trained, float [B, classes].
+        logits: logits of the trained network, float [B, classes].
         output: float32 [].
 
     Raises:

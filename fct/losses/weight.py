@@ -9,7 +9,7 @@ def check_weight(weight: float) -> float:
     """Return the weight.
 
     Raises:
-        ValueError: it is not a finite number >= 0.
+        ValueError: the weight is not a finite number >= 0.
     """
     if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not math.isfinite(weight) or weight < 0:
         raise ValueError(f"weight is {weight!r}; it is a number from 0.")

@@ -56,7 +56,7 @@ class Loss(NamedTuple):
 def mean_cross_entropy(logits: Tensor, batch: Batch, context: Context) -> Tensor:
     """Return the mean cross entropy, [], of logits [B, classes], or of the logits of both views, [2 B, classes].
 
-    The label of a mixed image is that of both images, each with its share.
+    A mixed image has the labels of both images, each with its share.
     """
     views, smoothing = len(logits) // len(batch.labels), context.label_smoothing
     logits, labels = logits.float(), batch.labels.repeat(views)

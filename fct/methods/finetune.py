@@ -1,7 +1,7 @@
 """`finetune`: a training on raw images, continued on compressed images.
 
-This is a strong baseline of the literature. Both halves are one training, with as many steps as any other method's and
-one schedule of the learning rate. In the second half, each image is compressed with probability `params.probability`.
+This is a strong baseline of the literature. Both halves are one training, with one schedule of the learning rate and as
+many steps as any other method. In the second half, each image is compressed with probability `params.probability`.
 """
 
 from __future__ import annotations

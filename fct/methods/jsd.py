@@ -1,11 +1,11 @@
 """`jsd`: cross entropy on the raw view, and a term that keeps the predictions of both views close to their mean.
 
-Hendrycks et al., "AugMix", ICLR 2020, equation 2. The JPEG view replaces two augmented views, so that a step forwards
-as many images as in other methods:
+Hendrycks et al., "AugMix", ICLR 2020, equation 2. The JPEG view replaces two augmented views, so a step forwards as
+many images as in other methods:
 
     CE(f(x), y) + weight * 1/2 [KL(f(x) || m) + KL(f(x~) || m)],    m = 1/2 [f(x) + f(x~)]
 
-AugMix uses the weight 12.
+AugMix uses a weight of 12.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The methods by name. A new method is a module with `VIEWS` and `loss`, registered here and in `MethodParams.name`.
 
-There are two places, so that parameters can be checked without importing torch.
+These are two places because parameters must be checked without importing torch.
 """
 
 from __future__ import annotations

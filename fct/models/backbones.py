@@ -23,11 +23,11 @@ def build_backbone(  # noqa: PLR0913  # what decides the architecture
     """Return an untrained backbone: float [B, channels, H, W] -> logits [B, classes].
 
     Args:
-        name: of the model.
+        name: the model's name.
         width: channels of the first stage of the project's networks; other models ignore it.
         classes: number of classes.
-        channels: of the images, 1 or 3.
-        size: of the images, pixels, height and width.
+        channels: the number of channels of the images, 1 or 3.
+        size: height and width of the images in pixels.
         stem: "small" replaces a stem that is made for large images.
 
     Raises:

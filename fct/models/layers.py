@@ -1,4 +1,4 @@
-"""Which layers of a backbone to try first: its stem, its stages and its head."""
+"""Proposes the layers of a backbone to try first: its stem, its stages and its head."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fct.models import backbones
 from fct.models.features import output_shapes
 from fct.nn.layout import Layout, layout_of
 
-STAGES = 3  # the least number of parts that count as the stages of a model
-MOST_STAGES = 6  # of more parts, such as blocks, only some are proposed
+STAGES = 3  # fewer parts do not count as the stages of a model
+MOST_STAGES = 6  # if there are more parts, such as blocks, only some are proposed
 
 Shapes = Mapping[str, tuple[int, ...] | None]  # of each layer's output for one image; None if it is not one tensor
 
@@ -36,7 +36,7 @@ def propose_layers(backbone: nn.Module, *, channels: int, size: int) -> Proposal
 
     Args:
         backbone: float [B, channels, size, size] -> logits.
-        channels: of the images.
+        channels: the number of channels of the images.
         size: height and width of the images in pixels.
     """
     names = [name for name, _ in backbone.named_modules() if name]
@@ -70,7 +70,7 @@ def count_weights(module: nn.Module) -> int:
 def _find_stages(backbone: nn.Module, usable: set[str]) -> tuple[str, list[str]]:
     """Return the name of the module that holds the stages, and the names of the stages.
 
-    The search begins at the backbone and goes on into the part with the most parameters. It ends at the first module
+    The search begins at the backbone and continues in the part with the most parameters. It ends at the first module
     with at least STAGES parts that are made of layers and give a feature: a ResNet itself, the `features` of a
     MobileNet, the layers of a ViT's encoder. A plain chain such as a VGG has no stages.
     """
@@ -92,7 +92,7 @@ def _find_stages(backbone: nn.Module, usable: set[str]) -> tuple[str, list[str]]
 def _find_stem(backbone: nn.Module, trunk: str, parts: list[str], usable: set[str]) -> str | None:
     """Return the last layer before the stages that gives a feature, beside them or around them.
 
-    If there is none, as where the stem is the first of many equal parts, it is the first part.
+    If there is none, for example if the stem is the first of many equal parts, it is the first part.
     """
     if not parts:
         return None
@@ -103,7 +103,7 @@ def _find_stem(backbone: nn.Module, trunk: str, parts: list[str], usable: set[st
 
 
 def _representatives(parts: list[str], shapes: Shapes) -> list[str]:
-    """Return the parts to try first: all if they are few, else the last before each change of resolution.
+    """Return the parts to try first: all of a few, or else the last one before each change of resolution.
 
     Where the resolution never changes, as in a transformer, these are four parts that are evenly spread.
     """

@@ -22,11 +22,11 @@ class Network(nn.Module):
 
     Args:
         backbone: float [B, C, H, W] -> logits [B, classes].
-        mean: of each channel of the training images, on the scale 0..1.
-        std: of each channel, on the same scale.
+        mean: mean of each channel of the training images, on the scale 0..1.
+        std: standard deviation of each channel, on the same scale.
         layers: names of the backbone's modules whose outputs are the features phi_l.
         block: layers and kind of the residual mapping blocks; None for a network without blocks.
-        size: of the images, pixels, height and width.
+        size: the height and width of the images, in pixels.
         flip_tta: at inference, the logits are the mean over the image and its mirror image.
     """
 
@@ -80,9 +80,9 @@ class Network(nn.Module):
                 without an estimator, an unknown quality counts as 100, at which blocks change nothing.
 
         Returns:
-            Logits [B, classes], and the feature of each layer, [B, channels, ...], after the layer's block, as later
-            layers get it. With the blocks' `consistency: before` it is the feature before the block. Features are those
-            of the image, never of its mirror image.
+            Logits [B, classes], and the feature of each layer, [B, channels, ...]. It is the feature after the layer's
+            block, which later layers get; with the blocks' `consistency: before`, the one before the block. Features
+            are those of the image, never of its mirror image.
         """
         pixels = self.normalised(image)
         if self.estimator is not None and not self.training:
@@ -110,7 +110,7 @@ class Network(nn.Module):
         return logits, features
 
     def _hook(self, layer: str, correct: Hook | None, features: dict[str, Tensor]) -> Hook:
-        """Return the hook that corrects the output of `layer`, if it has a block, and keeps it, if it is a feature."""
+        """Return the hook of `layer`. It corrects the output if there is a block, and stores it if it is a feature."""
 
         def hook(output: Tensor) -> Tensor:
             corrected = output if correct is None else correct(output)

@@ -22,14 +22,14 @@ class Statistics(NamedTuple):
 
 
 def normalisation(model: ModelParams, channels: int) -> Statistics | None:
-    """Return the normalisation that `model.normalisation` says, or None for that of the training images.
+    """Return the normalisation that `model.normalisation` chooses, or None for that of the training images.
 
-    With "auto", weights are used as they were trained: timm's configuration or torchvision's entry of the model says
-    how, and a model.pt of this project says it itself. One channel gets the mean of the values of three.
+    With "auto", it is the one that the weights were trained with: from timm's configuration, torchvision's entry of the
+    model, or a model.pt of this project itself. For grey images it is the mean of the values of three channels.
 
     Args:
         model: the section `model` of params.yaml.
-        channels: of the images.
+        channels: the number of channels of the images.
 
     Raises:
         FctError: the section gives values for another number of channels.
@@ -43,10 +43,10 @@ def normalisation(model: ModelParams, channels: int) -> Statistics | None:
         return Statistics(model.normalisation.mean, model.normalisation.std)
     if model.normalisation == "images" or model.weights is None:
         return None
-    found = _of_weights(model, model.weights)
-    if found is None:
+    pretraining = _of_weights(model, model.weights)
+    if pretraining is None:
         return None
-    return Statistics(_for_channels(found.mean, channels), _for_channels(found.std, channels))
+    return Statistics(_for_channels(pretraining.mean, channels), _for_channels(pretraining.std, channels))
 
 
 class Pretraining(NamedTuple):
@@ -59,25 +59,26 @@ class Pretraining(NamedTuple):
 
 
 def describe_other_images(model: ModelParams, size: int) -> str | None:
-    """Return a sentence if the weights were trained with images of another size or interpolation than those here.
+    """Return a sentence if the weights were trained on images of another size or interpolation than the images here.
 
     Args:
         model: the section `model` of params.yaml, which names weights.
-        size: of the images, pixels.
+        size: the height and width of the images, in pixels.
     """
-    found = None if model.weights is None else _of_weights(model, model.weights)
-    if found is None or (found.size, found.interpolation) == (size, INTERPOLATION):
+    pretraining = None if model.weights is None else _of_weights(model, model.weights)
+    if pretraining is None or (pretraining.size, pretraining.interpolation) == (size, INTERPOLATION):
         return None
     return (
-        f"{model.weights} was trained with images of {found.size} pixels, scaled with {found.interpolation} "
-        f"interpolation; the images here have {size} pixels, scaled with {INTERPOLATION} interpolation."
+        f"{model.weights} was trained with images of {pretraining.size} pixels, scaled with "
+        f"{pretraining.interpolation} interpolation; the images here have {size} pixels, scaled with {INTERPOLATION} "
+        "interpolation."
     )
 
 
 def trained_size(model: ModelParams) -> int | None:
     """Return the size in pixels of the images that the weights were trained with, or None if nothing says so."""
-    found = None if model.weights is None else _of_weights(model, model.weights)
-    return None if found is None else found.size
+    pretraining = None if model.weights is None else _of_weights(model, model.weights)
+    return None if pretraining is None else pretraining.size
 
 
 def _of_weights(model: ModelParams, weights: str) -> Pretraining | None:

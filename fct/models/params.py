@@ -15,7 +15,7 @@ def check_unique(layers: list[str]) -> list[str]:
     """Return the names of layers.
 
     Raises:
-        ValueError: one is listed twice.
+        ValueError: a layer is listed twice.
     """
     if len(set(layers)) != len(layers):
         raise ValueError("a layer is listed twice; list each layer once")

@@ -21,7 +21,7 @@ STAGES = {MODEL_PT: "train", STANDARD_PT: "baseline"}  # stage that writes the f
 
 
 class Description(BaseModel):
-    """Everything about a network except its weights. No time or path, so that the same training gives the same file."""
+    """Everything about a network except its weights. It has no time or path: the same training gives the same file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -72,8 +72,8 @@ def load(path: Path = MODEL_PT, *, remedy: str | None = None) -> tuple[Network, 
     """Read a network, in evaluation mode on the CPU.
 
     Args:
-        path: of the file.
-        remedy: last sentence of the errors: what to do about a damaged file. By default, run the stage that writes it.
+        path: the path of the file.
+        remedy: last sentence of the errors: what to do about a damaged file; by default, run the stage that writes it.
 
     Raises:
         FctError: the file is missing, damaged, or not a model.pt.

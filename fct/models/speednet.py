@@ -1,8 +1,8 @@
 """A small, fast convolutional network for small images, like those of speed records on CIFAR-10.
 
 Sources: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024, and Page, "How to Train Your ResNet", 2018.
-From them are a stem of 2x2 patches whose filters decorrelate pixels, and three stages of two convolutions with pooling
-between them. Stages start as the identity and have no shortcuts. Pooling before the norm makes the norm cheaper.
+It takes from them the stem of 2x2 patches, whose filters decorrelate pixels, and three stages of two convolutions with
+pooling between them. Stages start as the identity and have no shortcuts. Pooling before the norm makes that cheaper.
 """
 
 from __future__ import annotations

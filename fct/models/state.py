@@ -54,10 +54,10 @@ def load_weights_only(path: Path) -> Any:
 
 
 def _check_sizes(path: Path) -> None:
-    """Check how large a file is, and what its parts would be, before anything is read.
+    """Check the size of a file, and of its parts when unpacked, before anything is read.
 
     Raises:
-        ValueError: it is too large, or its parts would be larger than itself. torch stores them as they are.
+        ValueError: the file is too large, or it is smaller than its parts, although torch does not compress them.
     """
     size = path.stat().st_size
     if size > LARGEST:

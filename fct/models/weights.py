@@ -40,11 +40,11 @@ def load_pretrained(backbone: nn.Module, path: Path, stem: Stem) -> list[str]:
     """Load the weights of the file at `path` into `backbone`, which has the stem `stem`.
 
     The file is a state dict of torch or safetensors, or a model.pt of this project. All weights must fit, with three
-    exceptions. The last layer of the classifier stays untrained if the file has other classes or no such layer, and is
-    all zeros then. The convolution of a stem for small images stays untrained. Auxiliary heads in the file are ignored.
+    exceptions. The last layer of the classifier stays untrained, with all zeros, if the file has other classes or no
+    such layer. The convolution of a stem for small images stays untrained. Auxiliary heads in the file are ignored.
 
-    Another implementation of the same architecture may have other names. If no name fits, the weights are taken in
-    their order, provided that their number and all shapes but the classifier's are the same.
+    Another implementation of the same architecture may use other names. If no name fits, the weights are assigned in
+    order, provided that their number and all shapes except the classifier's are the same.
 
     Returns:
         The names of the weights that stay untrained.
@@ -77,14 +77,14 @@ def load_pretrained(backbone: nn.Module, path: Path, stem: Stem) -> list[str]:
             f"{'; '.join(wrong[:3])}{more}."
         )
     loaded = {name: weights[name] for name in state if name in weights and name not in untrained}
-    # Some architectures start a classifier with weights so large that its first errors undo what the backbone knows.
+    # Some architectures start a classifier with such large weights that its first errors undo what the backbone learnt.
     head = {name: torch.zeros_like(state[name]) for name in untrained if name.startswith(head_prefix)}
     model.load_state_dict({**state, **loaded, **head})
     return untrained
 
 
 def _renamed_by_order(weights: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights under the names that the state has in their place, if no name fits as it is."""
+    """Return the weights under the names of `state`, in its order, if no name of their own fits."""
     counted = [name for name, value in state.items() if value.ndim]  # not the numbers of batches that norms count
     given = {name: value for name, value in weights.items() if value.ndim}
     if len(given) != len(counted) or set(given) & set(counted):
@@ -93,7 +93,7 @@ def _renamed_by_order(weights: dict[str, Tensor], state: dict[str, Tensor]) -> d
     fitting = sum(state[name].shape == value.shape for name, value in pairs)
     if fitting < len(pairs) - 2:  # weight and bias of a classifier of other classes
         return weights
-    print("weights have other names in the file than in the model; all shapes fit, so they are taken in their order")
+    print("weights have other names in the file than in the model; all shapes fit, so they are assigned in order")
     return dict(pairs)
 
 

@@ -20,23 +20,23 @@ class QualityAware(nn.Module):
     """A model with a residual mapping block behind each of some layers: (image, quality) -> the model's output.
 
     Wan et al., IEEE TCSVT 2020, reconstructed from the abstract. The model itself is not changed: its weights are at
-    `model.*` of the state dict, the blocks at `blocks.*`. Untrained blocks change nothing, so that a pretrained model
-    keeps its predictions at first. Train both together on raw and compressed images; a raw image has the quality of its
-    own file, or an unknown one. Taps on a layer that has a block take the feature after the block.
+    `model.*` of the state dict, the blocks at `blocks.*`. Untrained blocks change nothing, so a pretrained model keeps
+    its predictions at first. Train both together on raw and compressed images; a raw image has the quality of its own
+    file, or an unknown one. Taps on a layer that has a block take the feature after the block.
 
     Args:
         model: float [B, C, H, W] -> output of any kind.
         layers: names of its modules, as `model.named_modules()` has them. Their outputs are maps or tokens.
         image_shape: [C, H, W] of a square image that the model takes, to find the shapes of the layers' outputs.
-        width: of the blocks' bottleneck, relative to the layer's channels.
+        width: the width of the blocks' bottleneck, relative to the layer's channels.
         quality: how the quality enters a block; see `ResidualMappingBlock`.
 
     Shape:
         image: as the model takes it.
         quality: None, or integers or floats [B], 1..100, or `UNKNOWN_QUALITY` (0) for images whose files have no JPEG
-            tables, as `estimate_quality` returns. Blocks change nothing where the quality is unknown. It is moved to
-            the image's device. Its range is checked on the CPU, but not on a GPU, which would have to be waited for,
-            and not in compiled or exported models.
+            tables, as `estimate_quality` returns. Blocks change nothing if the quality is unknown. It is moved to the
+            image's device. Its range is checked on the CPU only: on a GPU the check would have to wait. Compiled and
+            exported models do not check it.
         output: as the model's.
 
     Raises:
@@ -69,7 +69,7 @@ class QualityAware(nn.Module):
             raise ValueError(f"layers is {layers!r}; it is a list of one or more names.")
         if isinstance(model, (DataParallel, DistributedDataParallel)):
             raise TypeError(f"the model is a {type(model).__name__}; wrap the QualityAware in it instead.")
-        if any(map(_is_compiled, model.modules())):  # compiled code does not notice hooks that are new
+        if any(map(_is_compiled, model.modules())):  # compiled code does not notice new hooks
             raise TypeError("the model is compiled, or a part of it; compile the QualityAware instead.")
         self.model = model
         features = features_of(model, layers, channels=channels, size=size)
@@ -105,7 +105,7 @@ def block_hooks(blocks: nn.ModuleDict, quality: Tensor) -> dict[str, Hook]:
 
 
 def known(quality: Tensor) -> Tensor:
-    """Return the quality with 100, at which blocks change nothing, where it is unknown."""
+    """Return the quality, with 100 in place of each unknown one: at 100 blocks change nothing."""
     return quality.masked_fill(quality == UNKNOWN_QUALITY, 100)
 
 

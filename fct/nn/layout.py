@@ -61,8 +61,8 @@ def layout_of(shape: tuple[int, ...], module: nn.Module, *, is_square: bool = Tr
 
     - [1, C]: channels second.
     - [1, N, C]: tokens, channels last.
-    - [1, C, H, W] and [1, H, W, C]: of a square image H = W, which shows which axis has the channels. Where it does
-      not, or the image is not square, it is the layout of the layers inside `module`, if all have the same.
+    - [1, C, H, W] and [1, H, W, C]: for a square image H = W, which shows which axis has the channels. If it does not,
+      or if the image is not square, it is the layout of the layers inside `module`, if all have the same.
 
     An output of several rows for one image, as of attention within windows, is not a feature of the image.
     """
@@ -93,8 +93,8 @@ def check_layers(model: nn.Module, layers: Iterable[str]) -> None:
     """Check that each of `layers` is the name of a module of `model`.
 
     Raises:
-        TypeError: one is no string.
-        ValueError: one is not. The message lists the nearest names.
+        TypeError: a name is not a string.
+        ValueError: no module has a name. The message lists the nearest names.
     """
     names = [name for name, _ in model.named_modules() if name]
     for layer in layers:
@@ -134,7 +134,7 @@ def features_of(model: nn.Module, layers: Sequence[str], *, channels: int, size:
 def shapes_of(
     backbone: nn.Module, layers: Sequence[str], *, channels: int, size: int
 ) -> dict[str, tuple[int, ...] | None]:
-    """Return the shape of each layer's output for one image. It is None without a tensor, or without exactly one call.
+    """Return the shape of each layer's output for one image; None if it is not a tensor, or not called exactly once.
 
     Raises:
         ImageSizeError: the backbone does not take images of `size` pixels.

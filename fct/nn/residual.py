@@ -5,9 +5,9 @@ distortion. The rest is this project's reconstruction:
 
     R(phi, q) = phi + s(q) * bottleneck(phi; q),    s(q) = (100 - q) / 100
 
-The bottleneck has 1x1, 3x3 and 1x1 convolutions, or three linear maps for a feature of tokens. s(100) = 0, so that the
-block does not change a feature of a raw image. The last map starts at zero, so that an untrained block changes nothing
-at any quality. The quality enters in one of three ways:
+The bottleneck has 1x1, 3x3 and 1x1 convolutions, or three linear maps for a feature of tokens. s(100) = 0, so the block
+does not change a feature of a raw image. The last map starts at zero, so an untrained block changes nothing at any
+quality. The quality enters in one of three ways:
 
     film    a small network of s(q) scales and shifts the bottleneck (FiLM: Perez et al., AAAI 2018)
     table   like film, but the input is the 128 entries of the quantisation tables of quality q, JPEG's real divisors
@@ -38,15 +38,15 @@ class ResidualMappingBlock(nn.Module):
     block changes nothing, and no block ever changes a feature at quality 100.
 
     Args:
-        channels: of the features.
-        layout: of the features: "map" [B, C, H, W], "tokens" [B, N, C], "channels-last" [B, H, W, C], or a `Layout`.
-        width: of the bottleneck, relative to `channels`.
+        channels: number of channels of the features.
+        layout: layout of features: "map" [B, C, H, W], "tokens" [B, N, C], "channels-last" [B, H, W, C], or a `Layout`.
+        width: the width of the bottleneck, relative to `channels`.
         quality: how the quality enters: "film", "plane" or "table".
 
     Shape:
         phi: float, in the layout.
-        quality: [B], 0..100. It need not be an integer: it may be an estimate. 0 is the lowest quality here, and not an
-            unknown one as in `QualityAware`. The range is checked on the CPU.
+        quality: [B], 0..100. It need not be an integer, since it may be an estimate. Here 0 is the lowest quality; in
+            `QualityAware` it is an unknown one. The range is checked on the CPU.
         output: as phi.
 
     Raises:
@@ -137,7 +137,7 @@ class Film(nn.Module):
 def _standardised_tables() -> Tensor:
     """Return the logarithms of both quantisation tables of each quality, standardised by entry: [101, 128].
 
-    Row q belongs to quality q. An estimate can be 0, whose row is equal to that of 1.
+    Row q belongs to quality q. An estimate can be 0; its row is equal to that of quality 1.
     """
     entries = torch.tensor(all_tables()).reshape(100, 128).float().log2()
     entries = (entries - entries.mean(0)) / entries.std(0)
@@ -148,7 +148,7 @@ def check_quality(quality: Tensor) -> None:
     """Check qualities on the CPU.
 
     Raises:
-        ValueError: one is not from 0 to 100.
+        ValueError: a quality is not from 0 to 100.
     """
     outside = quality[~((quality >= 0) & (quality <= 100))]  # nan is outside, too
     if len(outside):

@@ -20,25 +20,25 @@ Halves = tuple[dict[str, Tensor], dict[str, Tensor]]
 class FeatureTaps:
     """Take the outputs of named layers while a model runs, without changing the model.
 
-    A feature is a copy of the layer's output, with channels at axis 1 and with its gradients. Reading hands it over, so
-    that taps hold no memory after it. The taps are hooks: a state dict and an exported model have none, and in a copy
+    A feature is a copy of the layer's output, with channels at axis 1 and with its gradients. Reading hands it over;
+    afterwards the taps hold no memory. The taps are hooks: a state dict and an exported model have none, and in a copy
     or a pickle they do nothing. They work under DistributedDataParallel, autocast and non-reentrant gradient
-    checkpointing, and under torch.compile if they are made before the first compiled call of any model of that class.
-    They end with `close`, with the context, or when the object goes.
+    checkpointing. They also work under torch.compile, if they are made before the first compiled call of any model of
+    that class. They end with `close`, with the context, or when the object is deleted.
 
     Args:
         model: any module. It may be wrapped by DistributedDataParallel or torch.compile; names are those inside.
         layers: names of its modules, as `model.named_modules()` has them.
         layout: how to read features with that many axes: "map" [B, C, H, W], "tokens" [B, N, C], "channels-last"
-            [B, H, W, C] or "vector" [B, C]. By default it is found from each output. Of the distances, only
-            "centred-mse" depends on it.
+            [B, H, W, C] or "vector" [B, C]. By default it is derived from each output. "centred-mse" is the only
+            distance that depends on it.
 
     Raises:
         TypeError: the model is scripted or a DataParallel, whose layers cannot be tapped, or a layer is not a name.
         ValueError: no layer has this name (the message lists the nearest).
-        RuntimeError: reading features that are not there: there was no forward pass since the last reading, it ended
-            with an error, or a layer was not called, was called more than once, has no single tensor as its output, or
-            ran without gradients inside a forward pass that has them.
+        RuntimeError: there are no features to read. There was no forward pass since the last reading, or it ended with
+            an error. Or a layer was not called, was called more than once, does not return a single tensor, or ran
+            without gradients inside a forward pass that has them.
 
     Example:
         >>> from torchvision.models import resnet18
@@ -96,7 +96,7 @@ class FeatureTaps:
         return raw, compressed
 
     def close(self) -> None:
-        """Remove the taps from the model and let their features go. Closing twice does no harm."""
+        """Remove the taps from the model and drop their features. Closing twice does no harm."""
         self._remove()
 
     def __enter__(self) -> Self:
@@ -112,7 +112,7 @@ class FeatureTaps:
 
 
 class _Pass:
-    """What is known of the last forward pass."""
+    """The state of the last forward pass."""
 
     def __init__(self, layout: Layout | None) -> None:
         self.layout = layout
@@ -135,7 +135,7 @@ class _Pass:
         self.is_running, self.has_gradients = True, torch.is_grad_enabled()
 
     def end(self, _model: nn.Module, _inputs: object, output: object) -> None:
-        """Let the features of a pass that failed go; torch calls this after an error without an output."""
+        """Drop the features of a failed pass; torch calls this after an error without an output."""
         if _is_exported():
             return
         was_running, self.is_running = self.is_running, False
@@ -145,7 +145,7 @@ class _Pass:
             self.is_complete = was_running
 
     def clear(self) -> None:
-        """Let all features go."""
+        """Drop all features."""
         self.features, self.problems, self.is_complete = {}, {}, False
 
     def taker(self, layer: str) -> Callable[[nn.Module, object, object], None]:
@@ -161,7 +161,7 @@ class _Pass:
                 self.problems[layer] = f"returns {type(output).__name__}, not one tensor; tap another module"
             elif self.has_gradients and not torch.is_grad_enabled():
                 self.problems[layer] = (
-                    "ran without gradients, inside torch.no_grad or a reentrant checkpoint, so that a loss cannot "
+                    "ran without gradients, inside torch.no_grad or a reentrant checkpoint, so a loss cannot "
                     "train it; checkpoint with use_reentrant=False"
                 )
             else:
@@ -214,7 +214,7 @@ class _Hook:
         self.function(*values)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return getattr, (nullcontext(), "__exit__")  # of the standard library, so that no pickle needs this package
+        return getattr, (nullcontext(), "__exit__")  # from the standard library, so no pickle needs this package
 
 
 def _remove(handles: list[Any], last: _Pass) -> None:
@@ -230,7 +230,7 @@ def _unwrap(model: Any) -> nn.Module:
             raise TypeError("DataParallel runs copies of the model, which have no taps; use DistributedDataParallel.")
         if isinstance(model, torch.jit.ScriptModule):
             raise TypeError(
-                "a scripted model runs without Python, so that no layer can be tapped; tap the model before."
+                "a scripted model runs without Python, so no layer can be tapped; tap the model before scripting."
             )
         if isinstance(model, DistributedDataParallel):
             model = model.module

@@ -1,4 +1,4 @@
-"""Recipes: named configurations, each for one need. Each is a YAML file in this folder.
+"""Recipes: named configurations, each for one purpose. Each is a YAML file in this folder.
 
     title: what it is, in one line
     use: when to choose it, its cost and its benefit
@@ -52,7 +52,7 @@ def apply(name: str, path: Path = PARAMS, *, dry_run: bool = False) -> dict[str,
     """Write a recipe's values into params.yaml. Its comments and other values stay.
 
     Args:
-        name: of the recipe.
+        name: the recipe's name.
         path: params.yaml.
         dry_run: do not write the file.
 

@@ -16,7 +16,7 @@ from fct.core.errors import FctError
 
 
 class _Place(NamedTuple):
-    """Where a value stands."""
+    """The place of a value."""
 
     value: Node
     key: Node | None  # None in a list
@@ -24,17 +24,17 @@ class _Place(NamedTuple):
 
 
 def edit_yaml(text: str, values: Mapping[str, Any], *, name: str) -> str:
-    """Return the text of a YAML file with new values for some keys. A value that is right already stays as it is.
+    """Return the text of a YAML file with new values for some keys. A value that is already right stays as it is.
 
     Args:
         text: valid YAML with sections at the top level.
         values: new values by dotted key, such as {"train.epochs": 5}, or {"gate.0.at_least": 0.8} in a list. In a
             mapping, only the named keys change.
-        name: of the file, for errors.
+        name: the name of the file, for errors.
 
     Raises:
-        FctError: the file does not have the key, or a value stands in a way that cannot be changed without losing
-            something: with an anchor, or as a list over several lines with comments in it.
+        FctError: the file does not have the key, or a value cannot be changed without losing something: it has an
+            anchor, or is a list over several lines with comments in it.
     """
     try:
         expected, root = YAML(typ="safe").load(text), _compose(text)
@@ -42,7 +42,7 @@ def edit_yaml(text: str, values: Mapping[str, Any], *, name: str) -> str:
             place = _find(root, key, name)
             if not _same(value_of(expected, key), value):
                 text = _replace(text, place, key, value, name)
-                root = _compose(text)  # what follows has moved
+                root = _compose(text)  # the positions after the change have moved
                 _set(expected, key, value)
         edited = YAML(typ="safe").load(text)
     except YAMLError as error:
@@ -54,16 +54,16 @@ def edit_yaml(text: str, values: Mapping[str, Any], *, name: str) -> str:
 
 def _replace(text: str, place: _Place, key: str, value: Any, name: str) -> str:
     if place.has_anchor:
-        raise FctError(f"{name}: {key}: an anchor or an alias stands here. Write the value out, then try again.")
+        raise FctError(f"{name}: {key}: there is an anchor or an alias here. Write the value out, then try again.")
     start, end = place.value.start_mark.index, _end(place.value)
     is_block = isinstance(place.value, MappingNode | SequenceNode) and not place.value.flow_style
     if is_block or start == end:  # over several lines, or nothing at all: the value comes behind its key
         if place.key is None:
-            raise FctError(f"{name}: {key}: this value stands on several lines. Write it on one, then try again.")
+            raise FctError(f"{name}: {key}: this value is on several lines. Write it on one line, then try again.")
         start = place.key.end_mark.index + text[place.key.end_mark.index :].index(":") + 1
         end = max(start, end) if is_block else start
     if isinstance(place.value, MappingNode | SequenceNode) and re.search(r"(^|\s)#", text[start:end]):
-        raise FctError(f"{name}: {key}: comments stand inside this value. Move them, then try again.")
+        raise FctError(f"{name}: {key}: there are comments inside this value. Move them, then try again.")
     gap = " " if text[start - 1] in ":-" else ""
     return text[:start] + gap + _to_line(value) + text[end:]
 
@@ -73,7 +73,7 @@ def _leaves(root: Node, values: Mapping[str, Any], name: str) -> Iterator[tuple[
     for key, value in values.items():
         if isinstance(value, Mapping):
             if not isinstance(_find(root, key, name).value, MappingNode):
-                raise FctError(f"{name}: {key}: keys must stand here: {', '.join(value)}.")
+                raise FctError(f"{name}: {key}: the value must have the keys {', '.join(value)}.")
             yield from _leaves(root, {f"{key}.{inner_key}": inner for inner_key, inner in value.items()}, name)
         else:
             yield key, value
@@ -85,7 +85,7 @@ def _compose(text: str) -> Node:
 
 
 def _find(root: Node, key: str, name: str) -> _Place:
-    """Return where the value of a dotted key stands."""
+    """Return the place of the value of a dotted key."""
     place, prefix = _Place(root, None, has_anchor=False), ""
     for part in key.split("."):
         children = _children(place.value)
@@ -109,7 +109,7 @@ def _children(node: Node) -> dict[str, tuple[Node | None, Node]]:
 
 
 def _end(node: Node) -> int:
-    """Return where a value ends. The mark of a block is at the next key, behind comments of others."""
+    """Return where a value ends. YAML's own mark of a block's end is at the next key, behind the comments before it."""
     if isinstance(node, MappingNode | SequenceNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _end(last[1] if isinstance(last, tuple) else last)

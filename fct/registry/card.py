@@ -17,13 +17,13 @@ def card(
 
     Args:
         verdict: in the format of metrics/gate.json.
-        tags: of the version.
+        tags: the version's tags.
         classes: names of its classes.
         qualities: JPEG qualities that it was trained on; empty if the file does not name them.
     """
     split, trained = verdict["split"], f" of quality {min(qualities)} and up" if qualities else ""
     named = _shorten(list(classes), ", ", NAMES)
-    purpose = f"An image classifier for {len(classes):,} classes ({named}), trained to hold on JPEG images"
+    purpose = f"An image classifier for {len(classes):,} classes ({named}), trained to be robust to JPEG"
     judgement = (
         f"**{verdict['verdict']}** on {split['images']:,} images of the split {split['name']}, each check on the bound"
     )
@@ -45,7 +45,7 @@ def card(
 
 
 def _shorten(parts: Sequence[str], separator: str, longest: int) -> str:
-    """Return as many of the first parts as have room in `longest` characters, and the number of the others."""
+    """Return as many of the first parts as fit into `longest` characters, and the number of the others."""
     if len(whole := separator.join(parts)) <= longest:
         return whole
     room, count = longest - len(separator) - len(f"and {len(parts):,} more"), 0

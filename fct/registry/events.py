@@ -1,8 +1,8 @@
 """The events of a registered model's history, and the aliases and tags that follow from them. Nothing here uses MLflow.
 
 Two hosts may append an event at the same time, each for the champion that it saw. Every event names the one that it
-follows. The first event that follows the last valid one is valid. Any other is void: its author is told, and it is no
-part of the history.
+follows. The first event that follows the last valid one is valid. Any other is void: its host gets an error, and the
+event is not part of the history.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Event:
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def as_tags(self) -> dict[str, str]:
-        """Return the fields as tags of MLflow; what is empty has none."""
+        """Return the fields as tags of MLflow; empty fields have no tag."""
         return {f"fct.{name}": value for name, value in asdict(self).items() if value}
 
 
@@ -45,7 +45,7 @@ class View:
 
 
 def event_of(tags: Mapping[str, str]) -> Event | None:
-    """Return the event with these tags, or None if it is none: someone registered something by hand."""
+    """Return the event with these tags, or None if there is none: someone registered something by hand."""
     if "fct.id" not in tags:
         return None
     values: dict[str, Any] = {one.name: tags.get(f"fct.{one.name}") for one in fields(Event)}
@@ -56,7 +56,7 @@ def valid_events(events: Iterable[Event]) -> list[Event]:
     """Return the events that count.
 
     Args:
-        events: All of them, in the order in which the registry numbered them.
+        events: All events, in the order in which the registry numbered them.
     """
     valid: list[Event] = []
     for event in events:
@@ -74,7 +74,7 @@ def derive_view(events: Sequence[Event]) -> View:
     """Return the aliases, and the tags of every version that was champion.
 
     Args:
-        events: The valid ones, the oldest first.
+        events: The valid events, the oldest first.
     """
     tags: dict[str, dict[str, str | None]] = {}
     champion = previous = None

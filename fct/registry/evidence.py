@@ -30,7 +30,7 @@ class Evidence:
     data: dict[str, str]  # DVC's checksums of data/..., by path
     lines: dict[str, list[Any]]  # of the gate: name -> direction and threshold
     conditions: dict[str, Any]  # of the measurement: confidence, qualities, unseen distortions
-    is_dirty: bool = False  # whether the commit lacks something that the stages read
+    is_dirty: bool = False  # whether the commit lacks an input of the stages
 
     def tags(self) -> dict[str, str]:
         """Return the tags of the registered version."""
@@ -49,7 +49,7 @@ class Evidence:
         }
 
     def changed_tags(self, version: Version) -> dict[str, str]:
-        """Return the new tags of `version`, which has the same file: none if it carries this proof already."""
+        """Return the new tags of `version`, which has the same file: none if it already carries this proof."""
         tags = self.tags()
         compared = ("fct.gate", "fct.yardstick", "fct.checks", "fct.gate_digest")
         return tags if any(version.tags.get(key) != tags[key] for key in compared) else {}
@@ -69,12 +69,12 @@ def gather_evidence(
         candidate: The paths of the file and of its verdict.
         lines: The lines of the gate by name: direction and threshold.
         conditions: The confidence, qualities and unseen distortions in params.yaml.
-        dirty: Allow inputs of the pipeline that are in neither git nor DVC as they are now.
+        dirty: Allow inputs of the pipeline whose present content is in neither git nor DVC.
         commit: Commit dvc.lock, metrics, plots and .dvc files first if the last commit lacks them.
 
     Raises:
-        FctError: the file did not pass, the verdict is about another file or another gate, the commit does not name
-            the file, or the commit does not lead to everything that made it.
+        FctError: the file did not pass, the verdict is about another file or another gate, the commit does not name the
+            file, or the commit does not hold everything that made the file.
     """
     for path in (candidate.model, candidate.verdict, DVC_LOCK):
         if not path.is_file():
@@ -110,7 +110,7 @@ def gather_evidence(
     problems = inputs.problems(lock)
     refused = [problem for problem in problems if not (commit and inputs.is_uncommitted_dvc_file(problem))]
     if refused and not dirty:
-        more = f" {len(refused) - 1:,} more inputs of the pipeline are not in order." if len(refused) > 1 else ""
+        more = f" {len(refused) - 1:,} more inputs of the pipeline have problems." if len(refused) > 1 else ""
         raise FctError(
             f"{refused[0]} Otherwise nobody could rebuild the model.{more} --allow-dirty promotes it as it is."
         )
@@ -239,10 +239,10 @@ def _find_commit(candidate: Candidate, locked: Mapping[str, str], *, commit: boo
 
 
 def _unnamed(candidate: Candidate, locked: Mapping[str, str]) -> tuple[str, list[str]]:
-    """Return the last commit, and those of the model and its verdict that the dvc.lock in it does not name."""
+    """Return the last commit, and the files (model, verdict) that its dvc.lock does not name."""
     head = git.run("rev-parse", "HEAD")
     if head is None:
-        raise FctError("There is no git commit here. A model is promoted from the commit that made it: commit first.")
+        raise FctError("There is no git commit here. A promotion needs the commit that made the model. Commit first.")
     head = head.strip()
     named = checksums(git.run("show", f"HEAD:./{DVC_LOCK}") or "", f"{DVC_LOCK} in {head[:10]}")
     paths = [path.as_posix() for path in (candidate.model, candidate.verdict)]

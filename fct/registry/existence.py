@@ -1,4 +1,4 @@
-"""What MLflow's registry says about things that may not exist, or that another host may have made first."""
+"""Asks MLflow's registry for things that may not exist, or that another host may have created first."""
 
 from __future__ import annotations
 

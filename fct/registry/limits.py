@@ -1,4 +1,4 @@
-"""What MLflow's registry takes on any of its databases. SQLite takes more and says nothing; PostgreSQL refuses.
+"""Limits of MLflow's registry on any of its databases. SQLite silently takes more, PostgreSQL refuses.
 
 Sources: `mlflow/store/model_registry/dbmodels/models.py` (String(5000), Text) and `mlflow/utils/validation.py`. MySQL's
 TEXT has 65,535 bytes.
@@ -22,19 +22,19 @@ def check_why(why: str) -> None:
     """Check the reason for a promotion or a rollback.
 
     Raises:
-        FctError: it is too long for an event of the history, or contains what no database takes, such as NUL.
+        FctError: the reason is too long for an event of the history, or has a character that databases refuse.
     """
     if len(json.dumps(why)) > WHY:
         raise FctError(f"--why: {len(why):,} characters are too long for the history. Shorten it to {WHY // 6}.")
     if hidden := hidden_character(why):
-        raise FctError(f"--why: it contains {hidden}, which nobody sees. Remove it.")
+        raise FctError(f"--why: it contains the invisible character {hidden}. Remove it.")
 
 
 def check_tags(tags: Mapping[str, str]) -> None:
     """Check the tags of a version.
 
     Raises:
-        FctError: one is too long.
+        FctError: a tag is too long.
     """
     for key, value in tags.items():
         if (size := len(value.encode())) > VERSION_TAG:

@@ -4,8 +4,8 @@ MLflow's aliases and tags are last-write-wins, so they cannot decide between two
 gives each version a number of its own. Therefore every event is one version of a second registered model,
 `<name>.history`, and the numbers are the order of the events.
 
-A host says that it writes aliases and tags before it appends, and that it has ended afterwards, by a tag of that second
-model. While such a tag is there, an alias that differs from the log is late, and not moved by hand.
+Before a host appends, it sets a tag of that second model, which says that it is writing aliases and tags. Afterwards it
+removes the tag. While there is such a tag, an alias that differs from the log is late, not moved by hand.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DEAD = timedelta(minutes=10)  # a host that has written for longer has died; its
 TRIES = 20  # of an append; MLflow tries three times each
 DESCRIPTION = (
     "The history of the registered model `{name}`: each version is one promotion or rollback, with its facts as tags. "
-    "`fct history` shows those that count. `fct` writes here; do not delete versions, and do not serve them."
+    "`fct history` shows the valid ones. `fct` writes here; do not delete versions, and do not serve them."
 )
 
 
@@ -63,14 +63,14 @@ class Log:
                 return
 
     def writers(self) -> dict[str, str]:
-        """Return the tags of hosts that write aliases and tags now, or died at it: when each began."""
+        """Return the tags of hosts that are writing aliases and tags, or died while writing, each with its start."""
         model = if_exists(lambda: self.server.client.get_registered_model(self.model))
         tags = model.tags if model else {}
         return {key: value for key, value in tags.items() if key.startswith(WRITING)}
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Say that this host writes aliases and tags. If the block fails, it stays said, and `writers` returns it."""
+        """Tag the log while this host writes aliases and tags. If the block fails, the tag stays for `writers`."""
         from mlflow.exceptions import MlflowException
 
         client, key = self.server.client, WRITING + secrets.token_hex(8)

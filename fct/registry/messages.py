@@ -54,7 +54,7 @@ def format_rollback(rollback: Rollback) -> str:
     number = rollback.champion.number if rollback.champion else None
     if not rollback.changed:
         stays = f"version {number} stays champion" if number else "there is no champion"
-        return f"{rollback.name}: nothing to return to; {stays}."
+        return f"{rollback.name}: there is no previous champion; {stays}."
     replaced = f" in place of version {rollback.gone.number}" if rollback.gone else ""
     return f"{rollback.name}: version {number} is champion again{replaced}."
 
@@ -94,6 +94,6 @@ def format_version(version: Version | None) -> str:
 
 
 def format_toolchain(differences: Mapping[str, tuple[str, str]]) -> str:
-    """Return what differs between a version's toolchain and that of its rebuild as one line."""
+    """Return one line about the differences between a version's toolchain and that of its rebuild."""
     then, now = (", ".join(f"{name} {pair[index]}" for name, pair in differences.items()) for index in (0, 1))
     return f"  promoted with {then}; rebuilt with {now}"

@@ -51,8 +51,8 @@ def register(  # noqa: PLR0913  # all parts of a version, by name
         split: The source of the input example.
         training: The fingerprints of the images that made it, sorted.
         run: The id of the run that made it.
-        tags: Of the version, which has them from the start.
-        card: Its description, Markdown.
+        tags: The version's tags, which it has from the start.
+        card: The version's description, in Markdown.
 
     Raises:
         FctError: a tag is longer than MLflow's databases take.
@@ -94,7 +94,7 @@ def _pack(model: Model, example: list[bytes], folder: Path, logged: Any, run: st
     mlmodel = mlflow.models.Model(artifact_path=logged.artifact_location, run_id=run, model_id=logged.model_id)
     with TemporaryDirectory() as code, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about how MLflow uses pandas
-        # The copy has a name of its own, so that it and an installed fct, or a checkout, do not hide each other.
+        # The copy has its own name, so that it does not hide an installed fct or a checkout, nor they it.
         package = Path(code) / PACKAGE
         for room in ROOMS:
             source = Path(str(room.__file__)).parent

@@ -1,4 +1,4 @@
-"""What the commands do with registered models: promote, roll back, show, rebuild, download."""
+"""The operations on registered models: promote, roll back, show, rebuild, download."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class PromoteParams(Section):
     registry: RegistryParams
 
 
-WAITING = "Another promotion or rollback is at work in this folder; this one waits until it has ended."
-CHANGING = "A promotion or rollback is at work in this folder; this is how far it has come."
+WAITING = "Waiting until another promotion or rollback in this folder has ended."
+CHANGING = "A promotion or rollback is running in this folder; this is its present state."
 
 
 class NameParams(Section):
@@ -73,7 +73,7 @@ class Promotion:
     is_new: bool = False  # whether it was registered just now
     against: Version | None = None  # the version it was compared with
     checks: tuple[Check, ...] = ()  # the lines of the gate that need a champion
-    left_out: int = 0  # images of the gate split that one of the two models has seen; the comparison is without them
+    left_out: int = 0  # images of the gate split that one of the models has seen; they are not compared
 
     @property
     def is_champion(self) -> bool:
@@ -111,7 +111,7 @@ def promote(  # noqa: PLR0913  # each permission of a person has its own name
         why: The reason, stored with the version.
         again: Promote even a file that was rolled back.
         commit: Commit dvc.lock, metrics, plots and .dvc files first if the last commit lacks them.
-        dirty: Promote even if git and DVC do not hold all that made the file; a tag of the version says so.
+        dirty: Promote even if git and DVC do not hold everything that made the file; a tag of the version says so.
         weaker: Promote even if the gate is weaker than the one that the champion passed.
         int8: Promote the 8-bit model, which has its own verdict.
 
@@ -192,7 +192,7 @@ def rollback(*, why: str = "", to: str | None = None) -> Rollback:
 
 
 def status() -> tuple[str, State]:
-    """Return the registered model's name, and which versions have a role."""
+    """Return the registered model's name, and its champion, challenger and previous version."""
     with _read_registry(load(NameParams).registry) as versions:
         return versions.name, versions.state()
 
@@ -270,7 +270,7 @@ def attach_to_run(path: Path) -> str:
 
 @contextmanager
 def _open_registry(params: RegistryParams) -> Iterator[Versions]:
-    """Open the registry to change it. Say so, and wait, while another process of this working copy changes it."""
+    """Open the registry to change it. Wait, with a message, while another process of this working copy changes it."""
     server = connect()
     with translate_errors(server.uri), locked(REGISTRY_LOCK, on_wait=lambda: print(WAITING, file=sys.stderr)):
         versions = Versions(server, params.name)

@@ -1,4 +1,4 @@
-"""The interpreter and the packages that a version was promoted with, and how those of this process differ from them."""
+"""The interpreter and packages that a version was promoted with, and the differences from those of this process."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def tags() -> dict[str, str]:
 
 
 def differences(made_with: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Return what differs here from what a version was promoted with: by name, the version then and now.
+    """Return the differences between a version's toolchain and that of this process: by name, the version then and now.
 
     Args:
-        made_with: Tags of the registered version. Without those of `tags`, nothing is known, and nothing differs.
+        made_with: Tags of the registered version. If the tags of `tags()` are missing, there are no known differences.
     """
     then = json.loads(made_with.get(PACKAGES_TAG, "{}"))
     now = {name: _version(name) for name in then}
@@ -38,7 +38,7 @@ def _installed() -> dict[str, str]:
 
 
 def _required() -> list[str]:
-    """Return the packages that the library and the pipeline require themselves, in alphabetical order."""
+    """Return the packages that the library and the pipeline directly require, in alphabetical order."""
     try:
         lines = requires(DISTRIBUTION) or []
     except PackageNotFoundError:  # run from a folder, without an installation

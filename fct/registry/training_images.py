@@ -1,8 +1,8 @@
-"""Which images made a registered version, so that no comparison is about images that one of the models has seen.
+"""The images that a registered version was made of: no comparison uses images that one of the models has seen.
 
-A version carries the fingerprints of the images of its splits train and val, sorted, as one array. Train taught it, and
-val chose it. A comparison with it is about the images of the gate split that neither model has seen. As a folder of
-images grows, a few images move between val and gate; after another `data.seed` most gate images were trained on.
+A version carries the sorted fingerprints of the images in its splits train and val, as one array. It was trained on
+train and chosen on val. A comparison with it uses the images of the gate split that neither model has seen. As a folder
+of images grows, a few images move between val and gate. With another `data.seed`, most gate images were trained on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fct.splits.store import Split, drop_pages, open_split
 FILE = "training-images.npy"  # uint64 [N], sorted; beside model.onnx in the registered model
 TAG = "fct.training_images"  # sha256 of the file
 USED = ("train", "val")
-LARGEST_SHARE = 0.5  # of the gate split that may be left out. A growing folder moves far fewer, another seed far more
+LARGEST_SHARE = 0.5  # of the gate split that may be left out; a growing folder moves far fewer, another seed far more
 REMEDY = (
     "Restore data.seed and data.fractions in params.yaml and run `dvc repro`, or give the new division its own "
     "registry.name."
@@ -35,7 +35,7 @@ BYTES = 8  # of a fingerprint. Among 10^6 images, two share one with a probabili
 def fingerprints(split: Split) -> NDArray[np.uint64]:
     """Return a fingerprint of each image, uint64 [N]: of its file if the split has originals, else of its pixels.
 
-    The memory does not depend on the number of images. An image that was saved again as another file is another image.
+    The memory does not depend on the number of images. An image that was saved again as another file counts as another.
     """
     digests = _of_pixels(split.images) if split.originals is None else _of_files(split)
     return np.fromiter((int.from_bytes(digest[:BYTES], "little") for digest in digests), np.uint64, len(split))
@@ -74,13 +74,13 @@ def unseen_by_both(
 
     Args:
         split: The gate split, of N images.
-        digest: Of this split.
+        digest: The digest of this split.
         own: Fingerprints of the images that made the candidate.
         versions: The registered model.
         rival: The version to compare the candidate with.
 
     Raises:
-        FctError: one of the two has seen most images of the split, or nobody knows what the version has seen.
+        FctError: one of the two has seen most images of the split, or it is not known what the version has seen.
     """
     seen_by = {"the candidate": own}
     name = f"version {rival.number} of {versions.name}"
@@ -101,7 +101,7 @@ def _unseen(images: NDArray[np.uint64], seen_by: Mapping[str, NDArray[np.uint64]
     unseen: NDArray[np.bool_] = ~np.logical_or.reduce(list(seen.values()))
     if 1 - unseen.mean() > LARGEST_SHARE:
         counts = " and ".join(
-            f"{rows.sum():,} are in the training of {name}" for name, rows in seen.items() if rows.any()
+            f"{rows.sum():,} are training images of {name}" for name, rows in seen.items() if rows.any()
         )
         raise FctError(
             f"data/splits: of the {len(images):,} images of the gate split, {counts}. So a "

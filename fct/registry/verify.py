@@ -27,7 +27,7 @@ from fct.core.paths import CACHE_INDEX, DVC_YAML, ENVIRONMENT, FP32, INT8, MODEL
 from fct.registry import toolchain
 
 AFTER_EXPORT = ("evaluate", "gate")
-TOLERANCE = 0.005  # of a check's value: another machine's arithmetic may give another file
+TOLERANCE = 0.005  # of a check's value; on another machine, arithmetic may give another file
 VOLATILE = ("latency_ms",)  # checks that depend on the machine
 
 
@@ -50,7 +50,7 @@ def rebuild(tags: Mapping[str, str], *, full: bool) -> Rebuilt:
     """Rebuild the version with these tags, in a temporary clone.
 
     Args:
-        tags: of the registered version.
+        tags: the tags of the registered version.
         full: train again too, instead of taking the network from DVC.
 
     Raises:

@@ -25,7 +25,7 @@ class Version:
 
 @dataclass(frozen=True)
 class State:
-    """Which versions have a role."""
+    """The versions that are champion, challenger and previous."""
 
     champion: Version | None
     challenger: Version | None
@@ -64,11 +64,11 @@ class Versions:
         return State(champion, challenger, previous, proven, last_id(events))
 
     def _read(self) -> tuple[list[Event], dict[str, str | None], bool]:
-        """Return history, aliases, and whether a host is writing the aliases, at one moment.
+        """Return history, aliases, and whether a host is writing the aliases, as of one moment.
 
-        Three requests have no one moment. If the history is the same before and after them and no host is writing, then
-        the aliases are those of this history, or someone moved them by hand. The writers come before the aliases: a
-        host that has ended by then has left the right ones.
+        This takes three requests. If the history is the same before and after them and no host is writing, the aliases
+        are those of this history, or someone moved them by hand. The writers are read before the aliases: a host that
+        has ended by then has left the right aliases.
         """
         events = self.log.read()
         while True:
@@ -115,7 +115,7 @@ class Versions:
     def set_champion(self, event: Event) -> None:
         """Make a version champion: append the event to the history, then write the aliases and tags that follow.
 
-        Of two hosts that do so at once, the history knows one. After a crash, `finish_interrupted` finishes the rest.
+        If two hosts do this at once, the history accepts one. After a crash, `finish_interrupted` does the rest.
 
         Raises:
             OvertakenError: another host changed the champion after this move was decided.
@@ -143,7 +143,7 @@ class Versions:
             )
 
     def finish_interrupted(self) -> None:
-        """Write the aliases and tags of the history if a host began to and has not ended."""
+        """Write the aliases and tags of the history if a host began to write them and did not finish."""
         writers = self.log.writers()
         if not writers:
             return
@@ -156,7 +156,7 @@ class Versions:
         return self.log.read()
 
     def _write_view(self, events: list[Event]) -> None:
-        """Write the aliases and tags that follow from the history, until it has not grown meanwhile.
+        """Write the aliases and tags that follow from the history. Repeat this if the history grew meanwhile.
 
         A slow host may write after a faster one. It then sees the faster one's event, and writes again.
         """
@@ -188,9 +188,9 @@ class Versions:
         """Download a file of a version into `folder`: the ONNX file, or another one.
 
         Args:
-            version: of this registered model.
+            version: the version of this registered model.
             folder: gets the file.
-            file: its name.
+            file: the file's name.
             digest_tag: the tag with the file's SHA-256. A version without it may have any file.
 
         Raises:

@@ -22,7 +22,7 @@ COLOURS = (
     "#009e73",
     "#cc79a7",
     "#666666",
-)  # of Okabe and Ito: nearly everyone can tell them apart
+)  # of Okabe and Ito: nearly everyone can distinguish them
 BINS = 10  # of the reliability diagram
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "fct", "font.family": "sans-serif", "font.size": 11}
 

@@ -13,15 +13,15 @@ from fct.splits.store import read_meta
 
 
 def models_beside(named: Sequence[str], folder: Path, *, champion: bool) -> dict[str, Path]:
-    """Return ONNX files by the name that the page shows: the champion, the baseline, and those a person names.
+    """Return ONNX files by the name that the page shows: the champion, the baseline, and the files in `named`.
 
     A champion or baseline that is missing, or has other classes than the data, is left out with a message. A champion
     whose alias was moved by hand is called unproven.
 
     Args:
-        named: names with files, each such as `mine=a.onnx`.
-        folder: for the download of the champion.
-        champion: whether to ask the registry for it.
+        named: names with files, such as `mine=a.onnx`.
+        folder: folder for the download of the champion.
+        champion: whether to ask the registry for the champion.
 
     Raises:
         FctError: an entry of `named` lacks its name or its file, or has the name of another model.
@@ -33,12 +33,12 @@ def models_beside(named: Sequence[str], folder: Path, *, champion: bool) -> dict
             _, state = registry.status()
             models["champion" if state.is_proven else "champion (unproven)"] = _check_classes(path)
         except FctError as error:
-            print(f"without a champion: {error}")
+            print(f"The page is without a champion: {error}")
     if STANDARD_ONNX.is_file():
         try:
             models["standard"] = _check_classes(STANDARD_ONNX)
         except FctError as error:
-            print(f"without {STANDARD_ONNX}: {error}")
+            print(f"The page is without {STANDARD_ONNX}: {error}")
     for entry in named:
         name, _, file = entry.partition("=")
         if not name or not file:

@@ -1,4 +1,4 @@
-"""Which classes the model takes for which: a table of all, or the pairs that it confuses most."""
+"""The classes that the model confuses: a table of all classes, or the pairs that it confuses most."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def confusion(predictions: Predictions, classes: list[str], view: str) -> dict[s
     """Return the confusions under one view.
 
     Returns:
-        `rows`, one a true class: its name and its cells, one a predicted class, in percent of the images of the true
-        class, each with its colour. Where there are more than `MOST_CLASSES` classes it is empty, and `pairs` has the
+        `rows` has a row per true class: its name, and a cell per predicted class with a colour, in percent of the
+        images of the true class. If there are more than `MOST_CLASSES` classes, it is empty, and `pairs` has the
         `PAIRS` most frequent confusions instead.
     """
     counts = count(predictions, len(classes), view)

@@ -1,4 +1,4 @@
-"""What the method is worth: how much more accurate the model is than `standard`, on the same images."""
+"""The gain from the method: how much more accurate the model is than `standard`, on the same images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fct.report.units import signed_interval
 def differences(own: Predictions, standard: Predictions, evaluate: EvaluateParams) -> list[dict[str, str]]:
     """Return the paired differences of accuracy, in points, with their intervals.
 
-    Of the qualities the one with the lowest bound is shown, as the slice `worst` of the gate counts it.
+    Only the quality with the lowest bound is shown, as in the slice `worst` of the gate.
     """
 
     def compare(slice_name: str) -> Estimate:
@@ -44,4 +44,4 @@ def differences(own: Predictions, standard: Predictions, evaluate: EvaluateParam
 def _word(estimate: Estimate) -> str:
     if estimate.low > 0:
         return "better"
-    return "worse" if estimate.high < 0 else "not told apart"
+    return "worse" if estimate.high < 0 else "not distinguishable"

@@ -34,7 +34,7 @@ from fct.splits.store import Originals, Split, open_split, read_meta
 from fct.splits.views import compress_split
 from fct.vcs import git
 
-SPLIT = "test"  # no choice was made on it, so a deployment may expect its accuracy
+SPLIT = "test"  # nothing was chosen on it, so a deployment may expect its accuracy
 FLIPS = 12  # number of examples
 
 
@@ -66,12 +66,12 @@ class Facts:
     verdict: Mapping[str, Any]
     judged: str  # when
     making: Making
-    tried: list[Point]  # by the search; none if there was none, or the method is not known
+    tried: list[Point]  # by the search; empty if there was no search, or the method is not known
     importance: Shares  # of what the search varied
     evaluate: EvaluateParams
     classes: list[str]
     predictions: Mapping[str, Predictions]  # by model, the candidate first; on the split `SPLIT`
-    trainings: Trainings  # of the same configuration, on the judged images; none if there are none
+    trainings: Trainings  # of the same configuration, on the judged images; may be empty
     features: Mapping[str, Mapping[str, float]]  # layer -> q<quality> -> distortion; empty if it was not measured
     flips: list[Flip]
     flips_at: int  # JPEG quality
@@ -164,8 +164,8 @@ def _trainings(verdict: Mapping[str, Any], evaluate: EvaluateParams) -> Training
     """Return the trainings that the stage `spread` measured, if they are of the verdict's images and conditions."""
     if not SPREAD_METRICS.is_file():
         return NONE
-    found = trainings.read()
-    return found if found.is_of(verdict["split"]["digest"], evaluate.conditions) else NONE
+    measured = trainings.read()
+    return measured if measured.is_of(verdict["split"]["digest"], evaluate.conditions) else NONE
 
 
 def _int8(verdict: Mapping[str, Any], split: Split, evaluate: EvaluateParams) -> dict[str, str]:

@@ -11,10 +11,10 @@ WITH_WEIGHT = WITH_CONSISTENCY | {"stability", "jsd", "distill"}
 
 
 def describe(method: MethodParams, qualities: Sequence[int]) -> dict[str, str]:
-    """Return the method and its knobs by title, without those that it does not use.
+    """Return the method and its settings by title, without those that it does not use.
 
     Args:
-        method: of the training.
+        method: the method of the training.
         qualities: JPEG qualities that it was trained on.
     """
     consistent = method.name in WITH_CONSISTENCY
@@ -27,11 +27,11 @@ def describe(method: MethodParams, qualities: Sequence[int]) -> dict[str, str]:
         (method.uses_features, "layers", ", ".join(method.layers)),
         (consistent, "distance", method.distance),
         (consistent, "projection", method.projection),
-        (method.needs_ema_teacher, "moving average", f"{method.ema_momentum:g} a step"),
+        (method.needs_ema_teacher, "moving average", f"{method.ema_momentum:g} per step"),
         (method.needs_teacher_file, "teacher", method.teacher),
-        (method.name == "distill", "learnt of the teacher", method.match),
+        (method.name == "distill", "learnt from the teacher", method.match),
         (method.name in {"augment", "finetune"}, "images seen compressed", f"{100 * method.probability:g} %"),
-        (method.name == "stability" and method.noise > 0, "noise in the place of JPEG", f"{method.noise:g}"),
+        (method.name == "stability" and method.noise > 0, "noise instead of JPEG", f"{method.noise:g}"),
         (method.name == "fct-r", "features compared", f"{method.block.consistency} the block"),
         (method.name not in WITHOUT_PAIRS, "batch normalisation", method.batch_norm),
         (method.name != "standard", "trained qualities", ", ".join(map(str, qualities))),

@@ -30,7 +30,7 @@ class Making:
 
 
 def read_making(model: Model) -> Making:
-    """Return how the exported model was made, as far as the files of its training are here and are its own."""
+    """Return how the exported model was made, as far as the files of its own training are here."""
     try:
         network, description = _read_network(model)
     except FctError as error:
@@ -44,7 +44,7 @@ def read_making(model: Model) -> Making:
 
 
 def _read_network(model: Model) -> tuple[Network, Description]:
-    if not MODEL_PT.is_file():  # torch is imported for a file that is there
+    if not MODEL_PT.is_file():  # do not import torch for a missing file
         raise FctError(f"{MODEL_PT} is not here.")
     from fct.models import saved
 
@@ -57,7 +57,7 @@ def _read_network(model: Model) -> tuple[Network, Description]:
 
 
 def _read_method(description: Description) -> MethodParams:
-    """Return the method of the training, if it is that of the network."""
+    """Return the method of the training, if it is the one that made the network."""
     from fct.methods.registry import WITH_BLOCKS
     from fct.train.__main__ import Best
 

@@ -1,4 +1,4 @@
-"""The tables of the page. A line is a mapping from the title of a column to what its cell says."""
+"""The tables of the page. A line is a mapping from the title of a column to the text of its cell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS = 8  # largest number in the heat map, besides raw
 
 
 def check_line(check: Mapping[str, Any], images: int) -> dict[str, Any]:
-    """Return what the page says about a check of the verdict, which was made on so many images."""
+    """Return what the page says about a check of the verdict, which was made on `images` images."""
     name: str = check["name"]
     value, low, high = (as_measured(name, check[key]) for key in ("value", "low", "high"))
     exact = check["low"] == check["high"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fct.evaluate.intervals import Estimate
 from fct.gate.params import VIEW_METRICS
 
-COMPARED = ("_over_trainings", "_vs_champion", "_vs_fp32")  # what the name of a check may end with
+COMPARED = ("_over_trainings", "_vs_champion", "_vs_fp32")  # endings of names of checks
 FILE_UNITS = {"latency_ms": " ms", "parity": "", "file_mib": " MiB"}
 
 
@@ -30,7 +30,7 @@ def as_measured(check: str, value: float, *, rounded: bool = True) -> str:
     Args:
         check: the name of the check, such as `raw_accuracy`, `mean_drop` or `file_mib`.
         value: as metrics/gate.json has it: shares and differences of them are 0..1.
-        rounded: whether to a tenth, as for what is measured; a threshold is written as params.yaml has it.
+        rounded: whether to round to a tenth, as for measured values; thresholds are written as in params.yaml.
     """
     name, difference = check, False
     for ending in COMPARED:

@@ -1,4 +1,4 @@
-"""The chart of distortions that no training has shown: by kind, each severity visible, controls apart."""
+"""The chart of distortions that no training has shown: by kind, with every severity, and controls apart."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HEADINGS: Mapping[Kind, str] = {
     "precision": "Precision",
     "chain": "On the way",
 }
-CONTROL = "Controls: this harm must be seen"
+CONTROL = "Controls: these must do harm"
 
 
 class Line(NamedTuple):

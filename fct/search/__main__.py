@@ -75,7 +75,7 @@ def _plot(result: Result, run: tracking.Run) -> None:
         pictures.append(
             (
                 "importance.png",
-                plots.picture(partial(plots.draw_importance, shares=shares), "What divides the best quarter"),
+                plots.picture(partial(plots.draw_importance, shares=shares), "What sets the best quarter apart"),
             )
         )
     with tempfile.TemporaryDirectory() as folder:
@@ -85,10 +85,10 @@ def _plot(result: Result, run: tracking.Run) -> None:
 
 
 def describe(result: Result) -> str:
-    """Return the answer of the search, and what its budget cannot answer, as lines for people."""
+    """Return the result of the search, and the limits of its budget, as lines of text."""
     trials, space = len(result.tried), result.space
     if space is None:
-        return f"no search: the method of params.yaml is in {BEST_METHOD}, as it stands."
+        return f"no search: {BEST_METHOD} has the method of params.yaml, unchanged."
     counts = {end: sum(one.end == end for one in result.tried) for end in ("pruned", "diverged")}
     ended = "".join(f", {count} {end}" for end, count in counts.items() if count)
     answer = (
@@ -98,8 +98,8 @@ def describe(result: Result) -> str:
     if trials >= ENOUGH:
         return answer
     return (
-        f"{answer}\n{trials} trials only show the way: they cannot find the best of {space.describe()}, nor say which "
-        f"of them matters; set search.trials to {ADVISED}."
+        f"{answer}\n{trials} trials are a first look: they can neither find the best of {space.describe()} nor show "
+        f"which of them matter. Set search.trials to {ADVISED}."
     )
 
 

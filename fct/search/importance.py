@@ -1,4 +1,4 @@
-"""How much each searched value matters, from the trials of a study."""
+"""Computes how much each searched value matters, from the trials of a study."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-ENOUGH = 10  # trials; of fewer the best quarter is one or two, which say nothing
+ENOUGH = 10  # trials; the best quarter of fewer is one or two trials, which say nothing
 BEST = 0.25  # share of the trials whose values are compared with those of all
 
 
 def importance_of(trials: Sequence[FrozenTrial]) -> tuple[tuple[str, float], ...]:
-    """Return each searched value's share of what divides the best quarter of the trials from all, descending.
+    """Return each searched value's share of the difference between the best quarter of the trials and all, descending.
 
-    This is PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023), which needs the trials' order alone. Trials that a
-    pruner ended count too, behind those that were trained longer, by their last value.
+    This is PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023), which needs only the order of the trials. Trials that a
+    pruner ended count too: after those that were trained longer, in the order of their last value.
 
     Returns:
-        Pairs of a name and a share; the sum is 1. They are empty for fewer than ENOUGH trials.
+        Pairs of a name and a share; the sum is 1. There are none for fewer than ENOUGH trials.
     """
     if len(trials) < ENOUGH:
         return ()

@@ -38,7 +38,7 @@ class SearchParams(Section):
     min_gain: float = Field(ge=0, le=1)  # accuracy
     seed: Seed
     weight: Range
-    layers: Candidates  # for method.layers; those of the method are candidates anyway; []: they stay as they are
+    layers: Candidates  # for method.layers, in addition to its own; []: method.layers stays as it is
     block_layers: Candidates  # for method.block.layers, likewise
     distances: Annotated[list[Distance], Field(min_length=1)]
     targets: Annotated[list[Target], Field(min_length=1)]

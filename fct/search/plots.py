@@ -1,4 +1,4 @@
-"""What the search tried, as tables for `dvc plots` and as drawings."""
+"""The trials of the search, as tables for `dvc plots` and as drawings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fct.search.run import Tried
 
 COLUMNS = ("trial", "epochs", "raw", "trained", "pruned")  # `dvc plots` draws a column in one colour
-NO_VALUE = "nan"  # which `dvc plots` leaves out; it would draw an empty cell as 0
+NO_VALUE = "nan"  # `dvc plots` leaves it out, but would draw an empty cell as 0
 Shares = Sequence[tuple[str, float]]  # of each searched value, descending
 
 
@@ -40,7 +40,7 @@ def points_of(tried: Iterable[Tried]) -> list[Point]:
 
 
 def points_csv(points: Iterable[Point]) -> str:
-    """Return one row a trial: raw accuracy, and compressed accuracy in the column of its end."""
+    """Return one row per trial: raw accuracy, and compressed accuracy in the column of the trial's end."""
     rows = [
         (
             point.trial,
@@ -59,7 +59,7 @@ def shares_csv(shares: Shares) -> str:
 
 
 def read_points(path: Path) -> list[Point]:
-    """Return what `points_csv` wrote; nothing if there is no file."""
+    """Return what `points_csv` wrote; an empty list if there is no file."""
     points = []
     for row in _read(path):
         trained, pruned = float(row["trained"]), float(row["pruned"])
@@ -70,7 +70,7 @@ def read_points(path: Path) -> list[Point]:
 
 
 def read_shares(path: Path) -> list[tuple[str, float]]:
-    """Return what `shares_csv` wrote; nothing if there is no file."""
+    """Return what `shares_csv` wrote; an empty list if there is no file."""
     return [(row["searched"], float(row["importance"])) for row in _read(path)]
 
 

@@ -38,7 +38,7 @@ MakeObserver = Callable[[str, dict[str, Any]], AbstractContextManager[Observer]]
 
 
 class Tried(NamedTuple):
-    """What became of one trial."""
+    """The outcome of one trial."""
 
     method: MethodParams
     curve: Curve
@@ -54,7 +54,7 @@ class Tried(NamedTuple):
             return f"diverged ({what})"
         compressed, raw = self.curve[-1]
         when = "" if self.end == "trained" else f", ended after epoch {len(self.curve)}"
-        return f"accuracy {compressed:.4f} on compressed images, {raw:.4f} on raw ones{when} ({what})"
+        return f"accuracy {compressed:.4f} on compressed images, {raw:.4f} on raw images{when} ({what})"
 
 
 class Result(NamedTuple):
@@ -72,7 +72,7 @@ class Result(NamedTuple):
 def search(
     setup: Setup, baseline: MethodParams, params: SearchParams, make_observer: MakeObserver, *, fresh: bool
 ) -> Result:
-    """Return the best method of `params.trials` short trainings. The first of them is `baseline`.
+    """Return the best method of `params.trials` short trainings. The first trial is `baseline`.
 
     The best trial has the highest mean validation accuracy over the trained qualities. It must beat the baseline by
     `params.min_gain`, since short trainings are noisy, and its raw accuracy must be at most `params.max_raw_drop` below
@@ -159,8 +159,8 @@ def _run_trial(study: optuna.Study, trial: Trial, method: MethodParams, shared: 
 def value_of(curve: Curve, baseline: Curve, max_raw_drop: float) -> float:
     """Return the value by which the pruner compares trials after the last epoch of `curve`.
 
-    It is the accuracy on compressed images, less what raw images have lost against the baseline beyond what they may:
-    a trial that cannot win for its raw accuracy must not end those that can.
+    It is the accuracy on compressed images, minus the loss of raw accuracy against the baseline beyond the allowed one.
+    A trial that cannot win because of its raw accuracy must not end trials that can.
     """
     compressed, raw = curve[-1]
     if len(curve) > len(baseline):
@@ -169,7 +169,7 @@ def value_of(curve: Curve, baseline: Curve, max_raw_drop: float) -> float:
 
 
 def tried_of(trial: FrozenTrial) -> Tried:
-    """Return what became of a finished trial."""
+    """Return the outcome of a finished trial."""
     attributes = trial.user_attrs
     end: Literal["trained", "pruned", "diverged"] = "trained"
     if trial.state is TrialState.PRUNED:

@@ -1,4 +1,4 @@
-"""The search space: what a trial may change of the method."""
+"""The search space: what a trial may change in the method."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BASELINE = "baseline"  # attribute of the trial of the method in params.yaml
 
 
 class Space(NamedTuple):
-    """The values that a trial chooses from. Those of the method in params.yaml are among them, but for its weight."""
+    """The values that a trial chooses from. They include those of the method in params.yaml, except its weight."""
 
     weight: Range
     layers: list[str]  # each is on or off; empty: they are not searched
@@ -64,7 +64,7 @@ def make_space(
         train: the schedule.
         baseline: a method for which `is_searched`.
         params: the section `search`.
-        meta: of the data: classes, channels, size.
+        meta: classes, channels and size of the data.
 
     Raises:
         FctError: a name in `params.layers` or `params.block_layers` is not a layer, or no block fits there, or one of
@@ -96,7 +96,7 @@ def searched_methods(train: TrainParams, baseline: MethodParams, params: SearchP
     """Return the baseline with each of `params.targets`.
 
     Raises:
-        FctError: one of them does not fit the other values of params.yaml.
+        FctError: one of the targets does not fit the other values of params.yaml.
     """
     methods = []
     for target in params.targets:
@@ -111,7 +111,7 @@ def searched_methods(train: TrainParams, baseline: MethodParams, params: SearchP
 
 
 def suggest(trial: Trial, baseline: MethodParams, space: Space) -> MethodParams | None:
-    """Return the method of `trial`, or None if it has no layer, or blocks nowhere."""
+    """Return the method of `trial`, or None if it has no layers, or no layers with blocks."""
     weight = trial.suggest_float("weight", space.weight.low, space.weight.high, log=True)
     layers = [name for name in space.layers if trial.suggest_categorical(_layer(name), [True, False])]
     block_layers = [name for name in space.block_layers if trial.suggest_categorical(_block(name), [True, False])]
@@ -127,7 +127,7 @@ def suggest(trial: Trial, baseline: MethodParams, space: Space) -> MethodParams 
 
 
 def baseline_values(baseline: MethodParams, space: Space) -> dict[str, Any]:
-    """Return what a trial chooses to be `baseline`."""
+    """Return the values with which a trial is `baseline`."""
     return {
         "weight": min(max(baseline.weight, space.weight.low), space.weight.high),
         **{_layer(name): name in baseline.layers for name in space.layers},
@@ -146,14 +146,14 @@ def _block(name: str) -> str:
 
 
 def _candidates(asked: Candidates, proposed: Iterable[str], own: Iterable[str]) -> list[str]:
-    """Return the layers that are switched, with those of the method."""
+    """Return the layers that trials switch on and off, with those of the method."""
     if asked is not None and not asked:
         return []
     return list(dict.fromkeys([*(proposed if asked is None else asked), *own]))
 
 
 def _check_layers(backbone: nn.Module, params: SearchParams, block: BlockParams, image: dict[str, int]) -> None:
-    """Check the names that params.yaml has."""
+    """Check the names of layers in params.yaml."""
     if params.layers is not None:
         features_of(backbone, params.layers, key="search.layers", **image)
     if params.block_layers is not None:

@@ -24,7 +24,7 @@ from fct.search.space import BASELINE, Space, baseline_values
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 NOT_TRAINED = "not_trained"  # attribute of a trial without layers, which is not trained and does not count
 STARTUP_TRIALS = 4  # random trials before the sampler has learnt anything
-KEPT = 3  # one trial of so many goes on at each comparison of hyperband and successive halving
+KEPT = 3  # hyperband and successive halving continue one of this many trials at each comparison
 
 
 def open_study(
@@ -47,7 +47,7 @@ def open_study(
 
 
 def make_pruner(name: Pruner, epochs: int) -> BasePruner:
-    """Return what ends bad trials, by their values after each of at most `epochs` epochs."""
+    """Return the pruner, which ends bad trials by their values after each of at most `epochs` epochs."""
     if name == "hyperband":
         return HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=KEPT)
     if name == "successive-halving":
@@ -66,8 +66,8 @@ def next_trial(study: optuna.Study, baseline: MethodParams, params: SearchParams
     """Return the next trial: the baseline first, then suggestions of the sampler.
 
     The sampler's seed depends on the number of finished trials. A trial of a killed process is returned again, under
-    its own number, by which Hyperband divides the trials. A study that was killed and resumed therefore makes the same
-    choices as an uninterrupted one.
+    its own number, since Hyperband groups trials by number. A study that was killed and resumed therefore makes the
+    same choices as an uninterrupted one.
     """
     finished = study.get_trials(deepcopy=False, states=FINISHED)
     study.sampler = optuna.samplers.TPESampler(

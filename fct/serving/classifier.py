@@ -31,7 +31,7 @@ class Prediction:
     error: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the prediction by its names in JSON."""
+        """Return the prediction with its names in JSON."""
         return {
             "class": self.label,
             "probabilities": self.probabilities or None,
@@ -64,9 +64,7 @@ class Classifier:
         inputs = {tensor.name: tensor for tensor in session.get_inputs()}
         _, channels, height, width = inputs["image"].shape
         if not isinstance(height, int) or height != width or channels not in (1, 3):
-            raise UnusableImage(
-                f"its images are {channels} x {height} x {width}: a square size, and grey or RGB, is needed"
-            )
+            raise UnusableImage(f"its images are {channels} x {height} x {width}: they must be square, and grey or RGB")
         count = session.get_outputs()[0].shape[1]
         metadata = read_metadata(session.get_modelmeta().custom_metadata_map, count)
         classes = metadata.classes or tuple(map(str, range(count)))
@@ -127,8 +125,8 @@ class Classifier:
 def open_session(path: Path) -> Any:
     """Open an ONNX file for several threads of the caller, each with its own images.
 
-    On an idle machine this is as fast as threads that share every layer. On a busy one it is faster: shared layers
-    would make all threads wait for the slowest one.
+    On an idle machine this is as fast as threads that share the work of every layer. On a busy one it is faster, since
+    sharing would make all threads wait for the slowest one.
     """
     import onnxruntime
 

@@ -1,6 +1,6 @@
-"""The facts about a model in its ONNX file, `metadata_props`: who has made the file decides what they say.
+"""The facts about a model in its ONNX file, `metadata_props`. Whoever made the file decides what they say.
 
-`fct.export` writes them as JSON. Here each is checked before it reaches a terminal, a page or a table.
+`fct.export` writes them as JSON. This module checks each fact before it reaches a terminal, a page or a table.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class UnusableMetadata(Exception):  # noqa: N818  # a fault of the file, not of 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says about itself."""
+    """The facts in a file about its model."""
 
     classes: tuple[str, ...] | None  # in the order of its outputs; None if it does not name them
     qualities: tuple[int, ...]  # JPEG qualities of its training; empty if it does not name them
-    no_tables: int  # the quality input for an image without JPEG tables; files of before 0.1 take 100 and do not say so
+    no_tables: int  # the quality input for an image without JPEG tables; files from before 0.1 take 100
 
 
 def read_metadata(entries: Mapping[str, str], outputs: int) -> Metadata:
@@ -37,17 +37,17 @@ def read_metadata(entries: Mapping[str, str], outputs: int) -> Metadata:
         outputs: number of its classes.
 
     Raises:
-        UnusableMetadata: an entry is no JSON, of another type, too long, or does not fit the outputs.
+        UnusableMetadata: an entry is not JSON, has another type, is too long, or does not fit the outputs.
     """
     classes = _read(entries, CLASSES, outputs * PER_CLASS, None)
     if classes is not None:
         _check_classes(classes, outputs)
     qualities = _read(entries, QUALITIES, 1000, [])
     if not isinstance(qualities, list) or not all(_is_number(value, 1, 100) for value in qualities):
-        raise UnusableMetadata(f"{QUALITIES} in its metadata is no list of JPEG qualities, 1 to 100")
+        raise UnusableMetadata(f"{QUALITIES} in its metadata is not a list of JPEG qualities, 1 to 100")
     no_tables = _read(entries, NO_TABLES, 10, 100)
     if not _is_number(no_tables, 0, 100):
-        raise UnusableMetadata(f"{NO_TABLES} in its metadata is no JPEG quality, 0 to 100")
+        raise UnusableMetadata(f"{NO_TABLES} in its metadata is not a JPEG quality, 0 to 100")
     return Metadata(None if classes is None else tuple(classes), tuple(qualities), no_tables)
 
 
@@ -60,12 +60,12 @@ def _read(entries: Mapping[str, str], key: str, longest: int, default: Any) -> A
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise UnusableMetadata(f"{key} in its metadata is no JSON") from None
+        raise UnusableMetadata(f"{key} in its metadata is not JSON") from None
 
 
 def _check_classes(classes: Any, outputs: int) -> None:
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise UnusableMetadata(f"{CLASSES} in its metadata is no list of names")
+        raise UnusableMetadata(f"{CLASSES} in its metadata is not a list of names")
     if len(classes) != outputs:
         raise UnusableMetadata(f"{CLASSES} in its metadata names {len(classes):,} classes, but it has {outputs:,}")
     if len(set(classes)) != len(classes):

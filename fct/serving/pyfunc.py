@@ -2,7 +2,7 @@
 
 The input is a table with the column `image`: the bytes of an image file in Python, base64 in JSON. Base64 may be
 standard or for URLs, with or without padding and line breaks, in a `data:` URI, or in an object: {"b64": ...}. A cell
-may hold a list of images, as MLflow makes one of {"inputs": {"image": [...]}}.
+may hold a list of images: MLflow makes such a cell from {"inputs": {"image": [...]}}.
 
 The output has one row per image, with the columns of `Prediction.as_json` and the index of the input. The images of a
 list share the index of their row.
@@ -51,7 +51,7 @@ def _load_pyfunc(path: str) -> ServedModel:
 
 
 def _images_of(cell: Any) -> list[Any]:
-    """Return the values in a cell: those of a list, or the one that it holds. An empty list has one error."""
+    """Return the values in a cell: those of its list, or its single value. An empty list gives one error."""
     if isinstance(cell, np.ndarray) and cell.dtype == object:
         cell = cell.tolist()
     return list(cell) or [None] if isinstance(cell, list | tuple) else [cell]

@@ -61,7 +61,7 @@ def verify(splits: Path, originals: Path) -> None:
     """Read every byte of the splits and originals.
 
     Raises:
-        FctError: they have changed since they were written.
+        FctError: the files have changed since they were written.
     """
     meta = read_meta(splits)
     content = {key: value for key, value in meta.items() if key not in ("skipped", "digest")}
@@ -81,7 +81,7 @@ def format_meta(meta: Mapping[str, Any]) -> str:
         smallest = min(meta["class_counts"][name].values())
         largest = max(meta["class_counts"][name].values())
         note = f", {meta['test']}" if name == "test" else ""
-        lines.append(f"  {name:<5} {count:>8,} images  ({smallest:,} to {largest:,} a class{note})")
+        lines.append(f"  {name:<5} {count:>8,} images  ({smallest:,} to {largest:,} per class{note})")
     lines += [f"  skipped {count:,}: {reason}" for reason, count in meta["skipped"]["reasons"].items()]
     return "\n".join(lines)
 

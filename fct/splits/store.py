@@ -10,7 +10,7 @@
     <originals>/<name>.npy        int64 [N + 1]        start of each file in <name>.bin, and the end
 
 An image is compressed at its native size and then resized to the model's size, as in a deployment. Images of array
-sources (Fashion-MNIST, CIFAR) have the model's size already, so they need no originals.
+sources (Fashion-MNIST, CIFAR) already have the model's size, so they need no originals.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from fct.core.errors import FctError
 from fct.core.paths import ORIGINALS, SPLITS
 from fct.images.fit import Fit
 
-NAMES = ("train", "val", "gate", "test")  # val chooses, gate decides promotions, test only reports
+NAMES = ("train", "val", "gate", "test")  # val is for choices, gate for promotions, test only for reports
 
 
 @dataclass(frozen=True)
 class Split:
-    """One split. Its arrays are memory-mapped, so that pixels are read at their first use."""
+    """One split. Its arrays are memory-mapped, so pixels are read at their first use."""
 
     name: str
     images: NDArray[np.uint8]  # [N, H, W, C]
     labels: NDArray[np.int64]  # [N]
     quality: NDArray[np.int64]  # [N]
     originals: Originals | None  # None if `images` are the originals
-    own_fit: Fit | None = None  # from the originals to `images`; None for that of this project's models
+    own_fit: Fit | None = None  # from the originals to `images`; None for the fit of this project's models
 
     @property
     def fit(self) -> Fit:
@@ -52,7 +52,7 @@ class Split:
         return len(self.labels)
 
     def step(self, images: int) -> int:
-        """Return the step that selects at least, and about, `images` evenly spaced images."""
+        """Return the step that selects `images` evenly spaced images, or slightly more."""
         return max(1, len(self) // images)
 
     def every(self, step: int) -> Split:
@@ -94,7 +94,7 @@ def read_meta(splits: Path = SPLITS) -> dict[str, Any]:
     """Return the metadata of the splits in the folder `splits`.
 
     Raises:
-        FctError: it is missing or damaged.
+        FctError: the metadata are missing or damaged.
     """
     path = splits / "meta.json"
     try:

@@ -41,7 +41,7 @@ def compress_split(
     Args:
         split: the raw images.
         quality: JPEG quality, 1..100.
-        subsampling: of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
+        subsampling: the subsampling of the chroma planes, "4:2:0", "4:2:2" or "4:4:4".
         out: memory-mapped file for the views; a temporary file by default.
         description: label of the progress bar.
 
@@ -108,9 +108,9 @@ def read_original(originals: Originals, index: int, channels: int) -> NDArray[np
     """Return the pixels of one encoded file at its native size, uint8 [H, W, channels].
 
     Raises:
-        FctError: it cannot be decoded.
+        FctError: the file cannot be decoded.
     """
     try:
         return decode(originals[index], channels)
     except UnusableImage as error:
-        raise FctError(f"{ORIGINALS}: image {index} is {error}. Make them again with `dvc repro data`.") from None
+        raise FctError(f"{ORIGINALS}: image {index} is {error}. Make them anew with `dvc repro data`.") from None

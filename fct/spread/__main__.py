@@ -4,7 +4,7 @@
 
 Reads what a training reads, and the gate split. Writes metrics/spread.json, which lines of the gate `over: trainings`
 need. With 0 trainings, the default, it only writes that there are none. Run the command again after a crash or a kill:
-what was measured is kept in .fct/spread.
+finished measurements are kept in .fct/spread.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Trains a configuration with several seeds, and measures each model by the lines of the gate.
 
-What is measured is kept in .fct/spread, for the stage and for the command `fct spread` alike: what was killed goes on
-where it stopped, and more trainings add to those that are there.
+The results are kept in .fct/spread, for both the stage and the command `fct spread`. A killed run continues where it
+stopped, and more trainings add to those that are there.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ MEASURING = ("evaluate", "export", "gate", "serving")  # packages that decide th
 def measure_trainings(params: Params, count: int) -> Trainings:
     """Train `count` times, and measure each model by the lines of the gate that are about images.
 
-    The first training has `train.seed`, and so is that of the stage `train`; the others have the seeds after it. The
-    search's choice and the teacher stay those of the pipeline, and its own files do not change.
+    The first training has `train.seed`, as in the stage `train`; the others have the seeds after it. All use the
+    pipeline's teacher and the choice of its search, and do not change its files.
 
     Args:
         params: the configuration, the lines and the views.
@@ -56,7 +56,7 @@ def measure_trainings(params: Params, count: int) -> Trainings:
     first = Setup(tuple(params.cache.qualities), params.jpeg.subsampling, params.model, with_precision(params.train))
     seeds = tuple(range(params.train.seed, params.train.seed + count))
     with training_lock():
-        data, meta = open_data(first)  # which no seed changes
+        data, meta = open_data(first)  # the same for every seed
         gate = open_split("gate")
         gate_digest = record.digest(gate)
         found = []

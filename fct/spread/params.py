@@ -22,12 +22,12 @@ class SpreadParams(Section):
     @classmethod
     def _check_several(cls, trainings: int) -> int:
         if trainings == 1:
-            raise ValueError("one training shows no difference: 0 for none, or at least 2")
+            raise ValueError("one training shows no difference; choose 0 for none, or at least 2")
         return trainings
 
 
 class Params(Section):
-    """The sections of params.yaml that the stage reads. It imports no torch, for 0 trainings need none."""
+    """The sections of params.yaml that the stage reads. This module imports no torch, since 0 trainings need none."""
 
     jpeg: JpegParams
     cache: CacheParams

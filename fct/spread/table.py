@@ -1,4 +1,4 @@
-"""How much trainings differ, as a table for a terminal."""
+"""Formats the differences between trainings as a table for a terminal."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def format_spread(trainings: Trainings, confidence: float) -> str:
     """Return a table with a line for each value that the gate's lines are about.
 
     Args:
-        trainings: at least 2.
-        confidence: of the interval of the mean over trainings.
+        trainings: at least 2 trainings.
+        confidence: confidence of the interval of the mean over trainings.
     """
     width = max(map(len, trainings.values)) + 1
     heading = f"{100 * confidence:g}% of the mean"

@@ -1,4 +1,4 @@
-"""Says what is wrong with a tracking server, or with its files, from the error that a request ended with."""
+"""Finds out what is wrong with a tracking server, or with its files, from the error of a request."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ SILENT = "it does not answer"
 SQLITE = {  # what SQLite says, and what to do
     "database or disk is full": "the disk is full: {full}",
     "unable to open database file": "the file cannot be opened. Check that you may write to its folder",
-    "attempt to write a readonly database": "the file, or its folder, may not be written to. Check whose it is",
+    "attempt to write a readonly database": "the file, or its folder, may not be written to. Check who owns it",
     "database is locked": "another process has locked it for too long",
 }
 
 
 class Fault(NamedTuple):
-    """What is wrong."""
+    """A fault of a tracking server or its files."""
 
     problem: str
     temporary: bool  # the same request may succeed later
 
 
 def diagnose(error: BaseException) -> Fault:
-    """Return what is wrong with a tracking server. The first cause that says so decides.
+    """Return what is wrong with a tracking server. The first known cause in the chain of errors decides.
 
-    Errors of requests and of MLflow wrap the one of the operating system, which alone tells a server that is not there
-    from a wrong certificate, a file that may not be read, or a full disk.
+    Errors of requests and of MLflow wrap the one of the operating system. Only that one distinguishes a missing server,
+    a wrong certificate, a file that may not be read, and a full disk.
     """
     chain = list(_causes(error))
     for cause in chain:
@@ -42,7 +42,7 @@ def diagnose(error: BaseException) -> Fault:
 
 
 def _known(error: BaseException) -> Fault | None:
-    """Return what one error of a chain says by itself, or None."""
+    """Return the fault that one error of a chain shows by itself, or None."""
     kind, words = type(error).__name__, str(error)
     if isinstance(error, OSError) and error.errno in FULL:
         return Fault(f"the disk is full: {full_places([error.filename])}", temporary=False)

@@ -1,9 +1,9 @@
-"""Where MLflow keeps its files: it records absolute paths, which a copied or moved project must not follow.
+"""Checks where MLflow keeps its files: it records absolute paths, which are wrong in a copied or moved project.
 
     python -m fct.tracking.location    # in a copy or a moved project: record its own folder instead of the former one
 
-MLflow makes every local path absolute when it creates an experiment, so that a relative one cannot be recorded. A copy
-would then write into the original's `mlruns`, and a moved project could not read its champion.
+MLflow makes every local path absolute when it creates an experiment, so a relative one cannot be recorded. A copy would
+then write into the original's `mlruns`, and a moved project could not read its champion.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COLUMNS = (
     ("model_versions", "storage_location"),
 )
 REMEDY = "python -m fct.tracking.location"
-SPECIAL = "%?"  # MLflow and SQLAlchemy read them as parts of a URI, so that files land in another folder
+SPECIAL = "%?"  # MLflow and SQLAlchemy read them as parts of a URI, so files land in another folder
 
 
 def database_of(uri: str) -> Path | None:
@@ -39,10 +39,10 @@ def database_of(uri: str) -> Path | None:
 
 
 def check_name(database: Path) -> None:
-    """Check that MLflow can write beside this database.
+    """Check that MLflow can write into the folder of this database.
 
     Raises:
-        FctError: a folder above it has a character in its name that MLflow does not keep.
+        FctError: a folder in its path has a character in its name that MLflow would change.
     """
     special = [character for character in SPECIAL if character in str(database.parent)]
     if special:
@@ -57,24 +57,24 @@ def check(database: Path, location: str | None = None) -> None:
 
     Args:
         database: The tracking database.
-        location: One recorded place. None: every place that the database records.
+        location: One recorded place; None for every place that the database records.
 
     Raises:
-        FctError: a place lies in another project, or in one that is no longer there.
+        FctError: a place is in another project, or in one that no longer exists.
     """
     places = _recorded(database) if location is None else [location]
     elsewhere = sorted({str(root) for place in places if (root := _other_project(database, place))})
     if elsewhere:
         raise FctError(
-            f"{database}: its runs and models lie in {', '.join(elsewhere)}: this project was copied or moved. "
+            f"{database}: its runs and models are in {', '.join(elsewhere)}, so this project was copied or moved. "
             f"Record its own folder: cd {shlex.quote(str(database.parent))} && {REMEDY}"
         )
 
 
 def relocate(database: Path) -> int:
-    """Record this project's folder wherever the database names the one that it was copied or moved from.
+    """Replace the folder that the project was copied or moved from by its own folder, everywhere in the database.
 
-    The database as it was is kept beside it, as <name>.before-move.
+    The former database stays beside it as <name>.before-move.
 
     Returns:
         The number of places that changed.
@@ -118,15 +118,15 @@ def _recorded(database: Path) -> Iterator[str]:
         return
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
         for table, column in _present(connection):
-            if table != "runs":  # theirs lie in their experiment's
+            if table != "runs":  # their places are inside those of their experiment
                 for (place,) in connection.execute(f"SELECT DISTINCT {column} FROM {table}"):  # noqa: S608
                     yield place or ""
 
 
 def _other_project(database: Path, location: str) -> Path | None:
-    """Return the folder of another project in which a place lies, or None.
+    """Return the folder of another project that contains a place, or None.
 
-    A folder that somebody chose outside of any project is no other project.
+    A folder that somebody chose outside any project does not count as another project.
     """
     path = Path(unquote(urlsplit(location).path)) if location.startswith("file:") else Path(location)
     if not path.is_absolute() or FOLDER not in path.parts:
@@ -145,7 +145,7 @@ def main() -> None:
         database = database_of(uri)
         if database is None or not database.is_file():
             raise FctError(
-                f"MLFLOW_TRACKING_URI={uri} is no database of this folder. Run this in the project's folder."
+                f"MLFLOW_TRACKING_URI={uri} is not a database of this folder. Run this in the project's folder."
             )
         print(f"{database}: {relocate(database)} places recorded anew", file=sys.stderr)
 

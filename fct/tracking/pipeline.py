@@ -22,11 +22,11 @@ SEVERITY = (
     "RUNNING",
     "FAILED",
     "KILLED",
-)  # the first one that any stage has is that of the pipeline; else it is FINISHED
+)  # the pipeline has the first of these that any stage has, or else FINISHED
 
 
 def overall_status(stages: Iterable[tuple[str, str]]) -> str:
-    """Return a pipeline run's status from its stages' runs, (name, status), oldest first. Of reruns the last counts."""
+    """Return a pipeline run's status from its stages' runs, (name, status), oldest first. The last rerun counts."""
     last = dict(stages)
     return next((status for status in SEVERITY if status in last.values()), "FINISHED") if last else "KILLED"
 

@@ -69,7 +69,7 @@ def host() -> str:
 def pipeline_owner() -> Owner:
     """Return the dvc process that runs this stage, or this process itself outside of DVC.
 
-    DVC sets DVC_STAGE for the command of a stage, and so for a shell in between. The first ancestor without it is dvc.
+    DVC sets DVC_STAGE for the command of a stage, and for a shell in between. The first ancestor without it is dvc.
     """
     import psutil
 

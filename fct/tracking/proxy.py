@@ -10,7 +10,7 @@ VARIABLES = ("no_proxy", "NO_PROXY")  # programs read one or the other, and the 
 
 
 def without_proxy(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that keep requests to loopback from a proxy. What they excluded before stays excluded."""
+    """Return the variables that keep requests to loopback away from a proxy. Existing exclusions stay."""
     excluded = next((environment[name] for name in VARIABLES if environment.get(name)), "")
     listed = [name.strip() for name in excluded.split(",") if name.strip()]
     if "*" not in listed:

@@ -34,8 +34,8 @@ def stage(
     """Record a stage as a run below that of its pipeline.
 
     Args:
-        name: Of the stage, as in dvc.yaml.
-        params: Its parameters, flat or nested.
+        name: The stage's name, as in dvc.yaml.
+        params: The stage's parameters, flat or nested.
         inputs: The stages whose outputs it reads, each with one file or folder of that stage.
         outputs: Files or folders that it writes. Their digests lead back to this run.
         datasets: Digests of the data it reads, by name.
@@ -66,7 +66,7 @@ def _open(server: Server, name: str) -> Run:
     tags = source()
     try:
         tree = git.tree()
-    except git.DistrustedError as error:  # the stage may run; what is missing is said on its run
+    except git.DistrustedError as error:  # the stage may run; a note on its run says what is missing
         tree = git.Tree(None, ())
         tags["mlflow.note.content"] = f"**The commit is unknown.** {error}"
     tags["dirty"] = tree.dirty

@@ -57,13 +57,13 @@ class Run:
     def child(
         self, name: str, params: Mapping[str, Any] | None = None, *, ends: tuple[type[BaseException], ...] = ()
     ) -> Iterator[Run]:
-        """Open a run below this one.
+        """Open a child run of this one.
 
         Args:
-            name: Of the run.
-            params: Flat or nested.
-            ends: Exceptions that are a normal end, such as that of a pruned trial. The run is then FINISHED, and a tag
-                has the name of the exception.
+            name: The run's name.
+            params: The run's parameters, flat or nested.
+            ends: Exceptions that count as a normal end, such as that of a pruned trial. Then the run is FINISHED, and a
+                tag has the name of the exception.
         """
         tags = {"fct.kind": "child", pipeline.PARENT: self.id, **Owner.of(os.getpid()).tags(), **source()}
         with translate_errors(self.server.uri):
@@ -112,7 +112,7 @@ def log_params(server: Server, run: str, params: Mapping[str, Any]) -> None:
 
 @contextmanager
 def closed_by(run: Run, ends: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
-    """Close the run with the status of the block's end, and update the status of its pipeline's run."""
+    """Close the run at the end of the block, with its status, and update the status of its pipeline's run."""
     try:
         yield
     except (KeyboardInterrupt, Terminated):

@@ -59,7 +59,7 @@ def connect() -> Server:
     with translate_errors(uri), silence_mlflow(), _fail_fast():
         from mlflow import MlflowClient
 
-        # It would print a traceback of errors that people see as an `FctError`.
+        # It would print tracebacks of errors that users see as an `FctError`.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         client = MlflowClient(uri)
         experiment = _experiment(client, name, database)
@@ -100,7 +100,7 @@ def _experiment(client: Any, name: str, database: Path | None) -> Any:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
-            # Files lie beside the database, although a run in a temporary clone may be the first.
+            # Files are beside the database, even if the first run is in a temporary clone.
             beside = database and database.parent != Path.cwd()
             place = str(database.parent / location.FOLDER / content.mlflow_key(name)) if database and beside else None
             return client.get_experiment(client.create_experiment(name, artifact_location=place))
@@ -136,7 +136,7 @@ def _check_connection(uri: str) -> None:
 
 @contextmanager
 def _fail_fast() -> Iterator[None]:
-    """Allow one try of `PATIENCE` seconds in this block. Later requests of a long training keep MLflow's retries."""
+    """Allow one attempt of `PATIENCE` seconds in this block. Later, a long training needs MLflow's retries."""
     settings = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENCE)}
     before = {variable: os.environ.get(variable) for variable in settings}
     os.environ.update(settings)

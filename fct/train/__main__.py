@@ -64,7 +64,7 @@ def main() -> None:
                 on_epoch=lambda number, metrics: run.metrics(metrics, step=number),
             )
             fit_estimator(network, data, method, setup.train)
-            # Validate again: now an estimator gives the blocks the quality of raw images, which no epoch measured.
+            # Validate again: during the epochs the blocks did not have the estimator's quality of raw images.
             accuracy = validate(network, data.val, data.val_views, precision=setup.train.precision)
             headline = {"val_raw": accuracy.raw, "val_compressed": accuracy.compressed}
             run.headline(headline)

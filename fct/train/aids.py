@@ -34,8 +34,8 @@ class TrainingAids:
         Args:
             network: the student, on the device to train on.
             method: the training method. `check_teacher` must have passed.
-            images: a sample of the training images, uint8 [B, C, H, W], on the same device, to find the features'
-                shapes.
+            images: a sample of the training images, uint8 [B, C, H, W], on the same device, which gives the shapes of
+                the features.
             label_smoothing: passed to the method.
 
         Raises:
@@ -85,10 +85,10 @@ class TrainingAids:
 
 
 def baseline_file(key: str) -> Path:
-    """Return the file of the network that the stage `baseline` trains, which `key` of params.yaml asks for.
+    """Return the file of the network that the stage `baseline` trains. `key` is the key of params.yaml that needs it.
 
     Raises:
-        FctError: it is missing.
+        FctError: the file is missing.
     """
     if not STANDARD_PT.is_file():
         raise FctError(
@@ -116,11 +116,11 @@ def check_teacher(method: MethodParams, model: ModelParams, meta: Mapping[str, A
     Args:
         method: the training method.
         model: the network that is trained.
-        meta: of the data: classes, channels, size.
+        meta: classes, channels and size of the data.
 
     Raises:
-        FctError: the teacher has other classes (or another order of them), other channels, or features of another
-            architecture that the student cannot learn; or its file cannot be read.
+        FctError: the teacher has other classes (or another order of them) or other channels; its features are of
+            another architecture, which the student cannot learn; or its file cannot be read.
     """
     _, teacher = _load_teacher(path := teacher_file(method))
     if teacher.classes != list(meta["classes"]):

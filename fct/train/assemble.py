@@ -108,7 +108,7 @@ def identity(setup: Setup, method: MethodParams, meta: dict[str, Any]) -> dict[s
 def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[str, Any]) -> tuple[Network, Description]:
     """Return a seeded network on the device to train on, and the description to save with it.
 
-    Its weights are those that `train.start` says.
+    `train.start` says which weights it starts from.
     """
     _check(setup, method, meta, with_teacher=True)
     channels = normalisation(setup.model, meta["channels"]) or statistics(train)
@@ -132,12 +132,12 @@ def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[st
 def check_network(setup: Setup, method: MethodParams, meta: dict[str, Any], *, measured: Sequence[str] = ()) -> None:
     """Make the checks of `make_network` early, before another training that takes long.
 
-    A teacher that the stage `baseline` has yet to train is not checked.
+    The teacher is not checked if the stage `baseline` has yet to train it.
 
     Args:
-        setup: of the later training.
-        method: of the later training.
-        meta: of the data.
+        setup: the setup of the later training.
+        method: the method of the later training.
+        meta: the metadata of the data.
         measured: layers of `features.layers`, which are measured after the training.
 
     Raises:
@@ -193,7 +193,7 @@ def check_crops(train: TrainParams, method: MethodParams, key: str = "method.tar
     """Check that features that are compared position by position come from the same crop.
 
     Raises:
-        FctError: `train.crops` is own, and `method.target`, read from `key`, does not see the compressed view's crop.
+        FctError: `train.crops` is own, and the target, which `key` names, does not see the crop of the compressed view.
     """
     by_position = method.name in WITH_CONSISTENCY and method.projection != "mean"
     if train.crops == "own" and by_position and not (method.needs_teacher_file or method.needs_ema_teacher):
@@ -208,12 +208,12 @@ def check_size(train: TrainParams, size: int) -> None:
     """Check that padding and cutout are smaller than the images, of `size` pixels.
 
     Raises:
-        FctError: one of them is as large as the image.
+        FctError: padding or cutout is as large as the image.
     """
     for key, pixels in (("crop_padding", train.crop_padding), ("cutout", train.cutout)):
         if pixels >= size:
             raise FctError(
-                f"params.yaml: train.{key}: {pixels} pixels is too much for images of {size}. Set it below {size}."
+                f"params.yaml: train.{key}: {pixels} pixels are too many for images of {size}. Set it below {size}."
             )
 
 

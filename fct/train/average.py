@@ -11,14 +11,14 @@ from fct.models.network import Network
 def average_of(network: Network, decay: float) -> AveragedModel:
     """Return a copy of `network` whose weights and buffers follow those of the network.
 
-    After the step n, a weight of the average is d times its old value plus 1 - d times the network's. d is `decay`, or
-    (1 + n) / (10 + n) where that is smaller, so that a short training does not keep the weights that it began with.
+    At step n, a weight of the average becomes d times its old value plus 1 - d times the network's. d is `decay`, or
+    (1 + n) / (10 + n) if that is smaller: otherwise a short training would keep the weights that it began with.
     """
 
     def follow(average: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
         steps = int(updates)
-        kept = min(decay, (1 + steps) / (10 + steps))
-        return average * kept + current * (1 - kept)
+        share = min(decay, (1 + steps) / (10 + steps))
+        return average * share + current * (1 - share)
 
     average = AveragedModel(network, avg_fn=follow, use_buffers=True)
     average.requires_grad_(requires_grad=False)

@@ -1,4 +1,4 @@
-"""Paired batches: each image raw and compressed at a random quality, with one crop and flip, or one for each view.
+"""Paired batches: each image raw and compressed at a random quality, with the same crop and flip or its own per view.
 
 Compressed views have two sources. The cache compresses whole images, and the crop comes after: it shifts JPEG's 8x8
 grid. Online, the crop comes first: the grid is aligned with the image, as at test time.
@@ -163,7 +163,7 @@ def epoch(  # noqa: PLR0913  # independent choices
 ) -> Iterator[Batch]:
     """Yield batches of the images of `split` in random order, raw and compressed at a random quality.
 
-    Each image is there once, or, with `weights` [N], as often as its probability gives. Qualities are drawn with
+    Each image appears once, or, with `weights` [N], as often as its weight makes likely. Qualities are drawn with
     `probabilities`, or uniformly without them. All batches are full; the remaining images are left out of this epoch. A
     split smaller than `batch_size` is one batch.
     """
@@ -192,7 +192,7 @@ def epoch(  # noqa: PLR0913  # independent choices
         )
         yield batch if mix is None else mix.apply(batch)
         if is_large:
-            drop_pages(*arrays)  # some systems map files in pages of 2 MiB, so that one image keeps 2 MiB
+            drop_pages(*arrays)  # some systems map files in pages of 2 MiB, so one image keeps 2 MiB
 
 
 def _crop_raw(split: Split, draw: Draw) -> Images:

@@ -1,8 +1,8 @@
 """Random colours, and the operations of RandAugment and TrivialAugment, on whole batches.
 
-All views, uint8 [B, C, H, W], of an image that are passed together are changed alike. Random choices are drawn from
-the epoch's generator. torchvision's own transforms draw from torch's global generator, which the thread that makes
-batches would share with the steps of the training: the choices would depend on time. Only the functions behind these
+The views, uint8 [B, C, H, W], that are passed together are changed in the same way. Random choices are drawn from the
+epoch's generator. torchvision's own transforms would draw from torch's global generator. The thread that makes batches
+would share it with the steps of the training, and the choices would depend on time. So only the functions behind these
 transforms are used here.
 """
 
@@ -25,7 +25,7 @@ from fct.train.params import Policy
 def jitter(strength: float, views: Sequence[Tensor], rng: np.random.Generator) -> Sequence[Tensor]:
     """Multiply brightness, contrast and saturation of each image by factors up to `strength` away from 1.
 
-    These are torchvision's definitions, with factors for each image in place of the same for all.
+    These are torchvision's definitions, but each image has its own factors.
     """
     factors = rng.uniform(max(0.0, 1 - strength), 1 + strength, (3, len(views[0]), 1, 1, 1))
     on_device = move_to(factors.astype(np.float32), views[0].device)
@@ -54,7 +54,7 @@ class Operation(NamedTuple):
 
 
 def _affine(images: Tensor, *, angle: float = 0, translate: Sequence[float] = (0, 0), shear: float = 0) -> Tensor:
-    """Turn, shift or shear images. `translate` is a share of the side, and `shear` that of a column to the next."""
+    """Turn, shift or shear images. `translate` is a share of the side; `shear` is the shift per column."""
     side = images.shape[-1]
     moved: Tensor = functional.affine(
         images,
@@ -84,7 +84,7 @@ def _both(rand: float, trivial: float) -> Mapping[Policy, float]:
     return {"rand-augment": rand, "trivial-augment": trivial}
 
 
-# Values of torchvision, but for shifts of trivial-augment: 32 pixels there, which leaves nothing of small images.
+# Values of torchvision, except the shifts of trivial-augment: its 32 pixels would leave nothing of small images.
 OPERATIONS = (
     Operation(lambda images, _: images, _both(0, 0), is_signed=False),
     Operation(_shear, _both(0.3, 0.99)),
@@ -108,9 +108,9 @@ RAND_AUGMENT_STRENGTH = 0.3  # of the full one: 9 of 30
 def apply_policy(policy: Policy, views: Sequence[Tensor], rng: np.random.Generator) -> Sequence[Tensor]:
     """Apply random operations to each image.
 
-    "rand-augment" applies two, of a medium strength. "trivial-augment" (Mueller and Hutter, 2021) applies one, of any
-    strength up to a larger one; images of the batch with the same operation and sign share it, so that one call is
-    enough for all of them.
+    "rand-augment" applies two operations of medium strength. "trivial-augment" (Mueller and Hutter, 2021) applies one
+    of any strength, up to a larger one. Images of the batch with the same operation and sign share the strength, so
+    one call is enough for all of them.
     """
     count, parts = len(views[0]), len(views)
     images = torch.cat(list(views))

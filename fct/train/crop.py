@@ -38,11 +38,11 @@ class Augmentation:
     policy: Policy = "none"
     erasing: float = 0.0  # probability that a random box is black
     mixup: float = 0.0  # alpha of the Beta distribution of the share of another image; 0 for none
-    cutmix: float = 0.0  # alpha of that of the area of a square from another image; 0 for none
+    cutmix: float = 0.0  # alpha of the Beta distribution of the area of a square from another image; 0 for none
 
     @classmethod
     def of(cls, params: TrainParams, size: int) -> Augmentation:
-        """Return that of the section `train` of params.yaml, for a model of images of `size` pixels."""
+        """Return the augmentation of the section `train` of params.yaml, for a model of images of `size` pixels."""
         return cls(
             params.crop_padding,
             params.flip,
@@ -115,7 +115,7 @@ class Crops:
         height: NDArray[np.int64],
         width: NDArray[np.int64],
     ) -> None:
-        """Scale by Pillow, as the images themselves were. It is faster than whole batches of matrix products."""
+        """Scale with Pillow, which also scaled the images. This is faster than batches of matrix products."""
         for row, place in zip(rows, places, strict=True):
             top, left = self.top[place], self.left[place]
             box = images[row, top : top + height[place], left : left + width[place]]
@@ -146,7 +146,7 @@ def _scaling(start: Tensor, length: Tensor, places: Tensor, side: int) -> Tensor
     Args:
         start: first pixel of the part, [B, 1].
         length: pixels of the part, [B, 1].
-        places: of the result, [B, size].
+        places: places of the result, [B, size].
         side: pixels of the image.
     """
     step = length / places.shape[1]
@@ -162,9 +162,9 @@ def draw_boxes(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Draw a box inside each of `count` images of `side` pixels. Return top, left, height and width, each [count].
 
-    Its area is drawn evenly from `scale`, relative to the image's, and the logarithm of width / height from that of
-    `ratio`, as in "Going Deeper with Convolutions" (Szegedy et al., 2015). A box that is too long for the image is
-    drawn again, and after some attempts cut to the image.
+    Its area relative to the image is uniform in `scale`, and the logarithm of width / height is uniform between those
+    of `ratio`, as in "Going Deeper with Convolutions" (Szegedy et al., 2015). A box that is too long for the image is
+    drawn again, and after some attempts it is cut to the image.
     """
     area = side**2 * rng.uniform(*scale, (ATTEMPTS, count))
     shape = np.exp(rng.uniform(np.log(ratio[0]), np.log(ratio[1]), (ATTEMPTS, count)))

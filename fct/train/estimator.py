@@ -47,7 +47,7 @@ def fit_estimator(network: Network, data: Data, method: MethodParams, params: Tr
         # A raw image without tables counts as uncompressed.
         raw_quality = batch.raw_quality.masked_fill(batch.raw_quality == UNKNOWN_QUALITY, 100)
         quality = torch.cat([raw_quality, batch.quality]).float()
-        with autocast("fp32" if params.precision == "fp16" else params.precision, device):  # it is small, and unscaled
+        with autocast("fp32" if params.precision == "fp16" else params.precision, device):  # no loss scaling
             estimate = estimator(image)
         loss = functional.huber_loss(estimate, quality, delta=HUBER_DELTA)
         optimiser.zero_grad(set_to_none=True)
@@ -58,7 +58,7 @@ def fit_estimator(network: Network, data: Data, method: MethodParams, params: Tr
 
 
 def batch_size(images: int, params: TrainParams) -> int:
-    """Return the number of images of a step: at most that of the network's training, and together no more than it saw.
+    """Return the images per step: at most as many as in the network's training, and no more in total than it saw.
 
     The estimator thus never takes longer than the training of the network, even for a few hundred images.
     """

@@ -15,8 +15,8 @@ def freeze(backbone: nn.Module, patterns: Sequence[str]) -> list[nn.Module]:
     """Freeze the weights of a backbone whose names match one of `patterns`, such as "stage1.*" or "*.bn1.*".
 
     Returns:
-        The modules with weights of which all are frozen. They must stay in evaluation mode, so that a frozen norm keeps
-        its statistics.
+        The modules whose weights are all frozen. They must stay in evaluation mode, so that a frozen norm keeps its
+        statistics.
 
     Raises:
         FctError: a pattern matches no weight, or no weight is left to be trained.

@@ -200,9 +200,9 @@ class Training:
         return prefetch(itertools.islice(batches, self.steps), PREFETCH)
 
     def step(self, batch: Batch) -> Loss:
-        """Take the training step of one batch; return the loss before it. The network must be in training mode.
+        """Train on one batch and return its loss before the step. The network must be in training mode.
 
-        With `params.accumulate`, the weights change after the last of so many batches.
+        The weights change after every `params.accumulate` batches.
         """
         with autocast(self.params.precision, batch.raw.device):
             context = self.aids.at(self.steps_taken / (self.params.epochs * self.steps))

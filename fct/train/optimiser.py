@@ -28,8 +28,8 @@ def make_optimiser(
     learns more slowly than the one after it.
 
     Args:
-        network: whose weights are trained.
-        others: weights that are trained too.
+        network: the network to train.
+        others: further weights to train.
         params: optimiser and schedule.
         steps: number of steps of the whole training.
 
@@ -59,7 +59,7 @@ def check_optimiser(params: TrainParams) -> None:
 
 
 def _groups(network: Network, others: list[nn.Parameter], params: TrainParams) -> list[dict[str, Any]]:
-    """Return all trainable weights in groups, of which only the rate and the weight decay differ."""
+    """Return all trainable weights in groups, which differ only in learning rate and weight decay."""
     if params.layer_decay == 1:
         return _by_decay([*network.parameters(), *others], params.weight_decay)
     layers: dict[str, list[nn.Parameter]] = defaultdict(list)  # as the backbone lists them: from the input up
@@ -76,7 +76,7 @@ def _groups(network: Network, others: list[nn.Parameter], params: TrainParams) -
 
 
 def layer_of(name: str) -> str:
-    """Return the layer that a weight of this name counts to when `train.layer_decay` slows lower layers down.
+    """Return the layer to which a weight of this name belongs when `train.layer_decay` slows down lower layers.
 
     It is the first module of its path with a number, and numbers that follow: "layer1.0" of "layer1.0.conv1.weight".
 

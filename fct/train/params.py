@@ -17,7 +17,7 @@ OPTIMISERS = ("sgd", "adamw")
 TIMM = "timm/"  # prefix of the name of one of timm's optimisers
 MOST_EPOCHS = 100_000
 NOT_ONLINE = (  # what is wrong with views: online for a folder of images
-    "images of a folder are compressed at their own size, before the resize. This cannot be done online. Set it to "
+    "images of a folder are compressed at their own size, before the resize, which cannot be done online. Set it to "
     "cache."
 )
 
@@ -30,7 +30,7 @@ def _check_optimiser(name: str) -> str:
 
 def _check_ascending(bounds: tuple[float, float]) -> tuple[float, float]:
     if bounds[0] > bounds[1]:
-        raise ValueError("the first of two bounds is the lower one; exchange them")
+        raise ValueError("the first bound must be the lower one; exchange the two bounds")
     return bounds
 
 
@@ -53,18 +53,18 @@ class TrainParams(Section):
     epochs: int = Field(ge=1, le=MOST_EPOCHS)
     patience: int = Field(ge=1, le=MOST_EPOCHS)  # epochs without a better validation accuracy before training stops
     batch_size: int = Field(ge=2, le=2**20)  # images; each has all its views
-    accumulate: int = Field(ge=1, le=2**20)  # batches whose gradients make one step of the optimiser
+    accumulate: int = Field(ge=1, le=2**20)  # batches per step of the optimiser
     balance: Literal["none", "classes"]  # each image once an epoch | each class equally often
     freeze: list[Name]  # patterns of names of the backbone's weights that are not trained
     optimiser: Annotated[str, AfterValidator(_check_optimiser)]  # sgd | adamw | timm/NAME
     learning_rate: float = Field(gt=0, le=1000)  # at the peak of the schedule
     rate_schedule: Literal["one-cycle", "cosine"]
     warm_up: float = Field(ge=0, lt=1)  # share of the steps in which the learning rate rises
-    layer_decay: float = Field(ge=0.01, le=1)  # factor of the learning rate from a layer to the one before it
+    layer_decay: float = Field(ge=0.01, le=1)  # learning rate of each layer relative to the next one
     momentum: float = Field(ge=0, lt=1)  # of adamw, the first of its betas
-    weight_decay: float = Field(ge=0, le=1000)  # not of biases and norms
-    clip_norm: float | None = Field(ge=1e-6, le=1e6)  # largest norm of the gradient; None: any
-    ema: float | None = Field(gt=0, lt=1)  # of the weights, a step; the average is validated and saved; None: none
+    weight_decay: float = Field(ge=0, le=1000)  # biases and norms have none
+    clip_norm: float | None = Field(ge=1e-6, le=1e6)  # largest norm of the gradient; None: no limit
+    ema: float | None = Field(gt=0, lt=1)  # decay of an average of the weights, which is validated and saved
     crop_padding: int = Field(ge=0, le=4096)  # pixels around an image before the random crop
     resized_crop: ResizedCrop | None  # in place of that crop: one of random size and shape, scaled; None: none
     flip: bool  # horizontally, at random
@@ -74,7 +74,7 @@ class TrainParams(Section):
     policy: Policy  # random operations on each image, of colour and of geometry
     erasing: float = Field(ge=0, le=1)  # probability that a random box of an image is black; 0: none
     mixup: float = Field(ge=0, le=100)  # alpha of the Beta distribution of the share of another image; 0: none
-    cutmix: float = Field(ge=0, le=100)  # alpha of that of the area of a square from another image; 0: none
+    cutmix: float = Field(ge=0, le=100)  # alpha likewise of the area of a square from another image; 0: none
     label_smoothing: float = Field(ge=0, lt=1)  # share of the label's probability that is spread over all classes
     quality_sampler: Sampler  # how often each trained quality is drawn: fct.train.sampler
     views: Views  # cache: compress, then crop | online: crop, then compress, during training

@@ -21,7 +21,7 @@ Whole = NDArray[np.int64] | NDArray[np.float64] | NDArray[np.float32]  # numbers
 
 
 def change(augmentation: Augmentation, views: Sequence[Tensor], rng: np.random.Generator) -> Sequence[Tensor]:
-    """Return the views, uint8 [B, C, H, W], of a batch, changed as `augmentation` says, all alike."""
+    """Return the views, uint8 [B, C, H, W], of a batch, all changed in the same way, as `augmentation` says."""
     if augmentation.colour_jitter or augmentation.policy != "none":
         from fct.train.colours import apply_policy, jitter  # only here: torchvision takes seconds to import
 
@@ -45,9 +45,9 @@ def change(augmentation: Augmentation, views: Sequence[Tensor], rng: np.random.G
 class Mix:
     """Mixup or cutmix of a batch of B images: which two are mixed, and how much of each pixel is the image's own.
 
-    Zhang et al., "mixup", 2018, and Yun et al., "CutMix", 2019. Images are mixed in pairs, so that both can have the
-    same quality: a mixture of two has none that a network could be told. Of two raw files of their own qualities, the
-    one with the larger share decides.
+    Zhang et al., "mixup", 2018, and Yun et al., "CutMix", 2019. Images are mixed in pairs, so both can have the same
+    quality: a mixture of two qualities has no quality that a network could get. For two raw files with different
+    qualities, the one with the larger share decides.
     """
 
     partner: NDArray[np.int64]  # [B]; the partner's partner is the image itself
@@ -56,9 +56,9 @@ class Mix:
 
     @classmethod
     def draw(cls, augmentation: Augmentation, count: int, side: int, rng: np.random.Generator) -> Mix | None:
-        """Draw partners and shares for `count` images of `side` pixels; None without mixup and cutmix.
+        """Draw partners and shares for `count` images of `side` pixels. Return None without mixup and cutmix.
 
-        With both, each batch has one of them.
+        If both are on, each batch gets one of them.
         """
         alphas = [augmentation.mixup, augmentation.cutmix]
         if not any(alphas):
@@ -108,7 +108,7 @@ def _inside(
     width: Whole,
     side: int,
 ) -> NDArray[np.bool_]:
-    """Return which pixels, [B, side, side], lie in a box; what of it lies outside of the image is cut off."""
+    """Return which pixels, [B, side, side], lie in a box. The part of the box outside the image is cut off."""
     places = np.arange(side)
     rows = (top[:, None] <= places) & (places < (top + height)[:, None])
     columns = (left[:, None] <= places) & (places < (left + width)[:, None])

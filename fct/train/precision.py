@@ -20,7 +20,7 @@ def resolve_precision(precision: str, device: torch.device) -> Precision:
     CPUs without AVX512-BF16 or AMX emulate bf16, which is four to seven times slower than fp32.
 
     Raises:
-        FctError: it is fp16, and the device is not a GPU.
+        FctError: `precision` is fp16, and the device is not a GPU.
     """
     if precision == "fp16":
         if device.type != "cuda":
@@ -46,7 +46,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     """Return the context in which the network runs; `precision` is fp32, bf16 or fp16.
 
     Raises:
-        ValueError: it is "auto", which must be resolved before the training.
+        ValueError: `precision` is "auto", which must be resolved before the training.
     """
     if precision == "auto":
         raise ValueError("precision: resolve auto before the training (fct.train.precision.resolve_precision)")
@@ -57,13 +57,13 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 def check_narrow(network: nn.Module, precision: str, images: torch.Tensor) -> None:
     """Check that bf16 gives right gradients for `network` on a CPU.
 
-    Those of a convolution whose stride is larger than its input's width are wrong there: oneDNN 3.12 reads memory that
-    nobody has written. Most often that is zero, and the training goes well; at times it is nan.
+    The gradients of a convolution whose stride is larger than its input's width are wrong there: oneDNN 3.12 reads
+    uninitialised memory. Mostly this memory is zero, and the training goes well; sometimes it is nan.
 
     Args:
         network: takes images [B, C, H, W] and their qualities [B].
         precision: fp32 or bf16.
-        images: of the size to train on, uint8 [B, C, H, W].
+        images: images of the size to train on, uint8 [B, C, H, W].
 
     Raises:
         FctError: `precision` is bf16, and a convolution's input is too narrow.

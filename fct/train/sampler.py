@@ -39,7 +39,7 @@ def probabilities(sampler: Sampler, qualities: Sequence[int], progress: float) -
 
 
 def balanced(labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the probability of each image, [N], with which all classes that `labels` [N] has are equally frequent."""
+    """Return the probability of each image, [N], that makes all classes in `labels` [N] equally frequent."""
     _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     probability: NDArray[np.float64] = 1 / (len(counts) * counts[classes])
     return probability

@@ -25,16 +25,16 @@ def choose_source(  # noqa: PLR0913, PLR0917  # all that decides
 ) -> Source:
     """Return the source of compressed views for `split`. Print the choice if `views` is "auto".
 
-    "auto" is the cache if it fits into memory, else online. It is also the cache for images that were compressed at
-    their own size, before the resize: that cannot be done online. The cache is copied to the GPU if it fits there.
+    "auto" is the cache if it fits into memory, else online. For images that were compressed at their own size, before
+    the resize, it is always the cache: this cannot be done online. The cache is copied to the GPU if it fits there.
 
     Args:
         views: the choice in params.yaml.
         split: the training images.
         cache: opens the cached views by quality, memory-mapped.
         qualities: the trained qualities.
-        subsampling: of the chroma planes.
-        device: of the training.
+        subsampling: the subsampling of the chroma planes.
+        device: the device of the training.
 
     Raises:
         FctError: `views` is "online", and the images were compressed at their own size.

@@ -1,4 +1,4 @@
-"""How much disk the versions of a project take in DVC's cache."""
+"""Measures how much disk space the versions of a project take in DVC's cache."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Usage:
 
 
 def measure() -> Usage | None:
-    """Return what DVC's cache takes, or None before the first run of the pipeline.
+    """Return the sizes in DVC's cache, or None before the first run of the pipeline.
 
     Raises:
         FctError: dvc.lock is damaged.
@@ -46,7 +46,7 @@ def format_size(size: int) -> str:
 
 
 def _size(folder: Path) -> int:
-    """Return the size of all files in a folder. A file that goes meanwhile counts nothing."""
+    """Return the size of all files in a folder. A file that disappears meanwhile does not count."""
     total = 0
     for path, _, names in os.walk(folder):
         for name in names:

@@ -13,11 +13,11 @@ from fct.core.errors import FctError
 
 @dataclass(frozen=True)
 class Dep:
-    """What a stage read, as dvc.lock has it."""
+    """An input of a stage, as dvc.lock records it."""
 
     stage: str
     path: str
-    md5: str  # of a folder it ends in .dir
+    md5: str  # that of a folder ends in .dir
 
 
 def checksums(text: str, name: str) -> dict[str, str]:

@@ -19,10 +19,10 @@ from ruamel.yaml.error import YAMLError
 from fct.core.errors import FctError
 from fct.core.paths import DVC_LOCK, DVC_YAML, ENVIRONMENT
 
-# git without programs that a repository may name: this project's own commands commit its own files, and whoever can
-# write a hook, by a link in an inbox for example, must gain nothing by it.
+# git without the programs that a repository may name. These commands commit only the project's own files. Someone who
+# can write a hook, for example by a link in an inbox, must gain nothing by it.
 GIT = ("git", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
-RECEIVE = f"--receive-pack={' '.join(GIT)} receive-pack"  # for a push, whose other end has hooks of its own
+RECEIVE = f"--receive-pack={' '.join(GIT)} receive-pack"  # for a push, since its other end has its own hooks
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def commit(paths: Sequence[str], message: str) -> None:
         ("diff", "--cached", "--quiet", "--no-ext-diff", "--no-textconv", "--", *paths),
         (*identity, "commit", "--quiet", "--message", message, "--only", "--", *paths),
     ):
-        # A name may have characters that are patterns for git.
+        # A name may have characters that git takes for patterns.
         process = subprocess.run([*GIT, "--literal-pathspecs", *arguments], capture_output=True, check=False)
         if "diff" in arguments:
             if process.returncode == 0:
@@ -122,7 +122,7 @@ def run(*arguments: str) -> str | None:
 
 
 def _check_trusted() -> None:
-    """Raise an error if git refuses the repository because of its owner, which is not the lack of a repository."""
+    """Raise an error if git refuses the repository because of its owner. A missing repository is not an error here."""
     try:
         environment = {**os.environ, "LC_ALL": "C"}
         process = subprocess.run(["git", "rev-parse", "--git-dir"], env=environment, capture_output=True, check=False)

@@ -1,8 +1,8 @@
-"""What the stages read: whether git, or DVC by a .dvc file in git, holds every file of it as it is now.
+"""Checks the inputs of the stages: does git, or DVC by a .dvc file in git, hold the present content of each file?
 
-The files of a stage's deps count as DVC counts them: all that lie there, whatever .gitignore says, but for what
-.dvcignore leaves out. Outs of stages do not count, as dvc.lock names them. Nor do deps outside of this folder: neither
-git nor DVC can hold them here, and the stage `data` packs their images into an out.
+The files of a stage's deps are those that DVC counts: all that are there, whatever .gitignore says, except those that
+.dvcignore leaves out. Outs of stages are not checked, as dvc.lock names them. Deps outside this folder are not checked
+either: neither git nor DVC can hold them here, and the stage `data` packs their images into an out.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Problem:
     """An input that the last commit does not lead to."""
 
     path: str
-    what: str  # is wrong with it, and what to do
+    what: str  # what is wrong with it, and what to do
 
     def __str__(self) -> str:
         """Return the problem as one sentence or two."""
@@ -41,13 +41,13 @@ class Problem:
 
 
 def problems(lock: str) -> list[Problem]:
-    """Return the inputs that neither git nor DVC holds as they are now, or that the stages did not read so.
+    """Return the inputs whose present content neither git nor DVC holds, or the stages did not read.
 
     Args:
         lock: The text of dvc.lock.
 
     Raises:
-        FctError: it is not the text of a dvc.lock.
+        FctError: `lock` is not the text of a dvc.lock.
     """
     tree = git.tree()
     if tree.commit is None:
@@ -67,7 +67,7 @@ def problems(lock: str) -> list[Problem]:
             if path in changed:
                 found.append(Problem(path, NOT_COMMITTED))
             elif Path(path).is_symlink() and os.path.relpath(Path(path).resolve()) not in files.tracked:
-                found.append(Problem(path, "is a link: git holds no more than its name. Put the file itself there."))
+                found.append(Problem(path, "is a link: git holds only its target. Put the file itself there."))
         elif owner := _owner(path):
             owned.add(owner)
         else:
@@ -78,13 +78,13 @@ def problems(lock: str) -> list[Problem]:
 
 
 def is_uncommitted_dvc_file(problem: Problem) -> bool:
-    """Return whether the problem is gone once the changed .dvc files are committed."""
+    """Return whether committing the changed .dvc files solves the problem."""
     return problem.path.endswith(".dvc") and problem.what == NOT_COMMITTED
 
 
 @dataclass(frozen=True)
 class _Files:
-    """The files under some paths, but for those that .dvcignore leaves out."""
+    """The files under some paths, without those that .dvcignore leaves out."""
 
     tracked: frozenset[str]  # by git
     untracked: frozenset[str]  # ignored by git or not
@@ -136,11 +136,11 @@ def _check_owner(owner: str, changed: set[str], hashes: _Hashes) -> Iterator[Pro
 
 
 def _check_lock(dep: Dep, files: _Files, owned: set[str], hashes: _Hashes) -> Iterator[Problem]:
-    """Check that a stage read the files that are here, where git does not hold them all."""
+    """Check that a stage read the files that are here, unless git holds all of them."""
     paths = [owner.removesuffix(".dvc") for owner in owned]
     if any(_lies_in(path, dep.path) or _lies_in(dep.path, path) for path in paths):
         inside = [path for path in files.all if _lies_in(path, dep.path) and Path(path).is_file()]
-        # `dvc add` after the stage adds files to the folder that no stage reads.
+        # `dvc add` after the stage adds files to the folder, which no stage reads.
         without = [path for path in inside if not _is_of_dvc(path)]
         if dep.md5 not in (hashes.of(dep.path, inside), hashes.of(dep.path, without)):
             yield Problem(dep.path, f"is not what the stage {dep.stage} read, says {DVC_LOCK}. Run `dvc repro`.")
@@ -165,7 +165,7 @@ def _present_stages(read: Iterable[Dep]) -> list[Dep]:
 
 
 def _is_of_dvc(path: str) -> bool:
-    """Return whether DVC itself writes the file: a .dvc file counts by what it holds, and a .gitignore not at all."""
+    """Return whether DVC itself writes the file: a .dvc file, whose content is checked elsewhere, or a .gitignore."""
     return path.endswith(".dvc") or Path(path).name == ".gitignore"
 
 
@@ -174,13 +174,13 @@ def _lies_in(path: str, folder: str) -> bool:
 
 
 def _owner(path: str) -> str | None:
-    """Return the .dvc file beside a file, or beside a folder that it lies in."""
+    """Return the .dvc file beside a file, or beside a folder that contains it."""
     candidates = (f"{part.as_posix()}.dvc" for part in (Path(path), *Path(path).parents))
     return next((candidate for candidate in candidates if Path(candidate).is_file()), None)
 
 
 def _in_neither(path: str, tracked: frozenset[str]) -> str:
-    """Say what to do with a file that is in neither: DVC takes its folder whole if git has nothing in there."""
+    """Say what to do with a file in neither. DVC can take its whole folder if git has nothing in there."""
     whole = Path(path)
     while len(whole.parent.parts) > 1 and not any(_lies_in(other, whole.parent.as_posix()) for other in tracked):
         whole = whole.parent

@@ -21,9 +21,9 @@ def test_the_cost_is_a_sentence_with_numbers():
 @pytest.mark.parametrize(
     ("raw", "worst", "advice"),
     [
-        (0.8, 0.795, "little that robustness could gain: choose a larger data.folder.pixels"),
+        (0.8, 0.795, "Robustness could gain little here: choose a larger data.folder.pixels"),
         (0.8, 0.78, ""),
-        (0.34, 0.33, "learnt next to nothing: always naming the most frequent class is right for 30.0%"),
+        (0.34, 0.33, "learnt almost nothing: always naming the most frequent class is right for 30.0%"),
     ],
 )
 def test_what_makes_the_training_pointless_is_said(raw, worst, advice):

@@ -146,7 +146,7 @@ def test_a_champion_of_this_project_is_read_its_own_way(shop, save_foreign, colo
         ({}, ["--set", "scale=labels"], "One that can be judged as labels has"),
         ({}, ["--set", "scale=probabilities"], None),
         ({"heads": ["background"]}, [], "If class 0 of the model is the background, give --set background=true."),
-        ({"nhwc": True}, ["--layout", "nchw"], "the input is nhwc. Give that to --layout, in place of nchw."),
+        ({"nhwc": True}, ["--layout", "nchw"], "the input is nhwc. Give this to --layout instead of nchw."),
         ({}, ["--size", "16"], "its images are 8 x 8 pixels. Leave out --size"),
     ],
     ids=["several outputs", "no such output", "no label", "negative", "background", "layout", "size"],

@@ -43,7 +43,7 @@ def test_without_weights_a_small_network_and_small_images(project):  # noqa: ARG
     """Nothing pretrained: 64 pixels of 150, and a network of this project."""
     status, out = run()
     assert status == 0, out
-    assert "data.folder.pixels: 64  (shorter sides of images have 150 (median))" in out
+    assert "data.folder.pixels: 64  (the median of the images' shorter sides is 150)" in out
     data, model = written()["data"], written()["model"]
     assert (data["source"], data["folder"]["path"], data["folder"]["pixels"]) == ("folder", "photos", 64)
     assert (data["fractions"]["gate"], data["folder"]["channels"]) == (0.15, 3)
@@ -102,7 +102,7 @@ def test_what_would_not_pass_the_check_is_not_written(project):
     path.write_text(path.read_text().replace("unseen: [webp,", "unseen: [off-colour,"))
     before = path.read_text()
     status, out = run()
-    assert (status, "Nothing was written, for params.yaml would not pass" in out, "off-colour" in out) == (
+    assert (status, "Nothing was written, because params.yaml would not pass" in out, "off-colour" in out) == (
         2,
         True,
         True,
@@ -132,7 +132,7 @@ def test_a_dry_run_writes_nothing(project):
     [
         (["--weights", "elsewhere.pth", "--model", "resnet18"], "is not in weights/"),
         (["--weights", "weights/some.pth", "--model", "resnet18"], "of another architecture than model.name"),
-        (["--weights", "weights/some.pth"], "name the backbone that they are of with --model"),
+        (["--weights", "weights/some.pth"], "name the backbone of these weights with --model"),
         (["--model", "resnet19"], "Nearest: resnet18"),
     ],
 )

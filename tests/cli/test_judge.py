@@ -232,7 +232,7 @@ def test_a_class_that_the_model_does_not_know_is_named(shop):
     ("content", "message"),
     [
         (b"", "the file is empty"),
-        (b"red\nblue\nred\n", "red is there more than once"),
+        (b"red\nblue\nred\n", "red appears more than once"),
         ("café".encode("latin-1"), "the file is not UTF-8 text"),
     ],
     ids=["empty", "twice", "latin-1"],

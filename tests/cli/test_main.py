@@ -60,7 +60,7 @@ def test_an_empty_registry_says_how_to_begin(place):
         "toy: nothing is registered. `fct promote` registers a model that passed the gate.\n",
     )
     result = CliRunner().invoke(cli.main, ["rollback"])
-    assert (result.exit_code, result.output) == (0, "toy: nothing to return to; there is no champion.\n")
+    assert (result.exit_code, result.output) == (0, "toy: there is no previous champion; there is no champion.\n")
 
 
 def test_status_names_verdict_file_and_doubt():

@@ -220,7 +220,7 @@ BAD = [
     (small_class, "ant/2.png", "its class has too few images", 3),
     (animated, "cat/moving.webp", "several frames or pages", 1),
     (cmyk, "cat/print.jpg", "neither grey nor RGB", 1),
-    (sixteen_bit, "cat/deep.png", "more than 8 bits a channel", 1),
+    (sixteen_bit, "cat/deep.png", "more than 8 bits per channel", 1),
     (oversized, "cat/bomb.png", "too large", 1),
     (name_of_other_bytes, "cat/caf\\udce9.png", "a name that is not UTF-8", 1),
     (class_of_other_bytes, "caf\\udce9/", "a name that is not UTF-8", 1),

@@ -46,5 +46,5 @@ def test_a_cache_that_was_cut_short_is_never_trained_on(copy):
 def test_a_file_that_was_not_verified_is_not_there(copy):
     """An export whose logits differ by more than is allowed leaves nothing that `fct predict` could use."""
     copy.change({"export.tolerance": 1e-12})
-    assert "does not compute what the network does" in copy.run("dvc", "repro", "export@model", status=255)
+    assert "does not compute the same as the network" in copy.run("dvc", "repro", "export@model", status=255)
     assert not (copy.folder / "model/model.onnx").exists()

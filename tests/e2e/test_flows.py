@@ -238,7 +238,7 @@ def test_promotion_and_rollback_follow_the_rules_of_the_commands(copy, stand, tr
     assert "a test" in artifacts("registry")
     assert tracked(project).client.get_model_version_by_alias("clothes", "champion").version == 1
     state = rollback(return_state=True)
-    assert "nothing to return to" in state.message
+    assert "there is no previous champion" in state.message
     project.change({"gate.2.at_least": 0.99999})
     reproduce(return_state=True)
     state = promote(return_state=True)

@@ -87,7 +87,7 @@ def test_ctrl_c_in_the_servers_ends_the_run_at_work_first(endless, nights, tmp_p
 def test_servers_are_reused(night):
     """A second start finds what runs, says where, and starts nothing."""
     said = night.project.run(*night.command)
-    assert said.count("was running already") == 4
+    assert said.count("was already running") == 4
     for port in night.ports.values():
         assert f"http://127.0.0.1:{port}" in said
 
@@ -97,7 +97,7 @@ def test_a_taken_port_is_named(night):
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
         said = night.project.run(*night.command, "--optuna-port", str(taken), status=2)
-    assert f"optuna cannot have the port {taken}: Address already in use, by something else" in said
+    assert f"optuna cannot have the port {taken}: Address already in use, by something other" in said
     assert f"--optuna-port {taken + 1}" in said
 
 

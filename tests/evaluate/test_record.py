@@ -49,7 +49,7 @@ def test_the_meta_is_the_contract(written):
 def test_another_model_is_refused(written):
     """The evaluation of another file is refused, naming both."""
     folder, split, _ = written
-    with pytest.raises(FctError, match=r"of the model a{12}\.\.\..*present model is b{12}.*dvc repro evaluate"):
+    with pytest.raises(FctError, match=r"about the model a{12}\.\.\..*present model is b{12}.*dvc repro evaluate"):
         record.read(split, model_sha256="b" * 64, params=PARAMS, evaluation=folder)
 
 

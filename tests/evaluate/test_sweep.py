@@ -224,5 +224,5 @@ def test_logits_that_are_not_numbers_are_refused(save_model, make_split):
 
 def test_a_distortion_that_is_none_on_grey_images_is_refused(brightest, make_split):
     """Chroma of 4:4:4 tells nothing where there is none: left out unseen, its lines would have no views."""
-    with pytest.raises(FctError, match=r"evaluate\.unseen: 444 changes colours alone"):
+    with pytest.raises(FctError, match=r"evaluate\.unseen: 444 changes only colours"):
         sweep.predict(brightest(1, 8), make_split(), [], "4:2:0", batch_size=4, unseen=["444"])

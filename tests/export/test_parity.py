@@ -53,7 +53,7 @@ def test_a_tampered_weight_is_refused(exported, pixels, tmp_path):
     network, _, path = exported["blocks"]
     changed = tampered(path, tmp_path / "a.onnx", lambda bias: bias + np.array([0.5, 0, 0], np.float32))
     with pytest.raises(
-        FctError, match=r"a\.onnx does not compute what the network does: on 7 images .* by up to 0\.5 "
+        FctError, match=r"a\.onnx does not compute the same as the network: on 7 images .* by up to 0\.5 "
     ) as caught:
         compare(network, changed, *pixels, tolerance=1e-3)
     assert "export.tolerance is 0.001" in str(caught.value)

@@ -121,7 +121,7 @@ def test_the_test_split_has_no_say():
 def test_an_evaluation_of_another_file_is_refused(bright):
     """A model exported after the evaluation is not judged by it."""
     bright(metadata={"fct.classes": '["dark", "bright"]', "fct.params_digest": '"new"'})
-    with pytest.raises(FctError, match="evaluation is of the model"):
+    with pytest.raises(FctError, match="evaluation is about the model"):
         judge()
     assert not Path("metrics/gate.json").exists()
 

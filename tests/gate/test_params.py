@@ -17,12 +17,12 @@ def test_good_values_are_taken():
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("qualities", [5, 50, 5], "5 is there more than once"),
+        ("qualities", [5, 50, 5], "5 appears more than once"),
         ("qualities", [0], "greater than or equal to 1"),
         ("qualities", [101], "less than or equal to 100"),
         ("qualities", [], "at least 1 item"),
         ("unseen", ["smoke"], "Input should be 'webp'"),
-        ("unseen", ["webp", "webp"], "webp is there more than once"),
+        ("unseen", ["webp", "webp"], "webp appears more than once"),
         ("batch_size", 0, "greater than or equal to 1"),
         ("confidence", 1.0, "less than 1"),
     ],
@@ -119,9 +119,9 @@ def test_a_gate_needs_a_line_that_needs_no_champion():
         ("worst-unseen", ["webp"], None),
         ("q10", [], "Add 10 to evaluate.qualities"),
         ("webp", [], "Add it to evaluate.unseen"),
-        ("unseen", [], "names no distortion but controls"),
+        ("unseen", [], "names only controls"),
         ("bgr", ["bgr"], None),
-        ("unseen", ["bgr"], "names no distortion but controls"),
+        ("unseen", ["bgr"], "names only controls"),
         ("rwa", [], "there is no slice 'rwa'. Did you mean 'raw'?"),
     ],
 )

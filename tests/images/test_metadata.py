@@ -264,7 +264,7 @@ def test_the_fourth_channel_of_a_tiff_is_alpha_only_if_the_tiff_says_so(extra, c
     assert decode(head + bytes([10, 20, 30, 0]), 3).tolist() == [[colour]]
 
 
-TEN_BITS = (  # an AVIF of 10 bits a channel, which Pillow cannot write
+TEN_BITS = (  # an AVIF of 10 bits per channel, which Pillow cannot write
     r"0000WW^{RQVRmU|00000VRmU|ZE0pPZE0a<O+hh10002%ZDn*}000000000XXk=`10000000000aA{+7000000000000000000004sdC7Z2$"
     r"lO000310016oY;R)#0000)000310RR910RR926951K8vp<RC~0YKW&i*H00031000_kZf0cy000000RRADb}%tRZ)|UJ00000YH4tCZ~y=RO"
     r"KEUpZvX%Q6lrsCWdHyG00000KmY&$FaQ7m5O8UDX#fBK00RmN3IG5A3}JRLLxCVb000006Ju{|a&BX6cmM(b0ssbp0000NX>e^}000000000"

@@ -252,7 +252,7 @@ def test_a_generator_breaks_the_compiled_graph(compiled):
 @pytest.mark.parametrize(
     ("sample", "message"),
     [
-        (noise(3, 8, 8).float(), "images are torch.float32; .* compress before images are scaled or normalised"),
+        (noise(3, 8, 8).float(), "images are torch.float32; .* compress images before scaling or normalising them"),
         (torch.full((3, 8, 8), torch.nan), "images are torch.float32"),
         (noise(3, 8, 8).long(), "images are torch.int64"),
         (tv_tensors.Image(noise(3, 8, 8).half()), "images are torch.float16"),

@@ -97,7 +97,7 @@ def test_features_that_do_not_fit_are_an_error(raw, compressed, message):
 
 def test_one_image_without_positions_has_no_variance():
     """A last batch of one pair would give a loss of a million. The error names drop_last; positions suffice."""
-    with pytest.raises(ValueError, match=r"shape \[1, 8\]: one value a channel has no variance.*drop_last=True"):
+    with pytest.raises(ValueError, match=r"shape \[1, 8\]: one value per channel has no variance.*drop_last=True"):
         feature_distance(torch.randn(1, 8), torch.randn(1, 8))
     with pytest.raises(ValueError, match="no variance"):
         feature_distance(torch.randn(1, 8, 1, 1), torch.randn(1, 8, 1, 1))

@@ -60,7 +60,7 @@ def test_weights_under_other_names_are_taken_in_their_order(file, capsys):
     assert load_pretrained(network, file(renamed), "own") == ["fc.weight", "fc.bias"]
     assert torch.equal(network.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
     assert torch.equal(network.bn1.running_var, source.bn1.running_var)
-    assert "taken in their order" in capsys.readouterr().out
+    assert "assigned in order" in capsys.readouterr().out
 
 
 def test_other_names_and_other_shapes_are_another_architecture(file):

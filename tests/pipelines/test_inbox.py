@@ -39,8 +39,8 @@ def put(path, content):
     Path(path).write_bytes(content)
 
 
-def run(settle=0):
-    return sort_inbox(Path("inbox"), Path("images"), Path("quarantine"), channels=3, settle=settle)
+def run(min_age=0):
+    return sort_inbox(Path("inbox"), Path("images"), Path("quarantine"), channels=3, min_age=min_age)
 
 
 def files(folder):
@@ -107,8 +107,8 @@ def test_a_pipe_is_not_waited_for():
 )
 def test_folders_that_overlap_are_refused(inbox, quarantine):
     """An inbox in the data set would empty it into quarantine."""
-    with pytest.raises(FctError, match="lies in"):
-        sort_inbox(Path(inbox), Path("images"), Path(quarantine), channels=3, settle=0)
+    with pytest.raises(FctError, match="is inside"):
+        sort_inbox(Path(inbox), Path("images"), Path(quarantine), channels=3, min_age=0)
 
 
 @pytest.mark.usefixtures("inbox")
@@ -146,7 +146,7 @@ def test_a_file_that_just_changed_waits():
     put("inbox/cat/new.png", picture(5))
     put("inbox/cat/old.png", picture(6))
     os.utime("inbox/cat/old.png", (1, 1))
-    result = run(settle=60)
+    result = run(min_age=60)
     assert [image.name for image in result.taken] == ["cat/old.png"]
     assert result.waiting == 1
 
@@ -188,7 +188,7 @@ def test_a_file_from_the_future_is_no_upload():
     """A camera's wrong clock keeps no file waiting: the file system knows when it changed."""
     put("inbox/cat/new.png", picture(5))
     os.utime("inbox/cat/new.png", (2**32, 2**32))
-    assert run(settle=60).waiting == 1  # it arrived a moment ago
+    assert run(min_age=60).waiting == 1  # it arrived a moment ago
     assert len(run().taken) == 1
 
 

@@ -46,7 +46,7 @@ def test_changed_params_keep_everything_else(params):
         ({"train.epochs": True}, r"overrides: params\.yaml, line \d+: train\.epochs: .*whole number"),
         ({"train.epochs": "2_0"}, r"overrides: params\.yaml, line \d+: train\.epochs: .*'2_0'"),
         ({"train.epochs": 10**34}, r"overrides: train\.epochs: an integer of more than 64 bits"),
-        ({"registry.name": "a\0b"}, r"overrides: registry\.name: it contains .*, which nobody sees"),
+        ({"registry.name": "a\0b"}, r"overrides: registry\.name: it contains the invisible character .*"),
         ({"registry.name": ".."}, r"overrides: params\.yaml, line \d+: registry\.name: .*'\.\.'"),
         ({"registry.name": " "}, r"overrides: params\.yaml, line \d+: registry\.name: white space"),
         ({"data.folder.path": "-rf"}, r"overrides: params\.yaml, line \d+: data\.folder\.path: it begins with a dash"),

@@ -87,9 +87,9 @@ def test_a_value_that_is_right_stays_as_it_is_written():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a:\n  b:\n    - one # first\n    - two\n", "comments stand inside"),
-        ("a:\n  b: # names\n    - one\n", "comments stand inside"),
-        ("a:\n  b: [one, # first\n    two]\n", "comments stand inside"),
+        ("a:\n  b:\n    - one # first\n    - two\n", "there are comments inside"),
+        ("a:\n  b: # names\n    - one\n", "there are comments inside"),
+        ("a:\n  b: [one, # first\n    two]\n", "there are comments inside"),
         ("a:\n  b: &L [one]\nc: *L\n", "an anchor or an alias"),
         ("c: &L [one]\na:\n  b: *L\n", "an anchor or an alias"),
     ],
@@ -118,5 +118,5 @@ def test_odd_layouts_keep_everything_around_the_value(text, edited):
 
 def test_keys_are_not_written_where_a_value_stands():
     """A section that holds a value instead of keys is a mistake, and is not replaced."""
-    with pytest.raises(FctError, match=r"a\.yaml: a: keys must stand here: b"):
+    with pytest.raises(FctError, match=r"a\.yaml: a: the value must have the keys b"):
         edit_yaml("a: one\n", {"a": {"b": 1}}, name="a.yaml")

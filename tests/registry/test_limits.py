@@ -30,7 +30,7 @@ def test_a_card_of_a_thousand_classes_names_some_of_them():
     """The first classes and the number of the others; every check and the origin are there."""
     text = card(verdict(5), {}, classes=[f"species {number}" for number in range(1000)], qualities=[10])
     assert "for 1,000 classes (species 0, species 1, " in text
-    assert " more), trained to hold on JPEG images of quality 10 and up" in text
+    assert " more), trained to be robust to JPEG of quality 10 and up" in text
     assert all(f"| q{number}_accuracy | 0.9 |" in text for number in range(5))
     assert "`fct verify` rebuilds it." in text
 

@@ -61,6 +61,6 @@ def test_more_than_half_of_the_gate_split_is_too_much(both, refused):
         unseen = training_images._unseen(images, seen_by)
         assert np.flatnonzero(unseen).tolist() == list(range(both, 100))
         return
-    message = "of the 100 images of the gate split, 10 are in the training of the candidate and 51 are in the training"
+    message = "of the 100 images of the gate split, 10 are training images of the candidate and 51 are training images"
     with pytest.raises(FctError, match=message):
         training_images._unseen(images, seen_by)

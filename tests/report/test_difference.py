@@ -32,7 +32,7 @@ def test_differences_are_those_of_the_gate():
     """Raw, mean, worst and unseen, in points; the interval tells better, worse and neither apart."""
     lines = differences(OWN, STANDARD, evaluate())
     values = [(line["difference, points"].split()[0], line["the model is"]) for line in lines]
-    assert values == [("-5.00", "worse"), ("+15.00", "better"), ("+0.00", "not told apart"), ("+20.00", "better")]
+    assert values == [("-5.00", "worse"), ("+15.00", "better"), ("+0.00", "not distinguishable"), ("+20.00", "better")]
 
 
 def test_the_worst_quality_is_that_of_the_slice_worst():

@@ -75,7 +75,7 @@ def test_a_network_that_the_file_was_not_made_from_is_not_shown(trained):
         ("standard", {"method"}, {"trained qualities", "weight of the consistency term"}),
         ("augment", {"images seen compressed"}, {"batch normalisation", "layers"}),
         ("jsd", {"weight of the consistency term", "batch normalisation"}, {"target", "layers"}),
-        ("distill", {"teacher", "learnt of the teacher"}, {"target", "images seen compressed"}),
+        ("distill", {"teacher", "learnt from the teacher"}, {"target", "images seen compressed"}),
         ("fct", {"target", "distance", "layers"}, {"features compared", "moving average"}),
     ],
 )

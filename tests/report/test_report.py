@@ -86,7 +86,7 @@ def test_a_baseline_of_other_classes_is_left_out(tmp_path, bright, capsys):
     bright(metadata={"fct.classes": '["dark", "light"]'}).rename("model/standard.onnx")
     Path("model/model.onnx").write_bytes(mine)
     assert models_beside([], tmp_path, champion=False) == {}
-    assert "without model/standard.onnx: its classes are ['dark', 'light']" in capsys.readouterr().out
+    assert "The page is without model/standard.onnx: its classes are ['dark', 'light']" in capsys.readouterr().out
 
 
 def test_the_page_says_what_the_baseline_is(tmp_path, bright):
@@ -187,7 +187,7 @@ def test_without_trainings_the_page_says_that_the_verdict_is_about_one(kind):
     elif kind == "other conditions":
         write_trainings(qualities=[1])
     page = build({}).read_text()
-    assert "The verdict is about one training. <code>fct spread --seeds 5</code> tells how much" in page
+    assert "The verdict is about one training. <code>fct spread --seeds 5</code> shows how much" in page
     assert "How much trainings differ" not in page
 
 

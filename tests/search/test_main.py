@@ -22,7 +22,7 @@ def result(toy):
     return make
 
 
-def test_few_trials_only_show_the_way(result):
+def test_few_trials_are_a_first_look(result):
     """One sentence says what they cannot find, and what to set."""
     answer, budget = describe(result(3)).splitlines()
     assert answer == (
@@ -30,14 +30,14 @@ def test_few_trials_only_show_the_way(result):
         "in search/best.yaml."
     )
     assert budget == (
-        "3 trials only show the way: they cannot find the best of the weight, 2 layers and 2 targets, nor say which of "
-        "them matters; set search.trials to 30."
+        "3 trials are a first look: they can neither find the best of the weight, 2 layers and 2 targets nor show "
+        "which of them matter. Set search.trials to 30."
     )
 
 
 def test_enough_trials_need_no_warning(result):
     """Ten are enough for the importance."""
-    assert "only show the way" not in describe(result(10))
+    assert "a first look" not in describe(result(10))
 
 
 def test_without_a_search_there_is_nothing_to_choose(toy):

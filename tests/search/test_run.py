@@ -109,9 +109,9 @@ def test_each_trial_is_a_line_with_its_scores(toy, script_results, capsys):
     script_results((0.80, 0.90), (0.95, 0.84), (0.70, 0.86), (0.85, 0.90))
     run_search(toy, pruner="successive-halving", max_raw_drop=0.1)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("trial ")]
-    assert lines[1].startswith("trial 1: accuracy 0.9500 on compressed images, 0.8400 on raw ones (weight ")
+    assert lines[1].startswith("trial 1: accuracy 0.9500 on compressed images, 0.8400 on raw images (weight ")
     assert lines[2].startswith(
-        "trial 2: accuracy 0.7000 on compressed images, 0.8600 on raw ones, ended after epoch 1 ("
+        "trial 2: accuracy 0.7000 on compressed images, 0.8600 on raw images, ended after epoch 1 ("
     )
     assert "; blocks stage1 stage3)" in lines[0]
     assert len(lines) == 4

@@ -57,7 +57,7 @@ def artifacts():
 def test_tables_and_figures_of_all_trials(run_stage):
     """Twelve trials are enough for the importance of what is searched."""
     said = run_stage(trials=12, epochs=2, pruner="successive-halving")
-    assert "only show the way" not in said
+    assert "are a first look" not in said
     points = plots.read_points(Path("plots/search.csv"))
     assert [point.trial for point in points] == list(range(12))
     assert {point.epochs for point in points} == {1, 2}
@@ -69,7 +69,7 @@ def test_tables_and_figures_of_all_trials(run_stage):
 def test_few_trials_have_no_importance(run_stage):
     """Its table is empty, and there is no figure of it."""
     said = run_stage(trials=2)
-    assert "2 trials only show the way" in said
+    assert "2 trials are a first look" in said
     assert len(plots.read_points(Path("plots/search.csv"))) == 2
     assert plots.read_shares(Path("plots/importance.csv")) == []
     assert artifacts() == {"plots/search.png"}

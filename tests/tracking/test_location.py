@@ -118,7 +118,7 @@ def test_the_doctor_finds_a_copy(project, monkeypatch):
     monkeypatch.chdir(shutil.copytree(project, project.with_name("copy")))
     result = CliRunner().invoke(cli.main, ["doctor"])
     assert result.exit_code == 1
-    assert f"lie in {project}: this project was copied or moved" in result.stdout
+    assert f"are in {project}, so this project was copied or moved" in result.stdout
     location.relocate(Path("mlflow.db").absolute())
     assert "places of runs and models: whole" in CliRunner().invoke(cli.main, ["doctor"]).stdout
 
