@@ -12,7 +12,7 @@ from fct.splits.store import Split
 from fct.train.batches import Images
 from fct.train.validation import classify
 
-IMAGES = 1_000  # validation images to measure on, or slightly more
+IMAGES = 1_000  # validation images to measure on, at least
 HARDLY = 0.01  # accuracy; a network that loses less has little to gain
 GUESSING = 0.05  # accuracy above that of always naming the most frequent class; with less, a network has learnt nothing
 

@@ -52,7 +52,7 @@ class Split:
         return len(self.labels)
 
     def step(self, images: int) -> int:
-        """Return the step that selects `images` evenly spaced images, or slightly more."""
+        """Return the step that selects at least `images` evenly spaced images, and fewer than twice as many."""
         return max(1, len(self) // images)
 
     def every(self, step: int) -> Split:
