@@ -52,7 +52,9 @@ def test_without_need_there_is_no_estimator(toy, changed):
     assert fit(toy, **changed)[0].estimator is None
 
 
-@pytest.mark.parametrize(("images", "expected"), [(50_400, 24), (3_000, 18), (96, 16)])
-def test_the_estimator_sees_no_more_images_than_the_network_did(toy, images, expected):
-    """Three epochs of few images make small batches; of many, those of the training."""
-    assert batch_size(images, toy.setup().train) == expected
+@pytest.mark.parametrize(
+    ("images", "batch", "expected"), [(50_400, 24, 24), (3_000, 24, 18), (96, 24, 16), (50_400, 128, 32)]
+)
+def test_the_estimator_sees_no_more_images_than_the_network_did(toy, images, batch, expected):
+    """Three epochs of few images make small batches; of many, those of the training, up to 32."""
+    assert batch_size(images, toy.setup(batch_size=batch).train) == expected
