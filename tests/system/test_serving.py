@@ -69,7 +69,7 @@ def address(tmp_path_factory):
 
     environment = dict(re.findall(r"^export (\w+)=(\w+)", PAGE, re.MULTILINE))
     assert len(environment) == 6
-    (command,) = re.findall(r"^mlflow (models serve .*)$", PAGE, re.MULTILINE)
+    (command,) = re.findall(r"^mlflow (models serve .* -h .*)$", PAGE, re.MULTILINE)
     command = command.replace("models:/fct-fashion-mnist@champion", str(folder / "model")).replace(
         "5001", str(ports[2])
     )
