@@ -1,4 +1,4 @@
-"""docs/how-to/serve.md, as a client meets it: nginx before MLflow's own server, with the settings that the page names."""
+"""docs/how-to/serve.md, as a client meets it: nginx before MLflow's own server, with the settings of that page."""
 
 import base64
 import http.client
