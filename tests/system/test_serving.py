@@ -1,4 +1,4 @@
-"""docs/serving.md, as a client meets it: nginx before MLflow's own server, with the settings that the page names."""
+"""docs/how-to/serve.md, as a client meets it: nginx before MLflow's own server, with the settings of that page."""
 
 import base64
 import http.client
@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 REPOSITORY = Path(__file__).parents[2]
-PAGE = (REPOSITORY / "docs/serving.md").read_text()
+PAGE = (REPOSITORY / "docs/how-to/serve.md").read_text()
 PORTS = ("8080", "8081", "5001")  # of nginx.conf
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -69,7 +69,7 @@ def address(tmp_path_factory):
 
     environment = dict(re.findall(r"^export (\w+)=(\w+)", PAGE, re.MULTILINE))
     assert len(environment) == 6
-    (command,) = re.findall(r"^mlflow (models serve .*)$", PAGE, re.MULTILINE)
+    (command,) = re.findall(r"^mlflow (models serve .* -h .*)$", PAGE, re.MULTILINE)
     command = command.replace("models:/fct-fashion-mnist@champion", str(folder / "model")).replace(
         "5001", str(ports[2])
     )
