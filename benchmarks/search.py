@@ -3,8 +3,8 @@
     python -m benchmarks.search             # half an hour of two idle cores; a run that was killed goes on
     python -m benchmarks.search --tables    # write the tables of docs/search.md from the results alone
 
-On CIFAR-10, with the recipe `cifar10` as the first trial, and with a network of a quarter of its width and batches of 64.
-Each trial trains on IMAGES images for EPOCHS epochs and is validated on half of the 5,000 of val. The teacher has all
+On CIFAR-10, with the recipe `cifar10` as the first trial, a network of a quarter of its width and batches of 64. Each
+trial trains on IMAGES images for EPOCHS epochs and is validated on half of the 5,000 of val. The teacher has all
 images.
 
 1. `curves.jsonl`: the recipe and 29 random trials, all trained to their end. Each pruner is then tried on these curves,
