@@ -29,7 +29,7 @@ from fct.core.errors import FAILED, exit_on_error
     help="Promote even if the gate is weaker than the one the champion passed.",
 )
 def promote(**options: Any) -> None:
-    r"""Register the model that passed the gate, and make it champion if it is not worse than the present one.
+    """Register the model that passed the gate, and make it champion if it is not worse than the present one.
 
     A registered model becomes the challenger. It becomes champion if it also passes the lines of the gate that name a
     champion: both models are compared on the same images, which neither was trained on. The old champion stays known as
@@ -45,10 +45,10 @@ def promote(**options: Any) -> None:
     - The verdict is about another file or other thresholds.
     - The dvc.lock of the current git commit does not name the file.
     - The gate is weaker than the one the champion passed.
-    - A file that a stage read is not committed (code, params, requirements.lock),
-      or is not in DVC with its .dvc file committed (weights, images).
+    - A file that a stage read (code, params, requirements.lock, weights, images)
+      is neither committed nor in DVC with its .dvc file committed.
     - The champion was trained on most images of the gate split.
-    """
+    """  # noqa: D301  # the escape tells click to keep the lines of the list
     with exit_on_error():
         from fct import registry
         from fct.registry import messages
