@@ -24,8 +24,8 @@ from fct.methods.params import WITH_CONSISTENCY
 
 README = Path("README.md")
 BEGIN, END = "<!-- comparison: written by `python -m benchmarks.comparison summary` -->", "<!-- comparison ends -->"
-TABLES = Path("docs/comparison.md")
-FIGURES = Path("docs")
+TABLES = Path("docs/results/comparison.md")
+FIGURES = Path("docs/results")
 CONTROL = "pair"
 OWN_CONTROL = "pair-own"  # of methods whose views have crops of their own
 

@@ -12,7 +12,7 @@ the share that count for the other, so that images with equal answers do not wid
 **A mean over trainings** has the interval of a sum of two independent errors, of which trainings and images are one
 each (MOVER: G. Zou and A. Donner, Statistics in Medicine 27, 2008).
 
-The first two are monotone: a wrong answer made right never lowers a bound. Simulations of all are in docs/gate.md.
+The first two are monotone: a wrong answer made right never lowers a bound. Simulations: docs/explanation/gate.md.
 
 The worst of several estimates is the one with the worst bound. All of them keep to a threshold if each one does; this
 needs no correction (an intersection-union test, R. L. Berger, Technometrics 24, 1982).

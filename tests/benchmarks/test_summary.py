@@ -43,7 +43,7 @@ def without_intervals(text):
 
 
 def test_the_tables_are_what_the_runs_say(made):
-    """docs/comparison.md is up to date with the results: every mean, difference and trial."""
+    """docs/results/comparison.md is up to date with the results: every mean, difference and trial."""
     settings, runs, told = made
     trials = {name: read_trials(name, found) for name, found in runs.items()}
     document = tables.document(settings, runs, told, trials)
@@ -58,7 +58,7 @@ def test_readme_has_the_table_of_the_claims(made):
 
 
 def test_any_two_are_compared_as_the_tables_do():
-    """The row of two entries is that of docs/comparison.md, interval by interval, and README has it too."""
+    """The row of two entries is that of docs/results/comparison.md, interval by interval, and README has it too."""
     row = summary.compare("cifar10", "fct-own", "pair-own").splitlines()[-1]
     assert row.startswith("| `fct-own` - `pair-own` | 5 | ")
     assert row in (ROOT / summary.TABLES).read_text().splitlines()
