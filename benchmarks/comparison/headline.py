@@ -1,4 +1,4 @@
-"""README's table: questions about the method, each with the paired differences that answer it."""
+"""The table of docs/results/index.md: questions about the method, each with the paired differences that answer it."""
 
 from __future__ import annotations
 
