@@ -133,6 +133,15 @@ def test_every_exit_status_is_explained():
     assert sorted(map(int, rows)) == sorted([0, *statuses])
 
 
+def test_the_picture_has_every_stage_and_every_package():
+    """It is drawn by hand: a new stage or package is missing from it until someone draws it."""
+    picture = (ROOT / "docs/explanation/architecture.svg").read_text()
+    drawn = set(re.findall(r">([a-z0-9-]+)(?:@Q)?</text>", picture))
+    stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+    packages = {path.parent.name for path in (ROOT / "fct").glob("*/__init__.py")}
+    assert {*stages, *packages} - drawn == set()
+
+
 def test_files_are_described_by_the_code_that_writes_them(built):
     """The page has the layouts of the modules' docstrings and the fields of their classes."""
     text = built["reference/files.html"].text
