@@ -24,6 +24,8 @@ from documentation import comments, params  # noqa: E402
 
 MADE = re.compile(r"^<!-- (params|docstring|fields)(?:: (\S+))? -->$", re.MULTILINE)
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)")
+MEAN = re.compile(r'<mover>(<mrow>.*?</mrow>)<mo accent="true">&#x02015;</mo></mover>')  # most fonts have no long line
+SCRIPT_L = '<mi mathvariant="script">L</mi>', "<mi>&#x02112;</mi>"  # browsers know no other variant than normal
 MATHS = re.compile(r'<(span|div) class="arithmatex">\s*\\([(\[])(.*?)\\[)\]]\s*</\1>', re.DOTALL)
 
 
@@ -53,7 +55,8 @@ def on_page_content(html: str, **_: Any) -> str:
     from latex2mathml.converter import convert
 
     def replace(found: re.Match[str]) -> str:
-        return str(convert(unescape(found[3]), display="block" if found[2] == "[" else "inline"))
+        equation = str(convert(unescape(found[3]), display="block" if found[2] == "[" else "inline"))
+        return MEAN.sub(r'<mrow class="mean">\1</mrow>', equation).replace(*SCRIPT_L)
 
     return MATHS.sub(replace, html)
 
