@@ -58,7 +58,7 @@ def test_the_front_page_has_the_table_of_the_claims(made):
 
 
 def test_any_two_are_compared_as_the_tables_do():
-    """The row of two entries is that of docs/results/comparison.md, interval by interval, and the front page has it too."""
+    """The row of two entries is that of comparison.md, interval by interval, and the front page has it too."""
     row = summary.compare("cifar10", "fct-own", "pair-own").splitlines()[-1]
     assert row.startswith("| `fct-own` - `pair-own` | 5 | ")
     assert row in (ROOT / summary.TABLES).read_text().splitlines()
