@@ -16,15 +16,16 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
+export NO_MKDOCS_2_WARNING := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 WORKERS ?= 2# processes that share the tests; each takes up to 1.5 GB
 # What the inner loop leaves out: it starts processes or servers, exports or builds large networks, or waits for imports.
 SLOWER := e2e system mutants benchmarks pipelines registry test_registry.py test_tracking.py test_examples.py \
-	cli export int8 report search models/test_backbones.py vcs/test_inputs.py
+	cli docs export int8 report search models/test_backbones.py vcs/test_inputs.py
 INSTALLED := .venv/.installed# newer than what it was installed from, or there is something to install
 
-.PHONY: help setup repro promote-if-passed ui promote test test-fast test-flows test-all mutants lint format lock clean
+.PHONY: help setup repro promote-if-passed ui promote test test-fast test-flows test-all mutants docs docs-serve lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -75,6 +76,12 @@ test-all: $(INSTALLED) ## run the slow and the system tests too (as root: they b
 
 mutants: $(INSTALLED) ## see which deliberate faults the tests notice; all must be; ARGS="evaluate.gate splits" picks some
 	python tests/mutants $(ARGS)
+
+docs: $(INSTALLED) ## build the documentation into .fct/site; a broken link is an error
+	mkdocs build --strict
+
+docs-serve: $(INSTALLED) ## show the documentation on http://127.0.0.1:8000 and rebuild it after each change
+	mkdocs serve --dev-addr 127.0.0.1:8000 $(ARGS)
 
 lint: $(INSTALLED) ## check style, types, layers and the Dockerfile; changes nothing
 	ruff check

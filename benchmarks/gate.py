@@ -7,8 +7,8 @@ An image is hard or easy, and so at all qualities alike: chances of a right answ
 whose mean is the accuracy, and answers from the chances. Of a champion the model repeats some answers and draws others.
 Trainings share the images' chances, and each has a true accuracy of its own around the mean.
 
-Results go to benchmarks/results/gate.json and into the tables of docs/gate.md: seven minutes of two cores. With
-`--models 20` so many models are simulated for each rate, and the tables are only printed.
+Results go to benchmarks/results/gate.json and into the tables of docs/explanation/gate.md: seven minutes of two cores.
+With `--models 20` so many models are simulated for each rate, and the tables are only printed.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from fct.gate.checks import Check, check_against, check_lines, check_trainings
 from fct.gate.params import CheckParams
 
 RESULTS = Path("benchmarks/results/gate.json")
-PAGE = Path("docs/gate.md")
-TABLES = ("errors", "power", "classes", "trainings")  # of docs/gate.md
+PAGE = Path("docs/explanation/gate.md")
+TABLES = ("errors", "power", "classes", "trainings")  # of docs/explanation/gate.md
 ROUNDS = 1_000  # models for each rate: they tell 2.5 % to half a point (one standard error)
 SLOW_ROUNDS = 100  # where a model takes as long as a hundred others
 IMAGES = (30, 100, 500, 5_000)  # in the gate split
@@ -222,7 +222,7 @@ def _simulate(everything: list[Case]) -> dict[tuple[str, int], dict[str, Any]]:
 
 
 def _tables(everything: list[Case], rates: dict[tuple[str, int], dict[str, Any]]) -> dict[str, str]:
-    """Return the tables by the name of their marks in docs/gate.md."""
+    """Return the tables by the name of their marks in docs/explanation/gate.md."""
     of_one = [case for case in everything if case.line.over == "images"]
     over_trainings = [case for case in everything if case.line.over == "trainings"]
     above = [f"+{100 * points:g}" for points in ABOVE]

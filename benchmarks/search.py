@@ -1,7 +1,7 @@
 """The search: which pruner saves most, and whether 30 trials match the hand-tuned recipe.
 
     python -m benchmarks.search             # half an hour of two idle cores; a run that was killed goes on
-    python -m benchmarks.search --tables    # write the tables of docs/search.md from the results alone
+    python -m benchmarks.search --tables    # write the tables of docs/explanation/search.md from the results alone
 
 On CIFAR-10, with the recipe `cifar10` as the first trial, a network of a quarter of its width and batches of 64. Each
 trial trains on IMAGES images for EPOCHS epochs and is validated on half of the 5,000 of val. The teacher has all
@@ -66,7 +66,7 @@ SEARCH = SearchParams.model_validate({
     "distances": ["mse", "centred-mse", "cosine"], "targets": ["teacher", "ema-teacher"],
 })  # fmt: skip
 RESULTS = Path("benchmarks/results/search").resolve()
-PAGE = Path("docs/search.md").resolve()
+PAGE = Path("docs/explanation/search.md").resolve()
 
 Row = dict[str, Any]
 
@@ -236,7 +236,7 @@ def _silent(_name: str, _method: Row) -> Iterator[_Silent]:
 
 
 def tables() -> dict[str, str]:
-    """Return the tables by the name of their marks in docs/search.md, as far as their results are there."""
+    """Return the tables by the name of their marks in docs/explanation/search.md, as far as their results are there."""
     curves, trials, fresh = (_rows(RESULTS / f"{name}.jsonl") for name in ("curves", "trials", "fresh"))
     return {
         "pruners": _pruners_table([row["curve"] for row in curves]) if len(curves) == TRIALS else "",

@@ -3,6 +3,6 @@
 python -m benchmarks.comparison run --missing        # every run that is missing or stale: hours; may be killed
 python -m benchmarks.comparison run cifar10 fct      # one of them
 python -m benchmarks.comparison status               # which are missing or stale
-python -m benchmarks.comparison summary              # tables and figures (docs/comparison-*.png) from the results
+python -m benchmarks.comparison summary              # tables and figures of docs/results
 python -m benchmarks.comparison compare cifar10 fct-own distill-own   # any two entries
 """

@@ -63,7 +63,7 @@ def cost() -> None:
 
 @main.command()
 def summary() -> None:
-    """Write docs/comparison.md, its figures (docs/comparison-*.png) and README's table from the results."""
+    """Write docs/results from the results: comparison.md, its figures, and the table of claims in index.md."""
     with exit_on_error():
         from benchmarks.comparison.summary import write
 

@@ -1,4 +1,4 @@
-"""README's table: questions about the method, each with the paired differences that answer it."""
+"""The table of docs/results/index.md: questions about the method, each with the paired differences that answer it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHOWN = {column: (COLUMNS | UNSEEN)[column] for column in ("raw", "q10", "q5", "
 def headline(settings: Settings, runs: dict[str, dict[str, Runs]], summary: dict[str, Summary]) -> str:
     """Return a table of each data set, below a sentence on how it was measured.
 
-    One with a network of its own is for ablations and stands in docs/comparison.md alone.
+    One with a network of its own is for ablations and stands in docs/results/comparison.md alone.
     """
     parts = []
     for dataset, told in summary.items():

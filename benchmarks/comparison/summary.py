@@ -22,10 +22,10 @@ from fct.core.errors import FctError
 from fct.core.files import write_text
 from fct.methods.params import WITH_CONSISTENCY
 
-README = Path("README.md")
+FRONT = Path("docs/results/index.md")
 BEGIN, END = "<!-- comparison: written by `python -m benchmarks.comparison summary` -->", "<!-- comparison ends -->"
-TABLES = Path("docs/comparison.md")
-FIGURES = Path("docs")
+TABLES = Path("docs/results/comparison.md")
+FIGURES = Path("docs/results")
 CONTROL = "pair"
 OWN_CONTROL = "pair-own"  # of methods whose views have crops of their own
 
@@ -48,7 +48,7 @@ def write() -> None:
         check_current(settings, read_repeated(name))
     summary = {name: summarise(each, settings.on(name)) for name, each in runs.items()}
     write_text(TABLES, tables.document(settings, runs, summary, trials))
-    write_text(README, with_block(README.read_text(), headline(settings, runs, summary)))
+    write_text(FRONT, with_block(FRONT.read_text(), headline(settings, runs, summary)))
     for name, found in runs.items():
         figures.draw(name, found, summary[name], settings.on(name), FIGURES)
         figures.draw_tradeoff(name, found, summary[name], FIGURES)
@@ -74,7 +74,7 @@ def compare(dataset: str, name: str, other: str) -> str:
 
 def with_block(text: str, block: str) -> str:
     """Return `text` with what stands between its markers replaced."""
-    return between(text, block, (BEGIN, END), README)
+    return between(text, block, (BEGIN, END), FRONT)
 
 
 def summarise(runs: dict[str, Runs], settings: Settings) -> dict[str, Any]:

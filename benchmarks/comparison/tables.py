@@ -69,7 +69,7 @@ def document(
     summary: dict[str, Summary],
     trials: dict[str, Trials],
 ) -> str:
-    """Return docs/comparison.md."""
+    """Return docs/results/comparison.md."""
     parts = [HEADING]
     for dataset, found in runs.items():
         told = summary[dataset]

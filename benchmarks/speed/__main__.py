@@ -5,8 +5,8 @@
     python -m benchmarks.speed --table             # measures nothing, prints what is there
     python -m benchmarks.speed.large               # the memory that large images take
 
-Writes benchmarks/speed/results.json part by part, and a plot beside it. Ratios are of subjects that took turns in one
-run, so they hold on a machine that other work shares; absolute times hold for the machine named.
+Writes benchmarks/speed/results.json part by part, and docs/explanation/speed.png. Ratios are of subjects that took
+turns in one run, so they hold on a machine that other work shares; absolute times hold for the machine named.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks.speed.measure import Row, machine
 from fct.core.files import write_json
 
 RESULTS = Path(__file__).parent / "results.json"
-PLOT = RESULTS.with_suffix(".png")
+PLOT = Path("docs/explanation/speed.png").resolve()
 PARTS = {  # name: module and function
     "roundtrip": ("roundtrip", "rows"),
     "threads": ("roundtrip", "scaling"),

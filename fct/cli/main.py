@@ -17,8 +17,8 @@ def main() -> None:
     """Promote JPEG-robust classifiers, and roll them back.
 
     DVC runs the pipeline: `dvc repro` (or `make repro`) trains, exports and judges a model and writes the verdict to
-    metrics/gate.json. These commands decide which model is served. Deployments load models:/<registry.name>@champion
-    from MLflow, at MLFLOW_TRACKING_URI or else sqlite:///mlflow.db.
+    metrics/gate.json. These commands decide which model is served. Deployments load
+    `models:/<registry.name>@champion` from MLflow, at MLFLOW_TRACKING_URI or else sqlite:///mlflow.db.
 
     Run the commands in the folder that has params.yaml. gate, predict, layers and `recipe list` work in any folder.
     """

@@ -12,7 +12,7 @@ share that count for the other, so images with equal answers do not widen it.
 **A mean over trainings** has the interval of a sum of two independent errors, one from trainings and one from images
 (MOVER: G. Zou and A. Donner, Statistics in Medicine 27, 2008).
 
-The first two are monotone: a wrong answer made right never lowers a bound. Simulations of all are in docs/gate.md.
+The first two are monotone: a wrong answer made right never lowers a bound. Simulations: docs/explanation/gate.md.
 
 The worst of several estimates is the one with the worst bound. If it keeps to a threshold, all of them do. This needs
 no correction (an intersection-union test, R. L. Berger, Technometrics 24, 1982).

@@ -162,7 +162,7 @@ def test_only_a_folder_has_a_folder(name, folder):
 
 
 def test_claims_are_about_methods_that_are_run():
-    """A misspelt name would leave its row out of README without a word."""
+    """A misspelt name would leave its row out of the results without a word."""
     named = {name for claim in SETTINGS.claims for name in (claim.method, claim.other) if name}
     assert named <= set(SETTINGS.runs["methods"].names)
 

@@ -43,27 +43,27 @@ def without_intervals(text):
 
 
 def test_the_tables_are_what_the_runs_say(made):
-    """docs/comparison.md is up to date with the results: every mean, difference and trial."""
+    """docs/results/comparison.md is up to date with the results: every mean, difference and trial."""
     settings, runs, told = made
     trials = {name: read_trials(name, found) for name, found in runs.items()}
     document = tables.document(settings, runs, told, trials)
     assert without_intervals((ROOT / summary.TABLES).read_text()) == without_intervals(document)
 
 
-def test_readme_has_the_table_of_the_claims(made):
-    """Between its marks stands what the results say; the rest of README is a person's."""
+def test_the_front_page_has_the_table_of_the_claims(made):
+    """Between its marks stands what the results say; a person writes the rest of the page."""
     settings, runs, told = made
-    table = (ROOT / summary.README).read_text().partition(summary.BEGIN)[2].partition(summary.END)[0]
+    table = (ROOT / summary.FRONT).read_text().partition(summary.BEGIN)[2].partition(summary.END)[0]
     assert without_intervals(table.strip()) == without_intervals(headline(settings, runs, told).strip())
 
 
 def test_any_two_are_compared_as_the_tables_do():
-    """The row of two entries is that of docs/comparison.md, interval by interval, and README has it too."""
+    """The row of two entries is that of comparison.md, interval by interval, and the front page has it too."""
     row = summary.compare("cifar10", "fct-own", "pair-own").splitlines()[-1]
     assert row.startswith("| `fct-own` - `pair-own` | 5 | ")
     assert row in (ROOT / summary.TABLES).read_text().splitlines()
     (claim,) = [
-        line for line in (ROOT / summary.README).read_text().splitlines() if "`fct-own` - `pair-own` | 5" in line
+        line for line in (ROOT / summary.FRONT).read_text().splitlines() if "`fct-own` - `pair-own` | 5" in line
     ]
     cells = row.split(" | ")
     assert claim.split(" | ")[3:8] == [cells[number] for number in (2, 6, 7, 8, 9)]
@@ -188,7 +188,7 @@ def test_an_answer_is_a_row():
     assert answers([]) == ""
 
 
-def test_a_network_that_is_for_ablations_has_no_table_in_readme(made):
+def test_a_network_that_is_for_ablations_has_no_table_on_the_front_page(made):
     """Two widths of one data set side by side would invite comparison."""
     settings, runs, told = made
     narrow = {"cifar10-narrow": told["cifar10"]}
@@ -197,10 +197,10 @@ def test_a_network_that_is_for_ablations_has_no_table_in_readme(made):
 
 
 def test_only_the_block_between_the_markers_changes():
-    """The rest of README is a person's."""
+    """A person writes the rest of the page."""
     text = f"before\n{summary.BEGIN}\nold\n{summary.END}\nafter\n"
     assert summary.with_block(text, "new\n") == f"before\n{summary.BEGIN}\n\nnew\n\n{summary.END}\nafter\n"
-    with pytest.raises(FctError, match=r"README\.md: the lines .* are not there"):
+    with pytest.raises(FctError, match=r"results/index\.md: the lines .* are not there"):
         summary.with_block("no markers", "new")
 
 

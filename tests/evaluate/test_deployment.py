@@ -175,11 +175,11 @@ def test_a_chain_ends_at_the_models_size_with_the_quality_of_its_last_file(photo
 
 
 def test_every_distortion_is_described():
-    """docs/distortions.md names all of them, and no other, in the first columns of its tables."""
+    """docs/explanation/distortions.md names all of them, and no other, in the first columns of its tables."""
     import re
     from pathlib import Path
 
-    text = (Path(__file__).parents[2] / "docs/distortions.md").read_text()
+    text = (Path(__file__).parents[2] / "docs/explanation/distortions.md").read_text()
     named = [
         name for row in re.findall(r"^\| (`[^|]*) \|", text, re.MULTILINE) for name in re.findall(r"`([\w-]+)`", row)
     ]
