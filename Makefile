@@ -78,10 +78,10 @@ mutants: $(INSTALLED) ## see which deliberate faults the tests notice; all must 
 	python tests/mutants $(ARGS)
 
 docs: $(INSTALLED) ## build the documentation into .fct/site; a broken link is an error
-	mkdocs build --strict
+	python -m mkdocs build --strict
 
 docs-serve: $(INSTALLED) ## show the documentation on http://127.0.0.1:8000 and rebuild it after each change
-	mkdocs serve --dev-addr 127.0.0.1:8000 $(ARGS)
+	python -m mkdocs serve --dev-addr 127.0.0.1:8000 $(ARGS)
 
 lint: $(INSTALLED) ## check style, types, layers and the Dockerfile; changes nothing
 	ruff check
