@@ -14,12 +14,14 @@ from fct.cli.probe import LARGER, Probed, choose, probe
 from fct.core.errors import FctError
 from fct.core.params import load
 from fct.core.paths import PARAMS
+from fct.core.text import printable
 from fct.data.survey import Survey
 from fct.models.params import ModelParams
 from fct.models.weights import find_weights, load_pretrained
 
 SIDES = (32, 48, 64)  # pixels, for a training from scratch: it has many epochs, and time grows with the area
 GATE_IMAGES = 600  # images that the gate should have: an accuracy of 90 % is then known to 2.5 points
+FEWEST = 4  # images of a class: train, val, gate and test need one each
 LARGEST_REACH = 0.05  # half the width of an accuracy's interval; a wider one says too little
 SHARES = (0.08, 0.15)  # smallest and largest share of the images for the gate
 FINE_TUNE, FROM_SCRATCH = "photographs", "photographs-from-scratch"  # recipes
@@ -31,6 +33,20 @@ class Proposal(NamedTuple):
     key: str
     value: Any
     why: str
+
+
+def refuse_small_classes(folder: Path, survey: Survey) -> None:
+    """Check that each split can have an image of each class.
+
+    Raises:
+        FctError: a class has too few images.
+    """
+    name, images = min(survey.classes.items(), key=lambda item: item[1])
+    if images < FEWEST:
+        raise FctError(
+            f"{folder}: the class {printable(name)} has {images} of the {FEWEST} images that it needs: one each for "
+            "train, val, gate and test. Add images, or remove the class."
+        )
 
 
 def look(folder: Path, survey: Survey, model: str, weights: Path) -> list[Probed]:
@@ -77,10 +93,15 @@ def propose(
     yield Proposal("data.fractions.gate", share, _precision(round(share * survey.images)))
     name = FROM_SCRATCH if weights is None else FINE_TUNE
     values = recipes.read(name).params
-    model = model or str(values["model"]["name"])
+    is_chosen, model = model is not None, model or str(values["model"]["name"])
     own = _of_model(model, weights, side, channels)
     own["train"] = {"crop_padding": side // 8}
-    why = {"model": f"of {model}", "method": f"of {model}", "features": f"of {model}", "train": f"for {side} pixels"}
+    why = {
+        "model": "as --model and --weights say" if is_chosen else "no --model was given",
+        "method": f"layers of {model}",
+        "features": f"layers of {model}",
+        "train": f"for {side} pixels",
+    }
     for section in {**values, **own}:
         for key, value in {**values.get(section, {}), **own.get(section, {})}.items():
             is_own = key in own.get(section, {})

@@ -166,7 +166,7 @@ def gate(model: Path, *, to_json: Path | None, to_junit: Path | None, **options:
     default="model/model.onnx",
     show_default=True,
     metavar="MODEL",
-    help="An .onnx file, or a registered version: champion, challenger, previous, or a number.",
+    help="A file whose name ends in .onnx, or a registered version: champion, challenger, previous, or a number.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object per line, with the probability of every class."

@@ -34,12 +34,17 @@ def init(*, data: Path, model: str | None, weights: Path | None, dry_run: bool) 
     values, with `fct thresholds`.
     """
     with exit_on_error():
-        from fct.cli.init import look, propose, write
+        from fct.cli.init import look, propose, refuse_small_classes, write
         from fct.cli.probe import choose, describe, format_probed
+        from fct.core.document import parse
+        from fct.core.paths import PARAMS
         from fct.data.survey import survey
 
+        if not dry_run:
+            parse(PARAMS)  # before the images, which may take minutes
         facts = survey(data)
         click.echo(f"{data}: {facts}")
+        refuse_small_classes(data, facts)
         if weights is not None and model is None:
             raise FctError(f"--weights {weights}: name the backbone of these weights with --model, such as resnet18.")
         probed = []
@@ -65,7 +70,7 @@ def init(*, data: Path, model: str | None, weights: Path | None, dry_run: bool) 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Show the thresholds without writing params.yaml.")
 def thresholds(*, dry_run: bool) -> None:
-    """Write thresholds into the gate that follow from the network without robustness.
+    """Set the thresholds of the gate from the network without robustness.
 
     Needs `dvc repro export@standard`: that network is trained on raw images alone. Measures it on validation images,
     raw and compressed, by the lines of the gate. Accuracy lines then allow a candidate to be one point worse, plus the
@@ -91,21 +96,27 @@ def thresholds(*, dry_run: bool) -> None:
 def check() -> None:
     """Check params.yaml, as far as that is possible without data.
 
-    Checks every value, whether the values fit each other, and whether the files that they name exist. Builds the
-    network to find the layers that they name. Prints all problems at once. `dvc repro` does the same before its first
-    stage.
+    Checks the values that stages and registry read, whether they fit each other, and whether the files of weights
+    exist. Builds the network to find the layers that the values name. `dvc repro` does the same before its first stage.
+    `make ui` checks the sections pipeline and intake.
     """
     with exit_on_error():
         from fct.check import checks
         from fct.core.params import load
+        from fct.registry.params import RegistryParams
 
-        checks.check(load(checks.Params))
+        class Params(checks.Params):
+            """Every section that the stages and the registry read."""
+
+            registry: RegistryParams
+
+        checks.check(load(Params))
         click.echo("params.yaml: every value fits.")
 
 
 @click.command()
 def doctor() -> None:
-    """Look for damage in the splits and the caches.
+    """Look for damage in the splits, the caches and the registry.
 
     Reads every byte and compares it with the checksums that were written with the data. Names whatever is damaged or
     missing, with the command that rebuilds it. Says how much disk space DVC's cache takes, and how to free it.

@@ -178,7 +178,7 @@ def rollback(*, why: str = "", to: str | None = None) -> Rollback:
         gone = state.champion
         back = state.previous or (None if state.is_proven else state.proven)
         if to is not None:
-            back = versions.get(to)
+            back = versions.get(to) if to.isdecimal() else None
             if back is None:
                 raise FctError(
                     f"{versions.name}: there is no version {to}. `fct history` lists the versions that were champion."
@@ -312,8 +312,8 @@ def _find_version(versions: Versions, which: str) -> Version:
     version = named[which] if which in named else versions.get(which) if which.isdecimal() else None
     if version is None:
         raise FctError(
-            f"{versions.name}: there is no {'version ' * which.isdecimal()}{which}. `fct status` lists the "
-            "registered versions. The name of a file ends in .onnx."
+            f"{versions.name}: there is no {'version ' * which.isdecimal()}{which}. Name champion, challenger, "
+            "previous or a number; `fct status` lists the registered versions."
         )
     return version
 

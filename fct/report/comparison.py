@@ -29,16 +29,19 @@ def models_beside(named: Sequence[str], folder: Path, *, champion: bool) -> dict
     models: dict[str, Path] = {}
     if champion:
         try:
-            path = registry.fetch("champion", folder)
             _, state = registry.status()
-            models["champion" if state.is_proven else "champion (unproven)"] = _check_classes(path)
+            if state.champion is None:
+                print("The page does not show a champion: there is none yet.")
+            else:
+                path = registry.fetch("champion", folder)
+                models["champion" if state.is_proven else "champion (unproven)"] = _check_classes(path)
         except FctError as error:
-            print(f"The page is without a champion: {error}")
+            print(f"The page does not show a champion: {error}")
     if STANDARD_ONNX.is_file():
         try:
             models["standard"] = _check_classes(STANDARD_ONNX)
         except FctError as error:
-            print(f"The page is without {STANDARD_ONNX}: {error}")
+            print(f"The page does not show {STANDARD_ONNX}: {error}")
     for entry in named:
         name, _, file = entry.partition("=")
         if not name or not file:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from fct.core.os_errors import FULL, full_places
 
 SILENT = "it does not answer"
+LONGEST_REASON = 200  # characters of an error; of a longer one, the first sentence is shown
 SQLITE = {  # what SQLite says, and what to do
     "database or disk is full": "the disk is full: {full}",
     "unable to open database file": "the file cannot be opened. Check that you may write to its folder",
@@ -76,4 +77,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _first_line(error: BaseException) -> str:
-    return re.sub(r"\s+", " ", str(error).strip().partition("\n")[0]).rstrip(".") or type(error).__name__
+    line = re.sub(r"\s+", " ", str(error).strip().partition("\n")[0])
+    if len(line) > LONGEST_REASON:
+        line = line.partition(". ")[0]
+    return line.rstrip(".") or type(error).__name__

@@ -143,3 +143,17 @@ def test_what_cannot_be_proposed_is_an_error(project, arguments, error):
     status, out = run(*arguments)
     assert (status, error in out) == (2, True), out
     assert (project / "params.yaml").read_text() == DEFAULTS.read_text()
+
+
+def test_a_class_that_is_too_small_is_an_error(project):
+    """Each split needs an image of each class."""
+    for number in range(3, 20):
+        (project / f"photos/dog/{number}.jpg").unlink()
+    status, out = run()
+    assert (status, "the class dog has 3 of the 4 images" in out, "data.source" in out) == (2, True, False), out
+
+
+def test_a_folder_without_params_is_an_error_at_once(project):
+    """Nothing is looked at for minutes and then not written."""
+    (project / "params.yaml").unlink()
+    assert run() == (2, "error: params.yaml is not here. Run the command in the folder that has it.\n")

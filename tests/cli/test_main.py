@@ -61,6 +61,8 @@ def test_an_empty_registry_says_how_to_begin(place):
     )
     result = CliRunner().invoke(cli.main, ["rollback"])
     assert (result.exit_code, result.output) == (0, "toy: there is no previous champion; there is no champion.\n")
+    result = CliRunner().invoke(cli.main, ["rollback", "--to", "best"])
+    assert (result.exit_code, "toy: there is no version best." in result.output) == (2, True)
 
 
 def test_status_names_verdict_file_and_doubt():

@@ -86,7 +86,7 @@ def test_a_baseline_of_other_classes_is_left_out(tmp_path, bright, capsys):
     bright(metadata={"fct.classes": '["dark", "light"]'}).rename("model/standard.onnx")
     Path("model/model.onnx").write_bytes(mine)
     assert models_beside([], tmp_path, champion=False) == {}
-    assert "The page is without model/standard.onnx: its classes are ['dark', 'light']" in capsys.readouterr().out
+    assert "The page does not show model/standard.onnx: its classes are ['dark', 'light']" in capsys.readouterr().out
 
 
 def test_the_page_says_what_the_baseline_is(tmp_path, bright):
