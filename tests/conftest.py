@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
+import dvc  # noqa: F401  # its log handlers keep the stderr of the first import: one that no test closes
 import numpy as np
 import pytest
 from filelock import FileLock

@@ -89,7 +89,7 @@ def test_the_cost_is_that_of_params_block(list_layers):
     params.write_text(params.read_text().replace("width: 0.5", "width: 1.0"))
     block = BlockParams(layers=["any"], width=1.0, quality="film", consistency="after", unknown_quality="bypass")
     real = ResidualMappingBlock(64, Layout(1, is_map=True), width=block.width, quality=block.quality)
-    assert by_name(list_layers())["stage3"][-2] == f"{weights(real):,}"
+    assert by_name(list_layers("--width", "16"))["stage3"][-2] == f"{weights(real):,}"
 
 
 def test_the_width_of_the_own_networks_can_be_chosen(list_layers):
@@ -99,7 +99,7 @@ def test_the_width_of_the_own_networks_can_be_chosen(list_layers):
 
 def test_grey_images_of_another_size(list_layers):
     """--size and --channels give the size and channels of the images."""
-    lines = list_layers("--size", "28", "--channels", "1")
+    lines = list_layers("--size", "28", "--channels", "1", "--width", "16")
     assert lines[0].startswith("speednet: 1 x 28 x 28 pixels")
     assert by_name(lines)["stage1"][2:7] == ["16", "x", "13", "x", "13"]
 

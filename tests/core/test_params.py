@@ -119,7 +119,7 @@ def test_the_error_for_an_old_key_has_the_new_one(tmp_path, old):
     section, _, key = old.rpartition(".")
     path = tmp_path / "params.yaml"
     before, head, after = text.partition(f"\n{section.partition('.')[0]}:")
-    path.write_text(before + head + re.sub(rf"\b{new}: ", f"{key}: ", after, count=1))
+    path.write_text(before + head + re.sub(rf"(?<=\n)( +){new}: ", rf"\1{key}: ", after, count=1))
     with pytest.raises(FctError, match=rf"params\.yaml, line \d+: {re.escape(old)}: it is called {new} now"):
         params.load(Params, path)
 
