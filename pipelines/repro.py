@@ -140,21 +140,29 @@ def _run(command: Sequence[str], progress: Progress) -> int:
         Memory(process.pid) as memory,
     ):
         stage, since = "", 0.0
-        for line in process.stdout or ():
-            begins, left_out = BEGINS.match(line), IS_LEFT_OUT.match(line)
-            if stage and line.startswith(ENDS):
+
+        def end() -> None:
+            if stage:
                 progress.spent[stage] = round(time.perf_counter() - since, 1)
                 write_json(STAGE_SECONDS, _read(STAGE_SECONDS) | {stage: progress.spent[stage]})
                 print(f"{stage}: {spell(progress.spent[stage])}, at most {memory.reset() / 2**30:.1f} GiB")
+
+        for line in process.stdout or ():
+            begins, left_out = BEGINS.match(line), IS_LEFT_OUT.match(line)
+            if line.startswith(ENDS) or begins or left_out:  # DVC is silent about a lock that stays as it is
+                end()
                 stage = ""
-            elif begins:
+            if begins:
                 stage, since = begins[1], time.perf_counter()
                 memory.reset()
                 print(progress.heading(stage), end=" ")
             elif left_out:
                 progress.leave_out(left_out[1])
             print(line, end="", flush=True)
-        return process.wait()
+        status = process.wait()
+        if status == 0:
+            end()
+        return status
 
 
 @contextmanager

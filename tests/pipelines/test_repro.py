@@ -1,6 +1,8 @@
 """`make repro` says how far it is and how long the rest will take."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,22 @@ def test_the_second_run_knows_the_time_left(capfd):
     out = capfd.readouterr().out
     assert "[1 of 2, about 1 min 30 s left] Running stage 'first':" in out
     assert "2 of 3 stages ran" in out
+
+
+@pytest.mark.usefixtures("dag")
+def test_a_stage_that_gives_the_same_again_has_its_cost(capfd):
+    """DVC then does not write dvc.lock, and says nothing at the end of the stage, as in a fresh clone."""
+    assert repro.run([]) == 0
+    for name in ("first", "second", "alone"):
+        Path(name).unlink()
+    shutil.rmtree(".dvc/cache")
+    capfd.readouterr()
+    assert repro.run([]) == 0
+    out = capfd.readouterr().out
+    assert "Updating lock file" not in out
+    for name in ("first", "alone"):  # in the middle, and at the end
+        assert re.search(rf"^{name}: \d+ s, at most ", out, re.MULTILINE)
+    assert "2 of 3 stages ran, in " in out  # DVC takes second's out from the one of first
 
 
 @pytest.mark.usefixtures("dag")
