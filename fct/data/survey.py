@@ -10,6 +10,7 @@ from statistics import median_low
 from PIL import Image
 
 from fct.core.errors import FctError
+from fct.core.text import printable
 from fct.data.scan import format_problems, scan
 from fct.images.decode import UnusableImage, open_image, silence_pillow
 from fct.images.tables import estimate_quality
@@ -36,12 +37,12 @@ class Survey:
         """Return the facts as one line."""
         smallest, largest = min(self.classes.values()), max(self.classes.values())
         counts = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
-        unusable = (
-            f"; {len(self.unusable)} of {self.looked_at} that were looked at cannot be used "
-            f"({', '.join(self.unusable[:NAMED])}{', ...' if len(self.unusable) > NAMED else ''})"
-            if self.unusable
-            else ""
-        )
+        unusable = ""
+        if self.unusable:
+            names = [printable(name) for name in self.unusable[:NAMED]] + ["..."] * (len(self.unusable) > NAMED)
+            unusable = (
+                f"; {len(self.unusable)} of {self.looked_at} that were looked at cannot be used ({', '.join(names)})"
+            )
         quality = "" if self.jpeg_quality is None else f", JPEG quality {self.jpeg_quality} (median)"
         return (
             f"{self.images:,} files in {len(self.classes)} classes of {counts}{unusable}; {', '.join(self.formats)}"

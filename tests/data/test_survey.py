@@ -74,6 +74,15 @@ def test_a_bomb_is_a_file_that_cannot_be_used(tmp_path, monkeypatch):
     assert f"1 of 3 that were looked at cannot be used ({name})" in str(survey(tmp_path))
 
 
+def test_names_of_files_that_cannot_be_used_are_printable(tmp_path):
+    """A name may have a line feed or a terminal's escape; three are shown, and that there are more."""
+    for name in ("a", "b"):
+        put(tmp_path, f"{name}/1.png", (9, 9, 3))
+    for name in ("x\n.png", "y\x1b.png", "z.png", "zz.png"):
+        (tmp_path / "a" / name).write_bytes(b"no image")
+    assert r"(a/x\n.png, a/y\x1b.png, a/z.png, ...)" in str(survey(tmp_path))
+
+
 def test_classes_without_images_are_named(tmp_path):
     """Images one folder deeper, as in `train/cat`, are not found, and the error says where they belong."""
     for name in ("train", "val"):
