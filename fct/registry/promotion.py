@@ -178,7 +178,7 @@ def rollback(*, why: str = "", to: str | None = None) -> Rollback:
         gone = state.champion
         back = state.previous or (None if state.is_proven else state.proven)
         if to is not None:
-            back = versions.get(to) if to.isdecimal() else None
+            back = versions.get(to)
             if back is None:
                 raise FctError(
                     f"{versions.name}: there is no version {to}. `fct history` lists the versions that were champion."
@@ -309,7 +309,7 @@ def _event(what: str, version: Version, state: State, previous: Version | None, 
 def _find_version(versions: Versions, which: str) -> Version:
     state = versions.state()
     named = {"champion": state.champion, "challenger": state.challenger, "previous": state.previous}
-    version = named[which] if which in named else versions.get(which) if which.isdecimal() else None
+    version = named[which] if which in named else versions.get(which)
     if version is None:
         raise FctError(
             f"{versions.name}: there is no {'version ' * which.isdecimal()}{which}. Name champion, challenger, "

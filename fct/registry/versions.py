@@ -214,8 +214,8 @@ class Versions:
         return path
 
     def get(self, number: str | None) -> Version | None:
-        """Return the version with this number, or None."""
-        if number is None:
+        """Return the version with this number, or None. MLflow takes other text for a fault of the request."""
+        if number is None or not number.isdecimal():
             return None
         version = if_exists(lambda: self.server.client.get_model_version(self.name, number))  # it may be deleted
         return Version(str(version.version), dict(version.tags)) if version else None
