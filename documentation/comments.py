@@ -15,15 +15,14 @@ ROOT = Path(__file__).parents[1]
 
 def of_line(line: str) -> str:
     """Return the comment at the end of a line of YAML, or nothing."""
-    scalar = YAML().load(f"line: |\n  {line.strip()}\n")["line"]
     quoted = ""
-    for place, character in enumerate(scalar):
+    for place, character in enumerate(line):
         if quoted:
             quoted = "" if character == quoted else quoted
         elif character in "\"'":
             quoted = character
-        elif character == "#" and (place == 0 or scalar[place - 1] == " "):
-            return str(scalar[place + 1 :].strip())
+        elif character == "#" and (place == 0 or line[place - 1] == " "):
+            return line[place + 1 :].strip()
     return ""
 
 

@@ -97,8 +97,8 @@ def check() -> None:
     """Check params.yaml, as far as that is possible without data.
 
     Checks the values that stages and registry read, whether they fit each other, and whether the files of weights
-    exist. Builds the network to find the layers that the values name. `dvc repro` does the same before its first stage.
-    `make ui` checks the sections pipeline and intake.
+    exist. Builds the network to find the layers that the values name. `dvc repro` does the same before its first stage,
+    without the registry. `make ui` checks the sections pipeline and intake.
     """
     with exit_on_error():
         from fct.check import checks
