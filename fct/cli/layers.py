@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from fct.cli.backbone import build_named
 from fct.core.params import Section, load, present_or_defaults
 from fct.core.paths import SPLITS
 from fct.methods.params import MethodParams
@@ -53,14 +54,12 @@ def format_layers(model: str | None, *, size: int | None, channels: int | None, 
     size, channels = size or data.get("size", SIZE), channels or data.get("channels", CHANNELS)
     is_configured = model is None or model == params.model.name
     name = model or params.model.name
-    backbone = backbones.build_backbone(
-        name,
-        width=width or params.model.width,
-        classes=len(data.get("classes", range(CLASSES))),
-        channels=channels,
-        size=size,
-        stem=params.model.stem if is_configured else "own",
-    )
+    image = {"classes": len(data.get("classes", range(CLASSES))), "channels": channels, "size": size}
+    width = width or params.model.width
+    if is_configured:
+        backbone = backbones.build_backbone(name, width=width, stem=params.model.stem, **image)
+    else:
+        backbone = build_named(name, "MODEL", width=width, **image)
     rows = [HEADINGS]
     for layer in list_layers(backbone, params.method.block, channels=channels, size=size, every=every):
         shape = " x ".join(map(str, layer.shape)) if layer.shape else "-"

@@ -18,12 +18,17 @@ from ruamel.yaml.events import MappingEndEvent, MappingStartEvent, NodeEvent, Se
 from ruamel.yaml.scalarbool import ScalarBoolean
 
 from fct.core.errors import FctError
+from fct.core.paths import BEST_METHOD, PARAMS
 
 LARGEST = 64 << 10  # bytes of a file; params.yaml has 9 KiB
 MOST = 5_000  # values; params.yaml has 250
 DEEPEST = 16  # levels; params.yaml has 4
 LARGEST_INTEGER = 2**64 - 1  # of a seed
 DIRECTIONS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # characters that reorder others
+ADVICE = {  # for files that are not there
+    PARAMS: " Run the command in the folder that has it.",
+    BEST_METHOD: " Make it with `dvc repro search`.",
+}
 MARKS = "\u200e\u200f\u061c\u200b\u2060\ufeff"  # invisible, although they are no control characters
 
 
@@ -47,7 +52,8 @@ def parse(path: Path) -> Mapping[str, Any]:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise FctError(f"{path}: not valid YAML: {reason}") from None
     if not isinstance(content, Mapping):
-        raise FctError(f"{path}: expected sections with keys, found {type(content).__name__}.")
+        found = "nothing" if content is None else "a list" if isinstance(content, list) else "one value"
+        raise FctError(f"{path}: expected sections with keys, found {found}.")
     to_plain(content, path)
     return content
 
@@ -116,7 +122,7 @@ def _read(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
     except FileNotFoundError:
-        raise FctError(f"{path} is not here. Run the command in the folder that has it.") from None
+        raise FctError(f"{path} is not here.{ADVICE.get(path, '')}") from None
     if len(content) > LARGEST:
         raise FctError(f"{path}: larger than {LARGEST >> 10} KiB. Shorten it; params.yaml as delivered has 9 KiB.")
     try:

@@ -241,7 +241,7 @@ def _explain(path: Path, content: Mapping[str, Any], problem: dict[str, Any], se
     is_old = isinstance(value, str) and tuple(key[:2]) in HAD_OLD_VALUES and value in OLD_VALUES
     if problem["type"] == "literal_error" and isinstance(value, str) and not is_old:
         known = [name.strip(" '") for name in re.split(",| or ", problem["ctx"]["expected"])]
-        return f"{where}: there is no {value!r} here.{nearest(value, known)}"
+        return f"{where}: {value!r} is not possible.{nearest(value, known)}"
     current = (
         "" if isinstance(value, dict) else f" (it is {json.dumps(value) if value is None else reprlib.repr(value)})"
     )

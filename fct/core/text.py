@@ -20,6 +20,16 @@ def printable(name: str) -> str:
     )
 
 
+def plural(count: int, singular: str, plural: str) -> str:
+    """Return a number with its noun.
+
+    Example:
+        >>> plural(1, "class", "classes"), plural(1200, "class", "classes")
+        ('1 class', '1,200 classes')
+    """
+    return f"{count:,} {singular if count == 1 else plural}"
+
+
 def is_utf8(name: str) -> bool:
     """Return whether a name that the system gave is UTF-8."""
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fct.core.dvc_cache import dvc_cache
 from fct.core.errors import FctError
-from fct.core.text import is_utf8, printable, same_name
+from fct.core.text import is_utf8, plural, printable, same_name
 
 LARGEST_FILE = 512 << 20  # bytes; more than an uncompressed image of the most pixels that are decoded
 LITTER = frozenset(  # that operating systems put beside files, in lower case: Windows, Synology, macOS, QNAP, ext4
@@ -90,7 +90,8 @@ def scan(root: Path) -> Scan:
         del members[name]
     if len(members) < 2 and not problems:
         raise FctError(
-            f"{root}: found {len(members)} classes, but two are needed. Make a sub-folder of images for each class."
+            f"{root}: found {plural(len(members), 'class', 'classes')}; at least two are needed. "
+            "Make a sub-folder of images for each class."
         )
     by_name = sorted((same_name(name), paths) for name, paths in members.items())
     return Scan(

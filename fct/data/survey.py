@@ -10,9 +10,9 @@ from statistics import median_low
 from PIL import Image
 
 from fct.core.errors import FctError
-from fct.core.text import printable
+from fct.core.text import plural, printable
 from fct.data.scan import format_problems, scan
-from fct.images.decode import UnusableImage, open_image, silence_pillow
+from fct.images.decode import UnusableImage, check_header, open_image, silence_pillow
 from fct.images.tables import estimate_quality
 
 LOOKED_AT = 500  # files, evenly spread over all
@@ -60,8 +60,8 @@ def survey(root: Path) -> Survey:
     listing = scan(root)
     if len(listing.classes) < 2:
         raise FctError(
-            f"{root}: found {len(listing.classes)} folders with images in them; at least two are needed. Put images "
-            f"directly into one sub-folder per class.{format_problems(listing.problems)}"
+            f"{root}: found {plural(len(listing.classes), 'class', 'classes')} with images; at least two are needed. "
+            f"Put images directly into one sub-folder per class.{format_problems(listing.problems)}"
         )
     step = max(1, len(listing.files) // LOOKED_AT)
     sides, grey, formats, qualities = [], [], Counter[str](), []
@@ -70,6 +70,7 @@ def survey(root: Path) -> Survey:
         try:
             content = (root / name).read_bytes()
             with open_image(content) as image:
+                check_header(image)
                 sides.append(min(image.size))
                 grey.append(image.mode in {"L", "1"})
                 formats[str(image.format)] += 1

@@ -131,6 +131,10 @@ def is_channels_last(shape: Sequence[Any], layout: str | None) -> bool:
     """
     first, last = (shape[axis] in (1, 3) for axis in (1, 3))
     if layout is None and first == last:
+        if not first and all(isinstance(shape[axis], int) for axis in (1, 3)):
+            raise FctError(
+                f"The shape {list(shape)} of the input has no axis of 1 or 3 channels, for grey or RGB images."
+            )
         raise FctError(
             f"The shape {list(shape)} of the input does not show which axis has the channels. Give --layout."
         )

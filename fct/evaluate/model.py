@@ -231,7 +231,8 @@ def translate_errors(path: Path) -> Iterator[None]:
     ) as error:
         stage = MADE_BY.get(path)
         remedy = f" Rebuild it with `dvc repro --force --single-item {stage}`." if stage else ""
-        raise FctError(f"{path}: onnxruntime cannot use it: {error}.{remedy}") from None
+        reason = str(error).rpartition(f"{path} failed:")[2].rstrip(".")
+        raise FctError(f"{path}: onnxruntime cannot use it: {reason}.{remedy}") from None
 
 
 def _check_tensor(path: Path, tensor: Any, dtype: str, *, rank: int) -> None:

@@ -64,8 +64,12 @@ class CheckParams(Section):
         bound = getattr(self, bounds[0])
         is_share, smallest = self.metric in VIEW_METRICS, -1 if self.metric == "drop" else 0
         if bound < smallest or (is_share and bound > 1):
-            limits = f"{smallest} to 1: a share, not percent" if is_share else "0 or more"
-            raise ValueError(f"{bounds[0]}: {bound:g}; {self.metric} is {limits}")
+            if not is_share:
+                raise ValueError(f"{bounds[0]}: {bound:g} is not possible, as {self.metric} is 0 or more")
+            percent = f". Write {bound / 100:g} for {bound:g} %" if 1 < bound <= 100 else ""
+            raise ValueError(
+                f"{bounds[0]}: {bound:g} is not possible, as {self.metric} is a share from {smallest} to 1{percent}"
+            )
         if self.over == "trainings" and self.slice is None:
             raise ValueError(f"{self.metric} is a value of the file: leave out over: trainings")
         if self.over == "trainings" and self.champion is not None:
@@ -119,7 +123,7 @@ def _check_lines(checks: list[CheckParams]) -> list[CheckParams]:
         raise ValueError(f"{duplicate} is checked twice; keep the stricter line")
     if all(check.champion is not None for check in checks):
         raise ValueError(
-            "every line needs a champion, but for the first model there is none. Add a line with a threshold"
+            "all lines compare with a champion, and the first model has none. Add a line with at_least or at_most"
         )
     return checks
 

@@ -63,7 +63,7 @@ def decode(content: bytes, channels: int) -> NDArray[np.uint8]:
     silence_pillow()
     try:
         with open_image(content) as image:
-            _check(image)
+            check_header(image)
             _check_scans(image, content)
             with _large_image_lock if image.width * image.height > LARGE else nullcontext():
                 image.load()
@@ -73,7 +73,8 @@ def decode(content: bytes, channels: int) -> NDArray[np.uint8]:
     except Image.DecompressionBombError:
         raise _too_large(f"more than {2 * MOST_PIXELS:,} pixels") from None
     except Exception as error:  # noqa: BLE001 decoders raise many exceptions for damaged files
-        raise UnusableImage(f"damaged or truncated: {error}") from None
+        reason = "" if "truncated" in str(error).lower() else f": {error}"
+        raise UnusableImage(f"damaged or truncated{reason}") from None
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
@@ -138,14 +139,18 @@ def _unreadable(content: bytes) -> UnusableImage:
             factory(io.BytesIO(content), "")
         except Exception as error:  # noqa: BLE001 readers raise many exceptions
             if "truncated" in str(error).lower():
-                return UnusableImage(f"damaged or truncated: {error}")
+                return UnusableImage("damaged or truncated")
             known = str(error) if "not identified by" not in str(error) else "its size, depth or colours are invalid"
             return UnusableImage(f"a {name} that cannot be read: {known}")
     return UnusableImage(f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image")
 
 
-def _check(image: Image.Image) -> None:
-    """Check the header, before any pixel is decoded, and raise UnusableImage."""
+def check_header(image: Image.Image) -> None:
+    """Check what an opened file says about itself, before any pixel is decoded.
+
+    Raises:
+        UnusableImage: it is too large, has several frames, more than 8 bits per channel, or is neither grey nor RGB.
+    """
     width, height = image.size
     if width * height > MOST_PIXELS:
         raise _too_large(f"{width} x {height} pixels")

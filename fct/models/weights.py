@@ -73,7 +73,7 @@ def load_pretrained(backbone: nn.Module, path: Path, stem: Stem) -> list[str]:
     if wrong:
         more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise FctError(
-            f"params.yaml: model.weights: {path} is of another architecture than model.name: "
+            f"params.yaml: model.weights: {path} is of another architecture than the model: "
             f"{'; '.join(wrong[:3])}{more}."
         )
     loaded = {name: weights[name] for name in state if name in weights and name not in untrained}

@@ -101,8 +101,12 @@ def check_layers(model: nn.Module, layers: Iterable[str]) -> None:
         if not isinstance(layer, str):
             raise TypeError(f"a layer is {type(layer).__name__}; give its name, as model.named_modules() has it.")
         if layer not in names:
-            near = difflib.get_close_matches(layer, names, n=3) or names[:8] or ["the model has no layers"]
-            raise ValueError(f"no layer is called {layer!r}. Nearest: {', '.join(near)}.")
+            if not names:
+                raise ValueError(f"no layer is called {layer!r}: the model has no layers.")
+            near = difflib.get_close_matches(layer, names, n=3)
+            outer = [name for name in names if "." not in name]
+            hint = f"Nearest: {', '.join(near)}" if near else f"The outermost layers: {', '.join(outer[:8])}"
+            raise ValueError(f"no layer is called {layer!r}. {hint}.")
 
 
 def features_of(model: nn.Module, layers: Sequence[str], *, channels: int, size: int) -> dict[str, Feature]:

@@ -43,7 +43,7 @@ def test_the_defaults_fit(checked):
         ({"model__name": "resnet18"}, r"stage3.*`fct layers`"),
         ({"method__target": "frozen-teacher"}, "frozen-teacher is called teacher now"),
         ({"search__targets": ["both"]}, "both is called raw now"),
-        ({"method__target": "techer"}, "there is no 'techer' here. Did you mean 'teacher'"),
+        ({"method__target": "techer"}, "'techer' is not possible. Did you mean 'teacher'"),
         ({"method__layers": ["stage4"]}, r"method\.layers: .*stage4"),
         ({"method__block__layers": ["stage9"]}, r"method\.block\.layers: .*stage9"),
         ({"features__layers": ["stage4"]}, r"features\.layers: .*stage4"),

@@ -131,7 +131,7 @@ def test_a_dry_run_writes_nothing(project):
     ("arguments", "error"),
     [
         (["--weights", "elsewhere.pth", "--model", "resnet18"], "is not in weights/"),
-        (["--weights", "weights/some.pth", "--model", "resnet18"], "of another architecture than model.name"),
+        (["--weights", "weights/some.pth", "--model", "resnet18"], "of another architecture than the model"),
         (["--weights", "weights/some.pth"], "name the backbone of these weights with --model"),
         (["--model", "resnet19"], "Nearest: resnet18"),
     ],

@@ -296,7 +296,7 @@ def test_a_wrong_optimiser_is_one_plain_line(tmp_path, value, message):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("imagenet", r"model\.normalisation: there is no 'imagenet' here\. Did you mean 'images'\?"),
+        ("imagenet", r"model\.normalisation: 'imagenet' is not possible\. Did you mean 'images'\?"),
         ("{ mean: [0.5] }", r"model\.normalisation\.std: this key is missing"),
         ("{ mean: [0.5, 0.5], std: [0.2, 0.2] }", r"model\.normalisation: mean and std need one value .* 1 or 3"),
     ],

@@ -87,5 +87,5 @@ def test_classes_without_images_are_named(tmp_path):
     """Images one folder deeper, as in `train/cat`, are not found, and the error says where they belong."""
     for name in ("train", "val"):
         put(tmp_path, f"{name}/cat/1.png", (9, 9, 3))
-    with pytest.raises(FctError, match=r"found 0 folders with images in them.*Put images directly into one sub-folder"):
+    with pytest.raises(FctError, match=r"found 0 classes with images.*Put images directly into one sub-folder"):
         survey(tmp_path)

@@ -41,7 +41,7 @@ def test_a_file_is_a_preset(tmp_path):
     ("content", "message"),
     [
         ("chanels: bgr\n", "ours.yaml, line 1: chanels: unknown key. Did you mean 'channels'?"),
-        ("size: 224\nchannels: gbr\n", "ours.yaml, line 2: channels: there is no 'gbr' here. Did you mean 'rgb'?"),
+        ("size: 224\nchannels: gbr\n", "ours.yaml, line 2: channels: 'gbr' is not possible. Did you mean 'rgb'?"),
         ("crop: 0.875\nshorter: 256\n", "ours.yaml: shorter and crop exclude each other: keep one of them"),
     ],
     ids=["key", "value", "two fits"],

@@ -64,11 +64,14 @@ def test_a_line_has_a_name_a_direction_and_a_threshold(line, name, direction, th
         ({"slice": "raw", "metric": "accuracy", "at_least": 0.5, "champion": 0.1}, "not at_least and champion"),
         ({"slice": "raw", "metric": "ece", "at_least": 0.5, "at_most": 0.6}, "not at_least and at_most"),
         ({"metric": "file_mib", "at_least": 0.5}, "takes one of at_most .not at_least"),
-        ({"slice": "raw", "metric": "accuracy", "at_least": 80}, "80; accuracy is 0 to 1: a share, not percent"),
-        ({"slice": "raw", "metric": "accuracy", "at_least": -0.1}, "accuracy is 0 to 1"),
-        ({"slice": "mean", "metric": "drop", "at_most": 5}, "drop is -1 to 1"),
-        ({"slice": "mean", "metric": "ece", "at_most": 10}, "ece is 0 to 1"),
-        ({"slice": "mean", "metric": "accuracy", "champion": 1.5}, "accuracy is 0 to 1"),
+        (
+            {"slice": "raw", "metric": "accuracy", "at_least": 80},
+            "80 is not possible, as accuracy is a share from 0 to 1. Write 0.8 for 80 %",
+        ),
+        ({"slice": "raw", "metric": "accuracy", "at_least": -0.1}, "accuracy is a share from 0 to 1"),
+        ({"slice": "mean", "metric": "drop", "at_most": 5}, "drop is a share from -1 to 1"),
+        ({"slice": "mean", "metric": "ece", "at_most": 10}, "ece is a share from 0 to 1"),
+        ({"slice": "mean", "metric": "accuracy", "champion": 1.5}, "accuracy is a share from 0 to 1"),
         ({"metric": "file_mib", "at_most": -1}, "file_mib is 0 or more"),
         ({"metric": "parity", "champion": 0.5}, "takes one of at_most"),
         ({"metric": "accuracy", "at_least": 0.5}, "needs a slice"),
@@ -105,8 +108,8 @@ def test_a_line_over_trainings_stands_beside_one_about_the_model():
 
 
 def test_a_gate_needs_a_line_that_needs_no_champion():
-    """A gate in which every line needs a champion is refused: the first model would pass without a check."""
-    with pytest.raises(ValidationError, match="every line needs a champion"):
+    """A gate whose lines all compare with a champion is refused: the first model would pass without a check."""
+    with pytest.raises(ValidationError, match="all lines compare with a champion"):
         TypeAdapter(GateParams).validate_python([{"slice": "mean", "metric": "accuracy", "champion": 0.01}])
 
 

@@ -67,7 +67,7 @@ def test_names_that_are_no_layers_are_refused(toy, changed, message):
         ({"layers": ["head", "head"]}, r"search: layers.*a layer is listed twice"),
         ({"layers": "all"}, r"search: layers: .* \(it is 'all'\)"),
         ({"block_layers": [""]}, r"search: block_layers\.0: a name has 1 to 256 characters"),
-        ({"pruner": "hyperbrand"}, r"search: pruner: there is no 'hyperbrand' here. Did you mean 'hyperband'"),
+        ({"pruner": "hyperbrand"}, r"search: pruner: 'hyperbrand' is not possible. Did you mean 'hyperband'"),
     ],
 )
 def test_impossible_values_are_refused(changed, message):
