@@ -3,9 +3,9 @@
     python -m benchmarks.search             # an hour of one idle core; a run that was killed goes on
     python -m benchmarks.search --tables    # write the tables of docs/explanation/search.md from the results alone
 
-On CIFAR-10, with the recipe `cifar10` as the first trial: with a network of a quarter of its width, blocks of a quarter
-of theirs, and batches of 64. A network is first trained on all raw images. It is the teacher, and each trial starts from
-it, trains on IMAGES images for EPOCHS epochs and is validated on a third of the 5,000 of val.
+On CIFAR-10. The first trial is the recipe `cifar10`, with a network and blocks of a quarter of its widths and batches
+of 64. A network is first trained on all raw images. It is the teacher, and each trial starts from it, trains on IMAGES
+images for EPOCHS epochs and is validated on a third of the 5,000 of val.
 
 1. `curves.jsonl`: the recipe and 29 random trials, all trained to their end. Each pruner is then tried on these curves,
    in ORDERS orders of the trials: how many epochs it saves, and what it loses of the best value.

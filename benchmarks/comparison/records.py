@@ -14,7 +14,7 @@ from benchmarks.comparison.settings import SummaryParams
 from benchmarks.comparison.statistics import Sample, resample_images
 from fct.evaluate.unseen import UNSEEN
 
-OF_MEAN = tuple(range(10, 95, 5))  # qualities of the column "mean"
+OF_MEAN = tuple(range(10, 95, 5))  # qualities of the column "mean", where a data set measures them
 OF_SWEEP = (*OF_MEAN, 95)  # of QSAM's mean
 KINDS = {"codecs": "codec", "corruptions": "corruption", "decoders": "decoder"}  # columns, of kinds of distortions
 
@@ -72,7 +72,8 @@ class Runs:
     @property
     def columns(self) -> dict[str, list[str]]:
         """What accuracies are reported of: a column's name, and the conditions that it is the mean of."""
-        columns = {name: [name] for name in self.first["test"]} | {"mean": [f"q{quality}" for quality in OF_MEAN]}
+        columns = {name: [name] for name in self.first["test"]}
+        columns["mean"] = [name for quality in OF_MEAN if (name := f"q{quality}") in columns]
         every = list(self.first["unseen"])
         unseen = [condition for condition in every if not self.trained_on(kind(condition))]
         parts = {"unseen": unseen} | {
