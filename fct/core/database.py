@@ -19,6 +19,7 @@ VARIABLE = "FCT_DATABASE_URL"
 SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 CONNECT_TIMEOUT = 10  # seconds
 # Both ends notice within a minute that the other host is gone, and the server then frees the locks of that session.
+LOST_AFTER = 30_000  # milliseconds without an acknowledgement of what was sent
 KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}  # seconds, seconds, probes
 
 
@@ -58,7 +59,7 @@ def without_password(url: str) -> str:
 
 def connect_arguments() -> dict[str, int]:
     """Return the arguments of a connection that notices a lost host. SQLAlchemy takes them as `connect_args`."""
-    return {"connect_timeout": CONNECT_TIMEOUT, **KEEPALIVES}
+    return {"connect_timeout": CONNECT_TIMEOUT, "tcp_user_timeout": LOST_AFTER, **KEEPALIVES}
 
 
 def connect(url: str) -> psycopg.Connection:

@@ -13,9 +13,9 @@ from optuna.storages.journal import JournalFileBackend
 from fct.core.errors import FctError
 from fct.models import saved
 from fct.search import run
+from fct.search.attributes import NOT_TRAINED
 from fct.search.params import SearchParams
 from fct.search.run import search
-from fct.search.study import NOT_TRAINED
 from fct.train.assemble import make_network, open_data
 from fct.train.loop import DivergenceError
 
@@ -271,7 +271,6 @@ from fct.methods.params import MethodParams
 from fct.models.params import ModelParams
 from fct.search.params import SearchParams
 from fct.search.run import search
-from fct.search.study import NOT_TRAINED
 from fct.train.assemble import Setup
 from fct.train.params import TrainParams
 
