@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from types import ModuleType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -69,12 +70,13 @@ def connect(url: str) -> psycopg.Connection:
         FctError: psycopg is not installed.
         UnreachableError: the database does not accept the connection.
     """
-    psycopg = import_psycopg()
+    driver = import_psycopg()
     options = " ".join(f"-c tcp_{name}={value}" for name, value in KEEPALIVES.items())
     try:
-        return psycopg.connect(url, autocommit=True, options=options, **connect_arguments())  # type: ignore[arg-type]
-    except psycopg.OperationalError as error:
+        connection: psycopg.Connection = driver.connect(url, autocommit=True, options=options, **connect_arguments())
+    except driver.OperationalError as error:
         raise unreachable(url, error) from error
+    return connection
 
 
 def unreachable(url: str, error: BaseException) -> UnreachableError:
@@ -87,7 +89,7 @@ def unreachable(url: str, error: BaseException) -> UnreachableError:
     )
 
 
-def import_psycopg():  # type: ignore[no-untyped-def]  # noqa: ANN201  # the module
+def import_psycopg() -> ModuleType:
     """Return psycopg.
 
     Raises:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import joblib
 
@@ -23,8 +24,10 @@ GRACE = 7.0  # seconds between SIGTERM and SIGKILL
 PATIENCE = 1.0  # seconds between two looks at the workers
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 PARENT = "FCT_SEARCH_PARENT"  # the pid of the process that started a worker
-HANDED_ON = (VARIABLE, "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_USERNAME")
-HANDED_ON += ("MLFLOW_TRACKING_PASSWORD", "FCT_PIPELINE_RUN")  # the environment of a worker on another host
+HANDED_ON = (  # the environment of a worker on another host
+    *(VARIABLE, "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"),
+    *("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
+)
 
 
 def run_workers(count: int, compute: ComputeParams, on_look: Callable[[], object] = lambda: None) -> None:
@@ -159,7 +162,8 @@ def _run_on_ray(count: int, compute: ComputeParams, on_look: Callable[[], object
     with connect(compute.address, [SPLITS, CACHE], STATE):
         import ray
 
-        has_gpus = ray.cluster_resources().get("GPU", 0) > 0
+        resources: Any = ray.cluster_resources  # untyped
+        has_gpus = resources().get("GPU", 0) > 0
         remote = ray.remote(
             num_cpus=1,
             num_gpus=compute.gpus_per_trial if has_gpus else 0,

@@ -60,7 +60,7 @@ class PatientStorage(RDBStorage):
             super().__init__(sqlalchemy_url(url), engine)
         except SQLAlchemyError as error:
             raise unreachable(url, error.__cause__ or error) from error
-        self.heartbeat_interval, self.grace_period = beat, grace
+        self.heartbeat_interval, self.grace_period, self.grace = beat, grace, grace
 
     def get_heartbeat_interval(self) -> None:
         """Return None: Optuna's own signs of life need `Study.optimize`. Those of this project are in `workers`."""
@@ -106,15 +106,18 @@ class PatientStorage(RDBStorage):
         While the database was away, nobody could give one. There are therefore none soon after its start, nor soon
         after this process lost it.
         """
-        if time.monotonic() - self.last_failure < self.grace_period:
+        if time.monotonic() - self.last_failure < self.grace:
             return set()
         silent = set(self._get_stale_trial_ids(study_id))
-        return silent if silent and self.patiently(self._has_run_for_the_grace) else set()
+        if not silent:
+            return silent
+        has_run = self.patiently(self._has_run_for_the_grace)
+        return silent if has_run else set()
 
     def _has_run_for_the_grace(self) -> bool:
         with self.engine.connect() as connection:
             query = text("SELECT now() - pg_postmaster_start_time() > make_interval(secs => :grace)")
-            return bool(connection.execute(query, {"grace": self.grace_period}).scalar())
+            return bool(connection.execute(query, {"grace": self.grace}).scalar())
 
 
 def _patient(name: str) -> Callable[..., Any]:

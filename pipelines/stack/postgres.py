@@ -67,9 +67,9 @@ class Postgres:
         secret = folder / "postgres.json"
         folder.mkdir(parents=True, exist_ok=True)
         if not secret.exists():
-            chosen = {"port": port or free_port(), "password": secrets.token_urlsafe(24)}
-            _init(folder, chosen["password"])
-            write_text(secret, json.dumps(chosen))
+            password = secrets.token_urlsafe(24)
+            _init(folder, password)
+            write_text(secret, json.dumps({"port": port or free_port(), "password": password}))
             secret.chmod(0o600)
         values = json.loads(secret.read_text())
         return cls(folder, values["port"], values["password"], settings or {})

@@ -29,6 +29,8 @@ PARAMS = {
 class Recorder:
     """An observer that records each trial and its epochs."""
 
+    id = "run"
+
     def __init__(self):
         self.trials = []
 
@@ -195,6 +197,17 @@ def test_a_finished_search_trains_nothing(toy, script_results):
     script_results(*results)
     fresh, trials = run_search(toy, trials=3, fresh=True)
     assert (fresh, len(trials)) == (first, 3)
+
+
+def test_one_worker_on_postgresql_makes_the_same_search(toy, script_results, postgres, monkeypatch):
+    """Trials, their names, values and ends, and the result are those of the journal."""
+    results = [(0.80, 0.90), (0.85, 0.90), (0.70, 0.90), (0.95, 0.70), (0.86, 0.90), (0.84, 0.9)]
+    script_results(*results)
+    expected = run_search(toy, trials=6, pruner="successive-halving")
+    monkeypatch.setenv("FCT_DATABASE_URL", postgres.make_database("same_search"))
+    script_results(*results)
+    assert run_search(toy, trials=6, pruner="successive-halving") == expected
+    assert run_search(toy, trials=6, pruner="successive-halving") == (expected[0], [])
 
 
 def test_other_data_start_a_new_search(toy, script_results):
