@@ -22,6 +22,7 @@ from fct.engine.params import ComputeParams
 RESTARTS = 3  # of a worker that was killed, on each place
 GRACE = 7.0  # seconds between SIGTERM and SIGKILL
 PATIENCE = 1.0  # seconds between two looks at the workers
+ASKED_TO_END = (128 + signal.SIGHUP, 128 + signal.SIGTERM)  # exit statuses of a worker
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 PARENT = "FCT_SEARCH_PARENT"  # the pid of the process that started a worker
 HANDED_ON = (  # the environment of a worker on another host
@@ -85,15 +86,23 @@ def _run_here(count: int, gpus_per_trial: float, on_look: Callable[[], object]) 
             time.sleep(PATIENCE)
             on_look()
             for place, worker in enumerate(workers):
-                if worker.poll() and worker.returncode > 0:
+                number = signal_of(worker.poll())
+                if worker.returncode and number is None:
                     raise FctError("a worker of the search failed. Its message is above.")
-                if worker.returncode is not None and worker.returncode < 0 and restarts[place] < RESTARTS:
-                    name = signal.Signals(-worker.returncode).name
+                if number is not None and restarts[place] < RESTARTS:
+                    name = signal.Signals(number).name
                     print(f"a worker of the search was ended by {name}; another one takes its place", file=sys.stderr)
                     restarts[place] += 1
                     workers[place] = _start(places[place])
     finally:
         _end(workers)
+
+
+def signal_of(status: int | None) -> int | None:
+    """Return the signal that ended a process with this exit status, or None if none did."""
+    if status is not None and status < 0:
+        return -status
+    return status - 128 if status in ASKED_TO_END else None
 
 
 def _start(place: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -193,8 +202,13 @@ def join_on_node(folder: str, environment: Mapping[str, str]) -> int:
     os.chdir(folder)
     command = [sys.executable, "-m", "fct.search", "--join"]
     parent = {PARENT: str(os.getpid()), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with subprocess.Popen(command, env=os.environ | dict(environment) | parent, stdin=subprocess.DEVNULL) as worker:
-        try:
-            return worker.wait()
-        finally:
-            worker.terminate()
+    status = 0
+    for _ in range(1 + RESTARTS):
+        with subprocess.Popen(command, env=os.environ | dict(environment) | parent, stdin=subprocess.DEVNULL) as worker:
+            try:
+                status = worker.wait()
+            finally:
+                worker.terminate()
+        if signal_of(status) is None:
+            break
+    return status

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
 from fct.core.database import database_url
+from fct.core.errors import UnreachableError
 from fct.methods.params import MethodParams
 from fct.search.attributes import BASELINE, CURVE, DIVERGED, METHOD, NOT_TRAINED, TRACKED
 from fct.search.importance import importance_of
@@ -152,8 +153,15 @@ class Search:
         self.study.set_user_attr(TRACKED, run)
 
     def tracked(self) -> str:
-        """Return the run below which this worker records its trials."""
-        return str(self.study.user_attrs[TRACKED])
+        """Return the run below which this worker records its trials.
+
+        Raises:
+            UnreachableError: the process that opened the search has not said it yet.
+        """
+        run = self.study.user_attrs.get(TRACKED)
+        if run is None:
+            raise UnreachableError("the search is just being opened. Run the same command again.")
+        return str(run)
 
     def result(self) -> Result:
         """Return the result of the finished trials."""
