@@ -15,6 +15,8 @@ from fct.search.storage import GaveUpError
 from fct.search.workers import MOST_ATTEMPTS, Plan, _take_turn, release, tell, work
 from tests.search.stubs import FIRST, TIMES, Crew, Times, check, open_stub, run_stub
 
+LONGEST = 1500  # seconds of a slow test, on a busy machine
+
 
 @pytest.fixture
 def stub(database):  # noqa: ARG001  # in the environment
@@ -188,51 +190,54 @@ def test_many_workers_that_are_killed_run_each_trial_once(crew, stub):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(LONGEST)
 def test_a_night_of_kills(crew, stub):
     """Eight workers, 200 trials, 50 kills."""
-    _kill_at_random(crew(8, 200, Times(trial=1.0)), stub, trials=200, kills=50)
+    team = crew(8, 200, Times(trial=2.0))
+    _kill_at_random(team, stub, trials=200, kills=50)
+    assert team.kills == 50
 
 
 def _kill_at_random(team, stub, *, trials, kills):
-    deadline = time.monotonic() + 200
-    while team.kills < kills and time.monotonic() < deadline:
+    while team.kills < kills and any(worker.is_alive() for worker in team.workers):
         time.sleep(random.uniform(0, 0.4))
         team.kill_one()
-        if not any(worker.is_alive() for worker in team.workers):
-            break
-    statuses = team.join(100)
+    statuses = team.join(LONGEST)
     assert set(statuses) == {0}, statuses
     failed = check(stub[0], trials)
     print(f"{team.kills} kills, {failed} trials run again")
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(LONGEST)
 def test_workers_outlive_a_restart_of_the_database(crew, stub, postgres):
     """None ends, and none of their trials fails: the same processes finish the search."""
-    team = crew(4, 40, Times(trial=1.0))
+    team = crew(4, 40, Times(trial=1.0, grace=20))  # a busy machine may be slow with signs of life
+    pids = [worker.pid for worker in team.workers]
     for _ in range(3):
         time.sleep(3)
         postgres.restart()
     postgres.kill()
-    time.sleep(4)  # longer than the grace
+    time.sleep(25)  # longer than the grace
     postgres.start()
-    assert set(team.join(200)) == {0}
+    assert set(team.join(LONGEST)) == {0}
+    assert [worker.pid for worker in team.workers] == pids
     assert check(stub[0], 40) == 0
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(LONGEST)
 def test_a_worker_that_sleeps_too_long_is_refused(crew, stub):
     """It is stopped with a trial, wakes up after another worker ran that trial, and ends in peace."""
     team = crew(2, 12, Times(trial=2.0))
     sleeper = team.workers[0].pid
-    deadline = time.monotonic() + 60
-    while not _has_trial(stub[0], sleeper) and time.monotonic() < deadline:
+    while not _has_trial(stub[0], sleeper):
         time.sleep(0.05)
     os.kill(sleeper, signal.SIGSTOP)
-    team.workers[1].join(120)
+    team.workers[1].join(LONGEST)
     os.kill(sleeper, signal.SIGCONT)
-    assert team.join(60) == [0, 0]
-    assert check(stub[0], 12) <= 1
+    assert team.join(LONGEST) == [0, 0]
+    assert check(stub[0], 12) >= 1
 
 
 def _has_trial(study, pid):
