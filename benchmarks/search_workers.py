@@ -86,7 +86,7 @@ def measure(server: Postgres, size: int, trials: int) -> dict[str, Any]:
     url = server.make_database(f"workers_{size}")
     study, storage = open_study(url)
     context = get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.search_workers"])
+    context.set_forkserver_preload(["fct.search.workers", "pipelines.stack.postgres"])  # imported once
     ready, begin, turns = context.Semaphore(0), context.Event(), context.Queue()
     crew = [context.Process(target=run_worker, args=(url, trials, ready, begin, turns)) for _ in range(size)]
     for worker in crew:
