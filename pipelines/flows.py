@@ -78,7 +78,7 @@ def reproduce(
 
 @flow
 @fail_with_message
-def search(*, trials: PositiveInt) -> State[Any]:
+def search(*, trials: PositiveInt, workers: PositiveInt | None = None) -> State[Any]:
     """Run more trials of the current study.
 
     Trials of earlier runs count: only the missing ones run. params.yaml and search/best.yaml do not change. The result
@@ -86,8 +86,10 @@ def search(*, trials: PositiveInt) -> State[Any]:
 
     Args:
         trials: Total number of trials in the study afterwards.
+        workers: Processes that run trials at the same time, on this host or on the Ray cluster that params.yaml names.
+            More than one need PostgreSQL (FCT_DATABASE_URL). Empty means compute.search_workers of params.yaml.
     """
-    overrides = {"search.trials": trials}
+    overrides = {"search.trials": trials} | ({"compute.search_workers": workers} if workers else {})
     with run_lock(), _cloned(overrides, f"Search with {trials} trials") as clone, _commands() as commands:
         state = _reproduce(["search"], commands, clone=clone)
         if state.is_completed():

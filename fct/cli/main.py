@@ -8,6 +8,7 @@ import sys
 import click
 
 from fct.cli import models, project, registry
+from fct.cli.search import search
 from fct.core.errors import DISTRIBUTION
 
 
@@ -31,6 +32,7 @@ def main() -> None:
 for _command in (
     *(registry.promote, registry.rollback, registry.status, registry.history, registry.verify),
     *(models.report, models.gate, models.predict, models.layers, models.weights, models.spread),
+    search,
     *(project.init, project.thresholds, project.check, project.doctor, project.recipe),
 ):
     main.add_command(_command)

@@ -52,6 +52,7 @@ REPORT = Path("report.html")
 STATE = Path(".fct")
 CHECKPOINTS = STATE / "checkpoints"
 SEARCH_JOURNAL = STATE / "search.journal"
+SEARCH_LOCK = STATE / "search.lock"
 TRAINING_LOCK = STATE / "training.lock"
 REGISTRY_LOCK = STATE / "registry.lock"
 TRACKING_LOCK = STATE / "tracking.lock"  # held while a process joins, leaves or cleans up a pipeline's run

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, NoReturn, Protocol
 
 import optuna
 import torch
 from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
+from fct.core.database import database_url
+from fct.core.errors import UnreachableError
 from fct.methods.params import MethodParams
+from fct.search.attributes import BASELINE, CURVE, DIVERGED, METHOD, NOT_TRAINED, TRACKED
 from fct.search.importance import importance_of
 from fct.search.params import SearchParams
-from fct.search.space import BASELINE, Space, is_searched, make_space, searched_methods, suggest
-from fct.search.study import NOT_TRAINED, finished_trials, next_trial, open_study
+from fct.search.space import Space, baseline_values, is_searched, make_space, searched_methods, suggest
+from fct.search.storage import PatientStorage
+from fct.search.study import finished_trials, next_trial, open_shared_study, open_study
+from fct.search.workers import FINISHED, Plan, tell, work
 from fct.train.assemble import Setup, identity, make_network, open_data
 from fct.train.checkpoint import code_digest
 from fct.train.loop import Data, DivergenceError, Metrics, train
-
-METHOD = "method"  # attribute of a trained trial: its method
-CURVE = "curve"  # attribute of a trained trial: its compressed and raw validation accuracy after each epoch
-DIVERGED = "diverged"  # attribute of a pruned trial: whether its loss became infinite or not a number
 
 Curve = list[tuple[float, float]]  # (compressed, raw) validation accuracy after each epoch
 
 
 class Observer(Protocol):
     """An object that records a trial's metrics."""
+
+    @property
+    def id(self) -> str:
+        """Return where they are recorded, for whoever finds this process dead."""
 
     def metrics(self, values: Metrics, step: int | None = None) -> None:
         """Record the metrics of one epoch."""
@@ -69,6 +74,156 @@ class Result(NamedTuple):
     space: Space | None = None
 
 
+class Search:
+    """A search that is ready to run trials: its study, its space, and what all trials share."""
+
+    def __init__(  # noqa: PLR0913  # independent parts
+        self,
+        setup: Setup,
+        baseline: MethodParams,
+        params: SearchParams,
+        make_observer: MakeObserver,
+        *,
+        fresh: bool = False,
+        join: bool = False,
+    ) -> None:
+        """Open the data and the study: in PostgreSQL if FCT_DATABASE_URL is set, else in a journal.
+
+        Args:
+            setup: all else that decides a training.
+            baseline: the method of params.yaml, for which `is_searched`.
+            params: the section `search`.
+            make_observer: opens an observer of one trial.
+            fresh: delete the trials of earlier runs.
+            join: only open a study that another process has created.
+
+        Raises:
+            FctError: the search space does not fit the other values of params.yaml, the database cannot be used, or
+                there is no study to join.
+        """
+        data, meta = open_data(setup)
+        self.params, self.baseline, self.make_observer = params, baseline, make_observer
+        self.space = make_space(setup.model, setup.train, baseline, params, meta)
+        methods = searched_methods(setup.train, baseline, params)
+        with_teacher = next((method for method in methods if method.needs_teacher_file), baseline)
+        self.data, self.meta = subsample(data, params.images), meta
+        self.setup = setup._replace(train=setup.train.model_copy(update={"epochs": params.epochs}))
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        same = identity(self.setup, baseline, meta)
+        same |= {"teacher": identity(self.setup, with_teacher, meta)["teacher"]}
+        same |= {"code": code_digest("search"), "torch": torch.__version__}
+        url = database_url()
+        self.storage: PatientStorage | None = None
+        if url is None:
+            self.study = open_study(same, params, fresh=fresh)
+        else:
+            self.study, self.storage = open_shared_study(url, same, params, fresh=fresh, join=join)
+
+    def run_trials(
+        self, *, on_reaped: Callable[[FrozenTrial], object] = lambda _trial: None, show_progress: bool = True
+    ) -> None:
+        """Run trials until there are `params.trials`, with all other workers of the study if it is in PostgreSQL.
+
+        Args:
+            on_reaped: called for each trial whose worker this one has found dead.
+            show_progress: whether a terminal has a progress bar.
+
+        Raises:
+            FctError: the baseline diverges, or a teacher does not fit.
+        """
+        with self.progress(show=show_progress) as bar:
+            if self.storage is not None:
+                plan = Plan(self.params.trials, self.params.seed, baseline_values(self.baseline, self.space))
+                work(self.study, self.storage, plan, lambda trial: self._run(trial, bar), on_reaped=on_reaped)
+                return
+            while len(finished_trials(self.study)) < self.params.trials:
+                self._run(next_trial(self.study, self.baseline, self.params, self.space), bar)
+
+    def progress(self, *, show: bool = True) -> tqdm[NoReturn]:
+        """Return a progress bar of the trials, for terminals alone."""
+        done, disable = len(finished_trials(self.study)), None if show else True
+        return tqdm(total=self.params.trials, initial=done, desc="search", unit="trial", disable=disable)
+
+    def show(self, bar: tqdm[NoReturn]) -> None:
+        """Show how many trials are finished."""
+        bar.update(len(finished_trials(self.study)) - bar.n)
+
+    def track(self, run: str) -> None:
+        """Say below which run in MLflow the workers of all hosts record their trials."""
+        self.study.set_user_attr(TRACKED, run)
+
+    def tracked(self) -> str:
+        """Return the run below which this worker records its trials.
+
+        Raises:
+            UnreachableError: the process that opened the search has not said it yet.
+        """
+        run = self.study.user_attrs.get(TRACKED)
+        if run is None:
+            raise UnreachableError("the search is just being opened. Run the same command again.")
+        return str(run)
+
+    def result(self) -> Result:
+        """Return the result of the finished trials."""
+        return _result(self.study, self.space)
+
+    def _run(self, trial: Trial, bar: tqdm[NoReturn]) -> None:
+        """Run one trial, and show it."""
+        ordinal = _ordinal(self.study, trial)
+        method = suggest(trial, self.baseline, self.space)
+        if method is None:
+            trial.set_user_attr(NOT_TRAINED, value=True)
+            self._tell(trial, pruned=True)
+            return
+        with self.make_observer(f"trial {ordinal}", method.model_dump()) as observer:
+            if self.storage is not None:
+                trial.set_user_attr(TRACKED, observer.id)
+            self._train(trial, method, observer)
+        ended = next(one for one in finished_trials(self.study) if one.number == trial.number)
+        bar.write(f"trial {ordinal}: {tried_of(ended).describe()}")
+        bar.update(len(finished_trials(self.study)) - bar.n)
+
+    def _train(self, trial: Trial, method: MethodParams, observer: Observer) -> None:
+        """Run one short training, and report its result to the study."""
+        params, is_baseline = self.params, BASELINE in trial.user_attrs
+        trial.set_user_attr(METHOD, method.model_dump())
+        network, _ = make_network(self.setup, method, self.data.train, self.meta)
+        baseline_curve: Curve = [] if is_baseline else _baseline_curve(self.study)
+        reported = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values  # before a kill
+        curve: Curve = []
+
+        def on_epoch(number: int, metrics: Metrics) -> None:
+            observer.metrics(metrics, step=number)
+            curve.append((metrics["val_compressed"], metrics["val_raw"]))
+            trial.set_user_attr(CURVE, curve)
+            epochs = number + 1
+            if epochs not in reported:
+                trial.report(value_of(curve, baseline_curve, params.max_raw_drop), epochs)
+            if epochs < params.epochs and trial.should_prune() and not is_baseline:
+                raise optuna.TrialPruned
+
+        try:
+            train(network, self.data, method, self.setup.train, on_epoch=on_epoch)
+        except (optuna.TrialPruned, DivergenceError) as error:
+            if is_baseline:
+                raise  # the user must change params.yaml
+            trial.set_user_attr(DIVERGED, isinstance(error, DivergenceError))
+            self._tell(trial, pruned=True)
+            return
+        compressed, raw = curve[-1]
+        if not is_baseline:  # a constraint holds at zero and below; the baseline has none
+            baseline_compressed, baseline_raw = baseline_curve[-1]
+            trial.set_constraint("clean accuracy", baseline_raw - raw - params.max_raw_drop)
+            trial.set_constraint("gain", baseline_compressed + params.min_gain - compressed)
+        self._tell(trial, compressed)
+
+    def _tell(self, trial: Trial, value: float | None = None, *, pruned: bool = False) -> None:
+        if self.storage is not None:
+            tell(self.study, self.storage, trial, value, pruned=pruned)
+        else:
+            self.study.tell(trial, value, state=TrialState.PRUNED if pruned else None)
+
+
 def search(
     setup: Setup, baseline: MethodParams, params: SearchParams, make_observer: MakeObserver, *, fresh: bool
 ) -> Result:
@@ -83,77 +238,28 @@ def search(
         FctError: the baseline diverges, or the search space does not fit the other values of params.yaml.
     """
     if not is_searched(baseline, params):
-        return Result(baseline, 0, None, None)
-    data, meta = open_data(setup)
-    space = make_space(setup.model, setup.train, baseline, params, meta)
-    methods = searched_methods(setup.train, baseline, params)
-    with_teacher = next((method for method in methods if method.needs_teacher_file), baseline)
-    data = subsample(data, params.images)
-    setup = setup._replace(train=setup.train.model_copy(update={"epochs": params.epochs}))
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study_identity = identity(setup, baseline, meta) | {"teacher": identity(setup, with_teacher, meta)["teacher"]}
-    versions = {"code": code_digest("search"), "torch": torch.__version__}
-    study = open_study(study_identity | versions, params, fresh=fresh)
-    with tqdm(
-        total=params.trials, initial=len(finished_trials(study)), desc="search", unit="trial", disable=None
-    ) as bar:
-        while (count := len(finished_trials(study))) < params.trials:
-            trial = next_trial(study, baseline, params, space)
-            method = suggest(trial, baseline, space)
-            if method is None:
-                trial.set_user_attr(NOT_TRAINED, value=True)
-                study.tell(trial, state=TrialState.PRUNED)
-                continue
-            with make_observer(f"trial {count}", method.model_dump()) as observer:
-                _run_trial(study, trial, method, _Shared(setup, data, meta, params, observer))
-            bar.write(f"trial {count}: {tried_of(finished_trials(study)[-1]).describe()}")
-            bar.update()
-    return _result(study, space)
+        return without_search(baseline)
+    one = Search(setup, baseline, params, make_observer, fresh=fresh)
+    one.run_trials()
+    return one.result()
 
 
-class _Shared(NamedTuple):
-    """Values that all trials of a search share, and the observer of the trial."""
-
-    setup: Setup
-    data: Data
-    meta: dict[str, Any]
-    params: SearchParams
-    observer: Observer
+def without_search(baseline: MethodParams) -> Result:
+    """Return the result if there is nothing to search."""
+    return Result(baseline, 0, None, None)
 
 
-def _run_trial(study: optuna.Study, trial: Trial, method: MethodParams, shared: _Shared) -> None:
-    """Run one short training, and report its result to the study."""
-    params, is_baseline = shared.params, BASELINE in trial.user_attrs
-    trial.set_user_attr(METHOD, method.model_dump())
-    network, _ = make_network(shared.setup, method, shared.data.train, shared.meta)
-    baseline_curve: Curve = [] if is_baseline else finished_trials(study)[0].user_attrs[CURVE]
-    reported = study.get_trials(deepcopy=False)[trial.number].intermediate_values  # before a kill
-    curve: Curve = []
+def _ordinal(study: optuna.Study, trial: Trial) -> int:
+    """Return the number of trials before this one that count."""
+    counting = (*FINISHED, TrialState.RUNNING)
+    trials = study.get_trials(deepcopy=False, states=counting)
+    return sum(one.number < trial.number and NOT_TRAINED not in one.user_attrs for one in trials)
 
-    def on_epoch(number: int, metrics: Metrics) -> None:
-        shared.observer.metrics(metrics, step=number)
-        curve.append((metrics["val_compressed"], metrics["val_raw"]))
-        trial.set_user_attr(CURVE, curve)
-        epochs = number + 1
-        if epochs not in reported:
-            trial.report(value_of(curve, baseline_curve, params.max_raw_drop), epochs)
-        if epochs < params.epochs and trial.should_prune() and not is_baseline:
-            raise optuna.TrialPruned
 
-    try:
-        train(network, shared.data, method, shared.setup.train, on_epoch=on_epoch)
-    except (optuna.TrialPruned, DivergenceError) as error:
-        if is_baseline:
-            raise  # the user must change params.yaml
-        trial.set_user_attr(DIVERGED, isinstance(error, DivergenceError))
-        study.tell(trial, state=TrialState.PRUNED)
-        return
-    compressed, raw = curve[-1]
-    if not is_baseline:  # a constraint holds at zero and below; the baseline has none
-        baseline_compressed, baseline_raw = baseline_curve[-1]
-        trial.set_constraint("clean accuracy", baseline_raw - raw - params.max_raw_drop)
-        trial.set_constraint("gain", baseline_compressed + params.min_gain - compressed)
-    study.tell(trial, compressed)
+def _baseline_curve(study: optuna.Study) -> Curve:
+    baseline = next(trial for trial in finished_trials(study) if BASELINE in trial.user_attrs)
+    curve: Curve = baseline.user_attrs[CURVE]
+    return curve
 
 
 def value_of(curve: Curve, baseline: Curve, max_raw_drop: float) -> float:

@@ -16,14 +16,13 @@ from fct.models.features import features_of
 from fct.models.layers import propose_layers
 from fct.models.params import BlockParams, ModelParams
 from fct.nn.aware import make_blocks
+from fct.search.attributes import BASELINE
 from fct.search.params import Candidates, Range, SearchParams
 from fct.train.assemble import check_crops
 from fct.train.params import TrainParams
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
-
-BASELINE = "baseline"  # attribute of the trial of the method in params.yaml
 
 
 class Space(NamedTuple):

@@ -18,7 +18,7 @@ This package imports MLflow only when a stage starts. It never writes to DVC's o
 """
 
 from fct.tracking.content import datasets
-from fct.tracking.record import close_dead_runs, stage
+from fct.tracking.record import close_dead_runs, resume, stage
 from fct.tracking.runs import Run
 
-__all__ = ["Run", "close_dead_runs", "datasets", "stage"]
+__all__ = ["Run", "close_dead_runs", "datasets", "resume", "stage"]

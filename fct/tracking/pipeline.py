@@ -81,6 +81,12 @@ def close_dead_runs(server: Server) -> None:
         update_status(server, pipeline)
 
 
+def running_below(server: Server, parent: str) -> list[str]:
+    """Return the ids of the RUNNING runs below a run."""
+    runs = _search(server, f"attributes.status = 'RUNNING' and tags.`{PARENT}` = '{parent}'")
+    return [str(run.info.run_id) for run in runs]
+
+
 def run_that_made(server: Server, tag: str, digest: str) -> Any | None:
     """Return the latest FINISHED run with `tag` = `digest`, or None."""
     runs = _search(server, f"tags.`{tag}` = '{digest}' and attributes.status = 'FINISHED'", newest=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from fct.core.errors import FctError
 from fct.core.locks import locked
 from fct.core.paths import TRACKING_LOCK
 from fct.tracking import content, pipeline
@@ -53,6 +54,24 @@ def stage(
         with _signals_as_exceptions(), _system_metrics(run):
             yield run
         _tag_outputs(run, outputs)
+
+
+@contextmanager
+def resume(run_id: str) -> Iterator[Run]:
+    """Work in the run of a stage on another host or in another process, which opened it and closes it.
+
+    Raises:
+        FctError: the tracking server cannot be used, or has no such run.
+    """
+    server = connect()
+    with translate_errors(server.uri):
+        if not server.has_run(run_id):
+            raise FctError(
+                f"MLFLOW_TRACKING_URI={server.shown_uri}: the run {run_id} of the search is not there. Set "
+                "MLFLOW_TRACKING_URI to the server to which the search logs."
+            )
+    with _signals_as_exceptions():
+        yield Run(server, run_id, None)
 
 
 def close_dead_runs() -> None:

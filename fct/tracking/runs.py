@@ -73,6 +73,18 @@ class Run:
         with closed_by(run, ends):
             yield run
 
+    def close_dead_child(self, run: str) -> None:
+        """Close as KILLED a run whose process on any host is dead. Do nothing if it is closed or not on this server."""
+        with translate_errors(self.server.uri):
+            if self.server.has_run(run) and self.server.client.get_run(run).info.status == "RUNNING":
+                self.server.client.set_terminated(run, status="KILLED")
+
+    def close_children(self) -> None:
+        """Close as KILLED all runs below this one. Call this when no process works in one."""
+        with translate_errors(self.server.uri):
+            for run in pipeline.running_below(self.server, self.id):
+                self.server.client.set_terminated(run, status="KILLED")
+
     def both(self) -> list[str]:
         """Return the ids of this run and of the pipeline's."""
         return [self.id, *([self.pipeline] if self.pipeline else [])]

@@ -40,6 +40,23 @@ class Server:
     client: Any  # mlflow.MlflowClient
     experiment: str  # its id
 
+    @property
+    def shown_uri(self) -> str:
+        """Return the address without its password."""
+        return _without_password(self.uri)
+
+    def has_run(self, run: str) -> bool:
+        """Return whether there is a run with this id."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.get_run(run)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+        return True
+
 
 def connect() -> Server:
     """Return the server that the environment names, with its experiment. Create the experiment if it is missing.
@@ -90,8 +107,12 @@ def _refused(uri: str, reason: BaseException) -> FctError:
         f"MLFLOW_TRACKING_URI={uri}: the tracking server cannot be used: {fault.problem}. "
         f"Start it or check the address; unset MLFLOW_TRACKING_URI to track in {DEFAULT_URI}."
     )
+    return kind(message.replace(uri, _without_password(uri)))
+
+
+def _without_password(uri: str) -> str:
     password = urlsplit(uri).password
-    return kind(message.replace(f":{password}@", ":***@") if password else message)
+    return uri.replace(f":{password}@", ":***@") if password else uri
 
 
 def _experiment(client: Any, name: str, database: Path | None) -> Any:

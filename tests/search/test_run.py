@@ -13,9 +13,9 @@ from optuna.storages.journal import JournalFileBackend
 from fct.core.errors import FctError
 from fct.models import saved
 from fct.search import run
+from fct.search.attributes import NOT_TRAINED
 from fct.search.params import SearchParams
 from fct.search.run import search
-from fct.search.study import NOT_TRAINED
 from fct.train.assemble import make_network, open_data
 from fct.train.loop import DivergenceError
 
@@ -28,6 +28,8 @@ PARAMS = {
 
 class Recorder:
     """An observer that records each trial and its epochs."""
+
+    id = "run"
 
     def __init__(self):
         self.trials = []
@@ -197,6 +199,17 @@ def test_a_finished_search_trains_nothing(toy, script_results):
     assert (fresh, len(trials)) == (first, 3)
 
 
+def test_one_worker_on_postgresql_makes_the_same_search(toy, script_results, postgres, monkeypatch):
+    """Trials, their names, values and ends, and the result are those of the journal."""
+    results = [(0.80, 0.90), (0.85, 0.90), (0.70, 0.90), (0.95, 0.70), (0.86, 0.90), (0.84, 0.9)]
+    script_results(*results)
+    expected = run_search(toy, trials=6, pruner="successive-halving")
+    monkeypatch.setenv("FCT_DATABASE_URL", postgres.make_database("same_search"))
+    script_results(*results)
+    assert run_search(toy, trials=6, pruner="successive-halving") == expected
+    assert run_search(toy, trials=6, pruner="successive-halving") == (expected[0], [])
+
+
 def test_other_data_start_a_new_search(toy, script_results):
     """Trials of other data or other training params are not reused."""
     script_results(*[(0.8, 0.9)] * 9)
@@ -271,7 +284,6 @@ from fct.methods.params import MethodParams
 from fct.models.params import ModelParams
 from fct.search.params import SearchParams
 from fct.search.run import search
-from fct.search.study import NOT_TRAINED
 from fct.train.assemble import Setup
 from fct.train.params import TrainParams
 

@@ -3,9 +3,10 @@
 import pytest
 from optuna.trial import TrialState
 
+from fct.search.attributes import BASELINE, NOT_TRAINED
 from fct.search.params import SearchParams
-from fct.search.space import BASELINE, Space, baseline_values, suggest
-from fct.search.study import NOT_TRAINED, finished_trials, make_pruner, next_trial, open_study
+from fct.search.space import Space, baseline_values, suggest
+from fct.search.study import finished_trials, make_pruner, next_trial, open_study
 
 LAYERS = ["stem", "stage1", "stage2", "stage3", "head"]
 

@@ -1,0 +1,145 @@
+"""`fct search` with real trainings by several processes, a real PostgreSQL and a real MLflow store."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from optuna.trial import TrialState
+from ruamel.yaml import YAML
+
+from fct.core import environment
+from fct.core.params import to_yaml
+from fct.tracking.server import connect
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1200)]
+ROOT = Path(__file__).parents[2]
+TRIALS = 8
+
+
+@pytest.fixture
+def project(toy, schema, database, monkeypatch):
+    """Stand in a project with the tiny data set; return a function that starts `fct search`."""
+    shutil.copy(schema, "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{toy.root}/mlflow.db")
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+    monkeypatch.setenv("FCT_PIPELINE_RUN", "here")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    environment.write()
+    params = YAML(typ="safe").load(ROOT / "params.yaml")
+    params["cache"]["qualities"] = list(toy.qualities)
+    params["train"] = toy.setup().train.model_dump()
+    params["method"] = toy.method().model_dump()
+    params["search"] |= {"images": 48, "targets": ["raw"], "trials": TRIALS, "epochs": 2, "pruner": "none"}
+    Path("params.yaml").write_text(to_yaml(params))
+    processes = []
+
+    def start(*arguments):
+        command = [sys.executable, "-m", "fct", "search", *arguments]
+        with Path(f"log-{len(processes)}").open("w") as log:
+            processes.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
+        return processes[-1]
+
+    yield start, database
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def logs():
+    return "\n".join(path.read_text() for path in sorted(Path().glob("log-*")))
+
+
+def open_study(url):
+    import optuna
+
+    from fct.search.storage import PatientStorage
+
+    storage = PatientStorage(url)
+    (name,) = optuna.get_all_study_names(storage)
+    return optuna.load_study(study_name=name, storage=storage)
+
+
+def check_all_is_closed(url):
+    """Check that the budget is kept and nothing runs, in Optuna and in MLflow."""
+    states = [trial.state for trial in open_study(url).trials]
+    assert states.count(TrialState.COMPLETE) == TRIALS
+    assert TrialState.RUNNING not in states
+    server = connect()
+    assert server.client.search_runs([server.experiment], "attributes.status = 'RUNNING'") == []
+    finished = server.client.search_runs([server.experiment], "tags.`fct.kind` = 'child' and status = 'FINISHED'")
+    assert len(finished) == TRIALS
+
+
+def test_two_processes_search_and_one_finds_it_done(project):
+    """The files are those of the stage. A further run trains nothing and writes the same."""
+    start, url = project
+    assert start("--workers", "2").wait(600) == 0, logs()
+    check_all_is_closed(url)
+    best = Path("search/best.yaml").read_text()
+    assert len({trial.user_attrs["worker"] for trial in open_study(url).trials}) == 2
+    Path("search/best.yaml").unlink()
+    assert start().wait(400) == 0, logs()
+    assert Path("search/best.yaml").read_text() == best
+    assert start("--join").wait(400) == 0, logs()
+
+
+def test_killed_workers_leave_nothing_open(project):
+    """One that joined and one that `fct search` started are killed in their trials; others finish the search."""
+    start, url = project
+    main = start("--workers", "2")
+    deadline = time.monotonic() + 400
+    while "trial 0:" not in logs() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    joined = start("--join")
+    while f":{joined.pid}" not in {t.user_attrs.get("worker", "")[-len(str(joined.pid)) - 1 :] for t in _running(url)}:
+        assert time.monotonic() < deadline + 60, logs()
+        time.sleep(0.1)
+    joined.kill()
+    random.choice(psutil.Process(main.pid).children()).kill()
+    assert main.wait(600) == 0, logs()
+    assert "another one takes its place" in logs()
+    check_all_is_closed(url)
+
+
+def _running(url):
+    return open_study(url).get_trials(states=(TrialState.RUNNING,))
+
+
+def test_a_killed_search_takes_its_workers_with_it(project):
+    """No orphan trains on; the next run finishes the search."""
+    start, url = project
+    main = start("--workers", "2")
+    deadline = time.monotonic() + 400
+    while "trial 1:" not in logs():
+        assert time.monotonic() < deadline, logs()
+        time.sleep(0.2)
+    workers = psutil.Process(main.pid).children(recursive=True)
+    main.kill()
+    main.wait()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
+    assert start("--workers", "2").wait(600) == 0, logs()
+    check_all_is_closed(url)
+
+
+def test_there_must_be_a_search_to_join(project):
+    """The error says how to start one, and that the same command may succeed later."""
+    start, _ = project
+    assert start("--join").wait(400) == 75
+    assert "has no search with this commit, params.yaml and data. Start one with `fct search`" in logs()
+
+
+def test_many_workers_need_a_database(project, monkeypatch):
+    """One sentence, without a traceback."""
+    monkeypatch.delenv("FCT_DATABASE_URL")
+    start, _ = project
+    assert start("--workers", "2").wait(60) == 2
+    assert "2 workers need a PostgreSQL database. Set FCT_DATABASE_URL" in logs()
