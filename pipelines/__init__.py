@@ -13,6 +13,7 @@ Modules:
 - flows: reproduce, search, promote, rollback
 - serve: the deployments of the flows, with names, schedules and queues
 - ui: `make ui`, which starts and stops the servers together
+- stack: the services of a team as processes of this machine, such as a private PostgreSQL
 - access: access to these servers: Prefect's password, and which requests are refused
 - dashboard: optuna-dashboard with such access rules, since it has none of its own
 - params: the sections of params.yaml that this package reads, and overrides of its values

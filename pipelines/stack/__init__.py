@@ -1,0 +1,1 @@
+"""The services of a team, started as processes on a bare Debian."""
