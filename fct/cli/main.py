@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from fct.cli import models, project, registry
+from fct.cli import models, project, registry, remote
 from fct.core.errors import DISTRIBUTION
 
 
@@ -32,5 +32,6 @@ for _command in (
     *(registry.promote, registry.rollback, registry.status, registry.history, registry.verify),
     *(models.report, models.gate, models.predict, models.layers, models.weights, models.spread),
     *(project.init, project.thresholds, project.check, project.doctor, project.recipe),
+    remote.remote,
 ):
     main.add_command(_command)
