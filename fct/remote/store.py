@@ -87,7 +87,7 @@ def translate_errors(what: str) -> Iterator[None]:
             raise FctError(f"{what}: {reason}") from error
         if isinstance(error, PermissionError | AuthError):
             raise FctError(
-                f"{what} refuses: {reason}. Check its key and rights: AWS_ACCESS_KEY_ID, or `dvc remote modify --local`."
+                f"{what} refuses: {reason}. Check key and rights: AWS_ACCESS_KEY_ID, or `dvc remote modify --local`."
             ) from error
         if isinstance(error, ModuleNotFoundError):
             raise

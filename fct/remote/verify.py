@@ -1,7 +1,7 @@
 """Compares every object that the present dvc.lock names with its checksum on the remote, and repairs from the cache.
 
-DVC itself looks at names alone: `dvc push` calls a remote up to date on which an object was truncated, or deleted from a
-folder that was pushed before.
+DVC itself looks at names alone: `dvc push` calls a remote up to date on which an object was truncated, or deleted from
+a folder that was pushed before.
 """
 
 from __future__ import annotations

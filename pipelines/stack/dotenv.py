@@ -2,8 +2,8 @@
 
     python -m pipelines.stack.dotenv    # or `make env`: writes what is missing, and keeps what is there
 
-Secrets are random, and there are no defaults. Only the owner of the file can read it, and git ignores it. Lines that this
-program does not know stay. `set -a; . ./.env; set +a` gives a shell what the clients need.
+Secrets are random, and there are no defaults. Only the owner of the file can read it, and git ignores it. Lines that
+this program does not know stay. `set -a; . ./.env; set +a` gives a shell what the clients need.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BUCKET_DVC, BUCKET_MLFLOW = "dvc", "mlflow"
 REGION = "us-east-1"  # any; S3's clients ask for one
 LINE = re.compile(r"(?:export )?([A-Za-z_]\w*)=(.*)")
 HEADING = """\
-# Written by `make env`: secrets, ports and addresses of `make stack` and compose.yaml. Keep it to yourself; git ignores it.
+# Written by `make env`: secrets, ports and addresses of `make stack` and compose.yaml. Keep it to yourself.
 # `set -a; . ./.env; set +a` gives a shell what the clients need. After a change, run `make env` and `make stack` again.
 """
 PORTS = {  # of loopback; the next free one if another program has it

@@ -107,11 +107,12 @@ def services(values: Mapping[str, str], folder: Path = FOLDER) -> tuple[list[Ser
         port = int(values["FCT_POSTGRES_PORT"])
         return replace(Postgres.create(folder / "postgres", port=port), port=port)
 
-    stores: list[Service] = [Database(open_server, values), _seaweedfs(values, folder)]
+    stores: list[Service] = [Database(open_server, values), seaweedfs(values, folder)]
     return stores, [_mlflow(values, folder), _prefect(values, folder)]
 
 
-def _seaweedfs(values: Mapping[str, str], folder: Path) -> Program:
+def seaweedfs(values: Mapping[str, str], folder: Path) -> Program:
+    """Return SeaweedFS, which keeps files as S3 does."""
     rights = folder / "s3.json"
 
     def prepare() -> None:
