@@ -60,6 +60,21 @@ def open_stores(name: str | None) -> list[tuple[Store, list[Out]]]:
         return [(_open(repo, which), group) for which, group in outs.items()]
 
 
+def open_remote(name: str | None) -> Any:
+    """Return a remote of DVC (dvc.data_cloud.Remote), or None if the name is None and there is no default.
+
+    Raises:
+        FctError: this is no DVC project, or it has no such remote.
+    """
+    with translate_errors("DVC"):
+        from dvc.repo import Repo
+
+        repo = Repo()
+        if name is None and not repo.config["core"].get("remote"):
+            return None
+        return repo.cloud.get_remote(name, "doctor")
+
+
 def _open(repo: Any, name: str | None) -> Store:
     remote = repo.cloud.get_remote(name, "verify")
     if remote.worktree or remote.fs.version_aware:

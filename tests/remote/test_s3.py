@@ -99,7 +99,7 @@ def test_pushes_killed_at_any_moment_lose_nothing(project, s3, tmp_path):
         for key in s3.keys(project.prefix):
             s3.delete(key)
         shutil.rmtree(project.folder / ".dvc/tmp/site", ignore_errors=True)  # what DVC remembers of the remote
-        _kill_within(project, length, random.Random(number), "dvc", "push", "--quiet")  # noqa: S311
+        _kill_within(project, length, random.Random(number), "dvc", "push", "--quiet")
         counts.append(len(s3.keys(project.prefix)))
         project.run("dvc", "push", "--quiet")
         result = verify()
@@ -122,7 +122,7 @@ def test_pulls_killed_at_any_moment_leave_nothing_wrong(project, tmp_path):
     for number in range(KILLS):
         shutil.rmtree(there.folder / ".dvc/cache")
         there.run("git", "clean", "--quiet", "-dfx", "--exclude=.dvc")
-        _kill_within(there, length, random.Random(number), "dvc", "pull", "--quiet")  # noqa: S311
+        _kill_within(there, length, random.Random(number), "dvc", "pull", "--quiet")
         right = project.contents()
         assert there.contents().items() <= right.items()  # never half a file
         counts.append(len(there.contents()))
