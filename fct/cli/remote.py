@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -35,7 +35,7 @@ def verify(*, name: str | None, repair: bool, jobs: int) -> None:
 
         from fct.remote.verify import verify
 
-        bars: list[tqdm[None]] = []
+        bars: list[tqdm[Any]] = []
 
         def progress(address: str, total: int) -> object:
             bars.append(tqdm(total=total, desc=address, unit=" objects", disable=None))

@@ -138,9 +138,7 @@ def _check_database(environment: Mapping[str, str]) -> str:
         raise BadError(f"{without_password(url)}: PostgreSQL {version} is too old: 15 or newer is needed")
     if not may_write:
         raise BadError(f"{without_password(url)}: the user may not make tables. GRANT CREATE ON SCHEMA public TO it")
-    tables = (
-        f"Optuna's tables of schema {schema[0]}" if schema else "no tables of Optuna yet: the first search makes them"
-    )
+    tables = f"Optuna's tables of schema {schema[0]}" if schema else "no tables of Optuna until the first search"
     return f"{without_password(url)}: PostgreSQL {version}, may make tables, {tables}, {_clock(float(clock))}"
 
 
@@ -205,10 +203,7 @@ def _get(url: str, login: str, remedy: str, body: Mapping[str, Any] | None = Non
     place = shown(url)
     try:
         with urlopen(Request(url, data, headers), timeout=ANSWER) as answer:  # noqa: S310 as the person configured it
-            date = answer.headers.get("Date")
-            return answer.read(1 << 20).decode(errors="replace"), _clock(
-                parsedate_to_datetime(date).timestamp()
-            ) if date else ""
+            date, text = answer.headers.get("Date"), answer.read(1 << 20).decode(errors="replace")
     except HTTPError as error:
         if error.code == 404:
             raise _MissingError from None
@@ -218,6 +213,7 @@ def _get(url: str, login: str, remedy: str, body: Mapping[str, Any] | None = Non
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise UnreachableError(f"{place} does not answer ({reason}). Start the server, or check the address") from None
+    return text, _clock(parsedate_to_datetime(date).timestamp()) if date else "no clock"
 
 
 def _clock(there: float) -> str:

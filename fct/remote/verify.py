@@ -82,9 +82,7 @@ def _verify(
         size = 0
         for folder in folders.values():
             content = _read(store, folder)
-            fault = _judge(
-                folder, content and hashlib.md5(content, usedforsecurity=False).hexdigest(), len(content or b"")
-            )
+            fault = _judge(folder, None if content is None else _digest(content), len(content or b""))
             size += len(content or b"")
             if fault:
                 cached = _cached_content(store, folder)
@@ -144,6 +142,10 @@ def _read(store: Store, out: Out) -> bytes | None:
         return None
 
 
+def _digest(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
 def _cached_content(store: Store, folder: Out) -> bytes | None:
     """Return the list of a folder's files from this machine's cache, or None if the cache lacks it."""
     path = store.cached(folder.oid)
@@ -169,12 +171,11 @@ def _repair(store: Store, fault: Fault) -> Fault:
 
 def _upload(store: Store, path: Path, target: str) -> None:
     """Put a file on the remote, whole or not at all."""
-    from dvc_objects.fs import Schemes
     from dvc_objects.fs.utils import as_atomic
 
     fs = store.remote.fs
     fs.makedirs(fs.parent(target), exist_ok=True)
-    if fs.protocol == Schemes.LOCAL:
+    if fs.protocol == "local":
         with as_atomic(fs, target, create_parents=True) as temporary:
             fs.put_file(str(path), temporary)
         store.remote.protect(target)

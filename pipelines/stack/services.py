@@ -42,8 +42,13 @@ QUIET = {
 class Service(Protocol):
     """What `make stack` starts and stops."""
 
-    name: str
-    address: str
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def address(self) -> str:
+        """Where people and clients reach it."""
 
     def is_up(self) -> bool:
         """Return whether it works."""

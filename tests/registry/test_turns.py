@@ -60,7 +60,8 @@ class Host:
 
 @pytest.fixture
 def hosts(database, postgres, tmp_path, monkeypatch):
-    """Return two hosts with a promotable model each: other files, equally good. MLflow keeps its tables in PostgreSQL."""
+    """Return two hosts with a promotable model each, equally good ones. MLflow keeps its tables in PostgreSQL."""
+    assert os.environ["FCT_DATABASE_URL"] == database
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     for role in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{role}_NAME", "Ada")

@@ -79,7 +79,8 @@ def test_a_server_that_is_away_is_said_to_be_away(project):
     assert f"s3://dvc/{project.prefix} cannot be used" in result.stderr
 
 
-def test_wrong_keys_are_said_to_be_refused(project, monkeypatch):
+@pytest.mark.usefixtures("project")
+def test_wrong_keys_are_said_to_be_refused(monkeypatch):
     """The message names the variable, and not the key."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
     result = verify()
