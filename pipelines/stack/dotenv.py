@@ -8,7 +8,6 @@ this program does not know stay. `set -a; . ./.env; set +a` gives a shell what t
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import socket
@@ -18,13 +17,11 @@ from pathlib import Path
 import click
 
 from fct.core.errors import FctError, exit_on_error
+from pipelines.stack.rights import REGION, USER, write_private
 
 FILE = Path(".env")
 HOST = "127.0.0.1"
 GRPC = 10_000  # SeaweedFS takes for gRPC the port that is this much higher
-OWNER_ONLY = 0o600
-BUCKET_DVC, BUCKET_MLFLOW = "dvc", "mlflow"
-REGION = "us-east-1"  # any; S3's clients ask for one
 LINE = re.compile(r"(?:export )?([A-Za-z_]\w*)=(.*)")
 HEADING = """\
 # Written by `make env`: secrets, ports and addresses of `make stack` and compose.yaml. Keep it to yourself.
@@ -103,7 +100,7 @@ def write(path: Path = FILE) -> list[str]:
         *_section("for the clients; `make env` makes these lines from those above", derived),
         *(_section("yours", others) if others else []),
     ]
-    _write_private(path, "".join(parts))
+    write_private(path, "".join(parts))
     read(path)
     return [name for name in (*values, *derived) if name not in old]
 
@@ -111,11 +108,11 @@ def write(path: Path = FILE) -> list[str]:
 def clients(values: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that follow from ports and secrets: addresses, and what the clients need."""
     mlflow, prefect = (f"http://{HOST}:{values[name]}" for name in ("FCT_MLFLOW_PORT", "FCT_PREFECT_PORT"))
-    login = f"fct:{values['FCT_PREFECT_PASSWORD']}"
+    login = f"{USER}:{values['FCT_PREFECT_PASSWORD']}"
     return {
         "FCT_DATABASE_URL": f"postgresql://fct:{values['FCT_DB_PASSWORD']}@{HOST}:{values['FCT_POSTGRES_PORT']}/fct",
         "MLFLOW_TRACKING_URI": mlflow,
-        "MLFLOW_TRACKING_USERNAME": "fct",
+        "MLFLOW_TRACKING_USERNAME": USER,
         "MLFLOW_TRACKING_PASSWORD": values["FCT_MLFLOW_PASSWORD"],
         "FCT_MLFLOW_ALLOWED_HOSTS": ",".join(allowed_hosts("mlflow", values["FCT_MLFLOW_PORT"], values[NAMES])),
         "FCT_MLFLOW_ORIGINS": ",".join(origins(values["FCT_MLFLOW_PORT"], values[NAMES])),
@@ -174,19 +171,6 @@ def _parse(text: str) -> dict[str, str]:
 
 def _section(title: str, values: Mapping[str, str]) -> list[str]:
     return [f"\n# {title}\n", *(f"{name}={value}\n" for name, value in values.items())]
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 @click.command()
