@@ -22,11 +22,15 @@ def project(project, s3, monkeypatch, request):
         monkeypatch.setenv(name, value)
         project.environment[name] = value
     project.prefix = f"{request.node.name}-{time.time_ns()}"
-    project.run("dvc", "remote", "modify", "store", "url", f"s3://dvc/{project.prefix}")
-    project.run("dvc", "remote", "modify", "store", "endpointurl", s3.address)
-    project.run("dvc", "remote", "modify", "store", "verify", "true")
+    configure(project, s3.address)
     project.run("git", "commit", "--quiet", "--all", "--message", "S3")
     return project
+
+
+def configure(project, address):
+    """Write what `dvc remote modify` writes, in no time."""
+    remote = f"    url = s3://dvc/{project.prefix}\n    endpointurl = {address}\n    verify = true\n"
+    (project.folder / ".dvc/config").write_text(f"[core]\n    remote = store\n['remote \"store\"']\n{remote}")
 
 
 def verify(*arguments):
@@ -73,7 +77,7 @@ def test_damage_on_the_server_is_not_pulled_and_is_repaired(project, s3, tmp_pat
 
 def test_a_server_that_is_away_is_said_to_be_away(project):
     """The exit status says that the same command may succeed later."""
-    project.run("dvc", "remote", "modify", "store", "endpointurl", "http://127.0.0.1:9")
+    configure(project, "http://127.0.0.1:9")
     result = verify()
     assert result.exit_code == 75
     assert f"s3://dvc/{project.prefix} cannot be used" in result.stderr
