@@ -73,8 +73,6 @@ def test_secrets_are_named_and_have_no_defaults():
 
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="apt-get install docker-compose")
-    shutil.which("docker-compose") is None, reason="needs docker-compose: apt-get install docker-compose"
-)
 def test_docker_compose_accepts_the_file(tmp_path):
     """With the variables of `make env` it is valid; without them it says what to do."""
     (tmp_path / "compose.yaml").write_text(TEXT)

@@ -24,6 +24,7 @@ MARK = "FCT_STACK_PROGRAM"  # environment variable of every process of a program
 PATIENCE = 300  # seconds for a program to start; the first start makes its tables
 ANSWER = 5  # seconds to wait for an answer
 TAIL = 15  # last lines of a log that an error shows
+LAUNCHED: list[subprocess.Popen[bytes]] = []  # kept, for Python warns of a forgotten process, and these are to run on
 FOREIGN = ("AWS_", "FCT_", "MLFLOW_", "PREFECT_")  # variables of the person's shell that are not for the servers
 
 
@@ -78,7 +79,7 @@ class Program:
     def _launch(self) -> subprocess.Popen[bytes]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         with self.log.open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 self.command,
                 env={**kept, **self.environment, MARK: self._mark},
                 cwd=self.folder,
@@ -87,6 +88,8 @@ class Program:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # it runs on, and Ctrl-C does not reach it
             )
+        LAUNCHED.append(process)
+        return process
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + PATIENCE
