@@ -21,7 +21,7 @@ from pipelines.access import opener
 from pipelines.process import terminate
 
 MARK = "FCT_STACK_PROGRAM"  # environment variable of every process of a program
-PATIENCE = 300  # seconds for a program to start; the first start makes its tables
+PATIENCE = 600  # seconds for a program to start; the first start makes its tables
 ANSWER = 5  # seconds to wait for an answer
 TAIL = 15  # last lines of a log that an error shows
 LAUNCHED: list[subprocess.Popen[bytes]] = []  # kept, for Python warns of a forgotten process, and these are to run on

@@ -167,7 +167,7 @@ def _mlflow(values: Mapping[str, str], folder: Path) -> Program:
         name="mlflow",
         command=(
             *(sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", "--serve-artifacts"),
-            *("--host", HOST, "--port", port, "--workers", "2"),
+            *("--host", HOST, "--port", port, "--workers", "1"),
         ),
         environment={**QUIET, **environment},
         address=address,
