@@ -17,7 +17,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     mkdir fct \
     && touch README.md fct/__init__.py \
     && python3.11 -m venv /opt/venv \
-    && /opt/venv/bin/pip install --constraint requirements.lock --editable '.[flows,s3]'
+    && /opt/venv/bin/pip install --constraint requirements.lock --editable '.[flows,stack]'
 COPY . .
 RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/venv/bin/pip install --no-deps --editable .
@@ -29,7 +29,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends dataset-fashion-mnist git python3.11 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --no-log-init --uid 1000 fct \
-    && install --directory --owner fct --group fct /srv/fct
+    && install --directory --owner fct --group fct /srv/fct /srv/s3
 COPY --from=builder /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH \
     DO_NOT_TRACK=1 \

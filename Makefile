@@ -25,7 +25,7 @@ SLOWER := e2e system mutants benchmarks pipelines registry test_registry.py test
 	cli docs export int8 report search models/test_backbones.py vcs/test_inputs.py
 INSTALLED := .venv/.installed# newer than what it was installed from, or there is something to install
 
-.PHONY: help setup repro promote-if-passed ui promote test test-fast test-flows test-all mutants docs docs-serve lint format lock clean
+.PHONY: help setup repro promote-if-passed ui env stack stack-status stack-stop promote test test-fast test-flows test-all mutants docs docs-serve lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,18 @@ promote-if-passed: $(INSTALLED)
 
 ui: $(INSTALLED) ## start Prefect, MLflow and optuna-dashboard on loopback until Ctrl-C; ARGS="--prefect-port 4201"
 	python -m pipelines.ui $(ARGS)
+
+env: $(INSTALLED) ## write .env: random secrets, free ports and addresses for `make stack` and compose.yaml
+	python -m pipelines.stack.dotenv
+
+stack: env ## start PostgreSQL, S3 (SeaweedFS), MLflow and Prefect on loopback, and leave them running; again: repair
+	python -m pipelines.stack start
+
+stack-status: $(INSTALLED) ## show which services of `make stack` are up
+	python -m pipelines.stack status
+
+stack-stop: $(INSTALLED) ## stop the services of `make stack`; their data stays in .fct/stack
+	python -m pipelines.stack stop
 
 promote: $(INSTALLED) ## register the model that passed the gate, make it champion; ARGS="--why 'more data'"
 	fct promote $(ARGS)

@@ -14,11 +14,14 @@ from wsgiref.simple_server import WSGIServer, make_server
 
 import click
 
+from fct.core.database import database_url, sqlalchemy_url
 from fct.core.paths import SEARCH_JOURNAL
 from pipelines.access import hosts, origins
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from optuna.storages import BaseStorage
 
 HEADERS = [("X-Frame-Options", "DENY"), ("X-Content-Type-Options", "nosniff")]  # no page may frame it to steal clicks
 
@@ -57,12 +60,20 @@ class _Server(ThreadingMixIn, WSGIServer):
 @click.option("--port", required=True, type=int)
 def main(*, host: str, port: int) -> None:
     """Serve the dashboard of the search until the process is stopped."""
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
     from optuna_dashboard import wsgi
 
-    application = guard(wsgi(JournalStorage(JournalFileBackend(str(SEARCH_JOURNAL)))), f"http://{host}:{port}")
+    application = guard(wsgi(_storage()), f"http://{host}:{port}")
     make_server(host, port, application, server_class=_Server).serve_forever()
+
+
+def _storage() -> BaseStorage:
+    """Return where the search keeps its trials: the database of many hosts, or the journal of this one."""
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    if url := database_url():
+        return RDBStorage(sqlalchemy_url(url))
+    return JournalStorage(JournalFileBackend(str(SEARCH_JOURNAL)))
 
 
 if __name__ == "__main__":

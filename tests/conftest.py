@@ -26,7 +26,7 @@ from fct.methods.params import MethodParams
 from fct.splits.store import open_split, write_split
 from fct.tracking.server import connect
 
-pytest_plugins = ["tests.onnx_models", "tests.postgres"]
+pytest_plugins = ["tests.onnx_models", "tests.postgres", "tests.s3"]
 
 ROOT = Path(__file__).parents[1]
 # For workers and the processes that tests start. Networks and images of tests are so small that more threads only wait

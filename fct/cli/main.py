@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from fct.cli import models, project, registry
+from fct.cli import models, project, registry, remote
 from fct.cli.search import search
 from fct.core.errors import DISTRIBUTION
 
@@ -34,5 +34,6 @@ for _command in (
     *(models.report, models.gate, models.predict, models.layers, models.weights, models.spread),
     search,
     *(project.init, project.thresholds, project.check, project.doctor, project.recipe),
+    remote.remote,
 ):
     main.add_command(_command)

@@ -115,7 +115,8 @@ def check() -> None:
 
 
 @click.command()
-def doctor() -> None:
+@click.option("--services", is_flag=True, help="Check the servers that the environment names instead.")
+def doctor(*, services: bool) -> None:
     """Look for damage in the splits, the caches and the registry.
 
     Reads every byte and compares it with the checksums that were written with the data. Names whatever is damaged or
@@ -123,7 +124,17 @@ def doctor() -> None:
 
     The exit status is 1 if something is damaged or missing. It is also 1 if the registry's champion was not made
     champion by `fct promote` or `fct rollback`.
+
+    With --services, check what MLFLOW_TRACKING_URI, PREFECT_API_URL, FCT_DATABASE_URL, RAY_ADDRESS and the DVC remote
+    name: whether it answers, its version, your rights, its clock; and this machine's disk and GPU. Each check takes
+    some seconds at most. Then the exit status is 1 if something that is set cannot be used.
     """
+    if services:
+        from fct.cli.services import report
+
+        with exit_on_error():
+            is_bad = report(click.echo)
+        sys.exit(is_bad)
     with exit_on_error():
         from fct.cli.doctor import examine
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fct.core.errors import FctError
 from fct.core.files import sha256
-from fct.core.locks import locked, locked_if_free
+from fct.core.locks import shared_lock, shared_lock_if_free
 from fct.core.params import Section, load
 from fct.core.paths import FP32, INT8, REGISTRY_LOCK, Candidate
 from fct.evaluate import record
@@ -53,8 +53,12 @@ class PromoteParams(Section):
     registry: RegistryParams
 
 
-WAITING = "Waiting until another promotion or rollback in this folder has ended."
-CHANGING = "A promotion or rollback is running in this folder; this is its present state."
+WAITING = "Waiting until another promotion or rollback has ended."
+CHANGING = "A promotion or rollback is running; this is its present state."
+OVERTAKEN = "{name}: version {version} became champion meanwhile. This command goes on from there."
+LONGEST_TURN = (
+    3600.0  # seconds; then the database frees the turn of a host that sleeps, and the history refuses its move
+)
 
 
 class NameParams(Section):
@@ -270,11 +274,24 @@ def attach_to_run(path: Path) -> str:
 
 @contextmanager
 def _open_registry(params: RegistryParams) -> Iterator[Versions]:
-    """Open the registry to change it. Wait, with a message, while another process of this working copy changes it."""
+    """Open the registry to change it. Wait, with messages, while another process changes it.
+
+    With FCT_DATABASE_URL, this is a process of any host, else one of this working copy.
+    """
     server = connect()
-    with translate_errors(server.uri), locked(REGISTRY_LOCK, on_wait=lambda: print(WAITING, file=sys.stderr)):
-        versions = Versions(server, params.name)
+    versions = Versions(server, params.name)
+    before: list[str | None] = []  # the champion as the wait began
+
+    def on_wait() -> None:
+        print(WAITING, file=sys.stderr)
+        before.append(number_of(versions.state().champion))
+
+    turn = shared_lock(_lock_name(params), REGISTRY_LOCK, longest=LONGEST_TURN, on_wait=on_wait)
+    with translate_errors(server.uri), turn:
         versions.finish_interrupted()
+        champion = number_of(versions.state().champion) if before else None
+        if before and champion != before[0]:
+            print(OVERTAKEN.format(name=params.name, version=champion), file=sys.stderr)
         yield versions
 
 
@@ -282,13 +299,18 @@ def _open_registry(params: RegistryParams) -> Iterator[Versions]:
 def _read_registry(params: RegistryParams) -> Iterator[Versions]:
     """Open the registry to read it, without waiting for a process that changes it."""
     server = connect()
-    with translate_errors(server.uri), locked_if_free(REGISTRY_LOCK) as is_free:
+    with translate_errors(server.uri), shared_lock_if_free(_lock_name(params), REGISTRY_LOCK) as is_free:
         versions = Versions(server, params.name)
         if is_free:
             versions.finish_interrupted()
         else:
             print(CHANGING, file=sys.stderr)
         yield versions
+
+
+def _lock_name(params: RegistryParams) -> str:
+    """Return the name by which all hosts know the turn to change a registered model."""
+    return f"registry of {params.name}"
 
 
 def _event(what: str, version: Version, state: State, previous: Version | None, why: str) -> Event:
