@@ -47,9 +47,9 @@ from fct.train.validation import validate
 Metrics = dict[str, float]
 DIVERGED = 10.0  # multiple of the cross entropy of guessing
 PREFETCH = 2  # batches that are made in advance
-# Each process has the running statistics of its own images, which are averaged where they matter. A broadcast before each
-# forward pass would lose the others', and fails with two passes a step (pytorch #175024). Before torch 2.14 the argument
-# is broadcast_buffers.
+# Each process has the running statistics of its own images, and they are averaged where they matter. To broadcast them
+# before each forward pass would lose those of the others, and fails with two passes a step (pytorch #175024). Before
+# torch 2.14 the argument is broadcast_buffers.
 OWN_BUFFERS: dict[str, Any] = {
     name: False for name in ("forward_sync_buffers",) if name in signature(DistributedDataParallel).parameters
 } or {"broadcast_buffers": False}
