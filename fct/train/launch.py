@@ -89,12 +89,14 @@ def _launch(count: int) -> None:
 def _start(rank: int, count: int, folder: Path) -> subprocess.Popen[bytes]:
     cores = str(max(1, len(os.sched_getaffinity(0)) // count))
     threads = {name: os.environ.get(name, cores) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    # Without it torch warns that all weights are used, and that it need not have looked: fct.train.loop says why it must.
+    log = {"TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR")}
     network = {"GLOO_SOCKET_IFNAME": LOOPBACK, "NCCL_SOCKET_IFNAME": LOOPBACK}
     place = {RANK: str(rank), LOCAL_RANK: str(rank), SIZE: str(count), STORE: str(folder / "store")}
     with _output(folder, rank).open("wb") as output:
         return subprocess.Popen(
             [sys.executable, *sys.orig_argv[1:]],
-            env=os.environ | threads | network | place,
+            env=os.environ | threads | log | network | place,
             stdin=subprocess.DEVNULL,
             stdout=output if rank else None,  # the first process speaks for all
             stderr=output if rank else None,

@@ -164,7 +164,9 @@ class Training:
             self.share = Share(group.rank, group.size, self.batch_size, generator, group.handle)
             self.parallel = DistributedDataParallel(
                 LossModule(network, self.aids.projections, method),
-                find_unused_parameters=True,  # some backbones have weights that do not reach the logits
+                # Some backbones have weights that do not reach the logits. It also keeps the order in which gradients are
+                # summed, which torch otherwise changes after the first step, so that a resumed training would differ.
+                find_unused_parameters=True,
                 **OWN_BUFFERS,
             )
         self.optimiser, self.schedule = make_optimiser(

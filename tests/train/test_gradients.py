@@ -62,6 +62,7 @@ def errors(built_toy, tmp_path_factory):
     (folder / "variants.json").write_text(json.dumps(variants))
     command = [sys.executable, str(Path(__file__).with_name("gradients_of_ranks.py")), "variants.json", "errors.json"]
     environment = os.environ | {"WORLD_SIZE": "2", "FCT_TRAIN_STORE": str(folder / "store"), "OMP_NUM_THREADS": "1"}
+    environment |= {"TORCH_CPP_LOG_LEVEL": "ERROR"}  # as fct.train.launch sets it
     environment |= {"PYTHONPATH": str(Path(__file__).parents[2]), "GLOO_SOCKET_IFNAME": "lo"}
     processes = [
         subprocess.Popen(command, cwd=folder, env=environment | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True)

@@ -101,7 +101,7 @@ def is_gone(process):
 
 @pytest.mark.e2e
 def test_two_processes_end_as_one_training(built_toy, tmp_path, schema):
-    """One of them prints, saves and tracks; the other leaves no trace."""
+    """One of them prints, saves and tracks; nothing is printed twice."""
     stage = Stage(built_toy, tmp_path, schema, epochs=2).run()
     output = stage.output.read_text()
     assert output.count("validation accuracy") == 1
