@@ -8,6 +8,7 @@ kernel ends the processes together with the one that started them.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import re
 import signal
@@ -21,7 +22,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from fct.core.errors import FAILED, FctError
+from fct.core.errors import FAILED, INTERRUPTED, FctError
 from fct.train.group import LOCAL_RANK, RANK, SIZE, STORE, Group, LostProcessError, joined, rank_of_environment
 from fct.train.lock import training_lock
 from fct.train.params import TrainParams
@@ -78,6 +79,10 @@ def _launch(count: int) -> None:
         try:
             processes.extend(_start(rank, count, folder) for rank in range(count))
             failed = _wait(processes)
+        except KeyboardInterrupt:  # the terminal has interrupted all processes; the first one says so
+            if _wait(processes, GRACE).get(0) == INTERRUPTED:
+                sys.exit(INTERRUPTED)
+            raise
         finally:
             for process in processes:
                 process.kill()
@@ -89,7 +94,7 @@ def _launch(count: int) -> None:
 def _start(rank: int, count: int, folder: Path) -> subprocess.Popen[bytes]:
     cores = str(max(1, len(os.sched_getaffinity(0)) // count))
     threads = {name: os.environ.get(name, cores) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
-    # Without it torch warns that all weights are used, and that it need not have looked: fct.train.loop says why it must.
+    # torch would warn that it need not have looked for unused weights; fct.train.loop says why it must.
     log = {"TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR")}
     network = {"GLOO_SOCKET_IFNAME": LOOPBACK, "NCCL_SOCKET_IFNAME": LOOPBACK}
     place = {RANK: str(rank), LOCAL_RANK: str(rank), SIZE: str(count), STORE: str(folder / "store")}
@@ -124,15 +129,15 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _wait(processes: list[subprocess.Popen[bytes]]) -> dict[int, int]:
-    """Wait until all processes have ended, or some time after one has failed.
+def _wait(processes: list[subprocess.Popen[bytes]], timeout: float = math.inf) -> dict[int, int]:
+    """Wait until all processes have ended, or some time after one has failed, or for `timeout` seconds.
 
     Returns:
         The exit status of each process that failed, by rank, in the order in which they ended. It is minus the number
         of the signal that killed the process.
     """
     failed: dict[int, int] = {}
-    deadline = float("inf")
+    deadline = time.monotonic() + timeout
     while True:
         running = False
         for rank, process in enumerate(processes):

@@ -156,7 +156,7 @@ class Training:
         self.average = average_of(network, params.ema) if params.ema is not None else None
         # Images of this process relative to their mean number: what turns the mean of the processes' mean losses, and
         # of their gradients, into that of the batch's images.
-        self.balance = len(group.places(self.batch_size)) * group.size / self.batch_size
+        self.portion = len(group.places(self.batch_size)) * group.size / self.batch_size
         self.share: Share | None = None
         self.parallel: DistributedDataParallel | None = None
         if group.size > 1:
@@ -164,8 +164,8 @@ class Training:
             self.share = Share(group.rank, group.size, self.batch_size, generator, group.handle)
             self.parallel = DistributedDataParallel(
                 LossModule(network, self.aids.projections, method),
-                # Some backbones have weights that do not reach the logits. It also keeps the order in which gradients are
-                # summed, which torch otherwise changes after the first step, so that a resumed training would differ.
+                # Some backbones have weights that do not reach the logits. It also keeps the order of gradients in a
+                # sum, which torch otherwise changes after the first step: a resumed training would then differ.
                 find_unused_parameters=True,
                 **OWN_BUFFERS,
             )
@@ -265,7 +265,7 @@ class Training:
         with self.parallel.no_sync() if self.parallel and not changes_weights else nullcontext():
             with autocast(self.params.precision, batch.raw.device):
                 loss = self._loss(batch, replace(context, share=self.share))
-            self.scaler.scale(loss.total * self.balance / self.accumulate).backward()  # type: ignore[no-untyped-call]  # torch's own
+            self.scaler.scale(loss.total * self.portion / self.accumulate).backward()  # type: ignore[no-untyped-call]  # torch's own
         self.steps_taken += 1
         if changes_weights:
             self._change_weights()
@@ -323,7 +323,7 @@ class Training:
 
     def _mean(self, losses: Tensor) -> Tensor:
         """Return the mean of losses over the images of all processes."""
-        return losses if self.parallel is None else self.group.sum(losses * self.balance) / self.group.size
+        return losses if self.parallel is None else self.group.sum(losses * self.portion) / self.group.size
 
     def _means(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
         values = self._mean(torch.stack(list(losses.values()))).tolist()

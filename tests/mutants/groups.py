@@ -320,8 +320,8 @@ STABILITY = Group(
         ),
         Mutant(
             "noise is told as a JPEG's quality",
-            "params.noise), quality=batch.raw_quality",
-            "params.noise), quality=batch.quality",
+            "params.noise, context), quality=batch.raw_quality",
+            "params.noise, context), quality=batch.quality",
         ),
         Mutant("noise is cut off", ".round().clamp", ".clamp"),
         Mutant("noise beyond white turns black", ".clamp(0, 255)", ""),
@@ -335,7 +335,11 @@ AUGMENT = Group(
     ("tests/methods/test_augment.py",),
     (
         Mutant("the rest is compressed", "< params.probability", "> params.probability"),
-        Mutant("one draw for the whole batch", "torch.rand(len(batch.labels),", "torch.rand(1,"),
+        Mutant(
+            "one draw for the whole batch",
+            "context.draw(torch.rand, batch.labels.shape,",
+            "context.draw(torch.rand, (1,),",
+        ),
         Mutant(
             "compressed images are told the raw quality",
             "torch.where(is_compressed, batch.quality, batch.raw_quality)",
@@ -709,8 +713,8 @@ LOOP = Group(
         ),
         Mutant(
             "methods draw as they like",
-            "torch.manual_seed(int(rng.integers(2**62)))",
-            "rng.integers(2**62)",
+            "torch.manual_seed(seed + self.group.rank)",
+            "torch.seed()",
             _of(LOOP_TESTS, "test_steps_are_plain_gradient_descent"),
         ),
         Mutant(
@@ -815,13 +819,13 @@ BATCHES = Group(
     (
         Mutant(
             "own crops are shared ones",
-            "own = draw._replace(crops=Crops.draw(augmentation, batch_size, rng, side=side))",
+            "own = whole._replace(crops=Crops.draw(augmentation, batch_size, rng, side=side)).of(made)",
             "own = draw",
         ),
         Mutant("mixed pairs have two qualities", "mix.share_quality(quality), crops", "quality, crops"),
         Mutant(
             "labels are of other images",
-            "labels=move_to(split.labels[rows], device)",
+            "labels=move_to(split.labels[draw.rows], device)",
             "labels=move_to(split.labels[order[start : start + batch_size]], device)",
         ),
     ),

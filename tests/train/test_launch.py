@@ -22,7 +22,9 @@ REPOSITORY = Path(__file__).parents[2]
 PROCESSES = 2
 SOON = 30  # seconds in which a stage fails after one of its processes was killed
 GONE = 10  # seconds after which no process of a killed stage is left
-PATIENCE = 240  # seconds for an epoch, on a busy machine
+PATIENCE = 900  # seconds for a run, on a very busy machine
+
+pytestmark = pytest.mark.timeout(2 * PATIENCE)
 
 
 class Stage:
@@ -50,14 +52,17 @@ class Stage:
         inherited |= {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
         inherited |= {"MLFLOW_TRACKING_URI": f"sqlite:///{self.folder}/mlflow.db"}
         with self.output.open("wb") as output:
-            return subprocess.Popen(
+            self.process = subprocess.Popen(
                 [sys.executable, *(command or ("-m", "fct.train"))], cwd=self.folder, env=inherited | environment,
                 stdout=output, stderr=output,
             )  # fmt: skip
+        return self.process
 
     def run(self):
-        process = self.start()
-        assert process.wait(PATIENCE) == 0, self.output.read_text()
+        try:
+            assert self.start().wait(PATIENCE) == 0, self.output.read_text()
+        finally:
+            self.process.kill()
         return self
 
     def wait_for_epoch(self, process):
@@ -78,8 +83,10 @@ class Stage:
 
 @pytest.fixture
 def stage(built_toy, tmp_path, schema):
-    """Return the stage, of 40 epochs, so that there is time to kill something."""
-    return Stage(built_toy, tmp_path, schema, epochs=40)
+    """Make the stage, of 40 epochs, so that there is time to kill something."""
+    stage = Stage(built_toy, tmp_path, schema, epochs=40)
+    yield stage
+    stage.process.kill()
 
 
 @pytest.fixture(scope="module")
