@@ -33,6 +33,8 @@ def _of(file: str, *names: str) -> tuple[str, ...]:
     return tuple(f"{file}::{name}" for name in names)
 
 
+GRADIENT_TESTS = "tests/train/test_gradients.py"
+
 # The gate.
 
 GATE = Group(
@@ -218,6 +220,12 @@ DISTANCE = Group(
     ("tests/losses/test_distance.py",),
     (
         Mutant("features are pushed apart", "return 1 - cosine", "return 1 + cosine"),
+        Mutant(
+            "each process divides by its own variance",
+            "if group is not None:",
+            "if False:",
+            (GRADIENT_TESTS,),
+        ),
         Mutant(
             "an angle at each position",
             "compressed.flatten(1), raw.flatten(1)",
@@ -670,6 +678,18 @@ LOOP = Group(
     (LOOP_TESTS,),
     (
         Mutant(
+            "processes with fewer images count as much",
+            "len(group.places(self.batch_size)) * group.size / self.batch_size",
+            "1.0",
+            (GRADIENT_TESTS,),
+        ),
+        Mutant(
+            "projections are not shared",
+            "LossModule(network, self.aids.projections, method)",
+            "LossModule(network, None, method)",
+            (GRADIENT_TESTS,),
+        ),
+        Mutant(
             "the average never moves",
             "self.aids.update(self.network)",
             "pass",
@@ -817,6 +837,9 @@ BATCHES = Group(
     "fct.train.batches",
     ("tests/train/test_batches.py",),
     (
+        Mutant(
+            "each process makes the whole batch", "places = group.places(batch_size)", "places = np.arange(batch_size)"
+        ),
         Mutant(
             "own crops are shared ones",
             "own = whole._replace(crops=Crops.draw(augmentation, batch_size, rng, side=side)).of(made)",
