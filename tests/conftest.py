@@ -217,6 +217,8 @@ class Toy:
             "quality_sampler": "uniform",
             "views": "cache",
             "precision": "fp32",
+            "processes": 1,
+            "sync_batch_norm": False,
         }
         small = ModelParams.model_validate(
             {"name": model, "width": 8, "stem": "own", "weights": None, "flip_tta": False, "normalisation": "images"}

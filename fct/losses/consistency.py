@@ -9,7 +9,7 @@ abstract says that features of both images are made similar; the form of the dis
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +17,19 @@ from torch import Tensor, nn
 from fct.losses.distance import DISTANCES, Distance, feature_distance
 from fct.losses.weight import check_weight
 
+if TYPE_CHECKING:  # some builds of torch lack it
+    from torch.distributed import ProcessGroup
+
 Features = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 
 
 def feature_consistency(
-    raw: Features, compressed: Features, *, distance: Distance = "centred-mse", detach_target: bool = True
+    raw: Features,
+    compressed: Features,
+    *,
+    distance: Distance = "centred-mse",
+    detach_target: bool = True,
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     """Return the mean distance over layers between features of raw and of compressed images: the loss without weight.
 
@@ -41,7 +49,7 @@ def feature_consistency(
     if not targets:
         raise ValueError("there are no features; give those of at least one layer.")
     pairs = [(target.detach() if detach_target else target, features[layer]) for layer, target in targets.items()]
-    return torch.stack([feature_distance(target, feature, distance) for target, feature in pairs]).mean()
+    return torch.stack([feature_distance(target, feature, distance, group=group) for target, feature in pairs]).mean()
 
 
 class FeatureConsistencyLoss(nn.Module):
@@ -56,6 +64,9 @@ class FeatureConsistencyLoss(nn.Module):
         distance: "mse", "centred-mse" (mse relative to the feature's variance) or "cosine"; see `feature_distance`.
         detach_target: whether the raw features are constant. If not, they also move towards the compressed ones: then
             features agree more, and raw images are classified less well.
+        group: the processes that share each batch, such as `torch.distributed.group.WORLD`; None for one process. With
+            it "centred-mse" has the variance of the whole batch, and DistributedDataParallel the gradient of the whole
+            batch. All of the processes must then compute the loss, also in a validation.
 
     Shape:
         raw: float [B, C, ...], or a sequence or a dict of one for each layer, as `FeatureTaps.halves` returns. They
@@ -74,16 +85,24 @@ class FeatureConsistencyLoss(nn.Module):
         >>> consistency({"layer4": raw}, {"layer4": compressed}).backward()
     """
 
-    def __init__(self, weight: float = 1.0, *, distance: Distance = "centred-mse", detach_target: bool = True) -> None:
+    def __init__(
+        self,
+        weight: float = 1.0,
+        *,
+        distance: Distance = "centred-mse",
+        detach_target: bool = True,
+        group: ProcessGroup | None = None,
+    ) -> None:
         super().__init__()
         if distance not in DISTANCES:
             raise ValueError(f"distance is {distance!r}; it is one of {', '.join(DISTANCES)}.")
         self.weight, self.distance, self.detach_target = check_weight(weight), distance, detach_target
+        self.group = group
 
     def forward(self, raw: Features, compressed: Features) -> Tensor:
         """Return the weighted distance."""
         return self.weight * feature_consistency(
-            raw, compressed, distance=self.distance, detach_target=self.detach_target
+            raw, compressed, distance=self.distance, detach_target=self.detach_target, group=self.group
         )
 
     def extra_repr(self) -> str:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, mse_loss
+
+if TYPE_CHECKING:  # some builds of torch lack it
+    from torch.distributed import ProcessGroup
 
 Distance = Literal["mse", "centred-mse", "cosine"]
 DISTANCES: tuple[Distance, ...] = get_args(Distance)
 TINY = 1e-6  # keeps the centred distance finite for a constant feature
 
 
-def feature_distance(raw: Tensor, compressed: Tensor, distance: Distance = "centred-mse") -> Tensor:
+def feature_distance(
+    raw: Tensor, compressed: Tensor, distance: Distance = "centred-mse", *, group: ProcessGroup | None = None
+) -> Tensor:
     """Return D(compressed, raw) >= 0, how far compression moved a feature.
 
     - "mse": the mean squared difference.
@@ -26,6 +32,9 @@ def feature_distance(raw: Tensor, compressed: Tensor, distance: Distance = "cent
         compressed: features of the same images compressed, of the same shape and on the same device. Half precision is
             computed in float32.
         distance: "mse", "centred-mse" or "cosine".
+        group: processes that share a batch. The variance of "centred-mse" is then that of all their images; the mean
+            squared difference stays that of this process, whose gradients DistributedDataParallel averages. All of the
+            processes must make this call. None: the batch is in this process alone.
 
     Returns:
         float32 [].
@@ -54,8 +63,45 @@ def feature_distance(raw: Tensor, compressed: Tensor, distance: Distance = "cent
             f"the raw feature has shape {list(raw.shape)}: one value per channel has no variance. Use batches of more "
             'images (drop_last=True in a DataLoader), or distance="cosine".'
         )
-    channel_mean = raw.mean(dim=[axis for axis in range(raw.ndim) if axis != 1], keepdim=True)
+    others = [axis for axis in range(raw.ndim) if axis != 1]
+    if group is not None:
+        return difference / (_variance_of_all(raw, others, group) + TINY)
+    channel_mean = raw.mean(dim=others, keepdim=True)
     return difference / ((raw - channel_mean).square().mean() + TINY)
+
+
+def _variance_of_all(raw: Tensor, others: list[int], group: ProcessGroup) -> Tensor:
+    """Return the variance, [], of the features of all processes. Gradients flow to the features of each process."""
+    count = raw.new_full((1,), raw.numel() // raw.shape[1])  # of values of a channel; processes may have other numbers
+    sums: Tensor = _SumOfAll.apply(torch.cat([raw.sum(others), count]), group)
+    channel_mean, count = sums[:-1] / sums[-1], sums[-1]
+    squares = (raw - channel_mean.view(-1, *[1] * (raw.ndim - 2))).square().sum()
+    total: Tensor = _SumOfAll.apply(squares, group)
+    return total / (count * raw.shape[1])
+
+
+class _SumOfAll(torch.autograd.Function):
+    """The sum over processes. Its gradient is the sum of their gradients, as each process uses the sum.
+
+    torch.distributed.nn.functional.all_reduce was the same, but is deprecated, and what follows it is private.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, group: ProcessGroup) -> Tensor:
+        """Return the sum of all processes' values."""
+        ctx.group = group
+        return _all_reduce(values, group)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Return the sum of all processes' gradients."""
+        return _all_reduce(gradients[0], ctx.group), None
+
+
+def _all_reduce(values: Tensor, group: ProcessGroup) -> Tensor:
+    total = values.clone(memory_format=torch.contiguous_format)
+    torch.distributed.all_reduce(total, group=group)
+    return total
 
 
 def check_features(raw: Tensor, compressed: Tensor) -> None:

@@ -13,7 +13,7 @@ VIEWS = 1
 
 def loss(network: Network, batch: Batch, params: MethodParams, context: Context = START) -> Loss:
     """Return the cross entropy of images, each of which is compressed with probability `params.probability`."""
-    is_compressed = torch.rand(len(batch.labels), device=batch.labels.device) < params.probability  # [B]
+    is_compressed = context.draw(torch.rand, batch.labels.shape, batch.labels.device) < params.probability  # [B]
     image = torch.where(is_compressed[:, None, None, None], batch.compressed, batch.raw)
     logits, _ = network(image, torch.where(is_compressed, batch.quality, batch.raw_quality))
     total = mean_cross_entropy(logits, batch, context)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,9 @@ from torch.nn.functional import cross_entropy
 
 from fct.methods.params import MethodParams
 from fct.models.network import Network
+
+if TYPE_CHECKING:  # some builds of torch lack it
+    from torch.distributed import ProcessGroup
 
 
 class Partners(NamedTuple):
@@ -32,6 +36,30 @@ class Batch:
     reference: Tensor  # uint8 [B, C, H, W], raw, with the crop and flip of the compressed view; for teachers
     partners: Partners | None = None  # with mixup or cutmix: all views are mixed with those of other images
 
+    def of(self, places: Tensor) -> Batch:
+        """Return the batch of some of the images, at `places`, int64 [M]."""
+        raw = self.raw[places]
+        return Batch(
+            raw=raw,
+            raw_quality=self.raw_quality[places],
+            compressed=self.compressed[places],
+            quality=self.quality[places],
+            labels=self.labels[places],
+            reference=raw if self.reference is self.raw else self.reference[places],
+            partners=None if self.partners is None else Partners(*(values[places] for values in self.partners)),
+        )
+
+
+@dataclass(frozen=True)
+class Share:
+    """The images that this process has of a batch of several processes: every `processes`-th one, from `rank` on."""
+
+    rank: int
+    processes: int
+    images: int  # of the whole batch
+    generator: torch.Generator  # in the same state in all processes
+    group: ProcessGroup
+
 
 @dataclass(frozen=True)
 class Context:
@@ -41,6 +69,20 @@ class Context:
     teacher: nn.Module | None = None  # a frozen network, or the moving average of the trained network
     projections: nn.ModuleDict | None = None  # by `layer_key`; trained with the network, but not part of it
     label_smoothing: float = 0.0  # share of the label's probability that is spread over all classes
+    share: Share | None = None  # None: this process has the whole batch
+
+    def draw(self, random: Callable[..., Tensor], shape: Sequence[int], device: torch.device) -> Tensor:
+        """Return random numbers, of `shape` [B, ...], for the images of a batch.
+
+        Args:
+            random: `torch.rand` or `torch.randn`. Several processes draw the numbers of one process, and take theirs.
+            shape: the first number is of the images that this process has.
+            device: the device of the numbers.
+        """
+        if self.share is None:
+            return random(shape, device=device)
+        whole = random((self.share.images, *shape[1:]), device=device, generator=self.share.generator)
+        return whole[self.share.rank :: self.share.processes]
 
 
 START = Context()

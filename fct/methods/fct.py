@@ -40,7 +40,13 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
         if context.projections is None:
             raise ValueError("a linear projection needs context.projections")
         compared = {layer: context.projections[layer_key(layer)](feature) for layer, feature in compared.items()}
-    consistency = feature_consistency(targets, compared, distance=params.distance, detach_target=params.target != "raw")
+    consistency = feature_consistency(
+        targets,
+        compared,
+        distance=params.distance,
+        detach_target=params.target != "raw",
+        group=context.share.group if context.share is not None else None,
+    )
     weight = params.weight * schedule_weight(params.schedule, context.progress)
     return Loss(cross_entropy + weight * consistency, {"cross_entropy": cross_entropy, "consistency": consistency})
 

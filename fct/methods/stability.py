@@ -27,14 +27,14 @@ VIEWS = 2
 def loss(network: Network, batch: Batch, params: MethodParams, context: Context = START) -> Loss:
     """Return the cross entropy of the raw images plus `params.weight` times the divergence of their predictions."""
     if params.noise:
-        batch = replace(batch, compressed=add_noise(batch.raw, params.noise), quality=batch.raw_quality)
+        batch = replace(batch, compressed=add_noise(batch.raw, params.noise, context), quality=batch.raw_quality)
     raw, compressed = forward_both(network, batch, params)[0].float().chunk(2)
     cross_entropy = mean_cross_entropy(raw, batch, context)
     stability = kl_divergence(raw, compressed)
     return Loss(cross_entropy + params.weight * stability, {"cross_entropy": cross_entropy, "stability": stability})
 
 
-def add_noise(image: Tensor, deviation: float) -> Tensor:
+def add_noise(image: Tensor, deviation: float, context: Context = START) -> Tensor:
     """Return uint8 images with Gaussian noise of standard deviation `deviation`, on the scale 0..1."""
-    noise = torch.randn(image.shape, device=image.device) * (255 * deviation)
+    noise = context.draw(torch.randn, image.shape, image.device) * (255 * deviation)
     return (image + noise).round().clamp(0, 255).to(torch.uint8)

@@ -39,7 +39,7 @@ def measure_trainings(params: Params, count: int) -> Trainings:
     """Train `count` times, and measure each model by the lines of the gate that are about images.
 
     The first training has `train.seed`, as in the stage `train`; the others have the seeds after it. All use the
-    pipeline's teacher and the choice of its search, and do not change its files.
+    pipeline's teacher and the choice of its search, and do not change its files. Each has one process.
 
     Args:
         params: the configuration, the lines and the views.
@@ -53,7 +53,8 @@ def measure_trainings(params: Params, count: int) -> Trainings:
     if not lines:
         raise FctError("params.yaml: gate: no line is about images, so trainings have no values that could differ.")
     method = read(Best, BEST_METHOD).method
-    first = Setup(tuple(params.cache.qualities), params.jpeg.subsampling, params.model, with_precision(params.train))
+    alone = with_precision(params.train).model_copy(update={"processes": 1, "sync_batch_norm": False})
+    first = Setup(tuple(params.cache.qualities), params.jpeg.subsampling, params.model, alone)
     seeds = tuple(range(params.train.seed, params.train.seed + count))
     with training_lock():
         data, meta = open_data(first)  # the same for every seed

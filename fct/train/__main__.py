@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+from functools import partial
 
 from fct import tracking
 from fct.cache.store import cache_folder
@@ -23,7 +24,8 @@ from fct.models import saved
 from fct.train.assemble import Setup, TrainingSections, identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint
 from fct.train.estimator import fit_estimator
-from fct.train.lock import training_lock
+from fct.train.group import Group
+from fct.train.launch import run_training
 from fct.train.loop import Metrics, score, train
 from fct.train.validation import validate
 
@@ -41,41 +43,43 @@ class Best(Section):
 
 def main() -> None:
     """Train with the method that the search chose."""
-    with exit_on_error(), training_lock():
+    with exit_on_error():
         environment.check()
-        sections = params.load(Params).resolved()
-        method = params.read(Best, BEST_METHOD).method
-        setup = Setup.of(sections)
-        data, meta = open_data(setup)
-        network, description = make_network(setup, method, data.train, meta)
-        with tracking.stage(
-            "train",
-            params=sections.model_dump() | {"method": method.model_dump()},
-            inputs={"search": BEST_METHOD},
-            outputs=[MODEL_PT],
-            datasets=tracking.datasets(SPLITS, *map(cache_folder, setup.qualities)),
-        ) as run:
-            history = train(
-                network,
-                data,
-                method,
-                setup.train,
-                checkpoint=Checkpoint(identity(setup, method, meta)),
-                on_epoch=lambda number, metrics: run.metrics(metrics, step=number),
-            )
-            fit_estimator(network, data, method, setup.train)
-            # Validate again: during the epochs the blocks did not have the estimator's quality of raw images.
-            accuracy = validate(network, data.val, data.val_views, precision=setup.train.precision)
-            headline = {"val_raw": accuracy.raw, "val_compressed": accuracy.compressed}
-            run.headline(headline)
-            saved.save(network, description)
-            best = max(history, key=score)
-            write_json(
-                TRAIN_METRICS, {key: round(value, 5) for key, value in ({"loss": best["loss"]} | headline).items()}
-            )
-            write_text(TRAINING_CSV, _csv(history))
-            run.plot(TRAINING_CSV)
-        print(f"validation accuracy: raw {accuracy.raw:.2%}, compressed {accuracy.compressed:.2%}")
+        sections = params.load(Params)
+        run_training(sections.train, partial(_train, sections))
+
+
+def _train(sections: Params, group: Group) -> None:
+    sections = sections.resolved()
+    method = params.read(Best, BEST_METHOD).method
+    setup = Setup.of(sections)
+    data, meta = open_data(setup, group)
+    network, description = make_network(setup, method, data.train, meta)
+    checkpoint = Checkpoint(identity(setup, method, meta))
+    group.check_same(checkpoint.digest)
+    run_epochs = partial(train, network, data, method, setup.train, checkpoint=checkpoint, group=group)
+    if not group.leads:
+        run_epochs()
+        return
+    with tracking.stage(
+        "train",
+        params=sections.model_dump() | {"method": method.model_dump()},
+        inputs={"search": BEST_METHOD},
+        outputs=[MODEL_PT],
+        datasets=tracking.datasets(SPLITS, *map(cache_folder, setup.qualities)),
+    ) as run:
+        history = run_epochs(on_epoch=lambda number, metrics: run.metrics(metrics, step=number))
+        fit_estimator(network, data, method, setup.train)
+        # Validate again: during the epochs the blocks did not have the estimator's quality of raw images.
+        accuracy = validate(network, data.val, data.val_views, precision=setup.train.precision)
+        headline = {"val_raw": accuracy.raw, "val_compressed": accuracy.compressed}
+        run.headline(headline)
+        saved.save(network, description)
+        best = max(history, key=score)
+        write_json(TRAIN_METRICS, {key: round(value, 5) for key, value in ({"loss": best["loss"]} | headline).items()})
+        write_text(TRAINING_CSV, _csv(history))
+        run.plot(TRAINING_CSV)
+    print(f"validation accuracy: raw {accuracy.raw:.2%}, compressed {accuracy.compressed:.2%}")
 
 
 def _csv(history: list[Metrics]) -> str:

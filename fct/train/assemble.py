@@ -27,6 +27,7 @@ from fct.splits.shards import Images
 from fct.splits.store import Split, drop_pages, open_split, read_meta
 from fct.train.aids import BASELINE, baseline_file, check_teacher, teacher_file
 from fct.train.freeze import freeze
+from fct.train.group import ALONE, Group
 from fct.train.loop import Data
 from fct.train.optimiser import check_optimiser
 from fct.train.params import TrainParams
@@ -69,7 +70,7 @@ class Setup(NamedTuple):
         return cls(tuple(sections.cache.qualities), sections.jpeg.subsampling, sections.model, sections.train)
 
 
-def open_data(setup: Setup) -> tuple[Data, dict[str, Any]]:
+def open_data(setup: Setup, group: Group = ALONE) -> tuple[Data, dict[str, Any]]:
     """Open splits and caches, and check every manifest.
 
     Returns:
@@ -82,7 +83,7 @@ def open_data(setup: Setup) -> tuple[Data, dict[str, Any]]:
         return open_views(split, setup.qualities, setup.subsampling, source_digest=meta["digest"])
 
     source = choose_source(
-        setup.train.views, train, lambda: views(train), setup.qualities, setup.subsampling, pick_device()
+        setup.train.views, train, lambda: views(train), setup.qualities, setup.subsampling, pick_device(), group
     )
     return Data(train, source, val, views(val)), meta | {"codec": VERSION, "order": source.order}
 
@@ -156,6 +157,7 @@ def check_network(setup: Setup, method: MethodParams, meta: dict[str, Any], *, m
 
 
 def _check(setup: Setup, method: MethodParams, meta: dict[str, Any], *, with_teacher: bool) -> None:
+    check_sync(setup.train, pick_device())
     check_crops(setup.train, method)
     check_size(setup.train, meta["size"])
     if with_teacher and method.needs_teacher_file:
@@ -202,6 +204,19 @@ def check_crops(train: TrainParams, method: MethodParams, key: str = "method.tar
             f"params.yaml: {key}: {method.target} compares features with those of the raw view, but train.crops: own "
             "gives that view another crop. Set method.target to teacher or ema-teacher, method.projection to mean, or "
             "train.crops to shared."
+        )
+
+
+def check_sync(train: TrainParams, device: torch.device) -> None:
+    """Check that batch norms can be synchronised, if they shall be.
+
+    Raises:
+        FctError: `train.sync_batch_norm` is on, and `device` is not a GPU.
+    """
+    if train.sync_batch_norm and device.type != "cuda":
+        raise FctError(
+            "params.yaml: train.sync_batch_norm: true needs a GPU for each process, and there is none here. Set it to "
+            "false: then each process has the batch statistics of its own images."
         )
 
 

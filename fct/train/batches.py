@@ -22,7 +22,8 @@ from fct.methods.batch import Batch
 from fct.models.device import move_to, to_device
 from fct.splits.shards import Images
 from fct.splits.store import Split, drop_pages
-from fct.train.crop import Augmentation, Crops
+from fct.train.crop import Augmentation, Crops, Part
+from fct.train.group import ALONE, Group
 from fct.train.pixels import Mix, change
 
 MAPPED_LIMIT = 1 << 30  # bytes of images and views; above it, memory-mapped pages are dropped after each batch
@@ -35,6 +36,10 @@ class Draw(NamedTuple):
     rows: NDArray[np.int64]  # [B], of the images in the split
     quality: NDArray[np.int64]  # [B], of the compressed views
     crops: Crops
+
+    def of(self, places: NDArray[np.int64]) -> Draw:
+        """Return the choices for some of the images."""
+        return Draw(self.rows[places], self.quality[places], self.crops.of(places))
 
 
 class Source(Protocol):
@@ -160,12 +165,15 @@ def epoch(  # noqa: PLR0913  # independent choices
     device: torch.device,
     weights: NDArray[np.float64] | None = None,
     probabilities: NDArray[np.float64] | None = None,
+    group: Group = ALONE,
 ) -> Iterator[Batch]:
     """Yield batches of the images of `split` in random order, raw and compressed at a random quality.
 
     Each image appears once, or, with `weights` [N], as often as its weight makes likely. Qualities are drawn with
     `probabilities`, or uniformly without them. All batches are full; the remaining images are left out of this epoch. A
     split smaller than `batch_size` is one batch.
+
+    Each process of a `group` draws the random choices of the whole batch, and makes only its own images.
     """
     batch_size, side = min(batch_size, len(split)), split.images.shape[1]
     order = rng.permutation(len(split)) if weights is None else rng.choice(len(split), len(split), p=weights)
@@ -176,21 +184,26 @@ def epoch(  # noqa: PLR0913  # independent choices
         crops = Crops.draw(augmentation, batch_size, rng, side=side)
         quality = rng.choice(np.array(source.qualities, np.int64), batch_size, p=probabilities)
         mix = Mix.draw(augmentation, batch_size, crops.size, rng)
-        draw = Draw(rows, quality if mix is None else mix.share_quality(quality), crops)
-        reference, compressed = change(augmentation, source.views(split, draw, device), rng)
+        whole = Draw(rows, quality if mix is None else mix.share_quality(quality), crops)
+        places = group.places(batch_size)
+        made = places if mix is None else mix.with_partners(places)
+        draw, part = whole.of(made), Part(batch_size, made)
+        reference, compressed = change(augmentation, source.views(split, draw, device), rng, part)
         raw = reference
         if not augmentation.shared:
-            own = draw._replace(crops=Crops.draw(augmentation, batch_size, rng, side=side))
-            (raw,) = change(augmentation, [source.raw_views(split, own, device)], rng)
+            own = whole._replace(crops=Crops.draw(augmentation, batch_size, rng, side=side)).of(made)
+            (raw,) = change(augmentation, [source.raw_views(split, own, device)], rng, part)
         batch = Batch(
             raw=raw,
-            raw_quality=move_to(split.quality[rows], device),
+            raw_quality=move_to(split.quality[draw.rows], device),
             compressed=compressed,
             quality=move_to(draw.quality, device),
-            labels=move_to(split.labels[rows], device),
+            labels=move_to(split.labels[draw.rows], device),
             reference=reference,
         )
-        yield batch if mix is None else mix.apply(batch)
+        if mix is not None:
+            batch = mix.of(made).apply(batch)
+        yield batch if len(made) == len(places) else batch.of(move_to(np.searchsorted(made, places), device))
         if is_large:
             drop_pages(*arrays)  # some systems map files in pages of 2 MiB, so one image keeps 2 MiB
 

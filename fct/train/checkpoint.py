@@ -29,13 +29,10 @@ class Checkpoint:
     def __init__(self, identity: dict[str, Any], root: Path = CHECKPOINTS) -> None:
         """Identify the training by `identity`: JSON with the digests of data and caches, and all params it reads."""
         self.root = root
-        self.path = (
-            root
-            / digest(
-                {**identity, "code": code_digest(), "packages": installed().model_dump(), "torch": torch.__version__}
-            )
-            / "last.pt"
+        self.digest = digest(
+            {**identity, "code": code_digest(), "packages": installed().model_dump(), "torch": torch.__version__}
         )
+        self.path = root / self.digest / "last.pt"
 
     def load(self) -> dict[str, Any] | None:
         """Return the last saved state, on the CPU, or None.

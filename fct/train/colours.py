@@ -19,15 +19,19 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
 from fct.models.device import move_to
+from fct.train.crop import Part
 from fct.train.params import Policy
 
 
-def jitter(strength: float, views: Sequence[Tensor], rng: np.random.Generator) -> Sequence[Tensor]:
+def jitter(
+    strength: float, views: Sequence[Tensor], rng: np.random.Generator, part: Part | None = None
+) -> Sequence[Tensor]:
     """Multiply brightness, contrast and saturation of each image by factors up to `strength` away from 1.
 
     These are torchvision's definitions, but each image has its own factors.
     """
-    factors = rng.uniform(max(0.0, 1 - strength), 1 + strength, (3, len(views[0]), 1, 1, 1))
+    part = part or Part.whole(len(views[0]))
+    factors = rng.uniform(max(0.0, 1 - strength), 1 + strength, (3, part.count, 1, 1, 1))[:, part.places]
     on_device = move_to(factors.astype(np.float32), views[0].device)
     return [_with_colours(view, *on_device) for view in views]
 
@@ -105,18 +109,21 @@ RAND_AUGMENT_OPERATIONS = 2  # one after the other on each image, of Cubuk et al
 RAND_AUGMENT_STRENGTH = 0.3  # of the full one: 9 of 30
 
 
-def apply_policy(policy: Policy, views: Sequence[Tensor], rng: np.random.Generator) -> Sequence[Tensor]:
+def apply_policy(
+    policy: Policy, views: Sequence[Tensor], rng: np.random.Generator, part: Part | None = None
+) -> Sequence[Tensor]:
     """Apply random operations to each image.
 
     "rand-augment" applies two operations of medium strength. "trivial-augment" (Mueller and Hutter, 2021) applies one
     of any strength, up to a larger one. Images of the batch with the same operation and sign share the strength, so
     one call is enough for all of them.
     """
-    count, parts = len(views[0]), len(views)
+    part, count, copies = part or Part.whole(len(views[0])), len(views[0]), len(views)
     images = torch.cat(list(views))
     rounds = RAND_AUGMENT_OPERATIONS if policy == "rand-augment" else 1
     for _ in range(rounds):
-        chosen, negative = rng.integers(len(OPERATIONS), size=count), rng.random(count) < 0.5
+        chosen = rng.integers(len(OPERATIONS), size=part.count)[part.places]
+        negative = (rng.random(part.count) < 0.5)[part.places]
         strengths = rng.random((len(OPERATIONS), 2)) if policy == "trivial-augment" else None
         changed = images.clone()
         for number, operation in enumerate(OPERATIONS):
@@ -126,7 +133,7 @@ def apply_policy(policy: Policy, views: Sequence[Tensor], rng: np.random.Generat
                     continue
                 strength = RAND_AUGMENT_STRENGTH if strengths is None else strengths[number, int(sign < 0)]
                 value = float(strength * operation.most[policy] * (sign or 1))
-                places = move_to(np.concatenate([rows + part * count for part in range(parts)]), images.device)
+                places = move_to(np.concatenate([rows + view * count for view in range(copies)]), images.device)
                 changed[places] = operation.apply(images[places], value)
         images = changed
-    return images.chunk(parts)
+    return images.chunk(copies)

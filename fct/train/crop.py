@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -60,6 +60,22 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class Part:
+    """The images of a batch that this process makes.
+
+    Random choices are drawn for the whole batch. They are therefore the same for any number of processes.
+    """
+
+    count: int  # images of the whole batch
+    places: NDArray[np.int64]  # [B], of this part's images in the batch, ascending
+
+    @classmethod
+    def whole(cls, count: int) -> Self:
+        """Return all of a batch of `count` images."""
+        return cls(count, np.arange(count))
+
+
+@dataclass(frozen=True)
 class Crops:
     """A random crop and flip for each image of a batch. All views of the image can share it."""
 
@@ -81,6 +97,11 @@ class Crops:
             top, left, height, width = draw_boxes(count, side, resized.scale, resized.ratio, rng)
         flipped = rng.random(count) < 0.5 if augmentation.flip else np.zeros(count, np.bool_)
         return cls(top, left, flipped, size, height, width)
+
+    def of(self, places: NDArray[np.int64]) -> Crops:
+        """Return the crops of some of the images."""
+        height, width = (None if each is None else each[places] for each in (self.height, self.width))
+        return Crops(self.top[places], self.left[places], self.flipped[places], self.size, height, width)
 
     def take(
         self,

@@ -10,18 +10,20 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
-from dataclasses import dataclass
-from typing import cast
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
+from inspect import signature
+from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
 from fct.core.errors import FctError
-from fct.methods.batch import Batch, Loss
+from fct.methods.batch import Batch, Context, Loss, Share
 from fct.methods.params import MethodParams
 from fct.methods.registry import METHODS
 from fct.models.device import to_device
@@ -34,16 +36,24 @@ from fct.train.batches import Source, epoch
 from fct.train.checkpoint import Checkpoint
 from fct.train.crop import Augmentation
 from fct.train.freeze import freeze
+from fct.train.group import ALONE, Group
 from fct.train.optimiser import make_optimiser
 from fct.train.params import TrainParams
 from fct.train.precision import autocast
 from fct.train.prefetch import prefetch
 from fct.train.sampler import balanced, probabilities
+from fct.train.sync import synchronise_norms
 from fct.train.validation import validate
 
 Metrics = dict[str, float]
 DIVERGED = 10.0  # multiple of the cross entropy of guessing
 PREFETCH = 2  # batches that are made in advance
+# Each process has the running statistics of its own images, and they are averaged where they matter. To broadcast them
+# before each forward pass would lose those of the others, and fails with two passes a step (pytorch #175024). Before
+# torch 2.14 the argument is broadcast_buffers.
+OWN_BUFFERS: dict[str, Any] = {
+    name: False for name in ("forward_sync_buffers",) if name in signature(DistributedDataParallel).parameters
+} or {"broadcast_buffers": False}
 CHECK_EVERY = 16  # steps between two checks of the loss; each check makes the host wait for the GPU
 
 
@@ -69,6 +79,7 @@ def train(  # noqa: PLR0913  # independent parts
     *,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[int, Metrics], None] = lambda _epoch, _metrics: None,
+    group: Group = ALONE,
 ) -> list[Metrics]:
     """Train `network` in place. It ends with the weights of its best epoch, in evaluation mode.
 
@@ -80,6 +91,8 @@ def train(  # noqa: PLR0913  # independent parts
         checkpoint: to resume from, and to save after each epoch. Without it the training starts at epoch 0.
         on_epoch: called with the number and the metrics of each epoch at its end. A resumed training first calls it for
             the earlier epochs.
+        group: the processes that train together. All of them make this call, and end with the same weights and history.
+            The first one saves the checkpoint.
 
     Returns:
         A dict of metrics for each epoch: loss and its parts, validation accuracies, learning rate.
@@ -89,7 +102,7 @@ def train(  # noqa: PLR0913  # independent parts
             checkpoint.
         FctError: the teacher does not fit, or the checkpoint is damaged.
     """
-    training = Training(network, data, method, params, checkpoint)
+    training = Training(network, data, method, params, checkpoint, group)
     training.resume()
     for number, metrics in enumerate(training.history):
         on_epoch(number, metrics)
@@ -102,27 +115,61 @@ def train(  # noqa: PLR0913  # independent parts
     return training.history
 
 
+class LossModule(nn.Module):
+    """The network, the projections and the loss as one module: what DistributedDataParallel needs to see all weights.
+
+    It also counts all forward passes of a step, such as those of both views, as one.
+    """
+
+    def __init__(self, network: Network, projections: nn.ModuleDict | None, method: MethodParams) -> None:
+        super().__init__()
+        self.network, self.projections, self.method = network, projections, method
+
+    def forward(self, batch: Batch, context: Context) -> Loss:
+        """Return the loss of a batch."""
+        return METHODS[self.method.name].loss(self.network, batch, self.method, context)
+
+
 class Training:
     """The state of one training between steps and epochs. The arguments are those of `train`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  # those of `train`
         self,
         network: Network,
         data: Data,
         method: MethodParams,
         params: TrainParams,
         checkpoint: Checkpoint | None = None,
+        group: Group = ALONE,
     ) -> None:
         self.network, self.data, self.method, self.params, self.checkpoint = network, data, method, params, checkpoint
+        self.group = group
         self.batch_size = min(params.batch_size, len(data.train))
         batches = len(data.train) // self.batch_size
         self.accumulate = min(params.accumulate, batches)
         self.steps = batches - batches % self.accumulate  # batches of an epoch
         self.device = network.mean.device
+        if params.sync_batch_norm and group.size > 1:
+            synchronise_norms(network)
         sample = to_device(np.array(data.val.images[:2]), self.device)  # those of train may be kept larger
         self.aids = TrainingAids(network, method, sample, label_smoothing=params.label_smoothing)
         self.frozen = freeze(network.backbone, params.freeze)
         self.average = average_of(network, params.ema) if params.ema is not None else None
+        # Images of this process relative to their mean number: what turns the mean of the processes' mean losses, and
+        # of their gradients, into that of the batch's images.
+        self.portion = len(group.places(self.batch_size)) * group.size / self.batch_size
+        self.share: Share | None = None
+        self.parallel: DistributedDataParallel | None = None
+        if group.size > 1:
+            generator = torch.Generator(self.device)
+            self.share = Share(group.rank, group.size, self.batch_size, generator, group.handle)
+            self.parallel = DistributedDataParallel(
+                LossModule(network, self.aids.projections, method),
+                # Some backbones have weights that do not reach the logits. It also keeps the order of gradients in a
+                # sum, which torch otherwise changes after the first step: a resumed training would then differ.
+                find_unused_parameters=True,
+                **OWN_BUFFERS,
+            )
         self.optimiser, self.schedule = make_optimiser(
             network, self.aids.weights, params, params.epochs * self.steps // self.accumulate
         )
@@ -142,7 +189,7 @@ class Training:
 
     def resume(self) -> None:
         """Load the last checkpoint, if there is one."""
-        saved = self.checkpoint.load() if self.checkpoint else None
+        saved = self.group.first(self.checkpoint.load() if self.checkpoint and self.group.leads else None)
         if saved is None:
             return
         self.network.load_state_dict(saved["network"])
@@ -159,7 +206,10 @@ class Training:
         """Train for one epoch, validate, store the weights if they are the best so far, and save a checkpoint."""
         metrics = self._train_epoch(number)
         judged = self.network if self.average is None else cast("Network", self.average.module)
-        accuracy = validate(judged, self.data.val, self.data.val_views, precision=self.params.precision)
+        self.group.average_statistics(self.network)
+        accuracy = validate(
+            judged, self.data.val, self.data.val_views, precision=self.params.precision, group=self.group
+        )
         if not accuracy.finite:  # caused by the last step, after the last check of the loss
             raise self._divergence("the logits of validation images are not numbers", number, self.steps - 1)
         metrics |= {"val_raw": accuracy.raw, "val_compressed": accuracy.compressed}
@@ -167,7 +217,7 @@ class Training:
         if self.best_epoch < 0 or score(metrics) > score(self.history[self.best_epoch]):
             self.best_epoch = number
             self.best_state = {name: value.detach().clone() for name, value in judged.state_dict().items()}
-        if self.checkpoint:
+        if self.checkpoint and self.group.leads:
             self.checkpoint.save(
                 {
                     "network": self.network.state_dict(),
@@ -185,7 +235,10 @@ class Training:
     def batches(self, number: int) -> Generator[Batch]:
         """Return the batches of an epoch, and seed the random choices of its steps."""
         rng = np.random.default_rng([self.params.seed, number])
-        torch.manual_seed(int(rng.integers(2**62)))
+        seed = int(rng.integers(2**62))
+        torch.manual_seed(seed + self.group.rank)  # a dropout of the network differs between processes
+        if self.share is not None:
+            self.share.generator.manual_seed(seed)  # a random choice of the method does not
         batches = epoch(
             self.data.train,
             self.data.source,
@@ -197,21 +250,32 @@ class Training:
             probabilities=probabilities(
                 self.params.quality_sampler, self.data.source.qualities, progress=number / self.params.epochs
             ),
+            group=self.group,
         )
-        return prefetch(itertools.islice(batches, self.steps), PREFETCH)
+        return prefetch(itertools.islice(batches, self.steps), PREFETCH, device=self.device)
 
     def step(self, batch: Batch) -> Loss:
         """Train on one batch and return its loss before the step. The network must be in training mode.
 
-        The weights change after every `params.accumulate` batches.
+        The weights change after every `params.accumulate` batches. With several processes, the batch and its loss are
+        those of this process.
         """
-        with autocast(self.params.precision, batch.raw.device):
-            context = self.aids.at(self.steps_taken / (self.params.epochs * self.steps))
-            loss = METHODS[self.method.name].loss(self.network, batch, self.method, context)
-        self.scaler.scale(loss.total / self.accumulate).backward()  # type: ignore[no-untyped-call]  # torch's own
+        changes_weights = (self.steps_taken + 1) % self.accumulate == 0
+        context = self.aids.at(self.steps_taken / (self.params.epochs * self.steps))
+        # Gradients of several batches are summed here first, and over the processes only once.
+        with self.parallel.no_sync() if self.parallel and not changes_weights else nullcontext():
+            with autocast(self.params.precision, batch.raw.device):
+                loss = self._loss(batch, replace(context, share=self.share))
+            self.scaler.scale(loss.total * self.portion / self.accumulate).backward()  # type: ignore[no-untyped-call]  # torch's own
         self.steps_taken += 1
-        if self.steps_taken % self.accumulate == 0:
+        if changes_weights:
             self._change_weights()
+        return loss
+
+    def _loss(self, batch: Batch, context: Context) -> Loss:
+        if self.parallel is None:
+            return METHODS[self.method.name].loss(self.network, batch, self.method, context)
+        loss: Loss = self.parallel(batch, context)
         return loss
 
     def _change_weights(self) -> None:
@@ -228,6 +292,8 @@ class Training:
         ):  # a gradient overflowed: no weight has changed, and the next loss is smaller
             return
         self.schedule.step()
+        if self.average is not None or self.aids.average is not None:
+            self.group.average_statistics(self.network)
         self.aids.update(self.network)
         if self.average is not None:
             self.average.update_parameters(self.network)
@@ -240,20 +306,29 @@ class Training:
         for module in self.frozen:
             module.eval()
         title = f"epoch {number + 1}/{self.params.epochs}"
+        hide = None if self.group.leads else True  # None: only a terminal shows it
         unchecked: list[Tensor] = []  # total loss and cross entropy of each step since the last check
-        with closing(batches), tqdm(batches, total=self.steps, desc=title, unit="step", disable=None) as bar:
+        with closing(batches), tqdm(batches, total=self.steps, desc=title, unit="step", disable=hide) as bar:
             for step, batch in enumerate(bar, start=1):
                 loss = self.step(batch)
                 for name, value in {"loss": loss.total, **loss.parts}.items():
                     sums[name] += value.detach()
                 unchecked.append(torch.stack([loss.total.detach(), loss.parts["cross_entropy"].detach()]))
                 if len(unchecked) == CHECK_EVERY or step == self.steps:
-                    losses = torch.stack(unchecked).tolist()
+                    losses = self._mean(torch.stack(unchecked)).tolist()
                     unchecked.clear()
                     self._check_losses(losses, number, step - len(losses))
                     bar.set_postfix(loss=f"{losses[-1][0]:.3f}", refresh=False)
-        means = {name: float(value) / self.steps for name, value in sums.items()}
+        means = {name: value / self.steps for name, value in self._means(sums).items()}
         return means | {"learning_rate": float(self.schedule.get_last_lr()[0])}
+
+    def _mean(self, losses: Tensor) -> Tensor:
+        """Return the mean of losses over the images of all processes."""
+        return losses if self.parallel is None else self.group.sum(losses * self.portion) / self.group.size
+
+    def _means(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
+        values = self._mean(torch.stack(list(losses.values()))).tolist()
+        return dict(zip(losses, values, strict=True))
 
     def _check_losses(self, losses: list[list[float]], number: int, first: int) -> None:
         """Raise DivergenceError if a loss is not a number, or a cross entropy is far above that of guessing."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from fct.core.params import Name, Section, Seed, nearest
 
@@ -16,6 +16,7 @@ Policy = Literal["none", "rand-augment", "trivial-augment"]
 OPTIMISERS = ("sgd", "adamw")
 TIMM = "timm/"  # prefix of the name of one of timm's optimisers
 MOST_EPOCHS = 100_000
+SMALLEST_SHARE = 2  # images of a batch in one process: a batch norm or a variance needs two
 NOT_ONLINE = (  # what is wrong with views: online for a folder of images
     "images of a folder are compressed at their own size, before the resize, which cannot be done online. Set it to "
     "cache."
@@ -79,3 +80,14 @@ class TrainParams(Section):
     quality_sampler: Sampler  # how often each trained quality is drawn: fct.train.sampler
     views: Views  # cache: compress, then crop | online: crop, then compress, during training
     precision: Literal["auto", "fp32", "bf16", "fp16"]  # fp16: on a GPU, with a scaled loss
+    processes: int = Field(ge=1, le=4096)  # that train together; each has its share of every batch, and a GPU if any
+    sync_batch_norm: bool  # on GPUs: batch norms see the images of all processes, not only of their own
+
+    @model_validator(mode="after")
+    def _check_processes(self) -> Self:
+        if self.processes > 1 and self.batch_size < SMALLEST_SHARE * self.processes:
+            raise ValueError(
+                f"batch_size is of all processes, and each needs at least {SMALLEST_SHARE} images: set batch_size to "
+                f"{SMALLEST_SHARE * self.processes} or more (it is {self.batch_size}), or processes to fewer"
+            )
+        return self

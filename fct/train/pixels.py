@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fct.methods.batch import Batch, Partners
 from fct.models.device import move_to
-from fct.train.crop import Augmentation, cutout_mask, draw_boxes
+from fct.train.crop import Augmentation, Part, cutout_mask, draw_boxes
 
 ERASED = (0.02, 0.33)  # share of the area, and ratio of width to height, of Zhong et al., "Random Erasing", 2020
 ERASED_RATIO = (0.3, 3.3)
@@ -20,23 +20,34 @@ ERASED_RATIO = (0.3, 3.3)
 Whole = NDArray[np.int64] | NDArray[np.float64] | NDArray[np.float32]  # numbers without a fraction
 
 
-def change(augmentation: Augmentation, views: Sequence[Tensor], rng: np.random.Generator) -> Sequence[Tensor]:
-    """Return the views, uint8 [B, C, H, W], of a batch, all changed in the same way, as `augmentation` says."""
+def change(
+    augmentation: Augmentation, views: Sequence[Tensor], rng: np.random.Generator, part: Part | None = None
+) -> Sequence[Tensor]:
+    """Return the views, uint8 [B, C, H, W], of a batch, all changed in the same way, as `augmentation` says.
+
+    Args:
+        augmentation: the changes.
+        views: the images of `part`.
+        rng: draws for the whole batch.
+        part: which images of the batch these are; None: all.
+    """
+    part = part or Part.whole(len(views[0]))
     if augmentation.colour_jitter or augmentation.policy != "none":
         from fct.train.colours import apply_policy, jitter  # only here: torchvision takes seconds to import
 
         if augmentation.colour_jitter:
-            views = jitter(augmentation.colour_jitter, views, rng)
+            views = jitter(augmentation.colour_jitter, views, rng, part)
         if augmentation.policy != "none":
-            views = apply_policy(augmentation.policy, views, rng)
-    count, _, height, width = views[0].shape
+            views = apply_policy(augmentation.policy, views, rng, part)
+    (_, _, height, width), count = views[0].shape, part.count
     if augmentation.cutout:
-        mask = move_to(cutout_mask(augmentation, (count, height, width), rng), views[0].device)[:, None]
+        black = cutout_mask(augmentation, (count, height, width), rng)[part.places]
+        mask = move_to(black, views[0].device)[:, None]
         views = [view * mask for view in views]
     if augmentation.erasing:
         erased = rng.random(count) < augmentation.erasing
         inside = _inside(*draw_boxes(count, height, ERASED, ERASED_RATIO, rng), height)
-        mask = move_to(~(inside & erased[:, None, None]), views[0].device)[:, None]
+        mask = move_to(~(inside & erased[:, None, None])[part.places], views[0].device)[:, None]
         views = [view * mask for view in views]
     return views
 
@@ -74,6 +85,14 @@ class Mix:
         top, left = ((rng.uniform(0, side, count) - length / 2).round() for _ in range(2))
         own = (~_inside(top, left, length.round(), length.round(), side)).astype(np.float32)
         return cls(partner, own.mean((1, 2)), own)
+
+    def with_partners(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the places in the batch, ascending, of some images and of the images that are mixed into them."""
+        return np.union1d(places, self.partner[places])
+
+    def of(self, places: NDArray[np.int64]) -> Mix:
+        """Return the mixing of the images at `places` alone, which `with_partners` returned."""
+        return Mix(np.searchsorted(places, self.partner[places]), self.share[places], self.own[places])
 
     def share_quality(self, quality: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the qualities [B] of compressed views, the same for both images of a pair."""

@@ -11,6 +11,7 @@ from fct.core.errors import FctError
 from fct.splits.shards import Images
 from fct.splits.store import Split
 from fct.train.batches import Cached, Online, Resident, Source
+from fct.train.group import ALONE, Group
 from fct.train.params import NOT_ONLINE, Views
 
 SHARE = 0.5  # of the free memory, host or GPU, that images and views may use
@@ -23,6 +24,7 @@ def choose_source(  # noqa: PLR0913, PLR0917  # all that decides
     qualities: tuple[int, ...],
     subsampling: str,
     device: torch.device,
+    group: Group = ALONE,
 ) -> Source:
     """Return the source of compressed views for `split`. Print the choice if `views` is "auto".
 
@@ -36,6 +38,8 @@ def choose_source(  # noqa: PLR0913, PLR0917  # all that decides
         qualities: the trained qualities.
         subsampling: the subsampling of the chroma planes.
         device: the device of the training.
+        group: the processes that train together. The first one chooses between cache and online, which decide pixels;
+            each chooses for itself between host and GPU.
 
     Raises:
         FctError: `views` is "online", and the images were compressed at their own size.
@@ -47,7 +51,7 @@ def choose_source(  # noqa: PLR0913, PLR0917  # all that decides
     host_limit = psutil.virtual_memory().available * SHARE
     gpu_limit = torch.cuda.mem_get_info(device)[0] * SHARE if device.type == "cuda" else 0
     source: Source
-    if views == "online" or (views == "auto" and not native and size > max(host_limit, gpu_limit)):
+    if group.first(views == "online" or (views == "auto" and not native and size > max(host_limit, gpu_limit))):
         source = Online(qualities, subsampling)
     else:
         source = Cached(cache())

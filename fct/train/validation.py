@@ -14,6 +14,7 @@ from fct.models.device import to_device
 from fct.models.network import Network
 from fct.splits.shards import Images
 from fct.splits.store import Split, drop_pages
+from fct.train.group import ALONE, Group
 from fct.train.precision import autocast
 
 BATCH = 512 * 32 * 32  # pixels in one forward pass
@@ -28,11 +29,14 @@ class Validation(NamedTuple):
 
 
 @torch.inference_mode()
-def validate(network: Network, split: Split, views: Mapping[int, Images], *, precision: str) -> Validation:
+def validate(
+    network: Network, split: Split, views: Mapping[int, Images], *, precision: str, group: Group = ALONE
+) -> Validation:
     """Measure the accuracy of `network` on `split`.
 
     Each image is seen raw and at one quality; the qualities take turns over the images. This estimates the mean over
-    qualities with two forward passes per image. All calls use the same pairs of image and quality.
+    qualities with two forward passes per image. All calls use the same pairs of image and quality. The processes of a
+    `group` take turns over the passes, and all return the same.
     """
     device = network.mean.device
     qualities = list(views)
@@ -41,7 +45,7 @@ def validate(network: Network, split: Split, views: Mapping[int, Images], *, pre
     training = network.training
     network.eval()
     batch = _batch_size(split.images)
-    for start in range(0, len(split), batch):
+    for start in range(group.rank * batch, len(split), group.size * batch):
         rows = np.arange(start, min(start + batch, len(split)))
         quality = np.array(qualities, np.int64)[rows % len(qualities)]
         compressed = np.stack([views[int(q)][row] for q, row in zip(quality, rows, strict=True)])
@@ -53,8 +57,9 @@ def validate(network: Network, split: Split, views: Mapping[int, Images], *, pre
             correct[view, rows] = logits.argmax(1).cpu().numpy() == split.labels[rows]
         drop_pages(split.images, *views.values())
     network.train(training)
-    raw_accuracy, compressed_accuracy = correct.mean(1)
-    return Validation(float(raw_accuracy), float(compressed_accuracy), bool(finite))
+    counts = torch.tensor([*correct.sum(1), int(not finite)], device=device)
+    raw, compressed, infinite = group.sum(counts).tolist()
+    return Validation(raw / len(split), compressed / len(split), infinite == 0)
 
 
 @torch.inference_mode()

@@ -33,6 +33,8 @@ def _of(file: str, *names: str) -> tuple[str, ...]:
     return tuple(f"{file}::{name}" for name in names)
 
 
+GRADIENT_TESTS = "tests/train/test_gradients.py"
+
 # The gate.
 
 GATE = Group(
@@ -219,6 +221,12 @@ DISTANCE = Group(
     (
         Mutant("features are pushed apart", "return 1 - cosine", "return 1 + cosine"),
         Mutant(
+            "each process divides by its own variance",
+            "if group is not None:",
+            "if False:",
+            (GRADIENT_TESTS,),
+        ),
+        Mutant(
             "an angle at each position",
             "compressed.flatten(1), raw.flatten(1)",
             "compressed.flatten(2), raw.flatten(2)",
@@ -320,8 +328,8 @@ STABILITY = Group(
         ),
         Mutant(
             "noise is told as a JPEG's quality",
-            "params.noise), quality=batch.raw_quality",
-            "params.noise), quality=batch.quality",
+            "params.noise, context), quality=batch.raw_quality",
+            "params.noise, context), quality=batch.quality",
         ),
         Mutant("noise is cut off", ".round().clamp", ".clamp"),
         Mutant("noise beyond white turns black", ".clamp(0, 255)", ""),
@@ -335,7 +343,11 @@ AUGMENT = Group(
     ("tests/methods/test_augment.py",),
     (
         Mutant("the rest is compressed", "< params.probability", "> params.probability"),
-        Mutant("one draw for the whole batch", "torch.rand(len(batch.labels),", "torch.rand(1,"),
+        Mutant(
+            "one draw for the whole batch",
+            "context.draw(torch.rand, batch.labels.shape,",
+            "context.draw(torch.rand, (1,),",
+        ),
         Mutant(
             "compressed images are told the raw quality",
             "torch.where(is_compressed, batch.quality, batch.raw_quality)",
@@ -666,6 +678,18 @@ LOOP = Group(
     (LOOP_TESTS,),
     (
         Mutant(
+            "processes with fewer images count as much",
+            "len(group.places(self.batch_size)) * group.size / self.batch_size",
+            "1.0",
+            (GRADIENT_TESTS,),
+        ),
+        Mutant(
+            "projections are not shared",
+            "LossModule(network, self.aids.projections, method)",
+            "LossModule(network, None, method)",
+            (GRADIENT_TESTS,),
+        ),
+        Mutant(
             "the average never moves",
             "self.aids.update(self.network)",
             "pass",
@@ -709,8 +733,8 @@ LOOP = Group(
         ),
         Mutant(
             "methods draw as they like",
-            "torch.manual_seed(int(rng.integers(2**62)))",
-            "rng.integers(2**62)",
+            "torch.manual_seed(seed + self.group.rank)",
+            "torch.seed()",
             _of(LOOP_TESTS, "test_steps_are_plain_gradient_descent"),
         ),
         Mutant(
@@ -814,14 +838,17 @@ BATCHES = Group(
     ("tests/train/test_batches.py",),
     (
         Mutant(
+            "each process makes the whole batch", "places = group.places(batch_size)", "places = np.arange(batch_size)"
+        ),
+        Mutant(
             "own crops are shared ones",
-            "own = draw._replace(crops=Crops.draw(augmentation, batch_size, rng, side=side))",
+            "own = whole._replace(crops=Crops.draw(augmentation, batch_size, rng, side=side)).of(made)",
             "own = draw",
         ),
         Mutant("mixed pairs have two qualities", "mix.share_quality(quality), crops", "quality, crops"),
         Mutant(
             "labels are of other images",
-            "labels=move_to(split.labels[rows], device)",
+            "labels=move_to(split.labels[draw.rows], device)",
             "labels=move_to(split.labels[order[start : start + batch_size]], device)",
         ),
     ),

@@ -9,6 +9,7 @@ from fct.models.device import to_device
 from fct.splits.store import Split
 from fct.train.batches import Cached, Online, Resident, epoch
 from fct.train.crop import Augmentation
+from fct.train.group import Group
 from fct.train.params import ResizedCrop
 
 CPU = torch.device("cpu")
@@ -192,3 +193,26 @@ def test_tensors_are_channels_last_views_of_the_pixels():
     assert tensor.shape == (2, 3, 4, 4)
     assert tensor.is_contiguous(memory_format=torch.channels_last)
     assert tensor.data_ptr() == images.ctypes.data
+
+
+VARIED = Augmentation(2, flip=True, cutout=3, shared=False, colour_jitter=0.3, policy="trivial-augment", mixup=0.4)
+
+
+@pytest.mark.parametrize(
+    "augmentation", [SHIFTED, RESIZED, MIXED, VARIED], ids=["shifted", "resized", "mixed", "varied"]
+)
+@pytest.mark.parametrize("kind", ["cache", "online"])
+def test_the_images_of_all_processes_are_those_of_one(augmentation, kind):
+    """Each process makes every third image of each batch, as one process makes it."""
+    split = numbered(size=16)
+    cache = {quality: roundtrip(split.images, quality, "4:2:0") for quality in (20, 60)}
+    source = Cached(cache) if kind == "cache" else Online((20, 60), "4:2:0")
+
+    def made(group):
+        rng = np.random.default_rng(0)
+        return list(epoch(split, source, augmentation, batch_size=10, rng=rng, device=CPU, group=group))
+
+    whole = made(Group())
+    for rank in range(3):
+        for batch, part in zip(whole, made(Group(rank, 3)), strict=True):
+            assert are_equal(batch.of(torch.arange(rank, 10, 3)), part)
