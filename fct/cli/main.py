@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from fct.cli import models, project, registry
+from fct.cli import counters, models, project, registry
 from fct.core.errors import DISTRIBUTION
 
 
@@ -21,8 +21,8 @@ def main() -> None:
     served. Deployments load `models:/<registry.name>@champion` from MLflow, at MLFLOW_TRACKING_URI or else
     sqlite:///mlflow.db.
 
-    Run the commands in the folder that has params.yaml. gate, predict, layers, weights, `recipe list`
-    and `recipe show` work in any folder.
+    Run the commands in the folder that has params.yaml. gate, predict, counters, layers, weights, `recipe
+    list` and `recipe show` work in any folder.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # names may have characters that the terminal's encoding lacks
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -30,7 +30,7 @@ def main() -> None:
 
 for _command in (
     *(registry.promote, registry.rollback, registry.status, registry.history, registry.verify),
-    *(models.report, models.gate, models.predict, models.layers, models.weights, models.spread),
+    *(models.report, models.gate, models.predict, models.layers, models.weights, models.spread, counters.counters),
     *(project.init, project.thresholds, project.check, project.doctor, project.recipe),
 ):
     main.add_command(_command)

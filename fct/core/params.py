@@ -45,6 +45,7 @@ SECTIONS = (
     "registry",
     "pipeline",
     "intake",
+    "watch",
 )
 RENAMED = {  # keys of earlier versions, and what to do about them
     "recipe": "this key was removed. Delete this line; `fct recipe apply NAME` writes a recipe's values into the file",
