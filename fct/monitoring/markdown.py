@@ -43,9 +43,9 @@ def _lines(findings: Findings, limits: Limits, days: int, not_counted: Sequence[
     interval = f"{outside.low:.1%} to {outside.high:.1%}"
     yield f"| below every trained quality | {outside.value:.1%} | {interval} | {limits.outside:.1%} |"
     for name, distance in findings.distances.items():
-        limit = limits.distances[name]
+        limit = "none" if (largest := limits.distances[name]) is None else f"{largest:g}"
         interval = f"{distance.low:.2f} to {distance.high:.2f}"
-        yield f"| distance by {name} | {distance.value:.2f} | {interval} | {'none' if limit is None else f'{limit:g}'} |"
+        yield f"| distance by {name} | {distance.value:.2f} | {interval} | {limit} |"
     for name, histogram in findings.histograms.items():
         yield from ("", f"## By {name}", "")
         yield from _table(name, histogram)

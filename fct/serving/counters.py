@@ -162,10 +162,13 @@ class Counters:
         return self._folder / f"{day}-{self._facts['model'][:12]}-{self._process}.json"
 
     def _document(self, day: str, counts: dict[str, dict[Any, int]]) -> dict[str, Any]:
-        counts["side"] = {1 << power: count for power, count in counts["side"].items()}
-        counts["confidence"] = {part / CONFIDENCE_BINS: count for part, count in counts["confidence"].items()}
+        renamed = {
+            **counts,
+            "side": {1 << power: count for power, count in counts["side"].items()},
+            "confidence": {part / CONFIDENCE_BINS: count for part, count in counts["confidence"].items()},
+        }
         sorted_counts = {
-            aspect: {str(value): values[value] for value in sorted(values)} for aspect, values in counts.items()
+            aspect: {str(value): values[value] for value in sorted(values)} for aspect, values in renamed.items()
         }
         return {"format": FORMAT, "day": day, **self._facts, "counts": sorted_counts}
 
