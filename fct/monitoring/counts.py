@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from fct.core.errors import FctError
 from fct.core.os_errors import describe_os_error
+from fct.core.text import printable
 from fct.serving.counters import ASPECTS, FORMAT
 
 OF_AN_IMAGE = tuple(aspect for aspect in ASPECTS if aspect != "error")  # each classified image has one value of each
 
-Occurrences = Annotated[int, Field(ge=0)]
+Occurrences = Annotated[int, Field(ge=0, le=10**15)]
 
 
 class _File(BaseModel):
@@ -100,7 +101,7 @@ def read_counts(folder: Path, since: date | None = None) -> Reading:
         try:
             file = _read(path)
         except ValueError as error:
-            damaged.append(f"{path.name}: {error}")
+            damaged.append(f"{printable(path.name)}: {error}")
             continue
         if since is None or file.day >= since.isoformat():
             files.setdefault(file.model, []).append(file)

@@ -20,6 +20,7 @@ from fct.evaluate.intervals import Estimate
 from fct.images.tables import UNKNOWN_QUALITY
 
 RESAMPLES = 2000
+AT_A_TIME = 1_000_000  # shares of resamples that are in memory
 COMPRESSED = 0.5  # share of the views of a training that were compressed: methods show each image raw and compressed
 APART = 5  # JPEG qualities between two proposals
 RARE = 0.01  # share of the images below the training that no proposal needs to reach
@@ -50,11 +51,15 @@ class Histogram:
         """
         from scipy.spatial.distance import jensenshannon
 
-        rng = np.random.default_rng(0)
-        served = rng.multinomial(self.served.sum(), self.shares, RESAMPLES)
-        reference = rng.multinomial(self.reference_images, self.reference, RESAMPLES)
+        rng, distances = np.random.default_rng(0), []
+        step = max(1, AT_A_TIME // len(self.values))
+        for start in range(0, RESAMPLES, step):
+            rows = min(step, RESAMPLES - start)
+            served = rng.multinomial(self.served.sum(), self.shares, rows)
+            reference = rng.multinomial(self.reference_images, self.reference, rows)
+            distances.append(jensenshannon(served, reference, base=2, axis=1))
         value = float(np.nan_to_num(jensenshannon(self.shares, self.reference, base=2)))
-        resampled = np.nan_to_num(jensenshannon(served, reference, base=2, axis=1))  # nan: rounding of a distance of 0
+        resampled = np.nan_to_num(np.concatenate(distances))  # nan: rounding of a distance of 0
         tail = (1 - confidence) / 2
         low, high = 2 * value - np.quantile(resampled, [1 - tail, tail])
         return Estimate(value, min(value, max(0.0, float(low))), max(value, min(1.0, float(high))))

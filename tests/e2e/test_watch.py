@@ -100,7 +100,7 @@ def champion(toy, schema, colour_model, monkeypatch):
     path = colour_model(metadata={"fct.classes": COLOURS, "fct.qualities": [20, 60]})
     client = connect().client
     client.create_registered_model("colours")
-    version = client.create_model_version("colours", "models:/m-1", tags={"fct.sha256": sha256(path)})
+    version = client.create_model_version("colours", f"{toy.root}/packed", tags={"fct.sha256": sha256(path)})
     client.set_registered_model_alias("colours", "champion", version.version)
     return path
 
