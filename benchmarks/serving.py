@@ -5,6 +5,8 @@ An untrained ResNet-20 of width 16 (what it says is of no account, how long it t
 - the sweep of the gate: 10,000 images, raw and at 20 qualities, compressed and classified;
 - the same with the distortions of deployments, all at once, on all 10,000 images and on 1,000 of them;
 - `fct predict`: images a second, from the bytes of JPEG files to probabilities;
+- the same with counters (fct.serving.counters), in turn with those without: processor time, which other programs on the
+  machine disturb little;
 - the 8-bit form against the file: milliseconds an image in batches, and bytes;
 - `fct predict` on eight of the largest images that are decoded, RGB and RGBA: memory at the peak, of the process.
 
@@ -22,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -29,7 +32,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from fct.core.files import write_json
+from fct.core.files import sha256, write_json
 from fct.evaluate.model import open_model
 from fct.evaluate.sweep import predict
 from fct.evaluate.unseen import UNSEEN
@@ -41,6 +44,7 @@ from fct.models import backbones
 from fct.models.network import Network
 from fct.models.saved import Description
 from fct.serving.classifier import Classifier
+from fct.serving.counters import Counters, Observation
 from fct.splits.store import Split
 
 RESULTS = Path("benchmarks/results/serving.json")
@@ -84,6 +88,7 @@ def main() -> None:
         files = [_jpeg(image) for image in pixels[:2000]]
         threads = joblib.cpu_count()
         served = _seconds(lambda: list(classifier.classify(files, threads=threads)))
+        counted = _cost_of_counting(model, classifier, files, Path(folder) / "counters")
         pair = {name: open_model(path) for name, path in (("fp32", model), ("int8", small))}
         batch, told = pixels[:500], np.full(500, UNKNOWN_QUALITY)
         taken: dict[str, list[float]] = {name: [] for name in pair}
@@ -100,6 +105,7 @@ def main() -> None:
                 "seconds": {str(images): round(seconds, 1) for images, seconds in deployments.items()},
             },
             "predict_images_a_second": round(len(files) / served),
+            "counters": counted,
             "ms_an_image": {name: round(1000 * value / len(batch), 3) for name, value in medians.items()},
             "int8_speed": round(medians["fp32"] / medians["int8"], 2),
             "bytes": {"fp32": model.stat().st_size, "int8": small.stat().st_size},
@@ -108,6 +114,35 @@ def main() -> None:
     write_json(RESULTS, found)
     for name, value in found.items():
         print(f"{name}: {value}")
+
+
+def _cost_of_counting(
+    model: Path, classifier: Classifier, files: list[bytes], folder: Path, rounds: int = 15
+) -> dict[str, float | list[float]]:
+    """Return the processor time of an image without counters, and how much more it takes with them, a median."""
+    counters = Counters(folder, sha256(model), classifier.classes, classifier.qualities)
+    pair = (classifier, replace(classifier, counters=counters))
+    ratios, plain = [], []
+    for turn in range(rounds):
+        taken = {}
+        for place in (0, 1) if turn % 2 else (1, 0):
+            begin = time.process_time()
+            list(pair[place].classify(files))
+            taken[place] = time.process_time() - begin
+        plain.append(taken[0] / len(files))
+        ratios.append(taken[1] / taken[0])
+    batch = [Observation(75, "ijg", SIZE, "7", 0.5)] * 32
+    begin = time.process_time()
+    for _ in range(1000):
+        counters.add(batch)
+    alone = (time.process_time() - begin) / 1000 / len(batch)
+    counters.write()
+    return {
+        "us_an_image": round(1e6 * statistics.median(plain), 1),
+        "ratio": round(statistics.median(ratios), 4),
+        "ratio_quartiles": [round(value, 4) for value in statistics.quantiles(ratios, n=4)[::2]],
+        "us_of_counting_alone": round(1e6 * alone, 2),
+    }
 
 
 def _export(path: Path) -> None:

@@ -11,6 +11,7 @@ Modules:
 - inbox, intake: checks new images and adds them as a new version of the data
 - known: remembers the images in the data set
 - flows: reproduce, search, promote, rollback
+- watch: compares what the champion is asked with its training
 - serve: the deployments of the flows, with names, schedules and queues
 - ui: `make ui`, which starts and stops the servers together
 - stack: the services of a team as processes of this machine, such as a private PostgreSQL

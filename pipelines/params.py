@@ -1,4 +1,4 @@
-"""The sections `pipeline` and `intake` of params.yaml, and overrides of any of its values for one run."""
+"""The sections `pipeline`, `intake` and `watch` of params.yaml, and overrides of any of its values for one run."""
 
 from __future__ import annotations
 
@@ -48,11 +48,33 @@ class IntakeParams(Scheduled):
     min_age_seconds: Annotated[int, Field(ge=0, le=10**9)]  # since a file's last change: it may still be arriving
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class MaxDistance(Section):
+    """The key `watch.max_distance`: above which distance `watch` raises an event; null never does."""
+
+    quality: Share | None
+    class_: Annotated[Share | None, Field(alias="class")]
+
+
+class WatchParams(Scheduled):
+    """The section `watch`: what is compared with the training, and when that is an event."""
+
+    counters: Annotated[Path, AfterValidator(check_folder)]
+    days: Annotated[int, Field(ge=1, le=3660)]
+    min_images: Annotated[int, Field(ge=1, le=10**9)]
+    max_outside: Share
+    max_distance: MaxDistance
+    reproduce: bool  # whether a proposal starts `reproduce`
+
+
 class Schedules(Section):
     """The sections of params.yaml that the deployments read."""
 
     pipeline: PipelineParams
     intake: IntakeParams
+    watch: WatchParams
 
 
 class Params(checks.Params, Schedules):

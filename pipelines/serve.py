@@ -8,6 +8,7 @@ Runs of different flows also wait for each other, since they share files.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,6 +23,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, StateType
 from prefect.deployments.runner import RunnerDeployment
+from prefect.events import DeploymentEventTrigger
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron
 from prefect.states import Crashed
@@ -31,32 +33,53 @@ from fct.core import params
 from fct.core.errors import exit_on_error
 from fct.core.locks import locked
 from fct.core.paths import RUNNING_LOCK, SERVING_LOCK
+from fct.registry.params import RegistryParams
 from pipelines.flows import promote, reproduce, rollback, search
 from pipelines.intake import intake
 from pipelines.params import Scheduled, Schedules
+from pipelines.watch import trigger, watch
 
-FLOWS: tuple[Flow[..., Any], ...] = (reproduce, search, promote, rollback, intake)
+FLOWS: tuple[Flow[..., Any], ...] = (reproduce, search, promote, rollback, intake, watch)
 RENAMED = ("promote/by-hand", "rollback/by-hand")  # former names: a database of Prefect may still have them
 ONE = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
 
 
+class Params(Schedules):
+    """The sections of params.yaml that the deployments read."""
+
+    registry: RegistryParams
+
+
 def deployments() -> list[RunnerDeployment]:
     """Return the deployment of every flow."""
-    schedules = params.load(Schedules)
+    schedules = params.load(Params)
+    # Prefect makes the automations of a deployment anew each time, so a key that is false again leaves none.
+    triggers = [trigger(schedules.registry.name)] if schedules.watch.reproduce else []
     return [
-        _deploy(reproduce, "nightly", schedules.pipeline, promote=True),
+        _deploy(reproduce, "nightly", schedules.pipeline, triggers, promote=True),
         _deploy(search, "more-trials"),
         _deploy(promote, "promote-by-hand"),
         _deploy(rollback, "rollback-by-hand"),
         _deploy(intake, "inbox", schedules.intake),
+        _deploy(watch, "served-images", schedules.watch),
     ]
 
 
-def _deploy(flow: Flow[..., Any], name: str, when: Scheduled | None = None, **by_schedule: Any) -> RunnerDeployment:
+def _deploy(
+    flow: Flow[..., Any],
+    name: str,
+    when: Scheduled | None = None,
+    triggers: Sequence[DeploymentEventTrigger] = (),
+    **by_schedule: Any,
+) -> RunnerDeployment:
     """Return the deployment of a flow. Its schedule starts runs with the parameters `by_schedule`."""
     schedule = when and when.schedule and Cron(when.schedule, timezone=when.timezone, parameters=by_schedule)
     deployment = flow.to_deployment(
-        name, schedule=schedule or None, concurrency_limit=ONE, entrypoint_type=EntrypointType.MODULE_PATH
+        name,
+        schedule=schedule or None,
+        triggers=list(triggers),
+        concurrency_limit=ONE,
+        entrypoint_type=EntrypointType.MODULE_PATH,
     )
     assert isinstance(deployment, RunnerDeployment)  # not a coroutine: this is no event loop
     return deployment

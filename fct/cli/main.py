@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from fct.cli import models, project, registry, remote
+from fct.cli import counters, models, project, registry, remote
 from fct.cli.search import search
 from fct.core.errors import DISTRIBUTION
 
@@ -22,8 +22,8 @@ def main() -> None:
     served. Deployments load `models:/<registry.name>@champion` from MLflow, at MLFLOW_TRACKING_URI or else
     sqlite:///mlflow.db.
 
-    Run the commands in the folder that has params.yaml. gate, predict, layers, weights, `recipe list`
-    and `recipe show` work in any folder.
+    Run the commands in the folder that has params.yaml. gate, predict, counters, layers, weights, `recipe
+    list` and `recipe show` work in any folder.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # names may have characters that the terminal's encoding lacks
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -31,7 +31,7 @@ def main() -> None:
 
 for _command in (
     *(registry.promote, registry.rollback, registry.status, registry.history, registry.verify),
-    *(models.report, models.gate, models.predict, models.layers, models.weights, models.spread),
+    *(models.report, models.gate, models.predict, models.layers, models.weights, models.spread, counters.counters),
     search,
     *(project.init, project.thresholds, project.check, project.doctor, project.recipe),
     remote.remote,

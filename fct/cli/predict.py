@@ -39,7 +39,7 @@ def open_classifier(model: str) -> Iterator[Classifier]:
         opened = open_model(path)
         _warn_if_stale(path, opened)
         try:
-            yield Classifier.of(opened.session)
+            yield Classifier.of(opened.session, path)
         except UnusableImage as error:
             raise FctError(f"{path}: {error}.") from None
 

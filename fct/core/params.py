@@ -46,6 +46,7 @@ SECTIONS = (
     "compute",
     "pipeline",
     "intake",
+    "watch",
 )
 RENAMED = {  # keys of earlier versions, and what to do about them
     "recipe": "this key was removed. Delete this line; `fct recipe apply NAME` writes a recipe's values into the file",

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..images.decode import UnusableImage, decode, resize
-from ..images.tables import UNKNOWN_QUALITY, estimate_quality
+from ..images.tables import UNKNOWN_QUALITY, Encoding, identify
+from .counters import Counters, Observation, counters_of
 from .metadata import read_metadata
 
 BATCH = 32  # images that a thread decodes and classifies at a time
@@ -42,6 +43,15 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class _Readable:
+    """An image that was decoded."""
+
+    pixels: NDArray[np.uint8]  # at the model's size, [H, W, C]
+    encoding: Encoding
+    side: int  # pixels, the longer side of the file's image
+
+
+@dataclass(frozen=True)
 class Classifier:
     """An open model and the facts in its file."""
 
@@ -52,12 +62,18 @@ class Classifier:
     classes: tuple[str, ...]
     qualities: tuple[int, ...]  # of the training; empty if the file does not name them
     no_tables: int = UNKNOWN_QUALITY  # the quality input for an image without JPEG tables
+    counters: Counters | None = None  # count what is classified
 
     @classmethod
-    def of(cls, session: Any) -> Classifier:
+    def of(cls, session: Any, path: Path | None = None) -> Classifier:
         """Return the classifier of an open file.
 
+        Args:
+            session: the open file.
+            path: its path, if images may be counted: the environment decides whether they are (`fct.serving.counters`).
+
         Raises:
+            OSError: the folder for the counts cannot be made or written to.
             UnusableImage: the file does not take square images of a fixed size, grey or RGB.
             UnusableMetadata: its metadata cannot be used.
         """
@@ -68,7 +84,10 @@ class Classifier:
         count = session.get_outputs()[0].shape[1]
         metadata = read_metadata(session.get_modelmeta().custom_metadata_map, count)
         classes = metadata.classes or tuple(map(str, range(count)))
-        return cls(session, channels, height, "quality" in inputs, classes, metadata.qualities, metadata.no_tables)
+        qualities = metadata.qualities
+        counters = counters_of(path, classes, qualities) if path else None
+        takes_quality = "quality" in inputs
+        return cls(session, channels, height, takes_quality, classes, qualities, metadata.no_tables, counters)
 
     def classify(self, images: Iterable[bytes | Path], *, threads: int = 1) -> Iterator[Prediction]:
         """Yield the prediction for each image, in order. An unusable image does not affect the others.
@@ -83,33 +102,38 @@ class Classifier:
 
     def _classify_batch(self, images: Iterable[bytes | Path]) -> list[Prediction]:
         results = [self._read(image) for image in images]
-        usable = [result for result in results if not isinstance(result, UnusableImage)]
-        predictions = iter(self._predict(usable) if usable else [])
-        return [
-            Prediction(error=str(result)) if isinstance(result, UnusableImage) else next(predictions)
-            for result in results
+        usable = [result for result in results if isinstance(result, _Readable)]
+        predicted = self._predict(usable) if usable else []
+        remaining = iter(predicted)
+        predictions = [
+            next(remaining) if isinstance(result, _Readable) else Prediction(error=str(result)) for result in results
         ]
+        if self.counters:
+            errors = [prediction.error for prediction in predictions if prediction.error is not None]
+            self.counters.add(map(_observe, usable, predicted), errors)
+        return predictions
 
-    def _read(self, image: bytes | Path) -> tuple[NDArray[np.uint8], int] | UnusableImage:
-        """Return the pixels at the model's size, [H, W, C], and the file's quality."""
+    def _read(self, image: bytes | Path) -> _Readable | UnusableImage:
         try:
             content = image if isinstance(image, bytes) else read_file(image)
             if len(content) > LARGEST_FILE:
                 raise _too_large(len(content))
-            return resize(decode(content, self.channels), self.size), estimate_quality(content)
+            pixels = decode(content, self.channels)
+            return _Readable(resize(pixels, self.size), identify(content), max(pixels.shape[:2]))
         except UnusableImage as error:
             return error
 
-    def _predict(self, usable: list[tuple[NDArray[np.uint8], int]]) -> list[Prediction]:
-        images = np.stack([pixels for pixels, _ in usable])
+    def _predict(self, usable: list[_Readable]) -> list[Prediction]:
+        images = np.stack([image.pixels for image in usable])
         feed: dict[str, NDArray[Any]] = {"image": np.ascontiguousarray(images.transpose(0, 3, 1, 2))}
         if self.takes_quality:
-            qualities = np.array([quality for _, quality in usable], np.int64)
+            qualities = np.array([image.encoding.quality for image in usable], np.int64)
             feed["quality"] = np.where(qualities == UNKNOWN_QUALITY, self.no_tables, qualities)
         logits = np.asarray(self.session.run(["logits"], feed)[0], np.float64)
         powers = np.exp(logits - logits.max(1, keepdims=True))
         predictions = []
-        for row, (_, quality) in zip(powers / powers.sum(1, keepdims=True), usable, strict=True):
+        for row, image in zip(powers / powers.sum(1, keepdims=True), usable, strict=True):
+            quality = image.encoding.quality
             table_quality = None if quality == UNKNOWN_QUALITY else quality
             if not np.isfinite(row).all():
                 predictions.append(
@@ -120,6 +144,14 @@ class Classifier:
             below = table_quality is not None and table_quality < min(self.qualities, default=1)
             predictions.append(Prediction(self.classes[row.argmax()], by_class, table_quality, below))
         return predictions
+
+
+def _observe(image: _Readable, prediction: Prediction) -> Observation | None:
+    """Return what is counted about an image. It is nothing if the model gave no probabilities, which is an error."""
+    if prediction.label is None:
+        return None
+    confidence = prediction.probabilities[prediction.label]
+    return Observation(image.encoding.quality, image.encoding.family, image.side, prediction.label, confidence)
 
 
 def open_session(path: Path) -> Any:

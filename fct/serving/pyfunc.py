@@ -6,6 +6,8 @@ may hold a list of images: MLflow makes such a cell from {"inputs": {"image": [.
 
 The output has one row per image, with the columns of `Prediction.as_json` and the index of the input. The images of a
 list share the index of their row.
+
+With the environment variable FCT_COUNTERS, the model counts what it is asked (`counters`).
 """
 
 from __future__ import annotations
@@ -39,6 +41,8 @@ class ServedModel:
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         predictions = self.classifier.classify(readable, threads=threads)
         unreadable = Prediction(error="neither bytes nor base64")
+        if self.classifier.counters:
+            self.classifier.counters.add((), [str(unreadable.error)] * (len(images) - len(readable)))
         rows = [(unreadable if image is None else next(predictions)).as_json() for image in images]
         # With dtype object, None becomes null in JSON and not NaN.
         index = table.index.repeat([len(values) for values in cells])
@@ -47,7 +51,7 @@ class ServedModel:
 
 def _load_pyfunc(path: str) -> ServedModel:
     """Load the ONNX file at `path`; MLflow calls this by its name."""
-    return ServedModel(Classifier.of(open_session(Path(path))))
+    return ServedModel(Classifier.of(open_session(Path(path)), Path(path)))
 
 
 def _images_of(cell: Any) -> list[Any]:

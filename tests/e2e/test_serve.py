@@ -36,6 +36,7 @@ def test_every_flow_is_deployed_and_explains_itself(deployments):
             "promote/promote-by-hand",
             "rollback/rollback-by-hand",
             "intake/inbox",
+            "watch/served-images",
         ),
     }
     for each in deployments.values():

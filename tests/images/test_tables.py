@@ -65,6 +65,37 @@ def test_what_is_beyond_eight_bits_counts_as_255(quality):
     assert estimate_quality(with_tables(content, wide)) == estimate_quality(with_tables(content, limited))
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_the_family_of_the_usual_tables_is_ijg(mode):
+    """Whatever the quality, up to the tables of ones that others have too."""
+    assert {tables.identify(encode(mode, quality=q)).family for q in range(1, 101)} == {"ijg"}
+
+
+@pytest.mark.parametrize("planes", [1, 2])
+def test_mozjpegs_tables_are_told_apart(planes):
+    """By its base table, scaled like libjpeg's: at quality 50 it is the base table itself."""
+    base = np.array(tables.MOZJPEG).reshape(64)
+    for q in (20, 50, 75, 98):
+        scaled = tables._scale(base, q)
+        assert tables.identify(encode("RGB", qtables=[scaled.tolist()] * planes)).family == "mozjpeg"
+    assert tables._scale(base, 50).max() == 255
+    assert tables._scale(base, 50)[0] == base[0]
+
+
+def test_tables_of_any_other_program_are_other():
+    """As those of jpegli, also if the quality is high."""
+    import pyjpegli
+
+    for q in (20, 75, 95):
+        content = pyjpegli.encode(PIXELS.tobytes(), PIXELS.shape[1], PIXELS.shape[0], q)
+        assert tables.identify(content).family == "other"
+
+
+def test_a_file_without_tables_has_no_family():
+    """A PNG has neither a quality nor a family."""
+    assert tables.identify(encode("RGB", format="PNG")) == (UNKNOWN_QUALITY, "none")
+
+
 def with_tables(content, wide):
     """Replace the tables of a JPEG by 16-bit tables."""
     zigzag = sorted(range(64), key=lambda i: (i // 8 + i % 8, i // 8 if (i // 8 + i % 8) % 2 else i % 8))

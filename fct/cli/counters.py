@@ -1,0 +1,29 @@
+"""The command `fct counters`: what served models were asked, for Prometheus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fct.core.errors import exit_on_error
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Answer Prometheus on this port of 127.0.0.1, until Ctrl-C."
+)
+def counters(*, folder: Path, port: int | None) -> None:
+    """Print what served models were asked, in the format of Prometheus.
+
+    FOLDER is what the environment variable FCT_COUNTERS names where models are served. The counts of all processes are
+    added up, for each model: JPEG qualities, table families, sizes, predicted classes, confidences and errors.
+    """
+    with exit_on_error():
+        from fct.monitoring import prometheus
+
+        if port is None:
+            click.echo(prometheus.to_text(folder), nl=False)
+        else:
+            prometheus.serve(folder, port)

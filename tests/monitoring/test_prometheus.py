@@ -1,0 +1,83 @@
+"""Prometheus reads the sums of all processes."""
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+import pytest
+from click.testing import CliRunner
+from prometheus_client.parser import text_string_to_metric_families
+
+from fct.cli import main
+
+
+@pytest.fixture
+def samples(tmp_path):
+    """Return the metrics that `fct counters` prints, by name and labels."""
+
+    def printed():
+        result = CliRunner().invoke(main, ["counters", str(tmp_path / "counters")])
+        assert result.exit_code == 0, result.output
+        return {
+            (sample.name, *sorted(sample.labels.values())): sample.value
+            for family in text_string_to_metric_families(result.output)
+            for sample in family.samples
+        }
+
+    return printed
+
+
+def test_the_metrics_are_sums_over_the_processes_of_a_model(write_counts, samples):
+    """Prometheus' own parser reads them."""
+    write_counts([(15, "cat"), (0, "dog")], errors=["damaged or truncated: x"])
+    write_counts([(15, "cat")])
+    found = samples()
+    assert found["fct_images_by_quality_total", "15", "abababababab"] == 2
+    assert found["fct_images_by_class_total", "abababababab", "dog"] == 1
+    assert found["fct_errors_total", "abababababab", "damaged or truncated"] == 1
+    assert found["fct_damaged_counter_files",] == 0
+
+
+def test_damaged_files_are_counted(write_counts, samples):
+    """So that an alert can tell of them."""
+    write_counts([(15, "cat")]).write_text("{")
+    assert samples()["fct_damaged_counter_files",] == 1
+
+
+def test_a_missing_folder_is_an_error_in_one_line(tmp_path):
+    """Without a traceback."""
+    result = CliRunner().invoke(main, ["counters", str(tmp_path / "nowhere")])
+    assert result.exit_code == 2
+    assert re.match(r"error: .*nowhere: No such file or directory\.", result.output)
+
+
+def test_the_server_answers_on_loopback_with_the_counts_of_now(write_counts, tmp_path):
+    """Counts that are written while it runs are in the next answer."""
+    write_counts([(15, "cat")])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "fct", "counters", str(tmp_path / "counters"), "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert f"http://127.0.0.1:{port}/metrics" in process.stdout.readline()
+            assert fetch(port).count('fct_images_by_quality_total{model="abababababab",quality="15"} 1.0') == 1
+            write_counts([(15, "cat")])
+            assert 'quality="15"} 2.0' in fetch(port)
+        finally:
+            process.kill()
+
+
+def fetch(port):
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with build_opener(ProxyHandler({})).open(f"http://127.0.0.1:{port}/metrics") as answer:
+                return answer.read().decode()
+        except URLError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
