@@ -25,7 +25,7 @@ SLOWER := e2e system mutants benchmarks pipelines registry test_registry.py test
 	cli docs export int8 report search models/test_backbones.py vcs/test_inputs.py
 INSTALLED := .venv/.installed# newer than what it was installed from, or there is something to install
 
-.PHONY: help setup repro promote-if-passed ui promote test test-fast test-flows test-all mutants docs docs-serve lint format lock clean
+.PHONY: help setup repro promote-if-passed ui deploy promote test test-fast test-flows test-all mutants docs docs-serve lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,9 @@ promote-if-passed: $(INSTALLED)
 
 ui: $(INSTALLED) ## start Prefect, MLflow and optuna-dashboard on loopback until Ctrl-C; ARGS="--prefect-port 4201"
 	python -m pipelines.ui $(ARGS)
+
+deploy: $(INSTALLED) ## register the flows for the workers of the Prefect work pool that pipeline.pool names
+	python -m pipelines.deploy
 
 promote: $(INSTALLED) ## register the model that passed the gate, make it champion; ARGS="--why 'more data'"
 	fct promote $(ARGS)

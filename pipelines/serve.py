@@ -44,15 +44,15 @@ def deployments() -> list[RunnerDeployment]:
     """Return the deployment of every flow."""
     schedules = params.load(Schedules)
     return [
-        _deploy(reproduce, "nightly", schedules.pipeline, promote=True),
-        _deploy(search, "more-trials"),
-        _deploy(promote, "promote-by-hand"),
-        _deploy(rollback, "rollback-by-hand"),
-        _deploy(intake, "inbox", schedules.intake),
+        deploy(reproduce, "nightly", schedules.pipeline, promote=True),
+        deploy(search, "more-trials"),
+        deploy(promote, "promote-by-hand"),
+        deploy(rollback, "rollback-by-hand"),
+        deploy(intake, "inbox", schedules.intake),
     ]
 
 
-def _deploy(flow: Flow[..., Any], name: str, when: Scheduled | None = None, **by_schedule: Any) -> RunnerDeployment:
+def deploy(flow: Flow[..., Any], name: str, when: Scheduled | None = None, **by_schedule: Any) -> RunnerDeployment:
     """Return the deployment of a flow. Its schedule starts runs with the parameters `by_schedule`."""
     schedule = when and when.schedule and Cron(when.schedule, timezone=when.timezone, parameters=by_schedule)
     deployment = flow.to_deployment(
