@@ -93,6 +93,11 @@ class Team:
         with get_client(sync_client=True) as client:
             return client.read_flow_run(run)
 
+    def ended(self, run):
+        """Return a run that has ended, or None."""
+        found = self.read(run)
+        return found if found.state.is_final() else None
+
 
 @pytest.fixture
 def team(finished, tmp_path, wait):
@@ -122,8 +127,7 @@ def test_a_worker_pulls_runs_promotes_and_pushes(team, wait):
     team.deploy(120)
     with team.host("host"):
         run = team.start(overrides={"features.images": 40}, promote=True)
-        wait(lambda: team.read(run).state.is_final(), 900)
-    ended = team.read(run)
+        ended = wait(lambda: team.ended(run), 900)
     assert ended.state.is_completed(), ended.state.message
     other = team.folder / "bob"
     origin = f"file://{team.folder}/origin.git"
@@ -143,9 +147,9 @@ def test_a_run_that_was_killed_is_closed_and_the_next_one_completes(team, wait):
     with team.host("host"):
         run = team.start(overrides={"train.learning_rate": 0.11})
         wait(lambda: (now := team.read(run).state).is_running() or now.is_final(), 300)
-    ended = wait(lambda: (now := team.read(run).state).is_final() and now, 300)
-    assert (ended.name, "no sign of life" in ended.message) == ("Crashed", True)
+    state = wait(lambda: team.ended(run), 300).state
+    assert (state.name, "no sign of life" in state.message) == ("Crashed", True)
     with team.host("another"):
         run = team.start()
-        wait(lambda: team.read(run).state.is_final(), 900)
-    assert team.read(run).state.is_completed(), team.read(run).state.message
+        ended = wait(lambda: team.ended(run), 900)
+    assert ended.state.is_completed(), ended.state.message
