@@ -25,7 +25,7 @@ SLOWER := e2e system mutants benchmarks pipelines registry test_registry.py test
 	cli docs export int8 report search models/test_backbones.py vcs/test_inputs.py
 INSTALLED := .venv/.installed# newer than what it was installed from, or there is something to install
 
-.PHONY: help setup repro promote-if-passed ui env stack stack-status stack-stop promote test test-fast test-flows test-all mutants docs docs-serve lint format lock clean
+.PHONY: help setup repro promote-if-passed ui deploy env stack stack-status stack-stop promote test test-fast test-flows test-all mutants docs docs-serve lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,8 @@ promote-if-passed: $(INSTALLED)
 ui: $(INSTALLED) ## start Prefect, MLflow and optuna-dashboard on loopback until Ctrl-C; ARGS="--prefect-port 4201"
 	python -m pipelines.ui $(ARGS)
 
+deploy: $(INSTALLED) ## register the flows for the workers of the Prefect work pool that pipeline.pool names
+	python -m pipelines.deploy
 env: $(INSTALLED) ## write .env: random secrets, free ports and addresses for `make stack` and compose.yaml
 	python -m pipelines.stack.dotenv
 

@@ -35,11 +35,17 @@ class Clone:
     branch: str  # of the user's repository; it gets the results
     commit: str  # the commit that it started from
     left_out: tuple[str, ...]  # uncommitted files of the user's tree, which the clone lacks
+    pushes_data: bool = False  # to the DVC remote
 
     def keep(self, why: str) -> None:
-        """Commit dvc.lock, metrics and plots, and push them to the user's repository."""
+        """Commit dvc.lock, metrics and plots, and push them to the repository that this is a clone of.
+
+        Data go to the DVC remote first: a branch never names files that nobody has.
+        """
+        if self.pushes_data:
+            output("dvc", "push", "--quiet")
         git.commit_outs(why)
-        _publish(self.branch)
+        publish(self.branch)
 
 
 @contextmanager
@@ -66,17 +72,17 @@ def open_clone(run: str, name: str, params: str, why: str) -> Iterator[Clone]:
         output(*git.GIT, "clone", "--quiet", "--shared", str(home), str(folder))
         with chdir(folder), _track_to_home(home):
             _provide_data(home)
-            clone = Clone(_branch(name, run), tree.commit, tree.changed)
+            clone = Clone(branch_name(name, run), tree.commit, tree.changed)
             PARAMS.write_text(params)
             git.commit([PARAMS.as_posix()], why)
-            _publish(clone.branch)  # MLflow names this commit, even if the run fails later
+            publish(clone.branch)  # MLflow names this commit, even if the run fails later
             yield clone
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _publish(branch: str) -> None:
-    """Push the clone's commits to the user's repository."""
+def publish(branch: str) -> None:
+    """Push the clone's commits to a branch of the repository that it is a clone of."""
     output(*git.GIT, "push", git.RECEIVE, "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}")
 
 
@@ -97,7 +103,7 @@ def _track_to_home(home: Path) -> Iterator[None]:
             os.environ[VARIABLE] = uri
 
 
-def _branch(name: str, run: str) -> str:
+def branch_name(name: str, run: str) -> str:
     """Return a valid branch name that the clone's origin does not have."""
     branch = "fct/" + (re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "run")
     existing = output(*git.GIT, "branch", "--remotes", "--list", f"origin/{branch}").strip()

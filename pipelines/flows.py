@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from prefect import State, flow, get_run_logger, runtime
@@ -26,7 +27,7 @@ from fct.core.locks import locked
 from fct.core.params import Section
 from fct.core.paths import BEST_METHOD, RUN_REPORT, RUNNING_LOCK
 from fct.registry.params import RegistryParams
-from pipelines import graph, report
+from pipelines import graph, pool, report
 from pipelines.clone import Clone, open_clone
 from pipelines.errors import fail_with_message
 from pipelines.params import PipelineParams, apply_overrides
@@ -70,9 +71,7 @@ def reproduce(
         promote: Promote the model if the gate says PASS.
         why: Reason, stored with the promoted version.
     """
-    with run_lock(), ExitStack() as stack:
-        clone = stack.enter_context(_cloned(overrides, f"Try {_format_overrides(overrides)}")) if overrides else None
-        commands = stack.enter_context(_commands())
+    with run_lock(), _working_copy(overrides) as clone, _commands() as commands:
         return _reproduce(targets, commands, promote=promote, why=why, clone=clone)
 
 
@@ -109,7 +108,7 @@ def promote(*, why: str = "", again: bool = False) -> State[Any]:
         why: Reason, stored with the version.
         again: Allow a model that was rolled back before to become champion.
     """
-    with run_lock(), _commands() as commands:
+    with run_lock(), _working_copy(), _commands() as commands:
         return _run_fct(commands, "promote", "--commit", "--why", why, *(["--again"] if again else []))
 
 
@@ -121,7 +120,7 @@ def rollback(*, why: str = "") -> State[Any]:
     Args:
         why: Reason, stored with the version that is rolled back.
     """
-    with run_lock(), _commands() as commands:
+    with run_lock(), _working_copy(), _commands() as commands:
         return _run_fct(commands, "rollback", "--why", why)
 
 
@@ -258,8 +257,22 @@ def _commands() -> Iterator[Commands]:
 
 
 @contextmanager
+def _working_copy(overrides: Mapping[str, Any] = MappingProxyType({})) -> Iterator[Clone | None]:
+    """Yield the clone to work in, or None for the user's own files: a run on this machine that changes no params."""
+    if overrides or pool.is_pool_run():
+        with _cloned(overrides, f"Try {_format_overrides(overrides)}") as clone:
+            yield clone
+    else:
+        yield None
+
+
+@contextmanager
 def _cloned(overrides: Mapping[str, Any], why: str) -> Iterator[Clone]:
     text = apply_overrides(overrides)
+    if pool.is_pool_run():
+        with pool.open_work(_id(), str(runtime.flow_run.name), text if overrides else None, why) as clone:
+            yield clone
+        return
     data = graph.stale([stage for stage in graph.plan() if stage.endswith(".dvc")], get_run_logger().info)
     with open_clone(_id(), str(runtime.flow_run.name), text, why) as clone:
         if missing := [*clone.left_out, *sorted(data)]:

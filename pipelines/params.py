@@ -35,9 +35,10 @@ class Scheduled(Section):
 
 
 class PipelineParams(Scheduled):
-    """The section `pipeline`: the schedule of `reproduce` and the number of stages at a time."""
+    """The section `pipeline`: the schedule of `reproduce`, the number of stages at a time, and where runs work."""
 
     workers: Annotated[int, Field(ge=1, le=256)]  # stages that run at the same time
+    pool: Name | None  # the work pool whose workers take the runs; null: only this machine's
 
 
 class IntakeParams(Scheduled):

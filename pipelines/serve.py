@@ -56,16 +56,16 @@ def deployments() -> list[RunnerDeployment]:
     # Prefect makes the automations of a deployment anew each time, so a key that is false again leaves none.
     triggers = [trigger(schedules.registry.name)] if schedules.watch.reproduce else []
     return [
-        _deploy(reproduce, "nightly", schedules.pipeline, triggers, promote=True),
-        _deploy(search, "more-trials"),
-        _deploy(promote, "promote-by-hand"),
-        _deploy(rollback, "rollback-by-hand"),
-        _deploy(intake, "inbox", schedules.intake),
-        _deploy(watch, "served-images", schedules.watch),
+        deploy(reproduce, "nightly", schedules.pipeline, triggers, promote=True),
+        deploy(search, "more-trials"),
+        deploy(promote, "promote-by-hand"),
+        deploy(rollback, "rollback-by-hand"),
+        deploy(intake, "inbox", schedules.intake),
+        deploy(watch, "served-images", schedules.watch),
     ]
 
 
-def _deploy(
+def deploy(
     flow: Flow[..., Any],
     name: str,
     when: Scheduled | None = None,

@@ -1,0 +1,160 @@
+"""Register the flows for a work pool, whose workers may be on any host.
+
+    python -m pipelines.deploy     # or `make deploy`: registers, prints how to start a worker, and ends
+
+The pool is `pipeline.pool` of params.yaml, on the Prefect server at PREFECT_API_URL. Workers clone the present branch
+of the git remote `origin`. Automations close runs whose process or host has died.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import StateType
+from prefect.deployments.runner import RunnerDeployment
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.runner.storage import GitRepository
+
+from fct.core import params
+from fct.core.errors import FctError, exit_on_error
+from fct.vcs import git
+from pipelines import pool
+from pipelines.flows import promote, reproduce, rollback, search
+from pipelines.params import Schedules
+from pipelines.serve import deploy
+
+FLOWS: tuple[Flow[..., Any], ...] = (reproduce, search, promote, rollback)  # intake needs its host's inbox
+HEARTBEAT = 30  # seconds between two signs of life of a run
+SILENCE = timedelta(minutes=3)  # without one, after which a run counts as dead
+STARTING = timedelta(minutes=10)  # from pending to running: a clone of the repository, and imports
+ENDED = ("Completed", "Failed", "Crashed", "Cancelled", "GateFailed")  # names of final states
+WAITING = ("Scheduled", "Late", "AwaitingConcurrencySlot", "AwaitingRetry", "Paused", "Suspended", "Cancelling")
+
+
+def main() -> None:
+    """Register pool, deployments and automations."""
+    with exit_on_error():
+        schedules = params.load(Schedules)
+        name = schedules.pipeline.pool
+        if name is None:
+            raise FctError("params.yaml: pipeline.pool is null. Give the pool a name, such as gpus, and commit.")
+        if not os.environ.get("PREFECT_API_URL"):
+            raise FctError(
+                "PREFECT_API_URL is not set. Set it to the Prefect server's API, such as http://HOST:4200/api."
+            )
+        source = _source()
+        with get_client(sync_client=True) as client:
+            with suppress(ObjectAlreadyExists):
+                client.create_work_pool(WorkPoolCreate(name=name, type="process"))
+            for deployment in deployments(schedules, name, source):
+                deployment.apply()
+            for automation in automations():
+                _replace(client, automation)
+        print(f"{len(FLOWS)} deployments are registered for the pool {name}. Start a worker on each host, in a clone:")
+        print(f"prefect worker start --pool {name}")
+
+
+def deployments(schedules: Schedules, name: str, source: GitRepository) -> list[RunnerDeployment]:
+    """Return the deployment of every flow that can run on any host."""
+    made = [
+        deploy(reproduce, "nightly", schedules.pipeline, promote=True),
+        deploy(search, "more-trials"),
+        deploy(promote, "promote-by-hand"),
+        deploy(rollback, "rollback-by-hand"),
+    ]
+    environment = {
+        pool.VARIABLE: name,
+        "PYTHONPATH": ".",  # the clone's code, not the worker's
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT),
+    }
+    for deployment in made:
+        deployment.work_pool_name = name
+        deployment.job_variables = {"env": environment}
+        deployment.storage = source
+    return made
+
+
+def automations() -> Iterator[AutomationCore]:
+    """Yield automations that mark runs as crashed whose process or host has died.
+
+    The server refuses this for a run that has ended, so a late event cannot crash a completed run.
+    """
+    yield _crashes(
+        "fct: close runs without a sign of life",
+        after=["heartbeat", "Running"],
+        expect=["heartbeat", *ENDED, *WAITING],
+        within=SILENCE,
+        message="no sign of life: its process or host has died",
+    )
+    yield _crashes(
+        "fct: close runs that never start",
+        after=["Pending"],
+        expect=["Running", *ENDED, *WAITING],
+        within=STARTING,
+        message="never started: its worker has died",
+    )
+
+
+def _crashes(name: str, *, after: list[str], expect: list[str], within: timedelta, message: str) -> AutomationCore:
+    return AutomationCore(
+        name=name,
+        trigger=EventTrigger(
+            posture=Posture.Proactive,
+            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
+            match_related=ResourceSpecification(
+                {"prefect.resource.role": ["flow"], "prefect.resource.name": [flow.name for flow in FLOWS]}
+            ),
+            for_each={"prefect.resource.id"},
+            after={f"prefect.flow-run.{event}" for event in after},
+            expect={f"prefect.flow-run.{event}" for event in expect},
+            threshold=1,
+            within=within,
+        ),
+        actions=[ChangeFlowRunState(name="Crashed", state=StateType.CRASHED, message=message)],
+    )
+
+
+def _replace(client: SyncPrefectClient, automation: AutomationCore) -> None:
+    """Create an automation, or replace the one of its name."""
+    existing = client.read_automations_by_name(automation.name)
+    if existing:
+        client.update_automation(existing[0].id, automation)
+    else:
+        client.create_automation(automation)
+
+
+def _source() -> GitRepository:
+    """Return where workers clone from.
+
+    Raises:
+        FctError: there is no remote `origin`, its address has a password, or it lacks the present commit.
+    """
+    address = (git.run("remote", "get-url", "origin") or "").strip()
+    branch = (git.run("rev-parse", "--abbrev-ref", "HEAD") or "").strip()
+    if not address:
+        raise FctError("There is no git remote `origin` for the workers to clone. Add one: git remote add origin URL")
+    if urlsplit(address).password:
+        raise FctError(
+            "The address of the git remote `origin` has a password, which Prefect would show. Use ssh or a helper."
+        )
+    pushed = (git.run("ls-remote", "origin", f"refs/heads/{branch}") or "").partition("\t")[0]
+    if pushed != (git.run("rev-parse", "HEAD") or "").strip():
+        raise FctError(
+            f"The branch {branch} of `origin` is not at your commit. Push it first: git push origin {branch}"
+        )
+    return GitRepository(url=address, branch=branch)
+
+
+if __name__ == "__main__":
+    main()
