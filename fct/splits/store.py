@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from fct.core.errors import FctError
 from fct.core.paths import ORIGINALS, SPLITS
 from fct.images.fit import Fit
+from fct.splits.shards import Shards
 
 NAMES = ("train", "val", "gate", "test")  # val is for choices, gate for promotions, test only for reports
 
@@ -132,14 +133,15 @@ def write_split(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.int6
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
 
-def drop_pages(*arrays: NDArray[Any]) -> None:
+def drop_pages(*arrays: NDArray[Any] | Shards) -> None:
     """Drop the pages of memory-mapped arrays from this process's memory. They are read again at their next use.
 
     Changes are not lost: they are in the system's page cache, and later in the file. Other arrays are ignored.
     """
     for array in arrays:
-        base: Any = array
-        while isinstance(base, np.ndarray):
-            base = base.base
-        if isinstance(base, mmap.mmap):
-            base.madvise(mmap.MADV_DONTNEED)
+        for part in array.arrays if isinstance(array, Shards) else (array,):
+            base: Any = part
+            while isinstance(base, np.ndarray):
+                base = base.base
+            if isinstance(base, mmap.mmap):
+                base.madvise(mmap.MADV_DONTNEED)

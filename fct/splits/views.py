@@ -1,10 +1,10 @@
-"""Compress a split with JPEG at one quality, on all cores."""
+"""Compress a split with JPEG at one quality or several, on all cores."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from fct.core.bounded import bounded_map
 from fct.core.errors import FctError
 from fct.core.paths import ORIGINALS
 from fct.images.decode import UnusableImage, decode
@@ -22,8 +23,9 @@ from fct.images.fit import Fit
 from fct.jpeg.arrays import roundtrip
 from fct.splits.store import Originals, Split, drop_pages
 
-CHUNK_BYTES = 4 << 20  # pixels at the model's size that are compressed at a time
-CHUNK_FILES = 32  # originals per task of a thread
+CHUNK_BYTES = 4 << 20  # pixels at the model's size that are compressed at a time, for each quality
+CHUNK_FILES = 32  # originals per task of a thread, over all qualities
+AHEAD = 2  # tasks for each thread that are in progress, or wait for the order
 
 
 def compress_split(
@@ -48,51 +50,92 @@ def compress_split(
     Returns:
         uint8 [N, H, W, C], the shape of `split.images`.
     """
-    bar = tqdm(total=len(split), desc=description, unit="image", unit_scale=True, disable=None, leave=None)
-    with tempfile.TemporaryDirectory() as folder, bar:
+    with tempfile.TemporaryDirectory() as folder:
         views = open_memmap(Path(folder) / "views.npy", "w+", np.uint8, split.images.shape) if out is None else out
-        counts = (
-            _compress_pixels(views, split.images, quality, subsampling)
-            if split.originals is None
-            else _compress_files(views, split.originals, split.fit, quality, subsampling)
-        )
-        with closing(counts):
-            for count in counts:
-                bar.update(count)
-                drop_pages(views)
+        start = 0
+        for (chunk,) in compress_chunks(split, [quality], subsampling, description=description):
+            views[start : start + len(chunk)] = chunk
+            start += len(chunk)
+            drop_pages(views)
     return views  # the mapping stays valid after the file is deleted
 
 
+def compress_chunks(  # noqa: PLR0913  # details by keyword
+    split: Split,
+    qualities: Sequence[int],
+    subsampling: str,
+    *,
+    rows: range | None = None,
+    threads: int | None = None,
+    description: str | None = None,
+) -> Generator[NDArray[np.uint8]]:
+    """Compress images of `split` at each of several qualities, and yield the views of a few images at a time.
+
+    Each original is decoded once for all qualities.
+
+    Args:
+        split: the raw images.
+        qualities: JPEG qualities, 1..100.
+        subsampling: the subsampling of the chroma planes.
+        rows: the images, in a range of step 1; all by default.
+        threads: number of threads; all cores by default.
+        description: label of the progress bar.
+
+    Yields:
+        uint8 [Q, n, H, W, C]. The array is valid until the next one is asked for.
+    """
+    rows = range(len(split)) if rows is None else rows
+    threads = threads or joblib.cpu_count()  # cores that this process can use
+    chunks = (
+        _compress_pixels(split.images, rows, qualities, subsampling, threads)
+        if split.originals is None
+        else _compress_files(split, split.originals, rows, qualities, subsampling, threads)
+    )
+    bar = tqdm(total=len(rows), desc=description, unit="image", unit_scale=True, disable=None, leave=None)
+    with bar, closing(chunks):
+        for chunk in chunks:
+            yield chunk
+            bar.update(chunk.shape[1])
+
+
 def _compress_pixels(
-    views: NDArray[np.uint8], images: NDArray[np.uint8], quality: int, subsampling: str
-) -> Generator[int]:
-    """Write the views of images that have the model's size. Yield the number of views of each chunk."""
+    images: NDArray[np.uint8], rows: range, qualities: Sequence[int], subsampling: str, threads: int
+) -> Generator[NDArray[np.uint8]]:
+    """Yield the views of images that have the model's size."""
     size = max(1, CHUNK_BYTES // max(1, images[:1].nbytes))
-    for start in range(0, len(images), size):
-        rows = slice(start, start + size)
-        roundtrip(images[rows], quality, subsampling, out=views[rows], threads=joblib.cpu_count())
+    views = np.empty((len(qualities), min(size, len(rows)), *images.shape[1:]), np.uint8)
+    for start in range(rows.start, rows.stop, size):
+        raw = images[start : min(start + size, rows.stop)]
+        for quality, out in zip(qualities, views[:, : len(raw)], strict=True):
+            roundtrip(raw, quality, subsampling, out=out, threads=threads)
         drop_pages(images)
-        yield len(views[rows])
+        yield views[:, : len(raw)]
 
 
-def _compress_files(
-    views: NDArray[np.uint8], originals: Originals, fit: Fit, quality: int, subsampling: str
-) -> Generator[int]:
-    """Write the views of encoded files. Yield the number of views of each chunk."""
-    channels = views.shape[-1]
+def _compress_files(  # noqa: PLR0913, PLR0917  # as `compress_chunks`
+    split: Split, originals: Originals, rows: range, qualities: Sequence[int], subsampling: str, threads: int
+) -> Generator[NDArray[np.uint8]]:
+    """Yield the views of encoded files."""
+    shape, fit, size = split.images.shape[1:], split.fit, max(1, CHUNK_FILES // len(qualities))
 
-    def fill(start: int) -> int:
-        stop = min(start + CHUNK_FILES, len(originals))
-        for index in range(start, stop):
-            native = read_original(originals, index, channels)
-            views[index] = fit(roundtrip(native[None], quality, subsampling)[0])
-        return stop - start
+    def compress(start: int) -> NDArray[np.uint8]:
+        chunk = range(start, min(start + size, rows.stop))
+        views = np.empty((len(qualities), len(chunk), *shape), np.uint8)
+        for place, row in enumerate(chunk):
+            native = read_original(originals, row, shape[-1])[None]
+            for view, quality in zip(views, qualities, strict=True):
+                view[place] = fit(roundtrip(native, quality, subsampling)[0])
+        return views
 
     # Threads are enough: Pillow and the kernel release the interpreter's lock.
-    with ThreadPoolExecutor(joblib.cpu_count()) as pool:  # cores that this process can use
-        for count in pool.map(fill, range(0, len(originals), CHUNK_FILES)):
+    pool = ThreadPoolExecutor(threads)
+    starts = range(rows.start, rows.stop, size)
+    try:
+        for views in bounded_map(lambda at: pool.submit(compress, at), Future.result, starts, depth=threads * AHEAD):
             drop_pages(originals.files)
-            yield count
+            yield views
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def at_size(split: Split, size: int) -> Split:

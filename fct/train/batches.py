@@ -20,11 +20,11 @@ from torch import Tensor
 from fct import jpeg
 from fct.methods.batch import Batch
 from fct.models.device import move_to, to_device
+from fct.splits.shards import Images
 from fct.splits.store import Split, drop_pages
 from fct.train.crop import Augmentation, Crops
 from fct.train.pixels import Mix, change
 
-Images = NDArray[np.uint8]  # [N, H, W, C]
 MAPPED_LIMIT = 1 << 30  # bytes of images and views; above it, memory-mapped pages are dropped after each batch
 UPLOAD_CHUNK = 512  # images copied to a GPU at a time
 
@@ -59,7 +59,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Cached:
-    """Compressed views from the cache: a uint8 [N, H, W, C] array for each quality."""
+    """Compressed views from the cache: uint8 [N, H, W, C] for each quality."""
 
     name: ClassVar[str] = "the cache"
     order: ClassVar[str] = "compress, crop"
@@ -127,7 +127,7 @@ class Resident:
     @classmethod
     def upload(cls, split: Split, cached: Cached, device: torch.device) -> Resident:
         """Copy raw images and views to `device`."""
-        sources = [split.images, *cached.cache.values()]
+        sources: list[Images] = [split.images, *cached.cache.values()]
         uploaded = torch.empty((len(sources), *split.images.shape), dtype=torch.uint8, device=device)
         for target, images in zip(uploaded, sources, strict=True):
             for start in range(0, len(images), UPLOAD_CHUNK):
@@ -169,7 +169,7 @@ def epoch(  # noqa: PLR0913  # independent choices
     """
     batch_size, side = min(batch_size, len(split)), split.images.shape[1]
     order = rng.permutation(len(split)) if weights is None else rng.choice(len(split), len(split), p=weights)
-    arrays = [split.images, *(source.cache.values() if isinstance(source, Cached) else ())]
+    arrays: list[Images] = [split.images, *(source.cache.values() if isinstance(source, Cached) else ())]
     is_large = sum(images.nbytes for images in arrays) > MAPPED_LIMIT
     for start in range(0, len(split) - batch_size + 1, batch_size):
         rows = np.sort(order[start : start + batch_size])  # ascending: memory-mapped pages are read in order
@@ -195,7 +195,7 @@ def epoch(  # noqa: PLR0913  # independent choices
             drop_pages(*arrays)  # some systems map files in pages of 2 MiB, so one image keeps 2 MiB
 
 
-def _crop_raw(split: Split, draw: Draw) -> Images:
+def _crop_raw(split: Split, draw: Draw) -> NDArray[np.uint8]:
     """Return the raw images of a batch, [B, H, W, C], cropped and flipped."""
     size, channels = draw.crops.size, split.images.shape[3]
     raw = np.empty((len(draw.rows), size, size, channels), np.uint8)

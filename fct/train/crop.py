@@ -13,6 +13,7 @@ from torch import Tensor
 from fct.images.fit import pillow_scale
 from fct.jpeg.compiled import compiled
 from fct.models.device import move_to
+from fct.splits.shards import Images, Shards
 from fct.train.params import Policy, ResizedCrop, TrainParams
 
 ATTEMPTS = 10  # boxes that are drawn until one lies inside the image
@@ -83,7 +84,7 @@ class Crops:
 
     def take(
         self,
-        images: NDArray[np.uint8],
+        images: Images,
         rows: NDArray[np.int64],
         *,
         out: NDArray[np.uint8],
@@ -98,6 +99,10 @@ class Crops:
             places: index in the batch of each taken image, [M]; 0 to M - 1 by default. It also selects the crop.
         """
         places = np.arange(len(rows)) if places is None else places
+        if isinstance(images, Shards):
+            for array, inside, chosen in images.locate(rows):
+                self.take(array, inside, out=out, places=places[chosen])
+            return
         if self.height is not None and self.width is not None:
             self._take_scaled(images, rows, out, places, self.height, self.width)
             return

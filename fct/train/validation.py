@@ -12,8 +12,8 @@ from torch import Tensor
 
 from fct.models.device import to_device
 from fct.models.network import Network
+from fct.splits.shards import Images
 from fct.splits.store import Split, drop_pages
-from fct.train.batches import Images
 from fct.train.precision import autocast
 
 BATCH = 512 * 32 * 32  # pixels in one forward pass
