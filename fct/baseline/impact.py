@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fct.models.network import Network
+from fct.splits.shards import Images
 from fct.splits.store import Split
-from fct.train.batches import Images
 from fct.train.validation import classify
 
 IMAGES = 1_000  # validation images to measure on, at least

@@ -20,3 +20,4 @@ class CacheParams(Section):
     """The compressed views that are made before the training."""
 
     qualities: Annotated[list[Quality], Field(min_length=1), AfterValidator(_check_ascending)]
+    shard: Annotated[int, Field(ge=1, le=2**20)]  # MiB

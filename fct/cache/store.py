@@ -1,16 +1,19 @@
 """The cache of compressed views on disk: one folder for each quality, with a manifest of its inputs.
 
-    <cache>/q<quality>/<split>.npy     uint8 [N, H, W, C], row k is the compressed view of the split's image k
-    <cache>/q<quality>/manifest.json   codec and its version, subsampling, quality, digest of the source splits; number
-                                       of images and checksum of each array
+    <cache>/q<quality>/<split>-<shard>.npy   uint8 [n, H, W, C]; one shard after the other, row k is the compressed view of
+                                             the split's image k
+    <cache>/q<quality>/manifest.json         codec and its version, subsampling, quality, digest of the source splits,
+                                             MiB of a shard; number of images and checksums of the shards of each split
 
-A cache with another manifest than expected is an error.
+A cache with another manifest than expected is an error. A cache is built by `fct.cache.build`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import os
+import resource
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
@@ -20,14 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fct.core.errors import FctError
-from fct.core.files import atomic_folder, sha256, write_json
+from fct.core.files import sha256
 from fct.core.paths import CACHE
 from fct.jpeg.arrays import VERSION
+from fct.splits.shards import Images, Shards
 from fct.splits.store import Split
-from fct.splits.views import compress_split
 
 # The splits gate and test are compressed when they are evaluated, at more qualities.
 SPLITS = ("train", "val")
+SPARE_FILES = 256  # that a process may open beside those of the cache
 
 
 def cache_folder(quality: int, cache: Path = CACHE) -> Path:
@@ -35,56 +39,37 @@ def cache_folder(quality: int, cache: Path = CACHE) -> Path:
     return cache / f"q{quality}"
 
 
-def build_cache(
-    splits: Iterable[Split], quality: int, subsampling: str, *, source_digest: str, cache: Path = CACHE
-) -> dict[str, Any]:
-    """Compress every image of `splits` at `quality`. Write the views and their manifest atomically.
-
-    Returns:
-        The manifest.
-    """
-    manifest: dict[str, Any] = {
-        "codec": VERSION,
-        "subsampling": subsampling,
-        "quality": quality,
-        "source": source_digest,
-        "images": {},
-        "sha256": {},
-    }
-    with atomic_folder(cache_folder(quality, cache)) as target:
-        for split in splits:
-            path = target / f"{split.name}.npy"
-            views = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=split.images.shape)
-            compress_split(split, quality, subsampling, out=views, description=f"{split.name} at quality {quality}")
-            views.flush()
-            manifest["images"][split.name] = len(split)
-            manifest["sha256"][split.name] = sha256(path)
-        write_json(target / "manifest.json", manifest)
-    return manifest
+def shard_name(split: str, number: int) -> str:
+    """Return the name of the file of a shard. The first has number 0."""
+    return f"{split}-{number:05}.npy"
 
 
 def open_views(
     split: Split, qualities: Iterable[int], subsampling: str, *, source_digest: str, cache: Path = CACHE
-) -> dict[int, NDArray[np.uint8]]:
+) -> dict[int, Images]:
     """Memory-map the compressed views of `split` at `qualities`, after checking every manifest.
 
     Returns:
-        A uint8 [N, H, W, C] array for each quality.
+        uint8 [N, H, W, C] for each quality: an array, or `Shards` if the cache has several.
 
     Raises:
         FctError: a quality is missing or damaged, or was made with another subsampling, from other splits or by another
             codec. The message has the folder and the command that rebuilds it.
     """
-    views: dict[int, NDArray[np.uint8]] = {}
+    shards: dict[int, list[Path]] = {}
     for quality in qualities:
+        folder = cache_folder(quality, cache)
+        with _translate_errors(folder, _remedy(quality)):
+            manifest = read_manifest(quality, subsampling, source_digest, cache)
+            shards[quality] = [folder / shard_name(split.name, n) for n in range(len(manifest["sha256"][split.name]))]
+    _allow_open_files(sum(map(len, shards.values())))
+    views: dict[int, Images] = {}
+    for quality, paths in shards.items():
         folder, remedy = cache_folder(quality, cache), _remedy(quality)
         with _translate_errors(folder, remedy):
-            _read_manifest(quality, subsampling, source_digest, cache)
-            array = np.load(folder / f"{split.name}.npy", mmap_mode="r")
-        if (array.shape, array.dtype) != (split.images.shape, split.images.dtype):
-            actual, expected = (f"{images.dtype} {images.shape}" for images in (array, split.images))
-            raise FctError(f"{folder}: {split.name} is {actual}, not {expected}. {remedy}")
-        views[quality] = array
+            arrays = [np.load(path, mmap_mode="r") for path in paths]
+            _check_arrays(arrays, split, folder, remedy)
+        views[quality] = arrays[0] if len(arrays) == 1 else Shards(tuple(arrays))
     return views
 
 
@@ -97,22 +82,59 @@ def verify_cache(quality: int, subsampling: str, *, source_digest: str, cache: P
     """
     folder, remedy = cache_folder(quality, cache), _remedy(quality)
     with _translate_errors(folder, remedy):
-        checksums = dict(_read_manifest(quality, subsampling, source_digest, cache)["sha256"])
+        checksums = dict(read_manifest(quality, subsampling, source_digest, cache)["sha256"])
         for name in SPLITS:
-            path = folder / f"{name}.npy"
-            if sha256(path) != checksums[name]:
-                raise FctError(f"{path} is damaged (its checksum is not the manifest's). {remedy}")
+            for number, checksum in enumerate(checksums[name]):
+                path = folder / shard_name(name, number)
+                if sha256(path) != checksum:
+                    raise FctError(f"{path} is damaged (its checksum is not the manifest's). {remedy}")
 
 
-def _read_manifest(quality: int, subsampling: str, source_digest: str, cache: Path) -> dict[str, Any]:
-    """Return the manifest of a quality, after checking its values."""
+def expected_manifest(quality: int, subsampling: str, source_digest: str) -> dict[str, Any]:
+    """Return what decides the pixels of a cache, as its manifest has it."""
+    return {"codec": VERSION, "subsampling": subsampling, "quality": quality, "source": source_digest}
+
+
+def read_manifest(quality: int, subsampling: str, source_digest: str, cache: Path = CACHE) -> Mapping[str, Any]:
+    """Return the manifest of a quality, after checking what decides its pixels.
+
+    Raises:
+        FctError: a value is not the expected one.
+        OSError, ValueError, TypeError: there is no manifest, or it is damaged.
+    """
     path = cache_folder(quality, cache) / "manifest.json"
     manifest = dict(json.loads(path.read_text()))
-    expected = {"codec": VERSION, "subsampling": subsampling, "quality": quality, "source": source_digest}
-    for key, value in expected.items():
+    for key, value in expected_manifest(quality, subsampling, source_digest).items():
         if manifest.get(key) != value:
             raise FctError(f"{path}: {key} is {manifest.get(key)!r}, not {value!r}. {_remedy(quality)}")
     return manifest
+
+
+def _check_arrays(arrays: list[NDArray[np.uint8]], split: Split, folder: Path, remedy: str) -> None:
+    """Raise FctError unless `arrays`, one after the other, have the shape and type of the split's images."""
+    count = sum(map(len, arrays))
+    shapes = {f"{array.dtype} {(count, *array.shape[1:])}" for array in arrays}
+    expected = f"{split.images.dtype} {split.images.shape}"
+    if shapes != {expected}:
+        raise FctError(f"{folder}: {split.name} is {' and '.join(sorted(shapes)) or 'empty'}, not {expected}. {remedy}")
+
+
+def _allow_open_files(count: int) -> None:
+    """Let this process open `count` more files: each memory-mapped shard is one.
+
+    Raises:
+        FctError: the system's limit is lower.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = len(os.listdir("/proc/self/fd")) + count + SPARE_FILES
+    if soft == resource.RLIM_INFINITY or needed <= soft:
+        return
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise FctError(
+            f"params.yaml: cache.shard: the cache has {count:,} files, but this process may open {hard:,} (`ulimit -Hn`). "
+            "Raise that limit, or set larger shards."
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _remedy(quality: int) -> str:

@@ -43,6 +43,7 @@ SECTIONS = (
     "gate",
     "int8",
     "registry",
+    "compute",
     "pipeline",
     "intake",
 )

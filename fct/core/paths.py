@@ -50,6 +50,8 @@ REPORT = Path("report.html")
 
 # state of this machine, not in git or DVC
 STATE = Path(".fct")
+CACHE_BUILD = STATE / "cache-build"  # finished shards of caches that are being built
+CACHE_BUILD_LOCK = STATE / "cache-build.lock"  # held by the process that builds caches
 CHECKPOINTS = STATE / "checkpoints"
 SEARCH_JOURNAL = STATE / "search.journal"
 TRAINING_LOCK = STATE / "training.lock"

@@ -16,6 +16,7 @@ from fct.core.paths import ORIGINALS, SPLITS
 from fct.data import cifar, dataset, fashion_mnist, folder
 from fct.data.download import mirror_folder
 from fct.data.params import DataParams
+from fct.engine.params import read_compute
 from fct.splits.meta import format_meta
 from fct.splits.store import open_split
 
@@ -38,7 +39,7 @@ def main() -> None:
         params = load(Params).data
         with atomic_folder(SPLITS) as splits, atomic_folder(ORIGINALS) as originals:
             if params.source == "folder":
-                meta = folder.build(params, splits, originals)
+                meta = folder.build(params, splits, originals, compute=read_compute())
             else:
                 meta = dataset.build(LOADERS[params.source](mirror_folder(params.mirror)), params, splits, originals)
         print(format_meta(meta))

@@ -1,7 +1,7 @@
 """A user's folder of images: check each image, divide them into splits, and pack the original files.
 
-Two passes keep the use of memory bounded. The first pass decodes all files on all cores and writes their pixels, at the
-model's size, into a scratch file. The second pass writes the splits from the scratch file and packs the files.
+Two passes keep the use of memory bounded. The first pass decodes all files on all cores, or on a Ray cluster, and writes
+their pixels, at the model's size, into a scratch file. The second pass writes the splits from the scratch file and packs the files.
 
 With `data.folder.keep` above 1, the images of train are larger than the model's, which leaves room for random crops. A
 second scratch file has that size, since the images of train are known only after the first pass.
@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
@@ -27,12 +28,15 @@ from fct.core.errors import FctError
 from fct.data.division import describe_duplicate, divide_indices, fingerprint
 from fct.data.params import DataParams, FolderParams
 from fct.data.scan import SHOWN, Problem, Scan, format_problems, scan
+from fct.engine.base import Engine
+from fct.engine.open import open_engine
+from fct.engine.params import ComputeParams
 from fct.images.decode import UnusableImage, decode, resize
 from fct.images.tables import estimate_quality
 from fct.splits.meta import HELD_OUT, Division, describe
 from fct.splits.store import NAMES, drop_pages
 
-CHUNK = 32  # files per task of a worker process
+CHUNK = 32  # files per task
 
 
 @dataclass(frozen=True)
@@ -69,14 +73,18 @@ class Pool:
         return [image.fingerprint for image in self.images]
 
 
-def build(params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
+def build(
+    params: DataParams, splits: Path, originals: Path, *, compute: ComputeParams | None = None
+) -> dict[str, Any]:
     """Write the splits of `params.folder` into two empty folders. Return the content of `<splits>/meta.json`.
+
+    `compute` says where files are decoded; None for threads.
 
     Raises:
         FctError: `on_error` is fail and images cannot be used (the message names up to ten), or too few images remain.
     """
     root = Path(params.folder.path)
-    pool = read_images(root, scan(root), params.folder, splits, splits=len(NAMES))
+    pool = read_images(root, scan(root), params.folder, splits, splits=len(NAMES), compute=compute)
     indices = divide_indices(
         pool.fingerprints, pool.labels, pool.classes, fractions=params.fractions.model_dump(), seed=params.seed
     )
@@ -94,7 +102,15 @@ def build(params: DataParams, splits: Path, originals: Path) -> dict[str, Any]:
     return meta
 
 
-def read_images(root: Path, listing: Scan, params: FolderParams, folder: Path, *, splits: int) -> Pool:
+def read_images(  # noqa: PLR0913  # all that decides
+    root: Path,
+    listing: Scan,
+    params: FolderParams,
+    folder: Path,
+    *,
+    splits: int,
+    compute: ComputeParams | None = None,
+) -> Pool:
     """Decode every file of `listing`, and write its pixels at each size into a scratch file in `folder`.
 
     If several images have the same pixels, the first one in the listing is used. A class with fewer images than
@@ -113,11 +129,12 @@ def read_images(root: Path, listing: Scan, params: FolderParams, folder: Path, *
     ]
     images: list[UsableImage] = []
     limit = SHOWN if params.on_error == "fail" else len(listing.files)  # problems after which to stop
-    for image in _examine(root, listing.files, listing.labels, pixels, lambda: len(problems) >= limit):
-        if isinstance(image, Problem):
-            problems.append(image)
-        else:
-            images.append(image)
+    with open_engine(compute, reads=[root], writes=folder) as engine:
+        for image in _examine(engine, root, listing, pixels, lambda: len(problems) >= limit):
+            if isinstance(image, Problem):
+                problems.append(image)
+            else:
+                images.append(image)
     if len(problems) >= limit:
         _check_problems(problems, params, root)
     images = _drop_duplicates(images, listing.classes, problems)
@@ -167,26 +184,20 @@ def _check_problems(problems: Sequence[Problem], params: FolderParams, root: Pat
 
 
 def _examine(
-    root: Path,
-    paths: Sequence[str],
-    labels: Sequence[int],
-    pixels: Sequence[NDArray[np.uint8]],
-    stop: Callable[[], bool],
+    engine: Engine, root: Path, listing: Scan, pixels: Sequence[NDArray[np.uint8]], stop: Callable[[], bool]
 ) -> Iterator[UsableImage | Problem]:
-    """Decode the files on all cores. Write the pixels of each into its row of each array of `pixels`, at its size.
+    """Decode the files. Write the pixels of each into its row of each array of `pixels`, at its size.
 
     No further chunk of files is started once `stop()` is true.
 
     Yields:
         Each image that can be used, or the problem with it.
     """
-    starts = range(0, len(paths), CHUNK)
-    workers = max(1, min(joblib.cpu_count(), len(starts)))
+    starts = range(0, len(listing.files), CHUNK)
     pending = itertools.takewhile(lambda _: not stop(), starts)
-    sides, channels = [array.shape[1] for array in pixels], pixels[0].shape[-1]
-    jobs = (joblib.delayed(_read_chunk)(root, paths[start : start + CHUNK], sides, channels) for start in pending)
-    chunks = joblib.Parallel(workers, return_as="generator")(jobs)
-    with tqdm(total=len(paths), desc="images", unit="image", disable=None) as bar:
+    read = partial(_read_chunk, root, [array.shape[1] for array in pixels], pixels[0].shape[-1])
+    chunks = engine.map(read, (listing.files[start : start + CHUNK] for start in pending))
+    with closing(chunks), tqdm(total=len(listing.files), desc="images", unit="image", disable=None) as bar:
         for start, results in zip(starts, chunks, strict=False):
             for row, result in enumerate(results, start):
                 if isinstance(result, Problem):
@@ -195,13 +206,15 @@ def _examine(
                     resized, pixels_digest, content_digest, quality = result
                     for array, image in zip(pixels, resized, strict=True):
                         array[row] = image
-                    yield UsableImage(paths[row], labels[row], pixels_digest, content_digest, quality, row)
+                    yield UsableImage(
+                        listing.files[row], listing.labels[row], pixels_digest, content_digest, quality, row
+                    )
             drop_pages(*pixels)
             bar.update(len(results))
 
 
 def _read_chunk(
-    root: Path, paths: Sequence[str], sides: Sequence[int], channels: int
+    root: Path, sides: Sequence[int], channels: int, paths: Sequence[str]
 ) -> list[Problem | tuple[list[NDArray[np.uint8]], bytes, bytes, int]]:
     return [_read_image(root, path, sides, channels) for path in paths]
 

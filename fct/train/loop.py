@@ -26,10 +26,11 @@ from fct.methods.params import MethodParams
 from fct.methods.registry import METHODS
 from fct.models.device import to_device
 from fct.models.network import Network
+from fct.splits.shards import Images
 from fct.splits.store import Split
 from fct.train.aids import TrainingAids
 from fct.train.average import average_of
-from fct.train.batches import Images, Source, epoch
+from fct.train.batches import Source, epoch
 from fct.train.checkpoint import Checkpoint
 from fct.train.crop import Augmentation
 from fct.train.freeze import freeze

@@ -8,8 +8,9 @@ import psutil
 import torch
 
 from fct.core.errors import FctError
+from fct.splits.shards import Images
 from fct.splits.store import Split
-from fct.train.batches import Cached, Images, Online, Resident, Source
+from fct.train.batches import Cached, Online, Resident, Source
 from fct.train.params import NOT_ONLINE, Views
 
 SHARE = 0.5  # of the free memory, host or GPU, that images and views may use
