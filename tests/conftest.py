@@ -20,6 +20,7 @@ import pytest
 from filelock import FileLock
 
 from fct.cache import store
+from fct.cache.build import Folders, build_cache
 from fct.core.errors import FctError
 from fct.core.files import atomic_folder, write_json
 from fct.methods.params import MethodParams
@@ -176,6 +177,11 @@ class Toy:
         checked = {"subsampling": self.subsampling, "source_digest": self.digest} | changed
         return store.open_views(self.split(name), qualities, cache=self.root / "data/cache", **checked)
 
+    def build_cache(self, quality, **changed):
+        """Write the cache of one quality; return its manifest."""
+        options = {"subsampling": self.subsampling, "source_digest": self.digest, "shard_mib": 256} | changed
+        return build_cache(quality, folders=Folders.of(self.root), **options)
+
     def method(self, **changed):
         """Parameters of a method, fct-r unless said otherwise."""
         told = {"name": "fct-r", "probability": 0.5, "weight": 0.3, "layers": ["stage1", "stage3"]}
@@ -237,8 +243,7 @@ def build_toy(toy):
         write_json(splits / "meta.json", meta)
     write_json(toy.root / "data/originals/meta.json", {"native": False})
     for quality in toy.qualities:
-        both = [toy.split(name) for name in store.SPLITS]
-        store.build_cache(both, quality, toy.subsampling, source_digest=toy.digest, cache=toy.root / "data/cache")
+        toy.build_cache(quality)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.comparison.settings import PARAMS, Dataset, FolderSource, Settings, division
 from fct.cache import store
+from fct.cache.build import build_cache
 from fct.core.errors import FctError
 from fct.core.files import atomic_folder, digest, sha256, write_bytes, write_json
 from fct.core.locks import locked
@@ -52,12 +53,12 @@ def _make(settings: Settings, name: str, dataset: Dataset) -> None:
     if not (SPLITS / "meta.json").exists() or read_meta()["division"] != division(dataset):
         _divide(name, dataset)
     source = read_meta()["digest"]
-    splits = [open_split(each) for each in store.SPLITS]
-    for quality in settings.cache.qualities:
+    train, subsampling, qualities = open_split("train"), settings.jpeg.subsampling, settings.cache.qualities
+    for quality in qualities:
         try:
-            store.open_views(splits[0], [quality], settings.jpeg.subsampling, source_digest=source)
+            store.open_views(train, [quality], subsampling, source_digest=source)
         except FctError:
-            store.build_cache(splits, quality, settings.jpeg.subsampling, source_digest=source)
+            build_cache(quality, subsampling, source_digest=source, shard_mib=settings.cache.shard, ahead=qualities)
 
 
 def _copy_weights(name: str, wheel: str | None, path: Path) -> None:

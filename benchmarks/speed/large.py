@@ -77,6 +77,7 @@ def _run(folder: str) -> None:
     import torch
 
     from fct.cache import store
+    from fct.cache.build import build_cache
     from fct.data import folder as source
     from fct.data.params import DataParams
     from fct.models.backbones import build_backbone
@@ -98,7 +99,7 @@ def _run(folder: str) -> None:
         Path("data", name).mkdir(parents=True)
     source.build(params, Path("data/splits"), Path("data/originals"))
     splits = [open_split(name) for name in store.SPLITS]
-    store.build_cache(splits, QUALITY, "4:2:0", source_digest="")
+    build_cache(QUALITY, "4:2:0", source_digest="", shard_mib=256)
     train = splits[0]
     views = store.open_views(train, [QUALITY], "4:2:0", source_digest="")
     rng = np.random.default_rng(0)

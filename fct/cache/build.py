@@ -1,12 +1,12 @@
 """Build caches shard by shard, on threads or a Ray cluster.
 
-A task compresses the images of one shard at all missing qualities, so each original is decoded once. DVC has a stage for
-each quality: the first stage that runs builds the shards of all missing qualities, and the others take theirs.
+A task compresses the images of one shard at all missing qualities, so each original is decoded once. DVC has a stage
+for each quality: the first stage that runs builds the shards of all missing qualities, and the others take theirs.
 
     .fct/cache-build/<digest>/q<quality>/<split>-<shard>.<sha256>.npy   a finished shard, which no cache has yet
 
-The digest identifies what decides the bytes, with the code and its packages. A shard gets its name when it is whole and on disk, so a build that was
-killed continues with the shards that are missing.
+The digest identifies what decides the bytes, with the code and its packages. A shard gets its name when it is whole and
+on disk, so a build that was killed continues with the shards that are missing.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def build_cache(  # noqa: PLR0913  # all that decides
     source_digest: str,
     shard_mib: int,
     ahead: Iterable[int] = (),
-    folders: Folders = Folders(),  # noqa: B008  # frozen
+    folders: Folders = Folders(),
     compute: ComputeParams | None = None,
 ) -> dict[str, Any]:
     """Write the cache of one quality, whole or not at all. Compress only what no earlier build has finished.

@@ -1,9 +1,9 @@
 """The cache of compressed views on disk: one folder for each quality, with a manifest of its inputs.
 
-    <cache>/q<quality>/<split>-<shard>.npy   uint8 [n, H, W, C]; one shard after the other, row k is the compressed view of
-                                             the split's image k
-    <cache>/q<quality>/manifest.json         codec and its version, subsampling, quality, digest of the source splits,
-                                             MiB of a shard; number of images and checksums of the shards of each split
+    <cache>/q<quality>/<split>-<shard>.npy  uint8 [n, H, W, C], some images of a split after the others: with all shards
+                                            in order, row k is the compressed view of the split's image k
+    <cache>/q<quality>/manifest.json        codec and its version, subsampling, quality, digest of the source splits,
+                                            MiB of a shard; number of images, and checksums of shards, of each split
 
 A cache with another manifest than expected is an error. A cache is built by `fct.cache.build`.
 """
@@ -11,7 +11,6 @@ A cache with another manifest than expected is an error. A cache is built by `fc
 from __future__ import annotations
 
 import json
-import os
 import resource
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -126,13 +125,13 @@ def _allow_open_files(count: int) -> None:
         FctError: the system's limit is lower.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = len(os.listdir("/proc/self/fd")) + count + SPARE_FILES
+    needed = len(list(Path("/proc/self/fd").iterdir())) + count + SPARE_FILES
     if soft == resource.RLIM_INFINITY or needed <= soft:
         return
     if hard != resource.RLIM_INFINITY and needed > hard:
         raise FctError(
-            f"params.yaml: cache.shard: the cache has {count:,} files, but this process may open {hard:,} (`ulimit -Hn`). "
-            "Raise that limit, or set larger shards."
+            f"params.yaml: cache.shard: the cache has {count:,} files, but this process may open {hard:,} "
+            "(`ulimit -Hn`). Raise that limit, or set larger shards."
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 

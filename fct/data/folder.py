@@ -1,7 +1,8 @@
 """A user's folder of images: check each image, divide them into splits, and pack the original files.
 
-Two passes keep the use of memory bounded. The first pass decodes all files on all cores, or on a Ray cluster, and writes
-their pixels, at the model's size, into a scratch file. The second pass writes the splits from the scratch file and packs the files.
+Two passes keep the use of memory bounded. The first pass decodes all files, on all cores or a Ray cluster, and writes
+their pixels, at the model's size, into a scratch file. The second pass writes the splits from the scratch file and
+packs the files.
 
 With `data.folder.keep` above 1, the images of train are larger than the model's, which leaves room for random crops. A
 second scratch file has that size, since the images of train are known only after the first pass.
@@ -73,9 +74,7 @@ class Pool:
         return [image.fingerprint for image in self.images]
 
 
-def build(
-    params: DataParams, splits: Path, originals: Path, *, compute: ComputeParams | None = None
-) -> dict[str, Any]:
+def build(params: DataParams, splits: Path, originals: Path, *, compute: ComputeParams | None = None) -> dict[str, Any]:
     """Write the splits of `params.folder` into two empty folders. Return the content of `<splits>/meta.json`.
 
     `compute` says where files are decoded; None for threads.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ class RayTasks:
         remote = ray.remote(num_cpus=1, max_retries=RETRIES, scheduling_strategy="SPREAD")(_run)
         shared = ray.put(function)
         folder, threads = str(Path.cwd()), 1 if threaded else None
-        cores = int(ray.cluster_resources().get("CPU", 1))
+        cores = int(_call(ray.cluster_resources).get("CPU", 1))
         yield from bounded_map(
             lambda item: remote.remote(shared, item, folder, threads), _result, items, depth=max(1, cores) * AHEAD
         )
@@ -67,7 +68,7 @@ def connect(address: str, reads: Sequence[Path], writes: Path) -> Iterator[RayTa
     if address == "local":
         own = {"num_cpus": joblib.cpu_count(), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         reason = str(error).partition("\n")[0]
         raise UnreachableError(
@@ -92,7 +93,7 @@ def _check_nodes(reads: Sequence[Path], writes: Path) -> None:
 
     remote = ray.remote(num_cpus=0, max_retries=RETRIES)(answer)
     with probing(reads, writes) as probe:
-        nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
+        nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in _call(ray.nodes) if node["Alive"]}
         answers = {
             node: remote.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
                 probe, node
@@ -109,7 +110,7 @@ def _problem(ref: Any, probe: Probe, node: str) -> str | None:
     """Return what is wrong with a node, or None if all is well or Ray has found it dead."""
     import ray
 
-    alive = {each["NodeID"]: each["NodeManagerHostname"] for each in ray.nodes() if each["Alive"]}
+    alive = {each["NodeID"]: each["NodeManagerHostname"] for each in _call(ray.nodes) if each["Alive"]}
     if node not in alive:
         return None
     name = f"the Ray node {alive[node]} ({node[:8]})"
@@ -144,6 +145,11 @@ def _result(ref: Any) -> Any:
             f"Ray gave up on a task after {RETRIES} retries: {_reason(error)} What is finished stays; run the same "
             "command again."
         ) from None
+
+
+def _call(function: Callable[..., Any]) -> Any:
+    """Call a function of Ray that has no types."""
+    return function()
 
 
 def _reason(error: Exception) -> str:

@@ -67,4 +67,4 @@ def has_answered(probe: Probe, node: str) -> bool:
 
 
 def _listing(folder: Path) -> str:
-    return digest(sorted(os.listdir(folder)))
+    return digest(sorted(path.name for path in folder.iterdir()))

@@ -62,7 +62,7 @@ class Shards:
             images[places] = array[rows]
         return images
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> NDArray[np.uint8]:  # noqa: FBT001  # numpy's
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[np.uint8]:  # noqa: FBT001  # numpy's
         """Return a copy of all images as one array."""
         if copy is False:
             raise ValueError("images in several shards are one array only as a copy.")
@@ -76,7 +76,7 @@ class Shards:
         Raises:
             IndexError: there is no such image.
         """
-        if len(rows) and not (0 <= rows.min() and rows.max() < len(self)):
+        if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
             raise IndexError(f"there are images 0 to {len(self) - 1}, not {rows.min()} to {rows.max()}.")
         shards = np.searchsorted(self.starts, rows, "right") - 1
         for shard in np.unique(shards):

@@ -23,6 +23,7 @@ from fct.models.params import ModelParams
 from fct.models.saved import Description
 from fct.models.weights import find_weights, load_pretrained
 from fct.splits.params import JpegParams
+from fct.splits.shards import Images
 from fct.splits.store import Split, drop_pages, open_split, read_meta
 from fct.train.aids import BASELINE, baseline_file, check_teacher, teacher_file
 from fct.train.freeze import freeze
@@ -77,7 +78,7 @@ def open_data(setup: Setup) -> tuple[Data, dict[str, Any]]:
     meta = read_meta()
     train, val = open_split("train"), open_split("val")
 
-    def views(split: Split) -> dict[int, np.ndarray[Any, np.dtype[np.uint8]]]:
+    def views(split: Split) -> dict[int, Images]:
         return open_views(split, setup.qualities, setup.subsampling, source_digest=meta["digest"])
 
     source = choose_source(

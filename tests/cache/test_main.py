@@ -21,7 +21,9 @@ def python(*arguments):
 
 
 def params(qualities, subsampling="4:2:0"):
-    Path("params.yaml").write_text(f'jpeg: {{subsampling: "{subsampling}"}}\ncache: {{qualities: {qualities}}}\n')
+    Path("params.yaml").write_text(
+        f'jpeg: {{subsampling: "{subsampling}"}}\ncache: {{qualities: {qualities}, shard: 256}}\n'
+    )
 
 
 def test_a_quality_is_cached_by_one_command(toy):

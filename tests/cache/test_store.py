@@ -35,8 +35,11 @@ def test_the_manifest_lists_the_inputs_of_the_cache(toy):
         "subsampling": "4:2:0",
         "quality": 20,
         "source": toy.digest,
+        "shard": 256,
         "images": {"train": 96, "val": 48},
-        "sha256": {name: hashlib.sha256((here / f"{name}.npy").read_bytes()).hexdigest() for name in store.SPLITS},
+        "sha256": {
+            name: [hashlib.sha256((here / f"{name}-00000.npy").read_bytes()).hexdigest()] for name in store.SPLITS
+        },
     }
 
 
@@ -44,8 +47,7 @@ def test_the_same_splits_give_the_same_bytes(toy):
     """A cache that is built again has the same files, byte for byte."""
     here = store.cache_folder(20, toy.root / "data/cache")
     before = {path.name: path.read_bytes() for path in here.iterdir()}
-    splits = [toy.split(name) for name in store.SPLITS]
-    store.build_cache(splits, 20, toy.subsampling, source_digest=toy.digest, cache=here.parent)
+    toy.build_cache(20)
     assert {path.name: path.read_bytes() for path in here.iterdir()} == before
 
 
@@ -54,7 +56,7 @@ def test_a_build_that_fails_leaves_the_old_cache(toy):
     before = toy.views()[20].copy()
     names = sorted(path.name for path in (toy.root / "data/cache").iterdir())
     with pytest.raises(ValueError, match="subsampling is '4:2:7'"):
-        store.build_cache([toy.split("train")], 20, "4:2:7", source_digest="other", cache=toy.root / "data/cache")
+        toy.build_cache(20, subsampling="4:2:7", source_digest="other")
     np.testing.assert_array_equal(toy.views()[20], before)
     assert sorted(path.name for path in (toy.root / "data/cache").iterdir()) == names
 
@@ -99,7 +101,7 @@ def test_a_missing_quality_is_an_error(toy):
 @pytest.mark.parametrize("length", [0, 60, -1])
 def test_a_truncated_array_is_an_error(toy, length):
     """A file without content, a complete header or its last byte is reported as damaged."""
-    path = toy.root / "data/cache/q20/train.npy"
+    path = toy.root / "data/cache/q20/train-00000.npy"
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(FctError, match=r"q20 is damaged \(.*Rebuild it with `dvc repro --force .*cache@20`"):
         toy.views()
@@ -107,7 +109,7 @@ def test_a_truncated_array_is_an_error(toy, length):
 
 def test_no_flipped_bit_of_a_header_is_a_traceback(toy):
     """numpy parses headers as Python. Any flipped bit gives the views or an FctError."""
-    path = toy.root / "data/cache/q20/train.npy"
+    path = toy.root / "data/cache/q20/train-00000.npy"
     whole = path.read_bytes()
     for bit in range(128 * 8):
         content = bytearray(whole)
@@ -128,14 +130,14 @@ def test_a_manifest_of_other_content_is_an_error(toy, text):
 @pytest.mark.parametrize("array", [np.zeros((95, 16, 16, 3), np.uint8), np.zeros((96, 16, 16, 3), np.float32)])
 def test_an_array_of_another_shape_or_type_is_an_error(toy, array):
     """The error has the actual and the expected shape and type."""
-    np.save(toy.root / "data/cache/q20/train.npy", array)
+    np.save(toy.root / "data/cache/q20/train-00000.npy", array)
     with pytest.raises(FctError, match=r"q20: train is .*, not uint8 \(96, 16, 16, 3\)"):
         toy.views()
 
 
 def test_views_are_memory_mapped(toy):
     """Views are memory maps of their files, not copies."""
-    assert toy.views()[20].filename.name == "train.npy"
+    assert toy.views()[20].filename.name == "train-00000.npy"
 
 
 def test_stale_folders_are_found(toy):

@@ -12,7 +12,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 from fct import cli
-from fct.cache import store
 from fct.core.files import atomic_folder, write_json
 from fct.core.params import to_yaml
 from fct.core.paths import ORIGINALS, SPLITS
@@ -31,7 +30,13 @@ PARAMS = DataParams.model_validate(
 def healthy(toy, scenes):
     """Work in a working copy without damage."""
     Path("params.yaml").write_text(
-        to_yaml({"data": PARAMS.model_dump(), "jpeg": {"subsampling": "4:2:0"}, "cache": {"qualities": [20, 60]}})
+        to_yaml(
+            {
+                "data": PARAMS.model_dump(),
+                "jpeg": {"subsampling": "4:2:0"},
+                "cache": {"qualities": [20, 60], "shard": 256},
+            }
+        )
     )
     shutil.rmtree("data")
     images = scenes(count=120)
@@ -39,8 +44,7 @@ def healthy(toy, scenes):
     with atomic_folder(SPLITS) as splits, atomic_folder(ORIGINALS) as originals:
         digest = dataset.build(drawn, PARAMS, splits, originals)["digest"]
     for quality in toy.qualities:
-        both = [toy.split(name) for name in store.SPLITS]
-        store.build_cache(both, quality, toy.subsampling, source_digest=digest)
+        toy.build_cache(quality, source_digest=digest)
     return replace(toy, digest=digest)
 
 
@@ -65,13 +69,13 @@ def test_undamaged_data_are_called_whole():
 
 def test_one_flipped_bit_of_a_cache_is_found(healthy):
     """The cache still opens; the doctor names the file and the command that rebuilds it, and exits with 1."""
-    flip(Path("data/cache/q60/train.npy"))
+    flip(Path("data/cache/q60/train-00000.npy"))
     healthy.views()
     result = run_doctor()
     assert result.exit_code == 1
     assert result.stdout.splitlines()[1] == "cache at quality 20: whole"
     assert result.stdout.splitlines()[2] == (
-        "cache at quality 60: data/cache/q60/train.npy is damaged (its checksum is not the manifest's). "
+        "cache at quality 60: data/cache/q60/train-00000.npy is damaged (its checksum is not the manifest's). "
         "Rebuild it with `dvc repro --force --single-item cache@60`."
     )
 
@@ -133,10 +137,10 @@ def test_an_unreadable_manifest_is_found(text):
 @pytest.mark.usefixtures("healthy")
 def test_a_missing_file_is_found():
     """The doctor names a file that is not there."""
-    Path("data/cache/q20/val.npy").unlink()
+    Path("data/cache/q20/val-00000.npy").unlink()
     result = run_doctor()
     assert result.exit_code == 1
-    assert "data/cache/q20/val.npy is not here" in result.stdout
+    assert "data/cache/q20/val-00000.npy is not here" in result.stdout
 
 
 @pytest.mark.usefixtures("place")
@@ -153,7 +157,9 @@ def test_images_of_train_that_were_kept_at_another_size_are_found():
     folder = FolderParams.model_validate(PARAMS.folder.model_dump() | {"keep": 1.5})
     data = PARAMS.model_copy(update={"source": "folder", "folder": folder})
     Path("params.yaml").write_text(
-        to_yaml({"data": data.model_dump(), "jpeg": {"subsampling": "4:2:0"}, "cache": {"qualities": [20]}})
+        to_yaml(
+            {"data": data.model_dump(), "jpeg": {"subsampling": "4:2:0"}, "cache": {"qualities": [20], "shard": 256}}
+        )
     )
     for label in ("left", "right"):
         (Path("images") / label).mkdir(parents=True)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from fct.cache.store import SPLITS, build_cache
 from fct.core.errors import FctError
 from fct.core.paths import STANDARD_PT
 from fct.methods.batch import Context
@@ -163,8 +162,7 @@ def test_a_training_takes_parts_of_images_that_are_kept_larger(toy, monkeypatch,
     larger = np.pad(split.images, ((0, 0), (2, 2), (2, 2), (0, 0)), "edge")
     np.save(toy.root / "data/splits/train/images.npy", larger)
     for quality in toy.qualities:
-        splits = [toy.split(name) for name in SPLITS]
-        build_cache(splits, quality, toy.subsampling, source_digest=toy.digest, cache=toy.root / "data/cache")
+        toy.build_cache(quality)
     monkeypatch.setattr("fct.train.estimator.STEPS", 2)
     method = toy.method()
     method = method.model_copy(update={"block": method.block.model_copy(update={"unknown_quality": "estimate"})})
