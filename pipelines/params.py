@@ -14,6 +14,7 @@ from fct.core.document import to_plain
 from fct.core.errors import FctError
 from fct.core.params import Name, Section, check_folder, load
 from fct.core.paths import PARAMS
+from fct.engine.params import ComputeParams
 from fct.recipes.edit import edit_yaml
 from fct.registry.params import RegistryParams
 
@@ -58,6 +59,7 @@ class Params(checks.Params, Schedules):
     """Every section of params.yaml."""
 
     registry: RegistryParams
+    compute: ComputeParams
 
 
 def apply_overrides(overrides: Mapping[str, Any], path: Path = PARAMS) -> str:

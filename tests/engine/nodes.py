@@ -14,8 +14,11 @@ from pathlib import Path
 
 import psutil
 
+ROOT = Path(__file__).parents[2]
+PORTS = ("metrics-export", "dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent")
+HEAD = "127.0.0.2"
 STORE = 100 << 20  # bytes of each node's object store
-ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "RAY_raylet_start_wait_time_s": "200"}
+ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "RAY_raylet_start_wait_time_s": "200"}
 
 
 @dataclass
@@ -50,13 +53,16 @@ class Cluster:
     folder: Path
     nodes: list[Node] = field(default_factory=list)
 
-    def start(self, *options, cwd="/"):
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
-        command += ["--node-ip-address=127.0.0.1", f"--object-store-memory={STORE}", "--num-cpus=1", *options]
-        log = self.folder / f"node-{len(self.nodes)}.log"
+    def start(self, *options, before=()):
+        """Start a node and wait for it. `before` is a command that runs it."""
+        command = [*before, sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+        host = f"127.0.0.{len(list(self.folder.glob('*.log'))) + 2}"  # Ray replaces 127.0.0.1 by this machine's address
+        command += [f"--node-ip-address={host}", f"--object-store-memory={STORE}", "--num-cpus=1", *options]
+        command += [f"--{name}-port={free_port(host)}" for name in PORTS]
+        log = self.folder / f"{host}.log"
         with log.open("w") as output:
             process = subprocess.Popen(
-                command, cwd=cwd, env=os.environ | ENVIRONMENT, stdout=output, stderr=output, start_new_session=True
+                command, env=os.environ | ENVIRONMENT, stdout=output, stderr=output, start_new_session=True
             )
         self.nodes.append(Node(process))
         deadline = time.monotonic() + 240  # seconds
@@ -67,14 +73,19 @@ class Cluster:
         return self.nodes[-1]
 
 
+def free_port(host):
+    """Return a free port. Ray's own choice comes in a file, for which a node waits only 15 s on a busy machine."""
+    with socket.socket() as free:
+        free.bind((host, 0))
+        return free.getsockname()[1]
+
+
 @contextmanager
 def cluster(count):
     """Yield a cluster of `count` nodes with one core each. Afterwards nothing of it is left."""
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # short, because paths of sockets are limited
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    made = Cluster(f"127.0.0.1:{port}", folder)
+    port = free_port(HEAD)
+    made = Cluster(f"{HEAD}:{port}", folder)
     try:
         made.start("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}")
         for _ in range(count - 1):
