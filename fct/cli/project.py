@@ -103,12 +103,14 @@ def check() -> None:
     with exit_on_error():
         from fct.check import checks
         from fct.core.params import load
+        from fct.engine.params import ComputeParams
         from fct.registry.params import RegistryParams
 
         class Params(checks.Params):
             """Every section that the stages and the registry read."""
 
             registry: RegistryParams
+            compute: ComputeParams
 
         checks.check(load(Params))
         click.echo("params.yaml: every value fits.")
