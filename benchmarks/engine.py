@@ -3,8 +3,8 @@
     python -m benchmarks.engine             # writes benchmarks/results/engine.json; minutes
     python -m benchmarks.engine --images 64 # quicker
 
-Photographs are crops of scikit-learn's two, 500 pixels a side; views have 224 pixels. Everything is timed in turn, so that
-a machine whose speed drifts drifts for all.
+Photographs are crops of scikit-learn's two, 500 pixels a side; views have 224 pixels. What is compared is timed
+in turn, so that a machine whose speed drifts drifts for both.
 """
 
 from __future__ import annotations
@@ -47,7 +47,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as here, chdir(here):
         _make_splits(images)
         rows = {"decode once": _decode_once(), "engines": _engines()}
-    rows["machine"] = {"cores": joblib.cpu_count(), "load": round(os.getloadavg()[0], 1), "python": platform.python_version()}
+    rows["machine"] = {
+        "cores": joblib.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+    }
     write_json(results, rows)
     print(results.read_text())
 

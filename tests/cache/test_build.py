@@ -38,7 +38,7 @@ def checksums(folder):
 
 
 def test_a_split_larger_than_a_shard_has_several_files(sharded):
-    """No file has more pixels than `cache.shard`, the manifest has the checksum of each, and views read as one array."""
+    """No file has more pixels than `cache.shard`, the manifest has the checksum of each, and views read as one."""
     manifest = sharded.build_cache(20, shard_mib=1)
     folder = sharded.root / "data/cache/q20"
     files = ["manifest.json", "train-00000.npy", "train-00001.npy", "val-00000.npy"]
@@ -75,7 +75,7 @@ def test_the_first_stage_builds_what_others_need(sharded, monkeypatch):
 
 
 def test_a_quality_that_is_there_is_not_built_ahead(toy):
-    """The toy's cache at quality 60 is current, so the stage of quality 20 leaves it alone. Other splits make it stale."""
+    """The toy's cache at quality 60 is current, so the stage of quality 20 leaves it alone, until splits change."""
     toy.build_cache(20, ahead=(20, 60))
     assert finished(toy) == []
     toy.build_cache(20, ahead=(20, 60), source_digest="f00d")
@@ -98,7 +98,7 @@ KILLED = """
 
     def compress_shard(task, **options):
         if done:
-            Path(".fct/cache-build").joinpath(*[p.name for p in Path(".fct/cache-build").iterdir()], "q20/.half").touch()
+            next(Path(".fct/cache-build").glob("*/q20")).joinpath(".half").touch()
             os.kill(os.getpid(), signal.SIGKILL)
         done.append(task)
         return compress(task, **options)

@@ -1,6 +1,7 @@
 """A Ray cluster of several nodes on this machine, each with its own processes."""
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -18,7 +19,15 @@ ROOT = Path(__file__).parents[2]
 PORTS = ("metrics-export", "dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent")
 HEAD = "127.0.0.2"
 STORE = 100 << 20  # bytes of each node's object store
-ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "RAY_raylet_start_wait_time_s": "200"}
+ENVIRONMENT = {  # of nodes and of commands that connect to them
+    "RAY_AUTH_MODE": "token",  # Ray listens on all addresses, and would run any code of anyone
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": str(ROOT),
+    "RAY_raylet_start_wait_time_s": "200",
+    "RAY_agent_register_timeout_ms": "200000",
+}
 
 
 @dataclass

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from fct.core.params import to_yaml
-from tests.engine.nodes import ROOT, cluster
+from tests.engine.nodes import ENVIRONMENT, cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -46,7 +46,7 @@ class Project:
         (folder / "images").symlink_to(images, target_is_directory=True)
         (folder / "params.yaml").write_text(to_yaml(PARAMS | {"compute": compute}))
         self.folder = folder
-        self.environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        self.environment = os.environ | ENVIRONMENT
 
     def start(self, *command):
         return subprocess.Popen(

@@ -46,5 +46,5 @@ def test_an_error_of_a_task_is_raised():
     def refuse(item):
         raise FctError(f"no {item}")
 
-    with pytest.raises(FctError, match="^no 7$"):
+    with pytest.raises(FctError, match=r"^no 7$"):
         list(Threads(2).map(refuse, [7]))
