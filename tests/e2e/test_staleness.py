@@ -48,6 +48,12 @@ def test_another_torch_makes_the_trainings_stale(copy):
     assert copy.stale() == TRAININGS
 
 
+def test_another_engine_makes_nothing_stale(copy):
+    """Where work is done decides no result: `dvc status` says nothing."""
+    copy.change({"compute.engine": "ray", "compute.address": "local"})
+    assert copy.stale() == set()
+
+
 def test_another_size_of_images_makes_the_splits_again(copy, ran):
     """Also where DVC's run cache is on: it once took splits of another size for those of this one."""
     copy.change({"data.folder.pixels": 20})

@@ -1,0 +1,46 @@
+"""The engine that params.yaml names."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from fct.core.errors import FctError
+from fct.engine.local import Threads
+from fct.engine.open import open_engine
+from fct.engine.params import ComputeParams, read_compute
+
+RAY = ComputeParams(engine="ray", address="auto")
+
+
+def test_missing_keys_have_defaults(tmp_path, monkeypatch):
+    """A params.yaml without the section works on threads."""
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("jpeg: {}\n")
+    assert read_compute().engine == "local"
+    Path("params.yaml").write_text("compute: {engine: ray}\n")
+    assert read_compute() == RAY
+
+
+def test_an_unknown_engine_is_an_error(tmp_path, monkeypatch):
+    """The message has the key and the line."""
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("compute: {engine: rey}\n")
+    with pytest.raises(FctError, match=r"params\.yaml, line 1: compute\.engine: there is no 'rey' here\. Did you mean"):
+        read_compute()
+
+
+@pytest.mark.parametrize("compute", [None, ComputeParams(engine="local", address="auto")])
+def test_threads_are_the_default(compute, tmp_path):
+    """They need no shared folder, so none is touched."""
+    with open_engine(compute, writes=tmp_path / "build") as engine:
+        assert isinstance(engine, Threads)
+    assert not (tmp_path / "build").exists()
+
+
+def test_without_ray_the_error_says_what_to_install(monkeypatch, tmp_path):
+    """The message names the key and the extra."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    remedy = r"engine: ray is not installed.*pip install 'feature-consistency\[ray\]'"
+    with pytest.raises(FctError, match=remedy), open_engine(RAY, writes=tmp_path):
+        pass
