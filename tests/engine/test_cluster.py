@@ -214,6 +214,15 @@ def test_without_a_cluster_the_error_says_how_to_start_one(images, tmp_path):
     assert "Traceback" not in output
 
 
+def test_a_cluster_that_ended_is_not_waited_for(images, tmp_path):
+    """With `auto`, Ray remembers the last cluster of this machine, and would wait for it without end."""
+    project = Project(tmp_path / "project", images, {"engine": "ray", "address": "auto"})
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray/ray_current_cluster").write_text("127.0.0.1:1")
+    project.environment["RAY_TMPDIR"] = str(tmp_path)
+    assert "compute.address: auto: no Ray cluster answers" in project.run(*DATA, status=75)
+
+
 def test_nothing_is_left_of_a_cluster():
     """Its processes end, and its folder is deleted."""
     with cluster(2) as made:
