@@ -91,7 +91,7 @@ def connect(address: str, reads: Sequence[Path], writes: Path) -> Iterator[RayTa
 
 
 def _last_address() -> str:
-    """Return the address that Ray takes for `auto`, if the environment or `ray start` named one. It may be out of date."""
+    """Return the address that Ray takes for `auto`, if the environment or `ray start` named one. It may be outdated."""
     started = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")  # noqa: S108  # where Ray puts it
     return os.environ.get("RAY_ADDRESS") or (started.read_text().strip() if started.exists() else "auto")
 

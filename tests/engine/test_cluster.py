@@ -187,6 +187,22 @@ def test_a_killed_build_goes_on(project, on_threads):
     assert set(before.values()) <= after
 
 
+def test_a_killed_head_ends_the_command(images, tmp_path, on_threads):
+    """With the head, which the command needs, all of Ray ends. On a new cluster the build goes on."""
+    with cluster(2) as first:
+        project = Project(tmp_path / "project", images, {"engine": "ray", "address": first.address})
+        project.run(*DATA)
+        process = project.start(*cache(QUALITIES[0]))
+        wait_for(project.shards, process)
+        first.nodes.pop(0).kill()
+        process.communicate(timeout=300)
+        assert process.returncode != 0
+    with cluster(1) as second:
+        params = project.folder / "params.yaml"
+        params.write_text(params.read_text().replace(first.address, second.address))
+        assert finish(project, project.start(*cache(QUALITIES[0]))) == on_threads
+
+
 def test_an_unshared_folder_is_refused(project, nodes):
     """A node that has another folder in this place is named, before any work starts."""
     project.run(*DATA)
