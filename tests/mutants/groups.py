@@ -995,6 +995,28 @@ FILES = Group(
     ),
 )
 
+CACHE_BUILD = Group(
+    "fct.cache.build",
+    ("tests/cache/test_build.py",),
+    (
+        Mutant("shards that other code built are taken", " | code_identity())", ")"),
+        Mutant("finished shards are built again", "if shard.name not in finished[quality])", ")"),
+        Mutant("building ahead fills the disk", "// max(1, size) - SPARE", "// max(1, size) + 9"),
+        Mutant("current caches are built again", "and not _is_current(q, expected, folders.cache)", ""),
+        Mutant("a killed build is lost", "_remove_stale(build, {*missing, quality})", "_remove_stale(build, set())"),
+        Mutant("checksums leave out the header", "write(_header(shape))", "file.write(_header(shape))"),
+    ),
+)
+
+SHARDS = Group(
+    "fct.splits.shards",
+    ("tests/splits/test_shards.py",),
+    (
+        Mutant("steps begin anew in each shard", "start + (rows.start - start) % rows.step", "start"),
+        Mutant("the last shard is the first", 'self.starts, place, "right") - 1', 'self.starts, place, "left") - 1'),
+    ),
+)
+
 GROUPS = (
     KERNEL,
     TENSORS,
@@ -1029,4 +1051,6 @@ GROUPS = (
     SPLITS,
     *MODELS,
     FILES,
+    CACHE_BUILD,
+    SHARDS,
 )
