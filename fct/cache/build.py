@@ -175,6 +175,8 @@ def _compress(  # noqa: PLR0913, PLR0917  # what a build needs
             tasks.append((shard, lacking))
     if not tasks:
         return finished
+    if len(qualities) > 1:
+        print(f"compressing at the qualities {', '.join(map(str, qualities))} in one pass; their stages take the rest")
     function = partial(compress_shard, subsampling=subsampling, build=build, folders=folders)
     reads = [folders.splits, folders.originals]
     with open_engine(compute, reads=reads, writes=build) as engine:
