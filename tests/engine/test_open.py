@@ -28,7 +28,7 @@ def test_an_unknown_engine_is_an_error(tmp_path, monkeypatch):
     """The message has the key and the line."""
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text("compute: {engine: rey}\n")
-    with pytest.raises(FctError, match=r"params\.yaml, line 1: compute\.engine: 'rey' is not possible\. Did you mean 'ray'"):
+    with pytest.raises(FctError, match=r"line 1: compute\.engine: 'rey' is not possible\. Did you mean 'ray'"):
         read_compute()
 
 
