@@ -28,7 +28,7 @@ from fct.core.files import write_json
 from fct.core.paths import CACHE, ORIGINALS, SPLITS
 from fct.data import folder
 from fct.data.params import DataParams
-from fct.engine.params import ComputeParams
+from fct.engine.params import ComputeParams, read_compute
 from fct.splits.store import open_split
 from fct.splits.views import compress_chunks
 
@@ -42,10 +42,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=500)
     images = parser.parse_args().images
-    results = Path.cwd() / RESULTS
+    results, compute = Path.cwd() / RESULTS, read_compute()
     with tempfile.TemporaryDirectory() as here, chdir(here):
         _make_splits(images)
-        rows = {"decode once": _decode_once(), "engines": _engines()}
+        rows = {"decode once": _decode_once(), "engines": _engines(compute)}
     rows["machine"] = {
         "cores": joblib.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
@@ -98,13 +98,13 @@ def _decode_once() -> dict[str, object]:
     }
 
 
-def _engines() -> dict[str, object]:
+def _engines(params: ComputeParams) -> dict[str, object]:
     """Time the build of all qualities, in shards of 4 MiB, on each engine."""
     rows: dict[str, object] = {}
     for engine in ("local", "ray"):
         shutil.rmtree(CACHE, ignore_errors=True)
         shutil.rmtree(".fct", ignore_errors=True)
-        compute = ComputeParams(engine=engine, address="local")
+        compute = params.model_copy(update={"engine": engine, "address": "local"})
         seconds = _time(lambda compute=compute: _build(compute))  # type: ignore[misc]
         shards = len(list(Path(".fct/cache-build").glob("*/q20/*"))) * len(QUALITIES)
         rows[engine] = {"shards": shards, "seconds": round(seconds, 1), "shards/s": round(shards / seconds, 2)}

@@ -161,9 +161,9 @@ def test_the_core_installs_what_the_library_imports():
 
 
 def test_the_extras_install_what_the_pipeline_imports():
-    """All rooms together import what the core, `pipeline` and `timm` install, and all of it; `serve` is a part."""
+    """All rooms together import what the core, `pipeline`, `ray` and `timm` install; `serve` is a part."""
     rest = imported("fct") - named(PROJECT["dependencies"])
-    assert rest == named(EXTRAS["pipeline"]) - RUN | named(EXTRAS["timm"])
+    assert rest == named(EXTRAS["pipeline"]) - RUN | named(EXTRAS["timm"]) | named(EXTRAS["ray"])
     assert named(EXTRAS["serve"]) < named(EXTRAS["pipeline"])
 
 

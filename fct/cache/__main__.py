@@ -51,7 +51,7 @@ def main(quality: int) -> None:
             compute=read_compute(),
         )
         images, seconds = sum(manifest["images"].values()), time.perf_counter() - start
-        print(f"quality {quality}: {images:,} images in {seconds:.1f} s, {images / seconds:,.0f} images/s")
+        print(f"quality {quality}: {images:,} images in {seconds:.1f} s")
 
 
 if __name__ == "__main__":

@@ -175,6 +175,9 @@ def _compress(  # noqa: PLR0913, PLR0917  # what a build needs
             tasks.append((shard, lacking))
     if not tasks:
         return finished
+    if len(qualities) > 1:
+        names = ", ".join(map(str, sorted(qualities)))
+        print(f"compressing at the qualities {names} in one pass, also for later stages")
     function = partial(compress_shard, subsampling=subsampling, build=build, folders=folders)
     reads = [folders.splits, folders.originals]
     with open_engine(compute, reads=reads, writes=build) as engine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 RETRIES = 3  # of a task whose process or machine died
 AHEAD = 4  # tasks for each core of the cluster that are submitted, or wait for the order
+CONNECT_SECONDS = 10
 PROBE_SECONDS = 120  # that a node has to answer; its first task starts a process and imports this package
 
 
@@ -57,6 +59,7 @@ def connect(address: str, reads: Sequence[Path], writes: Path) -> Iterator[RayTa
         FctError: Ray is not installed or not running, or a node does not share a folder or has other code.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports its use to its makers otherwise
+    os.environ.setdefault("RAY_gcs_server_request_timeout_seconds", "30")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a warning
     if address == "local":  # Ray listens on all addresses of this machine: without a token, anyone could run code on it
         os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -72,8 +75,9 @@ def connect(address: str, reads: Sequence[Path], writes: Path) -> Iterator[RayTa
     if address == "local":
         own = {"num_cpus": joblib.cpu_count(), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     try:
+        _check_listening(_last_address() if address == "auto" else address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise UnreachableError(
             f"params.yaml: compute.address: {address}: no Ray cluster answers ({reason}). Start one with `ray start "
@@ -84,6 +88,19 @@ def connect(address: str, reads: Sequence[Path], writes: Path) -> Iterator[RayTa
         yield RayTasks()
     finally:
         ray.shutdown()
+
+
+def _last_address() -> str:
+    """Return the address that Ray takes for `auto`, if the environment or `ray start` named one. It may be outdated."""
+    started = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")  # noqa: S108  # where Ray puts it
+    return os.environ.get("RAY_ADDRESS") or (started.read_text().strip() if started.exists() else "auto")
+
+
+def _check_listening(address: str) -> None:
+    """Raise OSError unless something listens at host:port. Ray itself would wait for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
 
 
 def _check_nodes(reads: Sequence[Path], writes: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_change_of_standard_touches_what_starts_from_it():
         ({"methods": flowers.methods | {"standard": longer}}, [True, True]),
         ({"mirror": "/elsewhere"}, [False, False]),
         ({"folder": flowers.folder.model_copy(update={"path": "elsewhere"})}, [False, False]),
-        ({"folder": flowers.folder.model_copy(update={"pixels": 96})}, [True, True]),
+        ({"folder": flowers.folder.model_copy(update={"pixels": 64})}, [True, True]),
     ):
         now = settings.model_copy(
             update={"datasets": settings.datasets | {"flowers": flowers.model_copy(update=change)}}

@@ -195,17 +195,36 @@ def test_the_limit_of_open_files_is_raised_as_far_as_needed(monkeypatch):
     assert hard == 100_000
 
 
-def test_trainings_read_several_shards_as_one_array(sharded):
-    """Crops of a batch are the same from shards as from one array."""
-    from fct.train.crop import Augmentation, Crops
+@pytest.mark.parametrize("resized_crop", [None, {"scale": (0.3, 1.0), "ratio": (0.8, 1.25)}])
+@pytest.mark.parametrize("step", [1, 3])
+def test_trainings_read_several_shards_as_one_array(sharded, resized_crop, step):
+    """Batches have the same pixels from shards as from one array, with either crop, and of a part of the images."""
+    import torch
+
+    from fct.train.batches import Cached, epoch
+    from fct.train.crop import Augmentation
+    from fct.train.params import ResizedCrop
 
     sharded.build_cache(20, shard_mib=1)
-    views, rows = sharded.views(qualities=(20,))[20], np.array([0, 3, 1365, 1366, 1399])
-    crops = Crops.draw(Augmentation(2, flip=True), len(rows), np.random.default_rng(0), side=16)
-    taken = [np.empty((len(rows), 16, 16, 3), np.uint8) for _ in range(2)]
-    for images, out in zip((views, np.array(views)), taken, strict=True):
-        crops.take(images, rows, out=out)
-    np.testing.assert_array_equal(*taken)
+    crop = resized_crop and ResizedCrop.model_validate(resized_crop)
+    augmentation = Augmentation(2, flip=True, resized_crop=crop)
+    shards = sharded.views(qualities=(20,))[20]
+    batches = [
+        epoch(
+            sharded.split("train").every(step),
+            Cached({20: views}).every(step),
+            augmentation,
+            batch_size=64,
+            rng=np.random.default_rng(0),
+            device=torch.device("cpu"),
+        )
+        for views in (shards, np.array(shards))
+    ]
+    count = 0
+    for of_shards, of_array in zip(*batches, strict=True):
+        assert torch.equal(of_shards.compressed, of_array.compressed)
+        count += 1
+    assert count == MANY // step // 64
 
 
 def test_the_lock_lies_beside_the_build(sharded):

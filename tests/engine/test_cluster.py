@@ -187,6 +187,22 @@ def test_a_killed_build_goes_on(project, on_threads):
     assert set(before.values()) <= after
 
 
+def test_a_killed_head_ends_the_command(images, tmp_path, on_threads):
+    """With the head, which the command needs, all of Ray ends. On a new cluster the build goes on."""
+    with cluster(2) as first:
+        project = Project(tmp_path / "project", images, {"engine": "ray", "address": first.address})
+        project.run(*DATA)
+        process = project.start(*cache(QUALITIES[0]))
+        wait_for(project.shards, process)
+        first.nodes.pop(0).kill()
+        process.communicate(timeout=300)
+        assert process.returncode != 0
+    with cluster(1) as second:
+        params = project.folder / "params.yaml"
+        params.write_text(params.read_text().replace(first.address, second.address))
+        assert finish(project, project.start(*cache(QUALITIES[0]))) == on_threads
+
+
 def test_an_unshared_folder_is_refused(project, nodes):
     """A node that has another folder in this place is named, before any work starts."""
     project.run(*DATA)
@@ -212,6 +228,15 @@ def test_without_a_cluster_the_error_says_how_to_start_one(images, tmp_path):
     assert "params.yaml: compute.address: 127.0.0.1:1: no Ray cluster answers" in output
     assert "ray start --head" in output
     assert "Traceback" not in output
+
+
+def test_a_cluster_that_ended_is_not_waited_for(images, tmp_path):
+    """With `auto`, Ray remembers the last cluster of this machine, and would wait for it without end."""
+    project = Project(tmp_path / "project", images, {"engine": "ray", "address": "auto"})
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray/ray_current_cluster").write_text("127.0.0.1:1")
+    project.environment["RAY_TMPDIR"] = str(tmp_path)
+    assert "compute.address: auto: no Ray cluster answers" in project.run(*DATA, status=75)
 
 
 def test_nothing_is_left_of_a_cluster():

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from fct.core.errors import FctError
+from fct.core.params import DEFAULTS, load
 from fct.engine.local import Threads
 from fct.engine.open import open_engine
-from fct.engine.params import ComputeParams, read_compute
+from fct.engine.params import _Params, read_compute
 
-RAY = ComputeParams(engine="ray", address="auto")
+LOCAL = load(_Params, DEFAULTS).compute
+RAY = LOCAL.model_copy(update={"engine": "ray"})
 
 
 def test_missing_keys_have_defaults(tmp_path, monkeypatch):
@@ -26,11 +28,11 @@ def test_an_unknown_engine_is_an_error(tmp_path, monkeypatch):
     """The message has the key and the line."""
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text("compute: {engine: rey}\n")
-    with pytest.raises(FctError, match=r"params\.yaml, line 1: compute\.engine: there is no 'rey' here\. Did you mean"):
+    with pytest.raises(FctError, match=r"line 1: compute\.engine: 'rey' is not possible\. Did you mean 'ray'"):
         read_compute()
 
 
-@pytest.mark.parametrize("compute", [None, ComputeParams(engine="local", address="auto")])
+@pytest.mark.parametrize("compute", [None, LOCAL])
 def test_threads_are_the_default(compute, tmp_path):
     """They need no shared folder, so none is touched."""
     with open_engine(compute, writes=tmp_path / "build") as engine:

@@ -1022,6 +1022,59 @@ FILES = Group(
     ),
 )
 
+BUILD_TESTS = "tests/cache/test_build.py"
+CACHE_BUILD = Group(
+    "fct.cache.build",
+    (BUILD_TESTS,),
+    (
+        Mutant(
+            "shards that other code built are taken",
+            " | code_identity())",
+            ")",
+            _of(BUILD_TESTS, "test_what_other_code_built_is_not_taken"),
+        ),
+        Mutant(
+            "finished shards are built again",
+            "if shard.name not in finished[quality])",
+            ")",
+            _of(BUILD_TESTS, "test_a_killed_build_goes_on"),
+        ),
+        Mutant(
+            "building ahead fills the disk",
+            "// max(1, size) - SPARE",
+            "// max(1, size) + 9",
+            _of(BUILD_TESTS, "test_without_room_on_the_disk_only_the_own_quality_is_built"),
+        ),
+        Mutant(
+            "current caches are built again",
+            "and not _is_current(q, expected, folders.cache)",
+            "",
+            _of(BUILD_TESTS, "test_a_quality_that_is_there_is_not_built_ahead"),
+        ),
+        Mutant(
+            "a killed build is lost",
+            "_remove_stale(build, {*missing, quality})",
+            "_remove_stale(build, set())",
+            _of(BUILD_TESTS, "test_a_killed_build_goes_on"),
+        ),
+        Mutant(
+            "checksums leave out the header",
+            "write(_header(shape))",
+            "file.write(_header(shape))",
+            _of(BUILD_TESTS, "test_a_split_larger_than_a_shard_has_several_files"),
+        ),
+    ),
+)
+
+SHARDS = Group(
+    "fct.splits.shards",
+    ("tests/splits/test_shards.py",),
+    (
+        Mutant("steps begin anew in each shard", "start + (rows.start - start) % rows.step", "start"),
+        Mutant("an image at a border is in the shard before", 'place, "right")', 'place, "left")'),
+    ),
+)
+
 GROUPS = (
     KERNEL,
     TENSORS,
@@ -1056,4 +1109,6 @@ GROUPS = (
     SPLITS,
     *MODELS,
     FILES,
+    CACHE_BUILD,
+    SHARDS,
 )
