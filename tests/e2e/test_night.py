@@ -92,6 +92,12 @@ def test_servers_are_reused(night):
         assert f"http://127.0.0.1:{port}" in said
 
 
+def test_the_schedule_makes_runs(night, wait):
+    """Prefect's scheduler has planned the next night, so that a run starts by itself."""
+    planned = wait(lambda: [run for run in night.runs("reproduce") if run["auto_scheduled"]], 120)
+    assert {run["state_type"] for run in planned} == {"SCHEDULED"}
+
+
 def test_a_taken_port_is_named(night):
     """Another program on a port is an error that says how to choose another one."""
     with socket.create_server(("127.0.0.1", 0)) as other:
