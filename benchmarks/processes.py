@@ -38,11 +38,11 @@ from fct.train.params import TrainParams
 
 RESULTS = Path(__file__).parent / "results/processes.json"
 PROCESSES = 2
-NETWORK, WIDTH, BATCH = "resnet20", 16, 128
+NETWORK, WIDTH, BATCH = "resnet8", 16, 128
 LAYERS = ["stage1", "stage2", "stage3"]
 QUALITIES = (10, 50, 90)
 IMAGES, SIZE = 1024, 32
-ROUNDS, UNTIMED, TIMED = 7, 2, 8  # steps
+ROUNDS, UNTIMED, TIMED = 5, 1, 4  # steps
 
 
 def schedule() -> TrainParams:

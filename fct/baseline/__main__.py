@@ -68,6 +68,7 @@ def _train(sections: Params, group: Group) -> None:
         datasets=tracking.datasets(SPLITS, *map(cache_folder, setup.qualities)),
     ) as run:
         history = run_epochs(on_epoch=lambda number, metrics: run.metrics(metrics, step=number))
+        group.end()
         saved.save(network, description, STANDARD_PT)
         best = max(history, key=score)
         run.headline({"baseline_val_raw": best["val_raw"], "baseline_val_compressed": best["val_compressed"]})

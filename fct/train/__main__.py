@@ -69,6 +69,7 @@ def _train(sections: Params, group: Group) -> None:
         datasets=tracking.datasets(SPLITS, *map(cache_folder, setup.qualities)),
     ) as run:
         history = run_epochs(on_epoch=lambda number, metrics: run.metrics(metrics, step=number))
+        group.end()
         fit_estimator(network, data, method, setup.train)
         # Validate again: during the epochs the blocks did not have the estimator's quality of raw images.
         accuracy = validate(network, data.val, data.val_views, precision=setup.train.precision)

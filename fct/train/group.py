@@ -43,6 +43,7 @@ class Group:
 
     rank: int = 0
     size: int = 1
+    is_ours: bool = False  # joined here, so that it is ended here; Ray Train ends what it has joined
 
     @property
     def leads(self) -> bool:
@@ -71,6 +72,11 @@ class Group:
         values = [value if self.leads else None]
         dist.broadcast_object_list(values, src=0)
         return cast("Value", values[0])
+
+    def end(self) -> None:
+        """Leave the group. All processes do so at about the same time; the first one may then go on alone."""
+        if self.is_ours and dist.is_initialized():
+            dist.destroy_process_group()
 
     def check_same(self, digest: str) -> None:
         """Check that all processes have the digest of this one.
@@ -148,12 +154,13 @@ def joined(params: TrainParams) -> Iterator[Group]:
         yield ALONE
         return
     _choose_gpu()
-    is_ours = not dist.is_initialized()  # Ray Train has already joined the processes
+    group = Group(rank, size, is_ours=not dist.is_initialized())
     try:
-        if is_ours:
+        if group.is_ours:
             _initialise(rank, size)
         with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere) if rank else nullcontext():
-            yield Group(rank, size)
+            yield group
+            group.end()
     except RuntimeError as error:
         if not _is_about_connection(error):
             raise
@@ -161,8 +168,6 @@ def joined(params: TrainParams) -> Iterator[Group]:
             f"Process {rank} of the training lost the connection to another one, which has probably ended: see its "
             "output. Run the command again: the training goes on after its last epoch."
         ) from None
-    if is_ours:
-        dist.destroy_process_group()
 
 
 def _choose_gpu() -> None:

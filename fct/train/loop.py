@@ -38,7 +38,7 @@ from fct.train.crop import Augmentation
 from fct.train.freeze import freeze
 from fct.train.group import ALONE, Group
 from fct.train.optimiser import make_optimiser
-from fct.train.params import TrainParams
+from fct.train.params import SMALLEST_SHARE, TrainParams
 from fct.train.precision import autocast
 from fct.train.prefetch import prefetch
 from fct.train.sampler import balanced, probabilities
@@ -51,9 +51,9 @@ PREFETCH = 2  # batches that are made in advance
 # Each process has the running statistics of its own images, and they are averaged where they matter. To broadcast them
 # before each forward pass would lose those of the others, and fails with two passes a step (pytorch #175024). Before
 # torch 2.14 the argument is broadcast_buffers.
-OWN_BUFFERS: dict[str, Any] = {
-    name: False for name in ("forward_sync_buffers",) if name in signature(DistributedDataParallel).parameters
-} or {"broadcast_buffers": False}
+_SYNC = "forward_sync_buffers"
+_SYNC = _SYNC if _SYNC in signature(DistributedDataParallel).parameters else "broadcast_buffers"
+OWN_BUFFERS: dict[str, Any] = {_SYNC: False}
 CHECK_EVERY = 16  # steps between two checks of the loss; each check makes the host wait for the GPU
 
 
@@ -161,6 +161,7 @@ class Training:
         self.share: Share | None = None
         self.parallel: DistributedDataParallel | None = None
         if group.size > 1:
+            self._check_share()
             generator = torch.Generator(self.device)
             self.share = Share(group.rank, group.size, self.batch_size, generator, group.handle)
             self.parallel = DistributedDataParallel(
@@ -180,6 +181,14 @@ class Training:
         self.history: list[Metrics] = []
         self.best_epoch = -1
         self.best_state: dict[str, Tensor] = {}
+
+    def _check_share(self) -> None:
+        """Check that each process has enough images, in a split that is smaller than a batch."""
+        if self.batch_size < SMALLEST_SHARE * self.group.size:
+            raise FctError(
+                f"params.yaml: train.processes: {self.group.size} processes are too many for {len(self.data.train)} "
+                f"training images: each needs at least {SMALLEST_SHARE} of a batch. Set it lower."
+            )
 
     @property
     def finished(self) -> bool:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from fct.core.errors import FctError
 from fct.models import saved
@@ -100,3 +101,12 @@ def test_layers_to_measure_are_checked_before_the_training(toy):
     _, meta = open_data(setup)
     with pytest.raises(FctError, match=r"features\.layers: .*stage9.* stage"):
         check_network(setup, toy.method(), meta, measured=["stage9"])
+
+
+def test_synchronised_norms_need_a_gpu(toy, monkeypatch):
+    """The error names the key, and says what happens without; it is found before a training."""
+    monkeypatch.setattr("fct.train.assemble.pick_device", lambda: torch.device("cpu"))
+    setup = toy.setup(sync_batch_norm=True)
+    _, meta = open_data(setup)
+    with pytest.raises(FctError, match=r"train\.sync_batch_norm: true needs a GPU .* Set it to false: then each"):
+        check_network(setup, toy.method(), meta)

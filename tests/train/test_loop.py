@@ -18,6 +18,7 @@ from fct.train.assemble import identity, make_network, open_data
 from fct.train.batches import Cached
 from fct.train.checkpoint import Checkpoint
 from fct.train.estimator import fit_estimator
+from fct.train.group import Group
 from fct.train.loop import Training as Loop
 from fct.train.loop import score, train
 
@@ -186,7 +187,15 @@ def test_a_finished_training_is_not_repeated(toy):
 
 @pytest.mark.parametrize(
     "changed",
-    [{"learning_rate": 0.05}, {"seed": 1}, {"views": "online"}, {"crop_padding": 1}, {"epochs": 4}, {"batch_size": 16}],
+    [
+        {"learning_rate": 0.05},
+        {"seed": 1},
+        {"views": "online"},
+        {"crop_padding": 1},
+        {"epochs": 4},
+        {"batch_size": 16},
+        {"processes": 2},
+    ],
 )
 def test_a_changed_parameter_never_resumes(toy, changed):
     """After a change of any value of `train` there is no checkpoint to resume from."""
@@ -532,3 +541,18 @@ def test_an_infinite_total_loss_stops_although_the_cross_entropy_is_finite(toy):
     method = toy.method(name="fct", distance="mse").model_copy(update={"weight": 1e300})
     with pytest.raises(FctError, match=r"diverged: the loss is inf at step 1 of epoch 1"):
         Training(toy, method).run()
+
+
+def test_a_small_split_has_images_for_every_process(toy):
+    """The error names the key and the number of training images, before anything is computed."""
+    training = Training(toy)
+    with pytest.raises(
+        FctError, match=r"train\.processes: 49 processes are too many for 96 training images: each needs"
+    ):
+        Loop(
+            training.network,
+            training.data,
+            training.method,
+            training.setup.train.model_copy(update={"batch_size": 1000}),
+            group=Group(0, 49),
+        )

@@ -8,6 +8,7 @@ import torch
 
 from fct.splits.store import Split
 from fct.train import validation
+from fct.train.group import Group
 from fct.train.validation import validate
 
 
@@ -52,6 +53,16 @@ def test_the_network_gets_the_quality_of_each_image(split, monkeypatch):
     assert list(chain.from_iterable(quality for _, quality, _ in raw)) == [100, 70] * 5
     assert list(chain.from_iterable(quality for _, quality, _ in compressed)) == [20, 60, 90] * 3 + [20]
     assert list(chain.from_iterable(pixels for pixels, _, _ in compressed)) == [2, 1, 3] * 3 + [2]
+
+
+def test_processes_take_turns_over_the_passes(split, monkeypatch):
+    """Together they see each image once; each divides what all have counted by the number of all images."""
+    monkeypatch.setattr(validation, "BATCH", 4)
+    monkeypatch.setattr(Group, "sum", lambda _self, values: values)  # what each has counted itself
+    parts = [validate(Echo(), split, VIEWS, precision="fp32", group=Group(rank, 2)) for rank in range(2)]
+    assert sum(part.raw for part in parts) == pytest.approx(0.6)
+    assert sum(part.compressed for part in parts) == pytest.approx(0.3)
+    assert all(part.raw > 0 for part in parts)
 
 
 def test_logits_that_are_not_finite_are_reported(split):
