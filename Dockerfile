@@ -17,7 +17,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     mkdir fct \
     && touch README.md fct/__init__.py \
     && python3.11 -m venv /opt/venv \
-    && /opt/venv/bin/pip install --constraint requirements.lock --editable '.[flows,stack]'
+    && /opt/venv/bin/pip install --constraint requirements.lock --editable '.[flows,ray,stack]'
 COPY . .
 RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/venv/bin/pip install --no-deps --editable .

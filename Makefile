@@ -86,6 +86,7 @@ test-flows: $(INSTALLED) ## run the pipeline under Prefect: flows, servers, sche
 
 test-all: $(INSTALLED) ## run the slow and the system tests too (as root: they build a chroot, and open a browser)
 	@command -v chromium >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends chromium; }
+	@command -v docker-compose >/dev/null || apt-get install --yes --no-install-recommends docker-compose
 	pytest -m "" $(ARGS)
 
 mutants: $(INSTALLED) ## see which deliberate faults the tests notice; all must be; ARGS="evaluate.gate splits" picks some

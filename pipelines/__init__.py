@@ -1,4 +1,4 @@
-"""Scheduled runs: Prefect runs dvc.yaml's DAG. This is the only package that imports prefect or dvc.
+"""Scheduled runs: Prefect runs dvc.yaml's DAG. It imports prefect and dvc.
 
 Modules:
 

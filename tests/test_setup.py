@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 LIBRARY = ("fct.images", "fct.jpeg", "fct.nn", "fct.losses")
 IMPORTED_AS = {"cv2": "opencv-python-headless", "google": "protobuf", "PIL": "pillow", "ruamel": "ruamel-yaml"}
-RUN = {"dvc", "onnxscript"}  # DVC's command; what torch's exporter imports
+RUN = {"onnxscript"}  # torch's exporter imports it
 LOCK = (REPOSITORY / "requirements.lock").read_text()
 TARGETS = {"setup", "repro", "test", "test-fast", "test-all", "lint", "format", "clean", "help"}
 
@@ -161,15 +161,18 @@ def test_the_core_installs_what_the_library_imports():
 
 
 def test_the_extras_install_what_the_pipeline_imports():
-    """All rooms together import what the core, `pipeline`, `ray` and `timm` install; `serve` is a part."""
+    """All rooms together import what the core, `pipeline`, `ray` and `timm` install; `serve` is a part.
+
+    Where FCT_DATABASE_URL is set, they import psycopg of `stack` too.
+    """
     rest = imported("fct") - named(PROJECT["dependencies"])
-    assert rest == named(EXTRAS["pipeline"]) - RUN | named(EXTRAS["timm"]) | named(EXTRAS["ray"])
+    assert rest - {"psycopg"} == named(EXTRAS["pipeline"]) - RUN | named(EXTRAS["timm"]) | named(EXTRAS["ray"])
     assert named(EXTRAS["serve"]) < named(EXTRAS["pipeline"])
 
 
 def test_flows_install_what_the_night_shift_imports():
-    """Beside what `pipeline` installs; FastAPI is Prefect's."""
-    rest = imported("pipelines") - named(EXTRAS["pipeline"]) - named(PROJECT["dependencies"])
+    """Beside what `pipeline` and, for `make stack`, `stack` install; FastAPI is Prefect's."""
+    rest = imported("pipelines") - named(EXTRAS["pipeline"]) - named(EXTRAS["stack"]) - named(PROJECT["dependencies"])
     assert rest == named(EXTRAS["flows"]) - named(EXTRAS["pipeline"]) - {"fastapi"}
 
 

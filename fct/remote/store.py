@@ -94,8 +94,7 @@ def translate_errors(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         from dvc.exceptions import DvcException
-        from dvc.fs import ConfigError
-        from dvc_objects.fs.errors import AuthError
+        from dvc.fs import AuthError, ConfigError
 
         reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         if isinstance(error, DvcException | ConfigError):

@@ -7,6 +7,8 @@ a folder that was pushed before.
 from __future__ import annotations
 
 import hashlib
+import secrets
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -171,13 +173,12 @@ def _repair(store: Store, fault: Fault) -> Fault:
 
 def _upload(store: Store, path: Path, target: str) -> None:
     """Put a file on the remote, whole or not at all."""
-    from dvc_objects.fs.utils import as_atomic
-
     fs = store.remote.fs
     fs.makedirs(fs.parent(target), exist_ok=True)
     if fs.protocol == "local":
-        with as_atomic(fs, target, create_parents=True) as temporary:
-            fs.put_file(str(path), temporary)
+        temporary = Path(f"{target}.{secrets.token_hex(4)}")
+        shutil.copyfile(path, temporary)
+        temporary.replace(target)
         store.remote.protect(target)
     else:
         fs.put_file(str(path), target)

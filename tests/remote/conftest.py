@@ -49,7 +49,7 @@ class Working:
 
     def contents(self):
         """Return every file that DVC keeps, with what it holds."""
-        files = [self.folder / "all", *(self.folder / "views").glob("*"), *(self.folder / "images").glob("*.txt")]
+        files = [*self.folder.glob("all"), *(self.folder / "views").glob("*"), *(self.folder / "images").glob("*.txt")]
         return {str(file.relative_to(self.folder)): file.read_bytes() for file in files}
 
     def clone(self, folder):

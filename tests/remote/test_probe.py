@@ -6,6 +6,8 @@ from click.testing import CliRunner
 from fct.cli import main
 from fct.remote.probe import probe
 
+pytestmark = pytest.mark.e2e
+
 
 def files(folder):
     return sorted(path for path in folder.rglob("*") if path.is_file())

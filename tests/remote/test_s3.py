@@ -13,6 +13,7 @@ from fct.cli import main
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.xdist_group("s3")]
 KILLS = 10
+OBJECTS = 18
 
 
 @pytest.fixture
@@ -95,16 +96,14 @@ def test_wrong_keys_are_said_to_be_refused(monkeypatch):
 
 @pytest.mark.slow
 def test_pushes_killed_at_any_moment_lose_nothing(project, s3, tmp_path):
-    """Ten pushes die by kill -9, each anew at a random moment; the next one completes, and every object is whole."""
-    began = time.monotonic()
-    project.run("dvc", "push", "--quiet")
-    length = time.monotonic() - began
+    """Ten pushes die by kill -9, each after a random number of objects; the next one completes, and all are whole."""
     counts = []
     for number in range(KILLS):
         for key in s3.keys(project.prefix):
             s3.delete(key)
         shutil.rmtree(project.folder / ".dvc/tmp/site", ignore_errors=True)  # what DVC remembers of the remote
-        _kill_within(project, length, random.Random(number), "dvc", "push", "--quiet")
+        enough = random.Random(number).randrange(OBJECTS)
+        _kill_at(enough, lambda: s3.keys(project.prefix), project, "dvc", "push", "--quiet", "--jobs", "1")
         counts.append(len(s3.keys(project.prefix)))
         project.run("dvc", "push", "--quiet")
         result = verify()
@@ -117,42 +116,38 @@ def test_pushes_killed_at_any_moment_lose_nothing(project, s3, tmp_path):
 
 @pytest.mark.slow
 def test_pulls_killed_at_any_moment_leave_nothing_wrong(project, tmp_path):
-    """Ten pulls die by kill -9; the next one completes, with every byte right."""
+    """Ten pulls die by kill -9, each after a random number of files; the next one completes, with every byte right."""
     project.run("dvc", "push", "--quiet")
     there = project.clone(tmp_path / "there")
-    began = time.monotonic()
-    there.run("dvc", "pull", "--quiet")
-    length = time.monotonic() - began
-    counts = []
+    cache, right, counts = there.folder / ".dvc/cache/files", project.contents(), []
     for number in range(KILLS):
-        shutil.rmtree(there.folder / ".dvc/cache")
+        shutil.rmtree(there.folder / ".dvc/cache", ignore_errors=True)
         there.run("git", "clean", "--quiet", "-dfx", "--exclude=.dvc")
-        _kill_within(there, length, random.Random(number), "dvc", "pull", "--quiet")
-        right = project.contents()
+        enough = random.Random(number).randrange(OBJECTS)
+        _kill_at(enough, lambda: _objects(cache), there, "dvc", "pull", "--quiet", "--jobs", "1")
         assert there.contents().items() <= right.items()  # never half a file
-        counts.append(len(there.contents()))
+        counts.append((len(_objects(cache)), len(there.contents())))
         there.run("dvc", "pull", "--quiet")
         assert there.contents() == right
         assert there.run("dvc", "status", "--quiet") == ""
-    print("files after each kill:", counts)
+    print("objects in the cache, and files, after each kill:", counts)
 
 
 @pytest.mark.slow
-def test_a_server_that_stops_half_way_fails_the_push_and_the_next_one_completes(project, s3, tmp_path):
-    """The push fails loudly; nothing on the server is half there."""
-    for number in range(60):
+def test_a_server_that_stops_half_way_loses_nothing(project, s3, tmp_path):
+    """The server dies during a push and comes back: the push ends or fails, and the next one leaves all whole."""
+    for number in range(20):
         (project.folder / f"images/more-{number}.txt").write_text(f"{number}\n" * 200_000)
     project.run("dvc", "add", "--quiet", "images")
     process = project.start("dvc", "push", "--quiet", "--jobs", "1")
-    while process.poll() is None and len(s3.keys(project.prefix)) < 10:
+    while process.poll() is None and len(s3.keys(project.prefix)) < 5:
         time.sleep(0.05)
     for one in s3.program.processes():
         os.kill(one.pid, signal.SIGKILL)
-    try:
-        said = process.communicate(timeout=300)[0]
-    finally:
-        s3.program.start()
-    assert process.returncode, said
+    time.sleep(5)
+    s3.program.start()
+    process.communicate()
+    print("the push that lost its server ended with", process.returncode)
     project.run("dvc", "push", "--quiet")
     result = verify()
     assert result.exit_code == 0, result.output
@@ -162,10 +157,15 @@ def test_a_server_that_stops_half_way_fails_the_push_and_the_next_one_completes(
     assert there.contents() == project.contents()
 
 
-def _kill_within(project, seconds, chance, *command):
-    """Start a command and kill it with all its processes at a random moment before it would end."""
+def _objects(cache):
+    return [path for path in cache.rglob("*") if path.is_file() and path.parent.parent.name == "md5"]
+
+
+def _kill_at(enough, objects, project, *command):
+    """Start a command, and kill it with all its processes once there are enough objects."""
     process = project.start(*command)
-    time.sleep(chance.uniform(0.3, 1) * seconds)
+    while process.poll() is None and len(objects()) < enough:
+        time.sleep(0.005)
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from fct.cli import main
 
+pytestmark = pytest.mark.e2e
 OBJECTS = 12 + 3 + 1 + 2  # views, images, all, and the lists of two folders
 
 
