@@ -13,7 +13,7 @@ any host, and writes no files.
 from __future__ import annotations
 
 import tempfile
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -86,9 +86,9 @@ def run_search(*, fresh: bool = False, workers: int | None = None) -> None:
         with tracking.stage("search", params=sections.model_dump(), outputs=outputs, datasets=datasets) as run:
             result = without_search(sections.method)
             if is_searched(sections.method, sections.search):
-                search = Search(setup, sections.method, sections.search, run.child, fresh=fresh)
-                _run_trials(search, run, workers, compute)
-                result = search.result()
+                with closing(Search(setup, sections.method, sections.search, run.child, fresh=fresh)) as search:
+                    _run_trials(search, run, workers, compute)
+                    result = search.result()
             if result.compressed is not None and result.raw is not None:
                 run.metrics({"val_compressed": result.compressed, "val_raw": result.raw})
             run.tag("trial", result.trial)
@@ -115,8 +115,11 @@ def join_search() -> None:
     def open_child(name: str, method: dict[str, Any]) -> AbstractContextManager[tracking.Run]:
         return runs[0].child(name, method)
 
-    search = Search(Setup.of(sections), sections.method, sections.search, open_child, join=True)
-    with tracking.resume(search.tracked()) as run:
+    setup = Setup.of(sections)
+    with (
+        closing(Search(setup, sections.method, sections.search, open_child, join=True)) as search,
+        tracking.resume(search.tracked()) as run,
+    ):
         runs.append(run)
         search.run_trials(on_reaped=partial(_close_reaped, run), show_progress=not is_started_by_another)
 

@@ -16,7 +16,7 @@ from typing import Any
 import joblib
 
 from fct.core.database import VARIABLE, database_url
-from fct.core.errors import FctError
+from fct.core.errors import TRY_AGAIN, FctError
 from fct.engine.params import ComputeParams
 
 RESTARTS = 3  # of a worker that was killed, on each place
@@ -86,23 +86,25 @@ def _run_here(count: int, gpus_per_trial: float, on_look: Callable[[], object]) 
             time.sleep(PATIENCE)
             on_look()
             for place, worker in enumerate(workers):
-                number = signal_of(worker.poll())
-                if worker.returncode and number is None:
+                if not worker.poll():
+                    continue
+                if not is_worth_another(worker.returncode):
                     raise FctError("a worker of the search failed. Its message is above.")
-                if number is not None and restarts[place] < RESTARTS:
-                    name = signal.Signals(number).name
-                    print(f"a worker of the search was ended by {name}; another one takes its place", file=sys.stderr)
+                if restarts[place] < RESTARTS:
+                    status = worker.returncode
+                    how = (
+                        f"ended with status {status}" if status > 0 else f"was ended by {signal.Signals(-status).name}"
+                    )
+                    print(f"a worker of the search {how}; another one takes its place", file=sys.stderr)
                     restarts[place] += 1
                     workers[place] = _start(places[place])
     finally:
         _end(workers)
 
 
-def signal_of(status: int | None) -> int | None:
-    """Return the signal that ended a process with this exit status, or None if none did."""
-    if status is not None and status < 0:
-        return -status
-    return status - 128 if status in ASKED_TO_END else None
+def is_worth_another(status: int) -> bool:
+    """Return whether another worker may succeed after one ended so: by a signal, or because a server did not answer."""
+    return status < 0 or status in ASKED_TO_END or status == TRY_AGAIN
 
 
 def _start(place: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -209,6 +211,6 @@ def join_on_node(folder: str, environment: Mapping[str, str]) -> int:
                 status = worker.wait()
             finally:
                 worker.terminate()
-        if signal_of(status) is None:
+        if not is_worth_another(status):
             break
     return status

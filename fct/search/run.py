@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from typing import Any, Literal, NamedTuple, NoReturn, Protocol
 
 import optuna
@@ -167,6 +167,11 @@ class Search:
         """Return the result of the finished trials."""
         return _result(self.study, self.space)
 
+    def close(self) -> None:
+        """Close the connections to the database."""
+        if self.storage is not None:
+            self.storage.engine.dispose()
+
     def _run(self, trial: Trial, bar: tqdm[NoReturn]) -> None:
         """Run one trial, and show it."""
         ordinal = _ordinal(self.study, trial)
@@ -239,9 +244,9 @@ def search(
     """
     if not is_searched(baseline, params):
         return without_search(baseline)
-    one = Search(setup, baseline, params, make_observer, fresh=fresh)
-    one.run_trials()
-    return one.result()
+    with closing(Search(setup, baseline, params, make_observer, fresh=fresh)) as one:
+        one.run_trials()
+        return one.result()
 
 
 def without_search(baseline: MethodParams) -> Result:

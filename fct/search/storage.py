@@ -13,7 +13,14 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DBAPIError,
+    DisconnectionError,
+    InterfaceError,
+    OperationalError,
+    PendingRollbackError,
+    SQLAlchemyError,
+)
 
 from fct.core.database import connect, connect_arguments, import_psycopg, sqlalchemy_url, unreachable
 from fct.core.errors import UnreachableError
@@ -47,17 +54,19 @@ class PatientStorage(RDBStorage):
     def __init__(self, url: str, *, beat: int = BEAT, grace: int = GRACE, patience: float = PATIENCE) -> None:
         """Connect to the database and make its tables if there are none. Do this in a turn of one process.
 
+        The database must be there. Only if it is lost after the first answer, it is waited for.
+
         Raises:
             FctError: psycopg is not installed.
             UnreachableError: the database cannot be used.
         """
-        connect(url).close()  # now it must be there; later it may be away
-        self.shown_url, self.patience, self.last_failure = url, patience, -float("inf")
+        connect(url).close()
+        self.shared_url, self.patience, self.last_failure = url, patience, -float("inf")
         arguments: dict[str, Any] = {**connect_arguments(), "options": "-c timezone=UTC"}
         # Two threads use it: the training's and that of the signs of life.
         engine = {"pool_size": 2, "max_overflow": 2, "connect_args": arguments}
         try:
-            super().__init__(sqlalchemy_url(url), engine)
+            self.patiently(lambda: RDBStorage.__init__(self, sqlalchemy_url(url), engine))
         except SQLAlchemyError as error:
             raise unreachable(url, error.__cause__ or error) from error
         self.heartbeat_interval, self.grace_period, self.grace = beat, grace, grace
@@ -96,7 +105,7 @@ class PatientStorage(RDBStorage):
                     raise
                 self.last_failure = time.monotonic()
                 if self.last_failure - began > self.patience:
-                    raise GaveUpError(str(unreachable(self.shown_url, error.__cause__ or error))) from error
+                    raise GaveUpError(str(unreachable(self.shared_url, error.__cause__ or error))) from error
             time.sleep(delay * random.uniform(0.5, 1))  # noqa: S311  # so that not all workers come back at once
             delay = min(2 * delay, LONGEST_DELAY)
 
@@ -140,7 +149,8 @@ def is_away(error: BaseException) -> bool:
         error = error.__cause__
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    return isinstance(error, (OperationalError, InterfaceError, UnreachableError, import_psycopg().OperationalError))
+    lost = (OperationalError, InterfaceError, DisconnectionError, PendingRollbackError, UnreachableError)
+    return isinstance(error, (*lost, import_psycopg().OperationalError))
 
 
 def storage_errors() -> tuple[type[Exception], ...]:

@@ -155,6 +155,7 @@ def signs_of_life(storage: PatientStorage, trial: Trial) -> Iterator[None]:
 
 def _claims(study: optuna.Study, storage: PatientStorage, plan: Plan, on_reaped: OnReaped) -> Iterator[Trial]:
     """Yield this worker's trials, until no trial is left to run or to wait for."""
+    study.get_trials(deepcopy=False)  # the first look takes longest: not in a turn, for which others wait
     while True:
         turn = storage.patiently(lambda: _take_turn(study, storage, plan))
         for trial in turn.reaped:
@@ -171,8 +172,9 @@ def _claims(study: optuna.Study, storage: PatientStorage, plan: Plan, on_reaped:
 def _take_turn(study: optuna.Study, storage: PatientStorage, plan: Plan) -> Turn:
     """Reap, count and ask, while no other worker does."""
     with shared_lock(f"search {study.study_name}", SEARCH_LOCK, longest=LONGEST_TURN) as lock:
-        reaped = _reap(study, storage)
         trials = study.get_trials(deepcopy=False)
+        if reaped := _reap(study, storage, trials):
+            trials = study.get_trials(deepcopy=False)
         finished = [trial for trial in trials if trial.state in FINISHED and NOT_TRAINED not in trial.user_attrs]
         if len(finished) >= plan.trials:
             return Turn(is_finished=True, reaped=reaped)
@@ -185,7 +187,10 @@ def _take_turn(study: optuna.Study, storage: PatientStorage, plan: Plan) -> Turn
             return Turn(reaped=reaped)
         trial = study.ask()
         storage.record_heartbeat(trial._trial_id)  # noqa: SLF001
-        trial.set_user_attr(WORKER, f"{platform.node()}:{os.getpid()}")
+        try:
+            trial.set_user_attr(WORKER, f"{platform.node()}:{os.getpid()}")
+        except UpdateFinishedTrialError:  # the database freed the lock, and the next worker has reaped the trial
+            return Turn(reaped=reaped)
         try:
             lock.check()
         except FctError:  # another worker may have counted at the same time
@@ -194,9 +199,9 @@ def _take_turn(study: optuna.Study, storage: PatientStorage, plan: Plan) -> Turn
         return Turn(trial, reaped=reaped)
 
 
-def _reap(study: optuna.Study, storage: PatientStorage) -> list[FrozenTrial]:
+def _reap(study: optuna.Study, storage: PatientStorage, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Release the running trials whose workers are dead: silent, or ended within their turn."""
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    running = [trial for trial in trials if trial.state is TrialState.RUNNING]
     silent = storage.silent_trials(study._study_id) if running else set()  # noqa: SLF001
     dead = [
         trial

@@ -21,22 +21,21 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import psutil
 
 from fct.core.database import connect, import_psycopg
 from fct.core.errors import FctError
-from fct.core.files import write_text
 
 INSTALL = "PostgreSQL is not installed: apt-get install postgresql"
 LEAST_VERSION = 15
 ADMINISTRATOR = "fct_admin"
 ACCOUNTS = ("postgres", "nobody")  # who runs the server for root
+OWNER_ONLY = 0o600
 PATIENCE = 60  # seconds for a start or a stop
 SETTINGS = {"max_connections": "300", "log_min_messages": "warning"}
 CHECKED_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
@@ -69,8 +68,7 @@ class Postgres:
         if not secret.exists():
             password = secrets.token_urlsafe(24)
             _init(folder, password)
-            write_text(secret, json.dumps({"port": port or free_port(), "password": password}))
-            secret.chmod(0o600)
+            _write_secret(secret, json.dumps({"port": port or free_port(), "password": password}))
         values = json.loads(secret.read_text())
         return cls(folder, values["port"], values["password"], settings or {})
 
@@ -141,7 +139,7 @@ class Postgres:
             connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(database))
         return self.url(name, name, password)
 
-    @cached_property
+    @property
     def data(self) -> Path:
         """Return the folder of the server's files."""
         return self.folder / "data"
@@ -232,6 +230,15 @@ def _init(folder: Path, password: str) -> None:
         _run(folder, [*command, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"])
 
 
+def _write_secret(path: Path, content: str) -> None:
+    """Write a file whole that only this user can read, at any moment."""
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "w") as file:
+        file.write(content)
+    temporary.replace(path)
+
+
 def _account() -> pwd.struct_passwd | None:
     """Return the account that runs the server, or None for this process's own."""
     if os.geteuid() != 0:
@@ -257,8 +264,8 @@ def _as(account: pwd.struct_passwd) -> list[str]:
     return ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups", "--inh-caps=-all"]
 
 
-def _run(folder: Path, command: Sequence[str], on_error: object = None) -> None:
-    """Run one of PostgreSQL's programs as the server's user."""
+def _run(folder: Path, command: Sequence[str], on_error: Callable[[str], str] = lambda words: words) -> None:
+    """Run one of PostgreSQL's programs as the server's user. `on_error` finds the reason of a failure in its words."""
     account = _account()
     prefix = _as(account) if account else []
     # A file takes the output: the server inherits a pipe, which would then never end.
@@ -276,8 +283,7 @@ def _run(folder: Path, command: Sequence[str], on_error: object = None) -> None:
         output.seek(0)
         words = output.read().strip()
     if status:
-        reason = on_error(words) if callable(on_error) else words
-        raise FctError(f"{folder}: `{command[0]}` of PostgreSQL failed: {reason}")
+        raise FctError(f"{folder}: `{command[0]}` of PostgreSQL failed: {on_error(words)}")
 
 
 def _kill(process: psutil.Process) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import optuna
 
-from fct.core.database import database_url
+from fct.core.database import connect, database_url
 from fct.search.attributes import BASELINE
 from fct.search.storage import PatientStorage
 from fct.search.workers import Plan, tell, work
@@ -75,14 +75,26 @@ class Crew:
         return worker
 
     def kill_one(self):
-        """Kill a random worker, and start another."""
-        place = random.randrange(len(self.workers))
-        if not self.workers[place].is_alive():
+        """Kill a random worker that runs, and start another."""
+        places = [place for place, worker in enumerate(self.workers) if worker.is_alive()]
+        if not places:
             return
+        place = random.choice(places)
         os.kill(self.workers[place].pid, signal.SIGKILL)
         self.workers[place].join()
         self.workers[place] = self._start()
         self.kills += 1
+
+    def kill_evenly(self, kills):
+        """Kill workers all through the search, at random moments, until `kills` are killed or all have ended."""
+        url, trials, _ = self.arguments
+        with connect(url) as connection:
+            while self.kills < kills and any(worker.is_alive() for worker in self.workers):
+                query = "SELECT count(*) FROM trials WHERE state = 'COMPLETE'"
+                if connection.execute(query).fetchone()[0] >= self.kills * trials * 0.9 / kills:
+                    time.sleep(random.uniform(0, 0.4))
+                    self.kill_one()
+                time.sleep(0.05)
 
     def join(self, timeout):
         """Wait until all have ended; return their exit statuses."""

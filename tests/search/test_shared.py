@@ -57,19 +57,21 @@ def logs():
     return "\n".join(path.read_text() for path in sorted(Path().glob("log-*")))
 
 
-def open_study(url):
+def read_trials(url):
     import optuna
 
     from fct.search.storage import PatientStorage
 
     storage = PatientStorage(url)
     (name,) = optuna.get_all_study_names(storage)
-    return optuna.load_study(study_name=name, storage=storage)
+    trials = optuna.load_study(study_name=name, storage=storage).trials
+    storage.engine.dispose()
+    return trials
 
 
 def check_all_is_closed(url):
     """Check that the budget is kept and nothing runs, in Optuna and in MLflow."""
-    states = [trial.state for trial in open_study(url).trials]
+    states = [trial.state for trial in read_trials(url)]
     assert states.count(TrialState.COMPLETE) == TRIALS
     assert TrialState.RUNNING not in states
     server = connect()
@@ -84,11 +86,23 @@ def test_two_processes_search_and_one_finds_it_done(project):
     assert start("--workers", "2").wait(600) == 0, logs()
     check_all_is_closed(url)
     best = Path("search/best.yaml").read_text()
-    assert len({trial.user_attrs["worker"] for trial in open_study(url).trials}) == 2
+    assert len({trial.user_attrs["worker"] for trial in read_trials(url)}) == 2
     Path("search/best.yaml").unlink()
     assert start().wait(400) == 0, logs()
     assert Path("search/best.yaml").read_text() == best
     assert start("--join").wait(400) == 0, logs()
+
+
+def test_ray_places_the_workers(project):
+    """Each is a task of a cluster on this machine, in a process of its own."""
+    start, url = project
+    params = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(
+        params.replace("engine: local", "engine: ray").replace("address: auto", "address: local")
+    )
+    assert start("--workers", "2").wait(600) == 0, logs()
+    check_all_is_closed(url)
+    assert len({trial.user_attrs["worker"] for trial in read_trials(url)}) == 2
 
 
 def test_killed_workers_leave_nothing_open(project):
@@ -110,7 +124,7 @@ def test_killed_workers_leave_nothing_open(project):
 
 
 def _running(url):
-    return open_study(url).get_trials(states=(TrialState.RUNNING,))
+    return [trial for trial in read_trials(url) if trial.state is TrialState.RUNNING]
 
 
 def test_a_killed_search_takes_its_workers_with_it(project):
