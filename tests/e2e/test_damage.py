@@ -22,9 +22,9 @@ def cut(path):
 def test_a_damaged_cache_is_found_and_rebuilt(copy, finished, harm):
     """One flipped bit, or one byte less: the doctor names the file and a command, after which all is whole."""
     assert "whole" in copy.run("fct", "doctor")
-    harm(copy.folder / "data/cache/q50/train.npy")
+    harm(copy.folder / "data/cache/q50/train-00000.npy")
     said = copy.run("fct", "doctor", status=1)
-    (command,) = re.findall(r"cache at quality 50: data/cache/q50/train\.npy is damaged .*`(.*)`", said)
+    (command,) = re.findall(r"cache at quality 50: data/cache/q50/train-00000\.npy is damaged .*`(.*)`", said)
     copy.run(*shlex.split(command))
     findings = [
         line for line in copy.run("fct", "doctor").splitlines() if not line.startswith("disk:")
@@ -36,7 +36,7 @@ def test_a_damaged_cache_is_found_and_rebuilt(copy, finished, harm):
 def test_a_cache_that_was_cut_short_is_never_trained_on(copy):
     """Opening it is enough to know; the error names the command that rebuilds it."""
     copy.forget_training()
-    cut(copy.folder / "data/cache/q50/train.npy")
+    cut(copy.folder / "data/cache/q50/train-00000.npy")
     said = copy.run("python", "-m", "fct.train", status=2)
     assert "data/cache/q50 is damaged" in said
     assert "dvc repro --force --single-item cache@50" in said
