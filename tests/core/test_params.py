@@ -124,10 +124,12 @@ def test_the_error_for_an_old_key_has_the_new_one(tmp_path, old):
         params.load(Params, path)
 
 
-def test_a_missing_file_is_an_error(tmp_path):
-    """The error for a missing params.yaml says where to run the command."""
-    with pytest.raises(FctError, match="Run the command in the folder"):
-        params.load(Sections, tmp_path / "params.yaml")
+def test_a_missing_file_is_an_error(tmp_path, monkeypatch):
+    """The error says where to run the command, or how to make the answer of the search."""
+    monkeypatch.chdir(tmp_path)
+    for path, advice in (("params.yaml", "Run the command in the folder"), ("search/best.yaml", "dvc repro search")):
+        with pytest.raises(FctError, match=f"{path} is not here. .*{advice}"):
+            params.load(Sections, Path(path))
 
 
 def test_the_defaults_stand_in_for_a_missing_file(tmp_path, monkeypatch, capsys):

@@ -96,13 +96,13 @@ def network():
 
 
 def test_a_wrong_name_lists_the_nearest():
-    """Of layers, the nearest names are listed; without any that is near, the first ones."""
+    """Of layers, the nearest names are listed; without any that is near, the outermost ones."""
     check_layers(network(), ["conv", "pool.1"])
     with pytest.raises(ValueError, match=r"no layer is called 'pool.2'. Nearest: pool.1, pool.0, pool\."):
         check_layers(network(), ["conv", "pool.2"])
-    with pytest.raises(ValueError, match=r"no layer is called 'xyz'. Nearest: conv, norm, shared, pool, "):
+    with pytest.raises(ValueError, match=r"no layer is called 'xyz'. The outermost layers: conv, norm, "):
         check_layers(network(), ["xyz"])
-    with pytest.raises(ValueError, match="Nearest: the model has no layers"):
+    with pytest.raises(ValueError, match="the model has no layers"):
         check_layers(nn.ReLU(), ["relu"])
 
 

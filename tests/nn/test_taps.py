@@ -669,7 +669,7 @@ def test_a_distributed_model_has_taps(model, images, tmp_path):
         (logits.mean() + FeatureConsistencyLoss()(raw, compressed)).backward()
         assert torch.equal(inner.features()["stage"].chunk(2)[1], compressed["stage"])
         assert all(weight.grad is not None for weight in model.parameters())
-        with pytest.raises(ValueError, match=r"no layer is called 'module.stage'. Nearest: .*stage"):
+        with pytest.raises(ValueError, match=r"no layer is called 'module.stage'. The outermost .*stage"):
             FeatureTaps(distributed, ["module.stage"])
     finally:
         torch.distributed.destroy_process_group()
