@@ -1,6 +1,6 @@
 """The search: which pruner saves most, and whether 30 trials match the hand-tuned recipe.
 
-    python -m benchmarks.search             # an hour of one idle core; a run that was killed goes on
+    python -m benchmarks.search             # 90 minutes of one core; a run that was killed goes on
     python -m benchmarks.search --tables    # write the tables of docs/explanation/search.md from the results alone
 
 On CIFAR-10. The first trial is the recipe `cifar10`, with a network and blocks of a quarter of its widths and batches
