@@ -3,7 +3,7 @@
     python -m pipelines.deploy     # or `make deploy`: registers, prints how to start a worker, and ends
 
 The pool is `pipeline.pool` of params.yaml, on the Prefect server at PREFECT_API_URL. Workers clone the present branch
-of the git remote `origin`. Automations close runs whose process or host has died.
+from the git remote `origin`. Automations of Prefect mark runs as crashed if their process or host has died.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pipelines.flows import promote, reproduce, rollback, search
 from pipelines.params import Schedules
 from pipelines.serve import deploy
 
-FLOWS: tuple[Flow[..., Any], ...] = (reproduce, search, promote, rollback)  # intake needs its host's inbox
+FLOWS: tuple[Flow[..., Any], ...] = (reproduce, search, promote, rollback)  # intake and watch read folders of a host
 HEARTBEAT = 30  # seconds between two signs of life of a run
 SILENCE = timedelta(minutes=3)  # without one, after which a run counts as dead
 STARTING = timedelta(minutes=10)  # from pending to running: a clone of the repository, and imports

@@ -1,6 +1,6 @@
 """The command `fct doctor --services`: whether the servers that the environment names can be used from this machine.
 
-All checks run at once, each for some seconds at most. No message shows a password.
+All checks run at once, each for at most 20 seconds. No message shows a password.
 """
 
 from __future__ import annotations
