@@ -98,7 +98,7 @@ def check() -> None:
 
     Checks the values that stages and registry read, whether they fit each other, and whether the files of weights
     exist. Builds the network to find the layers that the values name. `dvc repro` does the same before its first stage,
-    without the registry. `make ui` checks the sections pipeline and intake.
+    without the registry. `make ui` and `make deploy` check the other sections: pipeline, intake and watch.
     """
     with exit_on_error():
         from fct.check import checks
