@@ -3,23 +3,24 @@
     python -m pipelines.deploy     # or `make deploy`: registers, prints how to start a worker, and ends
 
 The pool is `pipeline.pool` of params.yaml, on the Prefect server at PREFECT_API_URL. Workers clone the present branch
-of the git remote `origin`. Automations close runs whose process or host has died.
+from the git remote `origin`. Automations of Prefect mark runs as crashed if their process or host has died.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import StateType
-from prefect.deployments.runner import RunnerDeployment
+from prefect.deployments.runner import DeploymentApplyError, RunnerDeployment
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
@@ -27,14 +28,15 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.runner.storage import GitRepository
 
 from fct.core import params
-from fct.core.errors import FctError, exit_on_error
+from fct.core.database import without_password
+from fct.core.errors import FctError, UnreachableError, exit_on_error
 from fct.vcs import git
 from pipelines import pool
 from pipelines.flows import promote, reproduce, rollback, search
 from pipelines.params import Schedules
 from pipelines.serve import deploy
 
-FLOWS: tuple[Flow[..., Any], ...] = (reproduce, search, promote, rollback)  # intake needs its host's inbox
+FLOWS: tuple[Flow[..., Any], ...] = (reproduce, search, promote, rollback)  # intake and watch read folders of a host
 HEARTBEAT = 30  # seconds between two signs of life of a run
 SILENCE = timedelta(minutes=3)  # without one, after which a run counts as dead
 STARTING = timedelta(minutes=10)  # from pending to running: a clone of the repository, and imports
@@ -54,7 +56,7 @@ def main() -> None:
                 "PREFECT_API_URL is not set. Set it to the Prefect server's API, such as http://HOST:4200/api."
             )
         source = _source()
-        with get_client(sync_client=True) as client:
+        with _errors_of_the_server(), get_client(sync_client=True) as client:
             with suppress(ObjectAlreadyExists):
                 client.create_work_pool(WorkPoolCreate(name=name, type="process"))
             for deployment in deployments(schedules, name, source):
@@ -63,6 +65,27 @@ def main() -> None:
                 _replace(client, automation)
         print(f"{len(FLOWS)} deployments are registered for the pool {name}. Start a worker on each host, in a clone:")
         print(f"prefect worker start --pool {name}")
+
+
+@contextmanager
+def _errors_of_the_server() -> Iterator[None]:
+    """Turn errors of the Prefect server, or of the way to it, into an `FctError`."""
+    server = f"PREFECT_API_URL={without_password(os.environ['PREFECT_API_URL'])}"
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        if status in (401, 403):
+            raise FctError(
+                f"{server} refuses (HTTP status {status}). Set PREFECT_API_AUTH_STRING to user:password."
+            ) from None
+        raise UnreachableError(f"{server} fails with HTTP status {status}. See the server's log.") from None
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        raise FctError(f"{server} is not an address. Set it to http://HOST:PORT/api.") from None
+    except httpx.HTTPError as error:
+        raise UnreachableError(f"{server} does not answer ({error}). Start the server, or check the address.") from None
+    except DeploymentApplyError as error:
+        raise FctError(f"{server} refuses a deployment: {error}") from None
 
 
 def deployments(schedules: Schedules, name: str, source: GitRepository) -> list[RunnerDeployment]:

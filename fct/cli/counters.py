@@ -15,10 +15,11 @@ from fct.core.errors import exit_on_error
     "--port", type=click.IntRange(1, 65535), help="Answer Prometheus on this port of 127.0.0.1, until Ctrl-C."
 )
 def counters(*, folder: Path, port: int | None) -> None:
-    """Print what served models were asked, in the format of Prometheus.
+    """Print what served models counted, in the format of Prometheus.
 
-    FOLDER is what the environment variable FCT_COUNTERS names where models are served. The counts of all processes are
-    added up, for each model: JPEG qualities, table families, sizes, predicted classes, confidences and errors.
+    FOLDER is the folder that the environment variable FCT_COUNTERS names where models are served. For each model, the
+    command adds up the counts of all processes: JPEG qualities, families of JPEG tables, sizes, predicted classes,
+    confidences and errors.
     """
     with exit_on_error():
         from fct.monitoring import prometheus

@@ -18,12 +18,11 @@ def main() -> None:
     """Configure, judge, promote and serve image classifiers that survive JPEG.
 
     DVC runs the pipeline: `dvc repro` (or `make repro`) trains, exports and judges a model and writes the verdict to
-    metrics/gate.json. `fct promote` and `fct rollback` then decide which model is
-    served. Deployments load `models:/<registry.name>@champion` from MLflow, at MLFLOW_TRACKING_URI or else
-    sqlite:///mlflow.db.
+    metrics/gate.json. `fct promote` and `fct rollback` then decide which model is served. Deployments load
+    `models:/<registry.name>@champion` from MLflow, at MLFLOW_TRACKING_URI or else sqlite:///mlflow.db.
 
-    Run the commands in the folder that has params.yaml. gate, predict, counters, layers, weights, `recipe
-    list` and `recipe show` work in any folder.
+    Run the commands in the folder that has params.yaml. gate, predict, counters, layers, weights, `recipe list` and
+    `recipe show` work in any folder.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # names may have characters that the terminal's encoding lacks
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -98,7 +98,7 @@ def check() -> None:
 
     Checks the values that stages and registry read, whether they fit each other, and whether the files of weights
     exist. Builds the network to find the layers that the values name. `dvc repro` does the same before its first stage,
-    without the registry. `make ui` checks the sections pipeline and intake.
+    without the registry. `make ui` and `make deploy` check the other sections: pipeline, intake and watch.
     """
     with exit_on_error():
         from fct.check import checks
@@ -117,7 +117,7 @@ def check() -> None:
 
 
 @click.command()
-@click.option("--services", is_flag=True, help="Check the servers that the environment names instead.")
+@click.option("--services", is_flag=True, help="Check only the servers that the environment and DVC name.")
 def doctor(*, services: bool) -> None:
     """Look for damage in the splits, the caches and the registry.
 
@@ -127,9 +127,10 @@ def doctor(*, services: bool) -> None:
     The exit status is 1 if something is damaged or missing. It is also 1 if the registry's champion was not made
     champion by `fct promote` or `fct rollback`.
 
-    With --services, check what MLFLOW_TRACKING_URI, PREFECT_API_URL, FCT_DATABASE_URL, RAY_ADDRESS and the DVC remote
-    name: whether it answers, its version, your rights, its clock; and this machine's disk and GPU. Each check takes
-    some seconds at most. Then the exit status is 1 if something that is set cannot be used.
+    With --services, the command checks only the DVC remote and the servers that MLFLOW_TRACKING_URI, PREFECT_API_URL,
+    FCT_DATABASE_URL and RAY_ADDRESS name. It shows whether each answers, its version, your rights, and its clock. It
+    also shows this machine's free disk space and GPUs. All checks run at once, each for at most 20 seconds. The exit
+    status is 1 if something that is set cannot be used.
     """
     if services:
         from fct.cli.services import report

@@ -19,14 +19,14 @@ def remote() -> None:
 
 
 @remote.command()
-@click.option("--remote", "name", metavar="NAME", help="The DVC remote. Default: the one that each file goes to.")
-@click.option("--repair", is_flag=True, help="Upload what is damaged or missing from this machine's cache.")
+@click.option("--remote", "name", metavar="NAME", help="The DVC remote to check. Default: the one of each file.")
+@click.option("--repair", is_flag=True, help="Upload from this machine's cache what the remote lacks or has damaged.")
 @click.option("--jobs", default=8, show_default=True, type=click.IntRange(min=1), help="Objects read at a time.")
 def verify(*, name: str | None, repair: bool, jobs: int) -> None:
     """Read everything that dvc.lock and the .dvc files name from the DVC remote, and compare checksums.
 
-    Names what is damaged or missing. `dvc push` does not notice either: it trusts names. With --repair, uploads these
-    objects from this machine's cache, if the cache has them unharmed, and reads them back.
+    Names what is damaged or missing. `dvc push` does not find this, because it compares only names. With --repair,
+    uploads these objects from DVC's cache on this machine, if they are whole there, and reads them back.
 
     The exit status is 1 if something is damaged or missing in the end, and 75 if the remote does not answer.
     """

@@ -1,6 +1,6 @@
 """The command `fct doctor --services`: whether the servers that the environment names can be used from this machine.
 
-All checks run at once, each for some seconds at most. No message shows a password.
+All checks run at once, each for at most 20 seconds. No message shows a password.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import InvalidURL
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
 from fct.core.errors import FctError, UnreachableError
@@ -196,11 +197,16 @@ class _MissingError(Exception):
 
 def _get(url: str, login: str, remedy: str, body: Mapping[str, Any] | None = None) -> tuple[str, str]:
     """Send a request. Return the text of the answer, and what is to be said about the server's clock."""
+    place, parts = shown(url), urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        raise BadError(f"{place} is not the address of a server. It must begin with http:// or https://")
+    account, _, host = parts.netloc.rpartition("@")
+    if account:  # urlopen would take the password for a port, and show it
+        url, login = urlunsplit(parts._replace(netloc=host)), login or unquote(account)
     headers = {"Content-Type": "application/json"}
     if login:
         headers["Authorization"] = f"Basic {b64encode(login.encode()).decode()}"
     data = None if body is None else json.dumps(body).encode()
-    place = shown(url)
     try:
         with urlopen(Request(url, data, headers), timeout=ANSWER) as answer:  # noqa: S310 as the person configured it
             date, text = answer.headers.get("Date"), answer.read(1 << 20).decode(errors="replace")
@@ -210,6 +216,8 @@ def _get(url: str, login: str, remedy: str, body: Mapping[str, Any] | None = Non
         if error.code in (401, 403):
             raise BadError(f"{place} refuses (HTTP status {error.code}). {remedy}") from None
         raise BadError(f"{place} fails with HTTP status {error.code}. See the server's log") from None
+    except InvalidURL:
+        raise BadError(f"{place} is not the address of a server: see its host and port") from None
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise UnreachableError(f"{place} does not answer ({reason}). Start the server, or check the address") from None
@@ -231,7 +239,7 @@ def _clock(there: float) -> str:
 
 def shown(url: str) -> str:
     """Return a URL without its password."""
-    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", url)
+    return re.sub(r"(?<=://)([^/@:]*):.*@", r"\1:***@", url)
 
 
 def report(echo: Callable[[str], object]) -> bool:

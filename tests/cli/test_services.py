@@ -95,7 +95,10 @@ def test_a_database_without_rights_is_a_fault(database, postgres, monkeypatch):
     [
         ("FCT_DATABASE_URL", f"postgresql://fct:{SECRET}@127.0.0.1:9/fct"),
         ("MLFLOW_TRACKING_URI", f"http://fct:{SECRET}@127.0.0.1:9"),
+        ("MLFLOW_TRACKING_URI", f"https://fct:{SECRET}@mlflow:port"),
+        ("MLFLOW_TRACKING_URI", f"https://fct:a@{SECRET}@mlflow:port"),
         ("PREFECT_API_URL", f"http://fct:{SECRET}@127.0.0.1:9/api"),
+        ("PREFECT_API_URL", "127.0.0.1:4200/api"),
         ("RAY_ADDRESS", "127.0.0.1:9"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import subprocess
 
+import httpx
 import pytest
 
 from fct.core import params
@@ -46,6 +47,22 @@ def test_a_password_in_the_address_is_an_error():
     git("remote", "set-url", "origin", "https://ada:secret@example.org/repository.git")
     with pytest.raises(FctError, match="has a password") as caught:
         deploy._source()
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("http://ada:secret@127.0.0.1:9/api", "does not answer"),
+        ("nonsense", "http://HOST:PORT/api"),
+    ],
+)
+@pytest.mark.usefixtures("repository")
+def test_a_server_that_cannot_be_used_is_one_sentence(monkeypatch, url, message):
+    """The message names the variable, and never the password."""
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    with pytest.raises(FctError, match=f"PREFECT_API_URL.*{message}") as caught, deploy._errors_of_the_server():
+        httpx.get(url)
     assert "secret" not in str(caught.value)
 
 
