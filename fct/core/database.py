@@ -9,7 +9,6 @@ import os
 import re
 from types import ModuleType
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
 from fct.core.errors import DISTRIBUTION, FctError, UnreachableError
 
@@ -48,14 +47,16 @@ def sqlalchemy_url(url: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """Return a URL that may be shown: without its password."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
+    """Return a URL that may be shown: without its password, also if it is a mistyped URL.
+
+    A password with a slash or a space makes a URL that no parser understands, so what stands before the last @ is cut.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
         return "(not a URL)"
-    account, at, host = parts.netloc.rpartition("@")
-    query = re.sub(r"(?<=password=)[^&]*", "...", parts.query)
-    return urlunsplit(parts._replace(netloc=f"{account.partition(':')[0]}{at}{host}", query=query))
+    account, at, place = rest.rpartition("@")
+    place = re.sub(r"(?i)(?<=password=)[^&]*", "...", place)
+    return f"{scheme}://{account.partition(':')[0]}{at}{place}"
 
 
 def connect_arguments() -> dict[str, int]:
@@ -74,6 +75,10 @@ def connect(url: str) -> psycopg.Connection:
     options = " ".join(f"-c tcp_{name}={value}" for name, value in KEEPALIVES.items())
     try:
         connection: psycopg.Connection = driver.connect(url, autocommit=True, options=options, **connect_arguments())
+    except driver.ProgrammingError:  # its message has the password
+        raise FctError(
+            f"{VARIABLE}={without_password(url)} is not a valid URL. Write special characters of the password as %XX."
+        ) from None
     except driver.OperationalError as error:
         raise unreachable(url, error) from error
     return connection

@@ -111,8 +111,11 @@ def _refused(uri: str, reason: BaseException) -> FctError:
 
 
 def _without_password(uri: str) -> str:
-    password = urlsplit(uri).password
-    return uri.replace(f":{password}@", ":***@") if password else uri
+    """Return an address that may be shown. One with a slash in its password is no URL, and must not show it either."""
+    scheme, separator, rest = uri.partition("://")
+    account, at, place = rest.rpartition("@")
+    user, colon, _ = account.partition(":")
+    return f"{scheme}://{user}:***@{place}" if separator and at and colon else uri
 
 
 def _experiment(client: Any, name: str, database: Path | None) -> Any:

@@ -39,6 +39,9 @@ def test_another_database_is_refused(monkeypatch, url):
         ("postgresql://u:p%40@h/d", "postgresql://u@h/d"),
         ("postgresql://h/d?password=p&x=1", "postgresql://h/d?password=...&x=1"),
         ("postgresql://h/d", "postgresql://h/d"),
+        ("postgresql://u:a/b c@h/d", "postgresql://u@h/d"),
+        ("u:p@h/d", "(not a URL)"),
+        ("host=h password=p", "(not a URL)"),
     ],
 )
 def test_a_url_is_shown_without_its_password(url, shown):

@@ -79,7 +79,7 @@ class Team:
         with get_client(sync_client=True) as client:
             for automation in client.read_automations():
                 short = automation.trigger.model_copy(update={"within": timedelta(seconds=patience)})
-                core = AutomationCore.model_validate(automation.model_dump(exclude={"id"}) | {"trigger": short})
+                core = AutomationCore(name=automation.name, trigger=short, actions=automation.actions)
                 client.update_automation(automation.id, core)
 
     def start(self, **parameters):
