@@ -12,11 +12,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import StateType
@@ -32,11 +30,9 @@ from fct.core.database import without_password
 from fct.core.errors import FctError, UnreachableError, exit_on_error
 from fct.vcs import git
 from pipelines import pool
-from pipelines.flows import promote, reproduce, rollback, search
 from pipelines.params import Schedules
-from pipelines.serve import deploy
+from pipelines.serve import ON_ANY_HOST, on_any_host
 
-FLOWS: tuple[Flow[..., Any], ...] = (reproduce, search, promote, rollback)  # intake and watch read folders of a host
 HEARTBEAT = 30  # seconds between two signs of life of a run
 SILENCE = timedelta(minutes=3)  # without one, after which a run counts as dead
 STARTING = timedelta(minutes=10)  # from pending to running: a clone of the repository, and imports
@@ -63,7 +59,8 @@ def main() -> None:
                 deployment.apply()
             for automation in automations():
                 _replace(client, automation)
-        print(f"{len(FLOWS)} deployments are registered for the pool {name}. Start a worker on each host, in a clone:")
+        count = len(ON_ANY_HOST)
+        print(f"{count} deployments are registered for the pool {name}. Start a worker on each host, in a clone:")
         print(f"prefect worker start --pool {name}")
 
 
@@ -90,12 +87,7 @@ def _errors_of_the_server() -> Iterator[None]:
 
 def deployments(schedules: Schedules, name: str, source: GitRepository) -> list[RunnerDeployment]:
     """Return the deployment of every flow that can run on any host."""
-    made = [
-        deploy(reproduce, "nightly", schedules.pipeline, promote=True),
-        deploy(search, "more-trials"),
-        deploy(promote, "promote-by-hand"),
-        deploy(rollback, "rollback-by-hand"),
-    ]
+    made = on_any_host(schedules)
     environment = {
         pool.VARIABLE: name,
         "PYTHONPATH": ".",  # the clone's code, not the worker's
@@ -136,7 +128,7 @@ def _crashes(name: str, *, after: list[str], expect: list[str], within: timedelt
             posture=Posture.Proactive,
             match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
             match_related=ResourceSpecification(
-                {"prefect.resource.role": ["flow"], "prefect.resource.name": [flow.name for flow in FLOWS]}
+                {"prefect.resource.role": ["flow"], "prefect.resource.name": [flow.name for flow in ON_ANY_HOST]}
             ),
             for_each={"prefect.resource.id"},
             after={f"prefect.flow-run.{event}" for event in after},

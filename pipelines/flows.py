@@ -270,8 +270,7 @@ def _working_copy(overrides: Mapping[str, Any] = MappingProxyType({})) -> Iterat
 def _cloned(overrides: Mapping[str, Any], why: str) -> Iterator[Clone]:
     text = apply_overrides(overrides)
     if pool.is_pool_run():
-        with pool.open_work(_id(), str(runtime.flow_run.name), text if overrides else None, why) as clone:
-            yield clone
+        yield pool.prepare(_id(), str(runtime.flow_run.name), text if overrides else None, why)
         return
     data = graph.stale([stage for stage in graph.plan() if stage.endswith(".dvc")], get_run_logger().info)
     with open_clone(_id(), str(runtime.flow_run.name), text, why) as clone:

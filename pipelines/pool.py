@@ -8,8 +8,6 @@ does not, are the checkpoints of trainings and DVC's cache.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from fct.core.errors import FctError
@@ -27,9 +25,8 @@ def is_pool_run() -> bool:
     return VARIABLE in os.environ
 
 
-@contextmanager
-def open_work(run: str, name: str, params: str | None, why: str) -> Iterator[Clone]:
-    """Prepare the clone that the worker made, which is the current folder, and work in it.
+def prepare(run: str, name: str, params: str | None, why: str) -> Clone:
+    """Prepare the clone that the worker made, which is the current folder. The worker removes it.
 
     Args:
         run: The id of the run.
@@ -52,7 +49,7 @@ def open_work(run: str, name: str, params: str | None, why: str) -> Iterator[Clo
     has_remote = bool(output("dvc", "remote", "list").strip())
     if has_remote:
         output("dvc", "pull", "--quiet", "--allow-missing")  # the stages make what the remote lacks
-    yield Clone(branch, commit, (), pushes_data=has_remote)
+    return Clone(branch, commit, (), pushes_data=has_remote)
 
 
 def _keep_between_runs() -> None:

@@ -39,7 +39,8 @@ from pipelines.intake import intake
 from pipelines.params import Scheduled, Schedules
 from pipelines.watch import trigger, watch
 
-FLOWS: tuple[Flow[..., Any], ...] = (reproduce, search, promote, rollback, intake, watch)
+ON_ANY_HOST: tuple[Flow[..., Any], ...] = (reproduce, search, promote, rollback)
+FLOWS = (*ON_ANY_HOST, intake, watch)  # these two read folders of their host
 RENAMED = ("promote/by-hand", "rollback/by-hand")  # former names: a database of Prefect may still have them
 ONE = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
 
@@ -56,16 +57,23 @@ def deployments() -> list[RunnerDeployment]:
     # Prefect makes the automations of a deployment anew each time, so a key that is false again leaves none.
     triggers = [trigger(schedules.registry.name)] if schedules.watch.reproduce else []
     return [
-        deploy(reproduce, "nightly", schedules.pipeline, triggers, promote=True),
-        deploy(search, "more-trials"),
-        deploy(promote, "promote-by-hand"),
-        deploy(rollback, "rollback-by-hand"),
-        deploy(intake, "inbox", schedules.intake),
-        deploy(watch, "served-images", schedules.watch),
+        *on_any_host(schedules, triggers),
+        _deploy(intake, "inbox", schedules.intake),
+        _deploy(watch, "served-images", schedules.watch),
     ]
 
 
-def deploy(
+def on_any_host(schedules: Schedules, triggers: Sequence[DeploymentEventTrigger] = ()) -> list[RunnerDeployment]:
+    """Return the deployments of the flows that need no folder of one host. `triggers` start `reproduce`."""
+    return [
+        _deploy(reproduce, "nightly", schedules.pipeline, triggers, promote=True),
+        _deploy(search, "more-trials"),
+        _deploy(promote, "promote-by-hand"),
+        _deploy(rollback, "rollback-by-hand"),
+    ]
+
+
+def _deploy(
     flow: Flow[..., Any],
     name: str,
     when: Scheduled | None = None,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -25,6 +24,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
 from fct.core.errors import FctError, UnreachableError
+from fct.tracking.server import without_password
 
 LIMIT = 20.0  # seconds for a check
 ANSWER = 5.0  # seconds to wait for an answer of a server
@@ -92,7 +92,7 @@ class _Check:
 def _check_mlflow(environment: Mapping[str, str]) -> str:
     uri = environment["MLFLOW_TRACKING_URI"]
     if not uri.startswith("http"):
-        return f"{shown(uri)}: no server; `fct doctor` checks its files"
+        return f"{without_password(uri)}: no server; `fct doctor` checks its files"
     user, password = (environment.get(f"MLFLOW_TRACKING_{part}", "") for part in ("USERNAME", "PASSWORD"))
     remedy = "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     login = f"{user}:{password}" if user else ""
@@ -108,23 +108,23 @@ def _check_mlflow(environment: Mapping[str, str]) -> str:
         body = {"experiment_id": json.loads(text)["experiment"]["experiment_id"], **tag}
         _get(f"{api}/set-experiment-tag", login, f"Ask for the permission EDIT on the experiment {name}", body)
         rights = f"may write to the experiment {name}"
-    return f"{shown(uri)}: MLflow {version.strip()}, {rights}, {clock}"
+    return f"{without_password(uri)}: MLflow {version.strip()}, {rights}, {clock}"
 
 
 def _check_prefect(environment: Mapping[str, str]) -> str:
     url, login = environment["PREFECT_API_URL"], environment.get("PREFECT_API_AUTH_STRING", "")
     remedy = "Set PREFECT_API_AUTH_STRING to user:password"
     version, clock = _get(f"{url}/admin/version", login, remedy)
-    return f"{shown(url)}: Prefect {json.loads(version)}, password accepted, {clock}"
+    return f"{without_password(url)}: Prefect {json.loads(version)}, password accepted, {clock}"
 
 
 def _check_database(environment: Mapping[str, str]) -> str:
-    from fct.core.database import connect, database_url, without_password
+    from fct.core import database
 
-    url = database_url()
+    url = database.database_url()
     if url is None:
-        return f"{without_password(environment['FCT_DATABASE_URL'])} is not this process's"
-    with connect(url) as connection:
+        return f"{database.without_password(environment['FCT_DATABASE_URL'])} is not this process's"
+    with database.connect(url) as connection:
         connection.execute(f"SET statement_timeout = {round(1000 * ANSWER)}")
         row = connection.execute(
             "SELECT current_setting('server_version_num')::int, current_setting('server_version'),"
@@ -136,11 +136,13 @@ def _check_database(environment: Mapping[str, str]) -> str:
         number, version, may_write, clock, has_tables = row
         schema = connection.execute("SELECT schema_version FROM version_info").fetchone() if has_tables else None
     if number < OLDEST_POSTGRES:
-        raise BadError(f"{without_password(url)}: PostgreSQL {version} is too old: 15 or newer is needed")
+        raise BadError(f"{database.without_password(url)}: PostgreSQL {version} is too old: 15 or newer is needed")
     if not may_write:
-        raise BadError(f"{without_password(url)}: the user may not make tables. GRANT CREATE ON SCHEMA public TO it")
+        raise BadError(
+            f"{database.without_password(url)}: the user may not make tables. GRANT CREATE ON SCHEMA public TO it"
+        )
     tables = f"Optuna's tables of schema {schema[0]}" if schema else "no tables of Optuna until the first search"
-    return f"{without_password(url)}: PostgreSQL {version}, may make tables, {tables}, {_clock(float(clock))}"
+    return f"{database.without_password(url)}: PostgreSQL {version}, may make tables, {tables}, {_clock(float(clock))}"
 
 
 def _check_remote() -> str:
@@ -197,7 +199,7 @@ class _MissingError(Exception):
 
 def _get(url: str, login: str, remedy: str, body: Mapping[str, Any] | None = None) -> tuple[str, str]:
     """Send a request. Return the text of the answer, and what is to be said about the server's clock."""
-    place, parts = shown(url), urlsplit(url)
+    place, parts = without_password(url), urlsplit(url)
     if parts.scheme not in ("http", "https"):
         raise BadError(f"{place} is not the address of a server. It must begin with http:// or https://")
     account, _, host = parts.netloc.rpartition("@")
@@ -235,11 +237,6 @@ def _clock(there: float) -> str:
         way = "ahead of" if difference > 0 else "behind"
         raise BadError(f"this machine's clock is {abs(difference):.0f} s {way} the server's. Keep both by NTP")
     return "clocks agree"
-
-
-def shown(url: str) -> str:
-    """Return a URL without its password."""
-    return re.sub(r"(?<=://)([^/@:]*):.*@", r"\1:***@", url)
 
 
 def report(echo: Callable[[str], object]) -> bool:

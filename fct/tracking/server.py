@@ -43,7 +43,7 @@ class Server:
     @property
     def shown_uri(self) -> str:
         """Return the address without its password."""
-        return _without_password(self.uri)
+        return without_password(self.uri)
 
     def has_run(self, run: str) -> bool:
         """Return whether there is a run with this id."""
@@ -107,10 +107,12 @@ def _refused(uri: str, reason: BaseException) -> FctError:
         f"MLFLOW_TRACKING_URI={uri}: the tracking server cannot be used: {fault.problem}. "
         f"Start it or check the address; unset MLFLOW_TRACKING_URI to track in {DEFAULT_URI}."
     )
-    return kind(message.replace(uri, _without_password(uri)))
+    password = urlsplit(uri).password  # which the reason may show with another path
+    shown = message.replace(uri, without_password(uri))
+    return kind(shown.replace(f":{password}@", ":***@") if password else shown)
 
 
-def _without_password(uri: str) -> str:
+def without_password(uri: str) -> str:
     """Return an address that may be shown. One with a slash in its password is no URL, and must not show it either."""
     scheme, separator, rest = uri.partition("://")
     account, at, place = rest.rpartition("@")
