@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image
 
 from fct.cache.build import build_cache
+from fct.core.errors import exit_on_error
 from fct.core.files import write_json
 from fct.core.paths import CACHE, ORIGINALS, SPLITS
 from fct.data import folder
@@ -122,4 +123,5 @@ def _time(run: Callable[[], object], clock: Callable[[], float] = time.perf_coun
 
 
 if __name__ == "__main__":
-    main()
+    with exit_on_error():
+        main()

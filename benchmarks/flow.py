@@ -19,6 +19,7 @@ from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 
+from fct.core.errors import exit_on_error
 from pipelines.stage import command
 
 STAGES = 10
@@ -86,4 +87,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_on_error():
+        main()

@@ -26,6 +26,7 @@ from scipy.stats import beta, binom
 from tqdm import tqdm
 
 from benchmarks.markdown import between, table
+from fct.core.errors import exit_on_error
 from fct.core.files import write_json, write_text
 from fct.evaluate.params import EvaluateParams
 from fct.evaluate.predictions import Predictions
@@ -365,4 +366,5 @@ def _answers(
 
 
 if __name__ == "__main__":
-    main()
+    with exit_on_error():
+        main()

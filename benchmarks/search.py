@@ -36,6 +36,7 @@ from benchmarks.comparison.data import standing_in
 from benchmarks.comparison.settings import read
 from benchmarks.markdown import between, table
 from fct import recipes
+from fct.core.errors import exit_on_error
 from fct.core.files import write_text
 from fct.core.paths import STANDARD_PT
 from fct.methods.params import STANDARD, MethodParams
@@ -334,4 +335,5 @@ def _append(path: Path, row: Row) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_on_error():
+        main()

@@ -32,6 +32,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from fct.core.errors import exit_on_error
 from fct.core.files import sha256, write_json
 from fct.evaluate.model import open_model
 from fct.evaluate.sweep import predict
@@ -199,4 +200,5 @@ def _seconds(work: Callable[[], object], rounds: int = ROUNDS) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_on_error():
+        main()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from fct.check import checks
 from fct.core.document import to_plain
@@ -19,19 +19,30 @@ from fct.recipes.edit import edit_yaml
 from fct.registry.params import RegistryParams
 
 
+def _check_cron(line: str) -> str:
+    _check_schedule(line, "UTC", 'this is not a line of cron, such as "0 2 * * *"')
+    return line
+
+
+def _check_timezone(name: str) -> str:
+    _check_schedule("0 2 * * *", name, "this is not the name of a time zone, such as Europe/Vienna")
+    return name
+
+
+def _check_schedule(line: str, timezone: str, problem: str) -> None:
+    from prefect.client.schemas.schedules import CronSchedule
+
+    try:
+        CronSchedule(cron=line, timezone=timezone)
+    except ValueError:
+        raise ValueError(problem) from None
+
+
 class Scheduled(Section):
     """A flow with a schedule."""
 
-    schedule: Name | None  # cron; null: on demand only
-    timezone: Name  # of the schedule, such as Europe/Vienna
-
-    @model_validator(mode="after")
-    def _is_a_schedule(self) -> Self:
-        from prefect.client.schemas.schedules import CronSchedule
-
-        if self.schedule is not None:
-            CronSchedule(cron=self.schedule, timezone=self.timezone)  # raises ValueError if it is not valid
-        return self
+    schedule: Annotated[Name, AfterValidator(_check_cron)] | None  # null: on demand only
+    timezone: Annotated[Name, AfterValidator(_check_timezone)]  # of the schedule
 
 
 class PipelineParams(Scheduled):

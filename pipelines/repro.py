@@ -29,7 +29,10 @@ from pydantic import NonNegativeFloat, RootModel, ValidationError
 from fct.core import environment
 from fct.core.errors import exit_on_error
 from fct.core.files import write_json
+from fct.core.params import Section, load
 from fct.core.paths import STAGE_SECONDS
+from fct.engine.params import ComputeParams
+from fct.registry.params import RegistryParams
 from pipelines import graph
 
 REFERENCE = Path(__file__).with_name("reference.json")
@@ -111,9 +114,17 @@ class Memory:
         return total
 
 
+class _Params(Section):
+    """Sections that no stage checks: where work is done, and the name for `fct promote` at the end."""
+
+    compute: ComputeParams
+    registry: RegistryParams
+
+
 def main() -> None:
     """Run `dvc repro`, and end with its status."""
     with exit_on_error():
+        load(_Params, with_defaults=("compute",))
         environment.write()
         sys.exit(run(sys.argv[1:]))
 

@@ -23,7 +23,10 @@ def counters(*, folder: Path, port: int | None) -> None:
     """
     with exit_on_error():
         from fct.monitoring import prometheus
+        from fct.monitoring.counts import read_counts
 
+        for problem in read_counts(folder).damaged:
+            click.echo(f"skipped {folder}/{problem}", err=True)
         if port is None:
             click.echo(prometheus.to_text(folder), nl=False)
         else:

@@ -115,7 +115,8 @@ def _check_prefect(environment: Mapping[str, str]) -> str:
     url, login = environment["PREFECT_API_URL"], environment.get("PREFECT_API_AUTH_STRING", "")
     remedy = "Set PREFECT_API_AUTH_STRING to user:password"
     version, clock = _get(f"{url}/admin/version", login, remedy)
-    return f"{without_password(url)}: Prefect {json.loads(version)}, password accepted, {clock}"
+    account = "password accepted" if login else "asks for no password"
+    return f"{without_password(url)}: Prefect {json.loads(version)}, {account}, {clock}"
 
 
 def _check_database(environment: Mapping[str, str]) -> str:
@@ -161,11 +162,17 @@ def _check_remote() -> str:
 
 
 def _check_ray(address: str) -> str:
+    if address == "auto":
+        return "auto: the cluster of this machine"
     parts = urlsplit(address if "//" in address else f"//{address}")
-    if not parts.hostname or not parts.port:
-        return f"{address}: no host and port, so the cluster of this machine"
     try:
-        socket.create_connection((parts.hostname, parts.port), timeout=ANSWER).close()
+        host, port = parts.hostname, parts.port
+    except ValueError:  # the port is no number, or too large
+        host = port = None
+    if not host or not port:
+        raise BadError(f"{address}: this is neither auto nor an address such as ray-head:6379")
+    try:
+        socket.create_connection((host, port), timeout=ANSWER).close()
     except OSError as error:
         raise BadError(f"{address}: nothing answers ({error}). Start it with `ray start --head`") from None
     if parts.scheme.startswith("http"):

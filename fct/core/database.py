@@ -10,7 +10,7 @@ import re
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from fct.core.errors import DISTRIBUTION, FctError, UnreachableError
+from fct.core.errors import FctError, UnreachableError, install
 
 if TYPE_CHECKING:
     import psycopg
@@ -103,7 +103,5 @@ def import_psycopg() -> ModuleType:
     try:
         import psycopg
     except ModuleNotFoundError:
-        raise FctError(
-            f"psycopg is not installed, and {VARIABLE} needs it: pip install '{DISTRIBUTION}[stack]'"
-        ) from None
+        raise FctError(f"psycopg is not installed, and {VARIABLE} needs it: {install('stack')}") from None
     return psycopg

@@ -67,7 +67,12 @@ def exit_on_error() -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package not in _required():
             raise
-        _exit(f"{package} is not installed. Install what fct needs: pip install '{DISTRIBUTION}[pipeline]'", WRONG_USE)
+        _exit(f"{package} is not installed. Install what fct needs: {install('pipeline')}", WRONG_USE)
+
+
+def install(*extras: str) -> str:
+    """Return the command that installs the packages of extras. No package index has FCT itself."""
+    return f"pip install '.[{','.join(extras)}]' in a clone of FCT's repository"
 
 
 def _required() -> set[str]:

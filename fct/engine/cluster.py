@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import joblib
 
 from fct.core.bounded import bounded_map
-from fct.core.errors import DISTRIBUTION, FctError, UnreachableError
+from fct.core.errors import FctError, UnreachableError, install
 from fct.engine.base import call
 from fct.engine.shared import Probe, answer, has_answered, probing
 
@@ -68,7 +68,7 @@ def connect(address: str, reads: Sequence[Path], writes: Path) -> Iterator[RayTa
         import ray
     except ModuleNotFoundError:
         raise FctError(
-            f"params.yaml: compute.engine: ray is not installed. Install it with pip install '{DISTRIBUTION}[ray]', or "
+            f"params.yaml: compute.engine: ray is not installed. Install it: {install('ray')}, or "
             "set compute.engine: local."
         ) from None
     own: dict[str, Any] = {}

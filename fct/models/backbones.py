@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from fct.core.errors import DISTRIBUTION, FctError
+from fct.core.errors import FctError, install
 from fct.models import stems
 from fct.models.params import Stem
 from fct.models.resnet import DEPTHS, ResNet
@@ -89,9 +89,7 @@ def _timm(name: str, *, classes: int, channels: int, size: int) -> nn.Module:
         import timm
         from timm.layers.patch_embed import PatchEmbed
     except ImportError:
-        raise FctError(
-            f"params.yaml: model.name: {name} needs timm. Install it: pip install '{DISTRIBUTION}[timm]'"
-        ) from None
+        raise FctError(f"params.yaml: model.name: {name} needs timm. Install it: {install('timm')}") from None
     timm_name = name.removeprefix(TIMM)
     if not timm.is_model(timm_name):
         near = difflib.get_close_matches(timm_name, timm.list_models(), n=3)

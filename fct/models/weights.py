@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fct.core.errors import DISTRIBUTION, FctError
+from fct.core.errors import FctError, install
 from fct.core.paths import WEIGHTS
 from fct.models.backbones import head_name, unwrap_grey
 from fct.models.params import Stem
@@ -109,7 +109,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
             from safetensors.torch import load_file
         except ImportError:
             raise FctError(
-                f"params.yaml: model.weights: {path} needs safetensors. Install it: pip install '{DISTRIBUTION}[timm]'"
+                f"params.yaml: model.weights: {path} needs safetensors. Install it: {install('timm')}"
             ) from None
         try:
             tensors: dict[str, Tensor] = load_file(path)

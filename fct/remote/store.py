@@ -52,6 +52,8 @@ def open_stores(name: str | None) -> list[tuple[Store, list[Out]]]:
         from dvc.repo import Repo
 
         repo = Repo()
+        if name is None and not repo.config["core"].get("remote"):
+            raise FctError("DVC has no remote. Add one: dvc remote add --default store ADDRESS")
         outs: dict[str | None, list[Out]] = {}
         for out in repo.index.outs:
             is_kept = out.use_cache and out.can_push and out.hash_info and not out.stage.is_import

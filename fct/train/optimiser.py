@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-from fct.core.errors import DISTRIBUTION, FctError
+from fct.core.errors import FctError, install
 from fct.models.backbones import unwrap_grey
 from fct.models.network import Network
 from fct.train.params import TIMM, TrainParams
@@ -102,7 +102,7 @@ def _of_timm(name: str, groups: list[dict[str, Any]], params: TrainParams) -> to
         from timm.optim import create_optimizer_v2, list_optimizers  # type: ignore[attr-defined]  # not declared
     except ImportError:
         raise FctError(
-            f"params.yaml: train.optimiser: {TIMM}{name} needs timm. Install it: pip install '{DISTRIBUTION}[timm]'"
+            f"params.yaml: train.optimiser: {TIMM}{name} needs timm. Install it: {install('timm')}"
         ) from None
     names = [str(known) for known in list_optimizers()]
     if name not in names:

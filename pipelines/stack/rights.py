@@ -21,10 +21,10 @@ from urllib.request import Request
 import click
 
 from fct.core.database import sqlalchemy_url
-from fct.core.errors import DISTRIBUTION, FctError, exit_on_error
+from fct.core.errors import FctError, exit_on_error, install
 from pipelines.access import opener
 
-INSTALL = f"pip install '{DISTRIBUTION}[flows,stack]'"
+INSTALL = install("flows", "stack")
 OWNER_ONLY = 0o600
 BUCKETS = ("dvc", "mlflow")
 REGION = "us-east-1"  # any; S3's clients ask for one

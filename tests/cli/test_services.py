@@ -100,6 +100,8 @@ def test_a_database_without_rights_is_a_fault(database, postgres, monkeypatch):
         ("PREFECT_API_URL", f"http://fct:{SECRET}@127.0.0.1:9/api"),
         ("PREFECT_API_URL", "127.0.0.1:4200/api"),
         ("RAY_ADDRESS", "127.0.0.1:9"),
+        ("RAY_ADDRESS", "head:port"),
+        ("RAY_ADDRESS", "head"),
     ],
 )
 def test_a_service_that_is_away_is_a_fault(monkeypatch, variable, value):

@@ -46,7 +46,7 @@ def test_a_package_of_an_extra_that_is_missing_is_a_line(capsys, name):
     assert exited.value.code == 2
     assert capsys.readouterr().err == (
         f"error: {name.partition('.')[0]} is not installed. "
-        "Install what fct needs: pip install 'feature-consistency[pipeline]'\n"
+        "Install what fct needs: pip install '.[pipeline]' in a clone of FCT's repository\n"
     )
 
 

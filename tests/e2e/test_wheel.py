@@ -242,7 +242,7 @@ def test_the_core_alone_says_what_the_command_needs(installed):
     """Without any extra the command is there, and ends with one line instead of a traceback."""
     assert {"click", "dvc", "mlflow", "prefect"} < others()
     done = run_without(installed, others(), "--help", status=2)
-    remedy = "Install what fct needs: pip install 'feature-consistency[pipeline]'"
+    remedy = "Install what fct needs: pip install '.[pipeline]' in a clone of FCT's repository"
     assert done.stderr == f"error: click is not installed. {remedy}\n"
 
 
@@ -274,4 +274,4 @@ def test_the_core_trains_in_an_empty_environment(core):
     assert not names & {"click", "dvc", "mlflow", "prefect", "pydantic", "onnxruntime"}
     said = core.run("python", "-c", loop()).stdout
     assert Path(said.strip()).is_relative_to(core.home)
-    assert "pip install 'feature-consistency[pipeline]'" in core.run("fct", status=2).stderr
+    assert "pip install '.[pipeline]' in a clone of FCT's repository" in core.run("fct", status=2).stderr

@@ -24,7 +24,7 @@ def samples(tmp_path):
         assert result.exit_code == 0, result.output
         return {
             (sample.name, *sorted(sample.labels.values())): sample.value
-            for family in text_string_to_metric_families(result.output)
+            for family in text_string_to_metric_families(result.stdout)
             for sample in family.samples
         }
 
@@ -40,6 +40,15 @@ def test_the_metrics_are_sums_over_the_processes_of_a_model(write_counts, sample
     assert found["fct_images_by_class_total", "abababababab", "dog"] == 1
     assert found["fct_errors_total", "abababababab", "damaged or truncated"] == 1
     assert found["fct_damaged_counter_files",] == 0
+
+
+def test_a_damaged_file_is_named_beside_the_metrics(write_counts, tmp_path):
+    """Its name and reason are on standard error, so that standard output stays what Prometheus reads."""
+    path = write_counts([(15, "cat")])
+    path.write_text("")
+    result = CliRunner().invoke(main, ["counters", str(tmp_path / "counters")])
+    assert f"skipped {path}: " in result.stderr
+    assert "skipped" not in result.stdout
 
 
 def test_damaged_files_are_counted(write_counts, samples):

@@ -66,8 +66,8 @@ def test_an_impossible_override_is_named(overrides, message):
 @pytest.mark.parametrize(
     ("line", "key"),
     [
-        ('schedule: "0 25 * * *"', "pipeline"),
-        ("timezone: Mars/Olympus", "pipeline"),
+        ('schedule: "0 25 * * *"', "pipeline.schedule"),
+        ("timezone: Mars/Olympus", "pipeline.timezone"),
         ("workers: 0", "pipeline.workers"),
     ],
 )

@@ -37,6 +37,17 @@ def test_each_stage_has_its_place_and_its_cost(capfd):
     assert lines[-1].startswith("3 of 3 stages ran, in ")
 
 
+def test_the_name_for_promotion_is_checked_before_the_first_stage(start_pipeline, capsys):
+    """The stages do not read it, and an hour later `fct promote` would refuse it."""
+    start_pipeline(DAG)
+    Path("params.yaml").write_text("compute: {engine: local}\nregistry: {name: photos/v2}\n")
+    with pytest.raises(SystemExit) as exited:
+        repro.main()
+    assert exited.value.code == 2
+    assert "line 2: registry.name: MLflow takes no name with a slash" in capsys.readouterr().err
+    assert not Path("first").exists()
+
+
 @pytest.mark.usefixtures("dag")
 def test_the_second_run_knows_the_time_left(capfd):
     """What stages took is kept, and only those that are stale are counted."""

@@ -116,3 +116,13 @@ def test_outside_of_a_project_it_is_an_error():
     assert result.exit_code == 2
     assert isinstance(result.exception, SystemExit)
     assert "dvc" in result.stderr.lower()
+
+
+@pytest.mark.usefixtures("project")
+def test_without_a_remote_the_command_says_how_to_add_one():
+    """DVC's own message has several lines, of which one alone says nothing."""
+    Path(".dvc/config").write_text("")
+    Path(".dvc/config.local").unlink(missing_ok=True)
+    result = verify()
+    assert result.exit_code == 2
+    assert "DVC has no remote. Add one: dvc remote add" in result.stderr
