@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from fct import recipes
 from fct.cli.backbone import WIDTH, build_named
-from fct.cli.probe import LARGER, Probed, choose, probe
+from fct.cli.probe import LARGER, Probed, probe
 from fct.core.errors import FctError
 from fct.core.params import load
 from fct.core.paths import PARAMS
@@ -49,22 +49,30 @@ def refuse_small_classes(folder: Path, survey: Survey) -> None:
         )
 
 
-def look(folder: Path, survey: Survey, model: str, weights: Path) -> list[Probed]:
+def look(folder: Path, survey: Survey, model: str, weights: Path, hours: float) -> list[Probed]:
     """Return how well the backbone with these weights tells the images' classes apart at each size.
+
+    Larger sizes than the first one at which the trainings take longer than `hours` are not tried.
 
     Raises:
         FctError: the weights are not in weights/, or not of this backbone, or too few images can be used.
     """
     values = {"name": model, "width": WIDTH, "stem": "own", "weights": str(weights), "normalisation": "auto"}
-    largest = round(LARGER * survey.median_side)
+    largest, epochs = round(LARGER * survey.median_side), int(recipes.read(FINE_TUNE).params["train"]["epochs"])
+    params = ModelParams.model_validate(values | {"flip_tta": False})
+    probed: list[Probed] = []
     try:
-        return list(probe(folder, ModelParams.model_validate(values | {"flip_tta": False}), largest, _channels(survey)))
+        for each in probe(folder, params, largest, _channels(survey), epochs):
+            probed.append(each)
+            if each.hours > hours:
+                break
     except FctError as error:
         raise FctError(str(error).replace("params.yaml: model.weights:", "--weights:")) from None
+    return probed
 
 
 def propose(
-    folder: Path, survey: Survey, model: str | None, weights: Path | None, probed: Sequence[Probed] = ()
+    folder: Path, survey: Survey, model: str | None, weights: Path | None, chosen: Probed | None = None
 ) -> Iterator[Proposal]:
     """Yield values that fit the images.
 
@@ -73,7 +81,7 @@ def propose(
         survey: what the images are like.
         model: name of a backbone; None for the recipe's.
         weights: a file in weights/, of this backbone; None to train from scratch.
-        probed: what the backbone reached at each size.
+        chosen: the size that the trial of the weights says.
 
     Raises:
         FctError: the weights are not in weights/ or do not fit the model.
@@ -81,9 +89,9 @@ def propose(
     yield Proposal("data.source", "folder", f"{len(survey.classes)} classes")
     yield Proposal("data.folder.path", str(folder), "one sub-folder per class")
     channels = _channels(survey)
-    if probed:
-        side, best = choose(probed).side, max(each.raw for each in probed)
-        why_side = f"the smallest that is as good as the best, {best:.1%}, as far as {probed[0].images} images can tell"
+    if chosen:
+        side = chosen.side
+        why_side = f"the smallest that is as good as the best within --hours, as far as {chosen.images} images can tell"
     else:
         side = max((each for each in SIDES if each <= survey.median_side), default=SIDES[0])
         why_side = f"the median of the images' shorter sides is {survey.median_side}"

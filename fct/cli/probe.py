@@ -33,6 +33,9 @@ QUALITY = 10  # of the compressed images
 BATCH = 50
 DAMPING = 0.3  # of the classifier's weights; accuracies are nearly the same from 0.1 to 1
 STEP_COST = 3  # a step of training takes as long as this many forward passes
+# An epoch of the stage baseline has one view of each image. One of the stage train has two, and the teacher's views: it
+# takes 1.2 times as long as two views alone (benchmarks/results/comparison/cost.json).
+VIEWS = 1 + 2 * 1.2
 
 
 class Probed(NamedTuple):
@@ -42,10 +45,10 @@ class Probed(NamedTuple):
     images: int  # that were looked at
     raw: float  # accuracy
     compressed: float  # accuracy on the same images at quality 10, which the classifier was not fitted to
-    epoch: float  # seconds on this machine for an epoch of raw images alone
+    hours: float  # that the stages baseline and train take on this machine
 
 
-def probe(folder: Path, model: ModelParams, largest: int, channels: int) -> Iterator[Probed]:
+def probe(folder: Path, model: ModelParams, largest: int, channels: int, epochs: int) -> Iterator[Probed]:
     """Yield what the backbone reaches at each of `SIDES` that it takes.
 
     A linear classifier is fitted to one half of a few hundred raw images and tried on the other half, and vice versa.
@@ -56,6 +59,7 @@ def probe(folder: Path, model: ModelParams, largest: int, channels: int) -> Iter
         model: the backbone and its weights.
         largest: size in pixels above which nothing is tried, except for the smallest size.
         channels: the number of channels of the images, 1 or 3.
+        epochs: of each training.
 
     Raises:
         FctError: too few images can be used.
@@ -71,7 +75,7 @@ def probe(folder: Path, model: ModelParams, largest: int, channels: int) -> Iter
             seconds = (time.perf_counter() - begin) / len(images)
             distorted = _features(backbone, [resize(image, side) for image in compressed], statistics, bar.update)
             accuracy = _accuracy(raw, raw, labels), _accuracy(raw, distorted, labels)
-            yield Probed(side, len(images), *accuracy, epoch=STEP_COST * seconds * total)
+            yield Probed(side, len(images), *accuracy, hours=VIEWS * epochs * STEP_COST * seconds * total / 3600)
 
 
 def _backbones(model: ModelParams, largest: int, channels: int) -> list[tuple[int, nn.Module]]:
@@ -147,27 +151,42 @@ def _accuracy(known: NDArray[np.float64], unknown: NDArray[np.float64], labels: 
     return float(np.concatenate(right).mean())
 
 
-def choose(probed: Sequence[Probed]) -> Probed:
-    """Return the smallest size that is as accurate as the best, within two standard errors of an accuracy."""
-    best = max(probed, key=lambda each: each.raw)
+def choose(probed: Sequence[Probed], hours: float = math.inf) -> Probed:
+    """Return the smallest size that is as accurate as the best, within two standard errors of an accuracy.
+
+    Args:
+        probed: one or more sizes.
+        hours: that the trainings may take. If they take longer at every size, it is the smallest size.
+    """
+    possible = [each for each in probed if each.hours <= hours] or [min(probed, key=lambda each: each.side)]
+    best = max(possible, key=lambda each: each.raw)
     within = 2 * math.sqrt(best.raw * (1 - best.raw) / best.images)
-    return min((each for each in probed if each.raw >= best.raw - within), key=lambda each: each.side)
+    return min((each for each in possible if each.raw >= best.raw - within), key=lambda each: each.side)
 
 
 def format_probed(probed: Sequence[Probed]) -> str:
     """Return a table with one line per size."""
-    lines = [f"{'pixels':>6}  {'raw':>6}  {f'quality {QUALITY}':>10}  an epoch of raw images takes about"]
-    lines += [f"{each.side:6}  {each.raw:6.1%}  {each.compressed:10.1%}  {each.epoch / 60:.1f} min" for each in probed]
+    lines = [f"{'pixels':>6}  {'raw':>6}  {f'quality {QUALITY}':>10}  baseline and train take about"]
+    lines += [f"{each.side:6}  {each.raw:6.1%}  {each.compressed:10.1%}  {_spell(each.hours)}" for each in probed]
     return "\n".join(lines)
 
 
-def describe(chosen: Probed) -> str:
-    """Return what to expect of a training at the chosen size, in words."""
+def _spell(hours: float) -> str:
+    return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min"
+
+
+def describe(chosen: Probed, ideal: Probed) -> str:
+    """Return in words what to expect of a training at the chosen size, and at the size without a limit of time."""
     cost = 100 * (chosen.raw - chosen.compressed)
     error = 100 * math.sqrt(2 * chosen.raw * (1 - chosen.raw) / chosen.images)
     little = "" if cost > 2 * error else " That is within chance: robustness has little to gain here."
+    more = (
+        f" {ideal.side} pixels would start from {ideal.raw:.0%}, but take {_spell(ideal.hours)}: see --hours."
+        if ideal.side > chosen.side
+        else ""
+    )
     return (
         f"At {chosen.side} pixels quality {QUALITY} costs {cost:.1f} points.{little} Training usually adds some points "
         f"to the {chosen.raw:.0%} on raw images. Where that is too little, use more or sharper images, or another "
-        "backbone."
+        f"backbone.{more}"
     )

@@ -23,15 +23,23 @@ from fct.core.errors import FctError, exit_on_error
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Pretrained weights of MODEL, a file in weights/ (`fct weights MODEL`).",
 )
+@click.option(
+    "--hours",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Time that the two trainings from WEIGHTS may take on this machine. It limits the size.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the values without writing params.yaml.")
-def init(*, data: Path, model: str | None, weights: Path | None, dry_run: bool) -> None:
+def init(*, data: Path, model: str | None, weights: Path | None, hours: float, dry_run: bool) -> None:
     """Write values that fit your images into params.yaml, each with its reason.
 
     Looks at the sizes, channels and numbers of the images; proposes the size that the model sees, the share of images
     that decides promotions, the layers of the backbone, and a recipe for the training. For pretrained weights, it
-    first tries them for a minute on a few hundred images, and shows their accuracy at each size, raw and at JPEG
-    quality 10. Other values and comments of params.yaml stay. Set the thresholds of the gate later, from measured
-    values, with `fct thresholds`.
+    first tries them on a few hundred images for some minutes. It shows their accuracy at each size, raw and at JPEG
+    quality 10, and how long the trainings take. It tries no larger size after the first that takes longer than --hours.
+    Other values and comments of params.yaml stay. Set the thresholds of the gate later, from measured values, with
+    `fct thresholds`.
     """
     with exit_on_error():
         from fct.cli.init import look, propose, refuse_small_classes, write
@@ -47,14 +55,15 @@ def init(*, data: Path, model: str | None, weights: Path | None, dry_run: bool) 
         refuse_small_classes(data, facts)
         if weights is not None and model is None:
             raise FctError(f"--weights {weights}: name the backbone of these weights with --model, such as resnet18.")
-        probed = []
+        chosen = None
         if model is not None and weights is not None:
-            probed = look(data, facts, model, weights)
+            probed = look(data, facts, model, weights, hours)
             looked_at = probed[0].images
             click.echo(f"{model} as it is, with a linear classifier on half of {looked_at} images:")
             click.echo(format_probed(probed))
-            click.echo(describe(choose(probed)))
-        changed = list(propose(data, facts, model, weights, probed))
+            chosen = choose(probed, hours)
+            click.echo(describe(chosen, choose(probed)))
+        changed = list(propose(data, facts, model, weights, chosen))
         for proposal in changed:
             value = "null" if proposal.value is None else proposal.value
             click.echo(f"{proposal.key}: {value}  ({proposal.why})")

@@ -37,17 +37,17 @@ def resnet18():
 
 def test_a_difference_that_the_features_show_is_found(photos):
     """At 128 pixels even random weights tell stripes from none."""
-    found = list(probe(photos, resnet18(), 128, 3))
+    found = list(probe(photos, resnet18(), 128, 3, epochs=2))
     assert [each.side for each in found] == [64, 96, 128]
     assert found[-1].raw > 0.9
-    assert all(each.epoch > 0 for each in found)
+    assert all(each.hours > 0 for each in found)
 
 
 def test_labels_without_a_pattern_are_near_chance(photos, monkeypatch):
     """No row is in both halves: what the classifier was fitted to is not what it is tried on."""
     monkeypatch.setattr(module, "_features", lambda _backbone, images, *_: noise[: len(images)])
     noise = np.random.default_rng(0).normal(size=(60, 500))
-    assert all(0.2 < each.raw < 0.8 for each in probe(photos, resnet18(), 64, 3))
+    assert all(0.2 < each.raw < 0.8 for each in probe(photos, resnet18(), 64, 3, epochs=2))
 
 
 def test_a_folder_of_damaged_files_is_refused(photos):
@@ -55,7 +55,7 @@ def test_a_folder_of_damaged_files_is_refused(photos):
     for path in photos.glob("*/*.png"):
         path.write_bytes(b"damaged")
     with pytest.raises(FctError, match="0 of 60 files can be used"):
-        list(probe(photos, resnet18(), 64, 3))
+        list(probe(photos, resnet18(), 64, 3, epochs=2))
 
 
 def test_the_smallest_of_equally_good_sizes_is_chosen():
@@ -70,31 +70,43 @@ def test_the_size_of_the_weights_is_tried_where_no_other_fits(photos):
     name = "timm/vit_tiny_patch16_224"
     torch.save(build_backbone(name, width=8, classes=7, channels=3, size=224).state_dict(), "weights/vit.pth")
     model = resnet18().model_copy(update={"name": name, "weights": "weights/vit.pth"})
-    assert [each.side for each in probe(photos, model, 64, 3)] == [224]
+    assert [each.side for each in probe(photos, model, 64, 3, epochs=2)] == [224]
 
 
 def test_weights_of_another_architecture_are_refused(photos):
     """No size helps."""
     model = resnet18().model_copy(update={"name": "resnet34"})
     with pytest.raises(FctError, match="of another architecture"):
-        list(probe(photos, model, 64, 3))
+        list(probe(photos, model, 64, 3, epochs=2))
 
 
-def test_the_table_has_accuracies_and_the_time_of_an_epoch():
+def test_a_size_that_takes_too_long_is_not_chosen():
+    """The best of those that can be trained in time; the smallest where none can."""
+    probed = [Probed(64, 800, 0.70, 0.6, 0.5), Probed(96, 800, 0.80, 0.6, 1.1), Probed(128, 800, 0.90, 0.6, 2.0)]
+    assert [choose(probed, hours).side for hours in (0.1, 1, 1.5, 2, 3)] == [64, 64, 96, 128, 128]
+
+
+def test_what_a_longer_training_could_bring_is_said():
+    """With the size, the accuracy, the time and the option; without a larger size nothing is said."""
+    small, large = Probed(64, 800, 0.70, 0.6, 0.5), Probed(128, 800, 0.90, 0.6, 2.0)
+    assert "128 pixels would start from 90%, but take 2.0 h: see --hours." in describe(small, large)
+    assert "--hours" not in describe(large, large)
+
+
+def test_the_table_has_accuracies_and_the_time_of_the_trainings():
     """One line a size."""
-    assert format_probed([Probed(64, 800, 0.7, 0.612, 90)]).splitlines()[1].split() == [
-        "64",
-        "70.0%",
-        "61.2%",
-        "1.5",
-        "min",
+    probed = [Probed(64, 800, 0.7, 0.612, 0.25), Probed(96, 800, 0.8, 0.7, 1.5)]
+    assert [line.split() for line in format_probed(probed).splitlines()[1:]] == [
+        ["64", "70.0%", "61.2%", "15", "min"],
+        ["96", "80.0%", "70.0%", "1.5", "h"],
     ]
 
 
 @pytest.mark.parametrize(("compressed", "little"), [(0.60, False), (0.78, True)])
 def test_what_to_expect_is_said_with_numbers(compressed, little):
     """What JPEG costs, whether that is more than chance, and that training adds little to what the size gives."""
-    said = describe(Probed(96, 800, 0.80, compressed, 90))
+    chosen = Probed(96, 800, 0.80, compressed, 1)
+    said = describe(chosen, chosen)
     assert said.startswith(f"At 96 pixels quality 10 costs {100 * (0.80 - compressed):.1f} points.")
     assert ("within chance" in said) == little
     assert "the 80% on raw images" in said
