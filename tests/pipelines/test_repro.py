@@ -48,6 +48,14 @@ def test_the_name_for_promotion_is_checked_before_the_first_stage(start_pipeline
     assert not Path("first").exists()
 
 
+@pytest.mark.parametrize(("source", "is_known"), [("fashion-mnist", True), ("folder", False)])
+def test_the_reference_run_says_nothing_about_other_images(tmp_path, monkeypatch, source, is_known):
+    """Photographs take hours where the delivered images take minutes."""
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(f"data: {{source: {source}}}\nmodel: {{name: speednet}}\n")
+    assert bool(repro._reference()) == is_known
+
+
 @pytest.mark.usefixtures("dag")
 def test_the_second_run_knows_the_time_left(capfd):
     """What stages took is kept, and only those that are stale are counted."""
