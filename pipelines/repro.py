@@ -2,9 +2,9 @@
 
     python -m pipelines.repro [STAGE]...     # all stages, unless some are named
 
-The first estimate uses the times of the last runs here, or else those of a reference run in reference.json, which
-had the images and the network of params.yaml as delivered. Stages that have ended correct the estimate. To measure reference.json anew, run the whole pipeline on an idle machine and copy
-.fct/stage-seconds.json over it.
+The first estimate uses the times of the last runs here, or else those of a reference run in reference.json, which had
+the images and the network of params.yaml as delivered. Stages that have ended correct the estimate. To measure
+reference.json anew, run the whole pipeline on an idle machine and copy .fct/stage-seconds.json over it.
 """
 
 from __future__ import annotations
