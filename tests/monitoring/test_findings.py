@@ -77,6 +77,15 @@ def test_another_mix_of_classes_is_an_alarm(find):
     assert findings.proposals == []
 
 
+def test_a_distance_that_may_be_below_its_limit_is_no_alarm(find):
+    """The lower bound of its interval decides, not the measured value."""
+    images = [(60, "cat")] * 26 + [(60, "dog")] * 14
+    distance = find(images).distances["class"]
+    limit = (distance.low + distance.value) / 2
+    assert distance.low < limit < distance.value
+    assert find(images, limits=Limits(0.05, {"quality": None, "class": limit}, 0.95)).alarms == []
+
+
 def test_a_limit_may_be_none(find):
     """Then the distance is only shown."""
     assert find([(60, "cat")] * 200, limits=Limits(0.05, {"quality": None, "class": None}, 0.95)).alarms == []

@@ -1075,7 +1075,74 @@ SHARDS = Group(
     ),
 )
 
+# Many hosts, and what is watched.
+
+MANY_HOSTS = (
+    Group(
+        "fct.search.workers",
+        ("tests/search/test_workers.py",),
+        (
+            Mutant("trials at work do not count", "len(finished) + len(running) >= plan", "len(finished) >= plan"),
+            Mutant("others begin beside the first trial", "            if running:\n", "            if False:\n"),
+            Mutant("all workers draw alike", "digest([seed, number])", "digest([seed])"),
+            Mutant("a dead worker's values are lost", "if values and attempts < MOST_ATTEMPTS", "if False"),
+            Mutant("values that end workers are tried for ever", "attempts < MOST_ATTEMPTS", "True"),
+            Mutant("a trial of a dead turn stays", "WORKER not in trial.user_attrs or ", ""),
+        ),
+    ),
+    Group(
+        "fct.core.locks",
+        ("tests/core/test_locks.py",),
+        (
+            Mutant("all locks are one", "hashlib.sha256(name.encode())", "hashlib.sha256(b)"),
+            Mutant(
+                "a lost lock is not noticed", '            self._connection.execute("SELECT 1")\n', "            pass\n"
+            ),
+            Mutant("a sleeping holder keeps its turn", "if longest is not None", "if False"),
+        ),
+    ),
+)
+WATCHING = Group(
+    "fct.monitoring.findings",
+    ("tests/monitoring/test_findings.py",),
+    (
+        Mutant("the point is an alarm", "outside.low > limits.outside", "outside.value > limits.outside"),
+        Mutant("a distance is never an alarm", "limit is not None and", "limit is None and"),
+        Mutant("the point of a distance is an alarm", "distance.low > limit", "distance.value > limit"),
+        Mutant(
+            "what params.yaml trains now is proposed again",
+            "*counts.qualities, *reference.trained",
+            "*counts.qualities",
+        ),
+    ),
+)
+FIRST_LOOK = Group(
+    "fct.cli.probe",
+    ("tests/cli/test_probe.py",),
+    (
+        Mutant("time is no limit", "if each.hours <= hours", "if True"),
+        Mutant(
+            "the largest of equally good sizes",
+            "return min((each for each in possible",
+            "return max((each for each in possible",
+        ),
+        Mutant("the classifier is tried on what it was fitted to", "slice(1 - half, None, 2)", "slice(half, None, 2)"),
+    ),
+)
+PLACES = Group(
+    "fct.engine.params",
+    ("tests/engine/test_open.py",),
+    (
+        Mutant("an address needs no port", "parts.hostname and parts.port", "parts.hostname"),
+        Mutant("an address needs no host", "parts.hostname and parts.port", "parts.port"),
+    ),
+)
+
 GROUPS = (
+    *MANY_HOSTS,
+    WATCHING,
+    FIRST_LOOK,
+    PLACES,
     KERNEL,
     TENSORS,
     LOOP,
