@@ -28,7 +28,7 @@ INSTALLED := .venv/.installed# newer than what it was installed from, or there i
 .PHONY: help setup repro promote-if-passed ui deploy env stack stack-status stack-stop promote test test-fast test-flows test-all mutants docs docs-serve lint format lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: $(INSTALLED) ## install everything into .venv, from requirements.lock
 
@@ -59,6 +59,7 @@ ui: $(INSTALLED) ## start Prefect, MLflow and optuna-dashboard on loopback until
 
 deploy: $(INSTALLED) ## register the flows for the workers of the Prefect work pool that pipeline.pool names
 	python -m pipelines.deploy
+
 env: $(INSTALLED) ## write .env: random secrets, free ports and addresses for `make stack` and compose.yaml
 	python -m pipelines.stack.dotenv
 
