@@ -9,6 +9,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -42,6 +43,7 @@ class Program:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     prepare: Callable[[], None] = lambda: None  # before a start
     finish: Callable[[], None] = lambda: None  # once it answers; repeated freely
+    litter: tuple[Path, ...] = ()  # files elsewhere that it leaves
 
     @property
     def log(self) -> Path:
@@ -75,6 +77,9 @@ class Program:
             terminate(leader)
         for process in processes:
             _kill(process)
+        for path in self.litter:
+            with suppress(OSError):  # another user's
+                path.unlink()
 
     def _launch(self) -> subprocess.Popen[bytes]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}

@@ -19,7 +19,7 @@ from fct.core.errors import FctError, UnreachableError
 from fct.core.paths import STATE
 from pipelines.access import authorization, origins
 from pipelines.stack import rights
-from pipelines.stack.dotenv import HOST
+from pipelines.stack.dotenv import GRPC, HOST
 from pipelines.stack.postgres import Postgres
 from pipelines.stack.programs import Program
 
@@ -121,6 +121,7 @@ def seaweedfs(values: Mapping[str, str], folder: Path) -> Program:
         rights.write_private(keys, rights.s3_rights(values))
 
     ports = {name: values[f"FCT_S3_{name.upper()}_PORT"] for name in ("master", "volume", "filer")}
+    sockets = [f"s3-{port}", *(f"{name}-grpc-{int(number) + GRPC}" for name, number in (*ports.items(), ("s3", port)))]
     return Program(
         name="s3",
         command=(
@@ -137,6 +138,7 @@ def seaweedfs(values: Mapping[str, str], folder: Path) -> Program:
         folder=folder,
         prepare=prepare,
         finish=lambda: rights.make_buckets(address, values),
+        litter=tuple(Path(f"/tmp/seaweedfs-{name}.sock") for name in sockets),  # noqa: S108  # its choice
     )
 
 

@@ -143,6 +143,12 @@ class Stack:
         except urllib.error.HTTPError as error:
             return error.code
 
+    def sockets(self):
+        """Return SeaweedFS's sockets in /tmp."""
+        ports = [int(value) for name, value in self.values.items() if re.fullmatch(r"FCT_S3_(\w+_)?PORT", name)]
+        numbers = {*ports, *(port + dotenv.GRPC for port in ports)}
+        return [path for path in Path("/tmp").glob("seaweedfs-*.sock") if int(path.stem.split("-")[-1]) in numbers]
+
     def processes(self):
         """Return all processes that belong to this stack, by their environment or their working folder."""
         mark = str(self.folder)
@@ -220,9 +226,11 @@ def test_a_killed_server_is_repaired_by_the_same_command(stack, name):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_stopping_leaves_nothing_behind(stack):
-    """No process and no port is left, and the data is there after the next start."""
+    """No process, no port and no socket is left, and the data is there after the next start."""
+    assert stack.sockets()
     stack.run("stop")
     assert stack.processes() == []
     assert stack.listening() == []
+    assert stack.sockets() == []
     stack.run("start")
     assert stack.run("status").count(" up") == 4

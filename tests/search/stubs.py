@@ -4,8 +4,9 @@ import os
 import random
 import signal
 import time
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from multiprocessing import get_context
+from pathlib import Path
 from typing import NamedTuple
 
 import optuna
@@ -25,6 +26,7 @@ class Times(NamedTuple):
     """Seconds."""
 
     trial: float = 0.02  # at most
+    least: float = 0.0  # of a trial
     beat: int = 1
     grace: int = 3
     poll: float = 0.1
@@ -44,21 +46,26 @@ def open_stub(times=TIMES):
     )
 
 
-def run_stub(study, storage, trial, seconds):
+def run_stub(study, storage, trial, seconds, least=0.0):
     """Suggest values and tell their sum."""
     x = trial.suggest_float("x", 0.0, 1.0)
     a, b = (trial.suggest_categorical(name, [True, False]) for name in "ab")
     trial.set_user_attr("curve", [x])
-    time.sleep(random.uniform(0, seconds))
+    time.sleep(random.uniform(least, seconds))
     trial.report(x, 1)
     tell(study, storage, trial, x + a + b)
 
 
-def run_worker(url, trials, times=TIMES):
-    """Be a worker."""
+def run_worker(url, trials, times=TIMES, log=os.devnull):
+    """Be a worker, whose output goes to a file."""
     os.environ["FCT_DATABASE_URL"] = url
-    study, storage = open_stub(times)
-    work(study, storage, Plan(trials, 0, FIRST, times.poll), lambda one: run_stub(study, storage, one, times.trial))
+    with Path(log).open("w") as output, redirect_stdout(output), redirect_stderr(output):
+        study, storage = open_stub(times)
+
+        def run(trial):
+            run_stub(study, storage, trial, times.trial, times.least)
+
+        work(study, storage, Plan(trials, 0, FIRST, times.poll), run)
 
 
 class Crew:

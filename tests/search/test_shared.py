@@ -16,11 +16,14 @@ from ruamel.yaml import YAML
 
 from fct.core import environment
 from fct.core.params import to_yaml
+from fct.search.attributes import WORKER
 from fct.tracking.server import connect
+from tests.engine.nodes import ENVIRONMENT, cluster
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1200)]
 ROOT = Path(__file__).parents[2]
 TRIALS = 8
+EPOCHS = 40  # so that a trial takes seconds, and no worker runs all while others start
 
 
 @pytest.fixture
@@ -36,14 +39,15 @@ def project(toy, schema, database, monkeypatch):
     params["cache"]["qualities"] = list(toy.qualities)
     params["train"] = toy.setup().train.model_dump()
     params["method"] = toy.method().model_dump()
-    params["search"] |= {"images": 48, "targets": ["raw"], "trials": TRIALS, "epochs": 2, "pruner": "none"}
+    params["search"] |= {"images": 48, "targets": ["raw"], "trials": TRIALS, "epochs": EPOCHS, "pruner": "none"}
     Path("params.yaml").write_text(to_yaml(params))
     processes = []
 
-    def start(*arguments):
+    def start(*arguments, **environment):
         command = [sys.executable, "-m", "fct", "search", *arguments]
+        environment = os.environ | environment
         with Path(f"log-{len(processes)}").open("w") as log:
-            processes.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
+            processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True))
         return processes[-1]
 
     yield start, database
@@ -67,6 +71,18 @@ def read_trials(url):
     trials = optuna.load_study(study_name=name, storage=storage).trials
     storage.engine.dispose()
     return trials
+
+
+def pids_with_a_trial(url):
+    """Return the processes that run a trial now. It makes no tables, so it may look before the search has begun."""
+    from fct.core.database import connect
+
+    query = "SELECT value_json FROM trial_user_attributes JOIN trials USING (trial_id) WHERE key = %s AND state = %s"
+    with connect(url) as connection:
+        if connection.execute("SELECT to_regclass('trial_user_attributes')").fetchone() == (None,):
+            return set()
+        rows = connection.execute(query, (WORKER, "RUNNING")).fetchall()
+    return {int(worker.strip('"').rpartition(":")[2]) for (worker,) in rows}
 
 
 def check_all_is_closed(url):
@@ -105,26 +121,49 @@ def test_ray_places_the_workers(project):
     assert len({trial.user_attrs["worker"] for trial in read_trials(url)}) == 2
 
 
+def test_the_workers_of_a_ray_node_that_dies_go_on_elsewhere(project):
+    """Each worker runs on a node of its own. A node dies with its trial: the search is finished on the others."""
+    start, url = project
+    with cluster(3) as nodes:
+        params = Path("params.yaml").read_text()
+        params = params.replace("engine: local", "engine: ray").replace("address: auto", f"address: {nodes.address}")
+        Path("params.yaml").write_text(params)
+        main = start("--workers", "2", **ENVIRONMENT)
+        deadline = time.monotonic() + 600
+        while len(seen := _nodes_at_work(nodes, url)) < 2 or nodes.nodes[0] in seen[:1]:
+            assert main.poll() is None, logs()
+            assert time.monotonic() < deadline, logs()
+            time.sleep(0.2)
+        seen[0].kill()
+        assert main.wait(900) == 0, logs()
+        check_all_is_closed(url)
+    assert TrialState.FAIL in [trial.state for trial in read_trials(url)]
+
+
+def _nodes_at_work(nodes, url):
+    """Return the nodes whose workers have a trial now, the head last: it must live on."""
+    pids = pids_with_a_trial(url)
+    at_work = [node for node in nodes.nodes if pids & {process.pid for process in node.processes()}]
+    return sorted(at_work, key=lambda node: node is nodes.nodes[0])
+
+
 def test_killed_workers_leave_nothing_open(project):
     """One that joined and one that `fct search` started are killed in their trials; others finish the search."""
     start, url = project
     main = start("--workers", "2")
     deadline = time.monotonic() + 400
-    while "trial 0:" not in logs() and time.monotonic() < deadline:
+    while not pids_with_a_trial(url):
+        assert time.monotonic() < deadline, logs()
         time.sleep(0.2)
     joined = start("--join")
-    while f":{joined.pid}" not in {t.user_attrs.get("worker", "")[-len(str(joined.pid)) - 1 :] for t in _running(url)}:
-        assert time.monotonic() < deadline + 60, logs()
-        time.sleep(0.1)
+    while len(pids := pids_with_a_trial(url)) < 2 or joined.pid not in pids:
+        assert time.monotonic() < deadline, logs()
+        time.sleep(0.05)
     joined.kill()
-    random.choice(psutil.Process(main.pid).children()).kill()
+    psutil.Process(random.choice(sorted(pids - {joined.pid}))).kill()
     assert main.wait(600) == 0, logs()
     assert "another one takes its place" in logs()
     check_all_is_closed(url)
-
-
-def _running(url):
-    return [trial for trial in read_trials(url) if trial.state is TrialState.RUNNING]
 
 
 def test_a_killed_search_takes_its_workers_with_it(project):

@@ -10,9 +10,10 @@ from optuna.trial import TrialState
 
 from fct.core.errors import FctError
 from fct.search.attributes import ATTEMPTS, BASELINE, WORKER
-from fct.search.storage import GaveUpError
+from fct.search.storage import BEAT, GRACE, GaveUpError
 from fct.search.workers import MOST_ATTEMPTS, Plan, _take_turn, release, tell, work
-from tests.search.stubs import FIRST, TIMES, Crew, Times, check, open_stub, run_stub
+from tests.search.outage import Line
+from tests.search.stubs import CONTEXT, FIRST, TIMES, Crew, Times, check, open_stub, run_stub, run_worker
 
 LONGEST = 1500  # seconds of a slow test, on a busy machine
 
@@ -241,8 +242,43 @@ def test_a_worker_that_sleeps_too_long_is_refused(crew, stub):
     assert check(stub[0], 12) >= 1
 
 
-def _has_trial(study, pid):
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return any(
-        trial.user_attrs.get(WORKER, "").endswith(f":{pid}") and "curve" in trial.user_attrs for trial in running
+@pytest.mark.slow
+@pytest.mark.timeout(LONGEST)
+@pytest.mark.parametrize("drops", [False, True], ids=["hangs", "drops"])
+def test_a_worker_that_is_cut_off_for_a_minute_is_refused_quietly(crew, stub, database, tmp_path, drops):
+    """With the real intervals: another worker runs the trial, the late answer is a line, and the worker goes on."""
+    times = Times(trial=8.0, least=2.0, beat=BEAT, grace=GRACE)
+    line, log = Line(database), tmp_path / "log"
+    cut_off = CONTEXT.Process(target=run_worker, args=(line.url, 6, times, log))
+    try:
+        cut_off.start()
+        while not (mine := _trial_of(stub[0], cut_off.pid)):
+            time.sleep(0.05)
+        line.cut(drops=drops)
+        (other,) = crew(1, 6, times).workers
+        time.sleep(60)
+        assert stub[1].get_trial(mine).state is TrialState.FAIL  # given to the other one
+        line.mend()
+        cut_off.join(LONGEST)
+        other.join(LONGEST)
+        assert (cut_off.exitcode, other.exitcode) == (0, 0)
+    finally:
+        cut_off.kill()
+        line.close()
+    assert check(stub[0], 6) == 1
+    number = stub[1].get_trial(mine).number
+    assert log.read_text() == (
+        f"trial number {number} was given to another worker, as this one was silent: not counted\n"
     )
+
+
+def _has_trial(study, pid):
+    return _trial_of(study, pid) is not None
+
+
+def _trial_of(study, pid):
+    """Return the id of the trial that a worker runs, once it has values."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.user_attrs.get(WORKER, "").endswith(f":{pid}") and "curve" in trial.user_attrs:
+            return trial._trial_id
+    return None
