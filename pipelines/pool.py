@@ -14,7 +14,8 @@ from pathlib import Path
 
 from prefect import get_run_logger
 
-from fct.core.errors import FctError
+from fct import tracking
+from fct.core.errors import FctError, UnreachableError
 from fct.core.files import write_text
 from fct.core.paths import CHECKPOINTS, PARAMS
 from fct.vcs import git
@@ -65,6 +66,7 @@ def prepare(run: str, name: str, params: str | None, why: str) -> Clone:
     if has_remote:
         # The stages make what the remote lacks.
         output_of_server("dvc", "pull", "--quiet", "--allow-missing", warn=get_run_logger().warning)
+    _close_dead_runs()
     return Clone(branch, commit, (), pushes_data=has_remote)
 
 
@@ -80,6 +82,14 @@ def _remove_dead_clones(run: str) -> None:
                 clone.parent.rmdir()
         note.unlink()
     write_text(notes / run, str(Path.cwd()))
+
+
+def _close_dead_runs() -> None:
+    """Close what a killed run of this host left open in MLflow: this run may have no stage that would."""
+    try:
+        tracking.close_dead_runs()
+    except UnreachableError as error:
+        get_run_logger().warning(str(error))
 
 
 def _keep_between_runs() -> None:

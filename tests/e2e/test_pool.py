@@ -48,7 +48,7 @@ def test_a_worker_pulls_runs_promotes_and_pushes(team, wait):
 
 def test_a_run_that_was_killed_is_closed_and_the_next_one_completes(team, wait):
     """A power cut ends worker and run. The run is marked as crashed, and its place in the queue is free again."""
-    team.deploy(20)
+    team.deploy(60)  # seconds; a run gives a sign of life every 30
     with team.host("host"):
         run = team.start(overrides={"train.learning_rate": 0.11})
         wait(lambda: (now := team.read(run).state).is_running() or now.is_final(), 300)
