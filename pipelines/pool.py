@@ -19,6 +19,7 @@ from fct.core.errors import FctError, UnreachableError
 from fct.core.files import write_text
 from fct.core.paths import CHECKPOINTS, PARAMS
 from fct.vcs import git
+from pipelines import closed
 from pipelines.clone import Clone, branch_name, publish
 from pipelines.process import output, output_of_server
 
@@ -85,7 +86,8 @@ def _remove_dead_clones(run: str) -> None:
 
 
 def _close_dead_runs() -> None:
-    """Close what a killed run of this host left open in MLflow: this run may have no stage that would."""
+    """Close what killed runs left open in Prefect, and in MLflow if they were of this host."""
+    closed.close_stages()
     try:
         tracking.close_dead_runs()
     except UnreachableError as error:

@@ -198,6 +198,17 @@ class Team:
         with get_client(sync_client=True) as client:
             return [run["name"] for run in client.request("POST", "/flow_runs/filter", json=asked).json()]
 
+    def open_stages(self):
+        """Return the stages that Prefect shows as at work although their run has ended."""
+        from prefect.client.orchestration import get_client
+
+        asked = {
+            "task_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}},
+            "flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}}},
+        }
+        with get_client(sync_client=True) as client:
+            return [stage["name"] for stage in client.request("POST", "/task_runs/filter", json=asked).json()]
+
     def pulled(self, run):
         """Clone the branch of a run, pull its data, and return what `dvc status` says."""
         name = self.read(run).name

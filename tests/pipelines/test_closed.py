@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from contextlib import nullcontext
 from uuid import uuid4
 
 import httpx
@@ -18,13 +19,14 @@ def states(monkeypatch):
     """Give the answers of the server, which the test fills: names of final states, None, or errors."""
     answers = []
 
-    def answer(_run):
+    def answer(_client, _run):
         found = answers[0] if len(answers) == 1 else answers.pop(0)
         if isinstance(found, Exception):
             raise found
         return found
 
     monkeypatch.setattr(closed, "_final_state", answer)
+    monkeypatch.setattr(closed, "get_client", lambda **_: nullcontext())
     monkeypatch.setattr(closed, "get_run_logger", lambda: logging.getLogger("run"))
     return answers
 
