@@ -45,7 +45,7 @@ class Clone:
         Data go to the DVC remote first: a branch never names files that nobody has.
         """
         if self.pushes_data:
-            output_of_server("dvc", "push", "--quiet", warn=get_run_logger().warning)
+            output_of_server("dvc", "push", warn=get_run_logger().warning)
         git.commit_outs(why)
         publish(self.branch, patient=self.pushes_data)
 

@@ -66,7 +66,7 @@ def prepare(run: str, name: str, params: str | None, why: str) -> Clone:
     has_remote = bool(output("dvc", "remote", "list").strip())
     if has_remote:
         # The stages make what the remote lacks.
-        output_of_server("dvc", "pull", "--quiet", "--allow-missing", warn=get_run_logger().warning)
+        output_of_server("dvc", "pull", "--allow-missing", warn=get_run_logger().warning)
     _close_dead_runs()
     return Clone(branch, commit, (), pushes_data=has_remote)
 

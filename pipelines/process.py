@@ -155,11 +155,13 @@ def output(*command: str, cwd: Path | None = None) -> str:
     """Return the output of a short command.
 
     Raises:
-        FctError: the command failed. The message has its output.
+        FctError: the command failed. The message has its errors, or else its output.
     """
     process = subprocess.run(command, cwd=cwd, capture_output=True, text=True, errors="replace", check=False)
     if process.returncode:
-        raise FctError(f"`{' '.join(command)}` failed: {(process.stderr or process.stdout).strip()}")
+        text = (process.stderr or process.stdout).strip()
+        errors = [line for line in text.splitlines() if line.startswith(("ERROR: ", "error: ", "fatal: "))]
+        raise FctError(f"`{' '.join(command)}` failed: {' '.join(errors) or text}")
     return process.stdout
 
 
