@@ -7,6 +7,7 @@ same results as these commands.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -23,7 +24,7 @@ from pydantic import Field, PositiveInt
 
 from fct import tracking
 from fct.core import environment, params
-from fct.core.errors import FAILED, FctError
+from fct.core.errors import FAILED, TRY_AGAIN, FctError
 from fct.core.locks import locked
 from fct.core.params import Section
 from fct.core.paths import BEST_METHOD, RUN_REPORT, RUNNING_LOCK
@@ -32,7 +33,7 @@ from pipelines import closed, graph, pool, report
 from pipelines.clone import Clone, open_clone
 from pipelines.errors import fail_with_message
 from pipelines.params import PipelineParams, apply_overrides
-from pipelines.process import Commands, Ended
+from pipelines.process import DELAYS, Commands, Ended
 from pipelines.stage import CACHED, stage_task
 from pipelines.watchdog import watchdog
 
@@ -200,9 +201,21 @@ def _run_fct(commands: Commands, *arguments: str) -> State[Any]:
     """Run a command of `fct` that changes the registry. Show its output and the roles of the versions after it."""
     with _registry_limit():
         closed.check(UUID(_id()))
-        ended = commands.run(["fct", *arguments], get_run_logger().info)
+        ended = _run_until_answered(commands, ["fct", *arguments])
     _show(report.show_registry)
     return _state_of(ended)
+
+
+def _run_until_answered(commands: Commands, command: Sequence[str]) -> Ended:
+    """Run a command. Repeat it while its exit status says that it may succeed later: a server may be restarting."""
+    ended = commands.run(command, get_run_logger().info)
+    for delay in DELAYS:
+        if ended.status != TRY_AGAIN:
+            break
+        get_run_logger().warning("%s: once more in %.0f s", " ".join(command), delay)
+        time.sleep(delay)
+        ended = commands.run(command, get_run_logger().info)
+    return ended
 
 
 def _state_of(ended: Ended) -> State[Any]:
