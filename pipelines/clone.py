@@ -18,12 +18,14 @@ from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from prefect import get_run_logger
+
 from fct.core.errors import FctError
 from fct.core.paths import CLONES, PARAMS
 from fct.tracking.location import database_of
 from fct.tracking.server import DEFAULT_URI
 from fct.vcs import git
-from pipelines.process import output
+from pipelines.process import output, output_of_server
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 
@@ -43,9 +45,9 @@ class Clone:
         Data go to the DVC remote first: a branch never names files that nobody has.
         """
         if self.pushes_data:
-            output("dvc", "push", "--quiet")
+            output_of_server("dvc", "push", warn=get_run_logger().warning)
         git.commit_outs(why)
-        publish(self.branch)
+        publish(self.branch, patient=self.pushes_data)
 
 
 @contextmanager
@@ -81,9 +83,13 @@ def open_clone(run: str, name: str, params: str, why: str) -> Iterator[Clone]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def publish(branch: str) -> None:
-    """Push the clone's commits to a branch of the repository that it is a clone of."""
-    output(*git.GIT, "push", git.RECEIVE, "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}")
+def publish(branch: str, *, patient: bool = False) -> None:
+    """Push the clone's commits to a branch of the repository that it is a clone of; `patient` repeats a failed push."""
+    push = (*git.GIT, "push", git.RECEIVE, "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}")
+    if patient:
+        output_of_server(*push, warn=get_run_logger().warning)
+    else:
+        output(*push)
 
 
 @contextmanager

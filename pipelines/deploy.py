@@ -36,6 +36,7 @@ from pipelines.serve import ON_ANY_HOST, on_any_host
 HEARTBEAT = 30  # seconds between two signs of life of a run
 SILENCE = timedelta(minutes=3)  # without one, after which a run counts as dead
 STARTING = timedelta(minutes=10)  # from pending to running: a clone of the repository, and imports
+RETRIES = 7  # of a request to the server, after 2, 4, 8, ... seconds: it may be down for minutes
 ENDED = ("Completed", "Failed", "Crashed", "Cancelled", "GateFailed")  # names of final states
 WAITING = ("Scheduled", "Late", "AwaitingConcurrencySlot", "AwaitingRetry", "Paused", "Suspended", "Cancelling")
 
@@ -61,7 +62,7 @@ def main() -> None:
                 _replace(client, automation)
         count = len(ON_ANY_HOST)
         print(f"{count} deployments are registered for the pool {name}. Start a worker on each host, in a clone:")
-        print(f"prefect worker start --pool {name}")
+        print(f"prefect worker start --pool {name} --limit 1")
 
 
 @contextmanager
@@ -92,6 +93,7 @@ def deployments(schedules: Schedules, name: str, source: GitRepository) -> list[
         pool.VARIABLE: name,
         "PYTHONPATH": ".",  # the clone's code, not the worker's
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT),
+        "PREFECT_CLIENT_MAX_RETRIES": str(RETRIES),
     }
     for deployment in made:
         deployment.work_pool_name = name

@@ -7,10 +7,12 @@ same results as these commands.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Annotated, Any
+from uuid import UUID
 
 from prefect import State, flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact
@@ -22,17 +24,18 @@ from pydantic import Field, PositiveInt
 
 from fct import tracking
 from fct.core import environment, params
-from fct.core.errors import FAILED, FctError
+from fct.core.errors import FAILED, TRY_AGAIN, FctError
 from fct.core.locks import locked
 from fct.core.params import Section
 from fct.core.paths import BEST_METHOD, RUN_REPORT, RUNNING_LOCK
 from fct.registry.params import RegistryParams
-from pipelines import graph, pool, report
+from pipelines import closed, graph, pool, report
 from pipelines.clone import Clone, open_clone
 from pipelines.errors import fail_with_message
 from pipelines.params import PipelineParams, apply_overrides
-from pipelines.process import Commands, Ended
+from pipelines.process import DELAYS, Commands, Ended
 from pipelines.stage import CACHED, stage_task
+from pipelines.watchdog import watchdog
 
 GATE = "gate"  # the stage that writes the verdict
 LEASE = 60  # seconds
@@ -145,6 +148,7 @@ def _reproduce(
         failed = [state for state in states.values() if state.is_failed() or state.is_crashed()]
         return Failed(message="\n".join(str(state.message) for state in failed))
     if clone:
+        closed.check(UUID(_id()))
         clone.keep(f"Reproduce {', '.join(targets) or 'the pipeline'}")
         _show(report.show_branch, clone)
     _show(report.show_links, _id())
@@ -196,9 +200,22 @@ def _show(artifact: Callable[..., None], *arguments: object) -> None:
 def _run_fct(commands: Commands, *arguments: str) -> State[Any]:
     """Run a command of `fct` that changes the registry. Show its output and the roles of the versions after it."""
     with _registry_limit():
-        ended = commands.run(["fct", *arguments], get_run_logger().info)
+        closed.check(UUID(_id()))
+        ended = _run_until_answered(commands, ["fct", *arguments])
     _show(report.show_registry)
     return _state_of(ended)
+
+
+def _run_until_answered(commands: Commands, command: Sequence[str]) -> Ended:
+    """Run a command. Repeat it while its exit status says that it may succeed later: a server may be restarting."""
+    ended = commands.run(command, get_run_logger().info)
+    for delay in DELAYS:
+        if ended.status != TRY_AGAIN:
+            break
+        get_run_logger().warning("%s: once more in %.0f s", " ".join(command), delay)
+        time.sleep(delay)
+        ended = commands.run(command, get_run_logger().info)
+    return ended
 
 
 def _state_of(ended: Ended) -> State[Any]:
@@ -225,8 +242,12 @@ def _make_report(commands: Commands) -> None:
 
 @contextmanager
 def run_lock() -> Iterator[None]:
-    """Let only one run at a time work in this project, since runs share files, checkpoints and search trials."""
-    with locked(RUNNING_LOCK, on_wait=lambda: get_run_logger().info("waiting for another run of this project to end")):
+    """Let only one run at a time work in this project, since runs share files, checkpoints and search trials.
+
+    Runs of a pool work in clones of their own, but share checkpoints and DVC's cache with the others of their host.
+    """
+    lock = pool.host_lock() if pool.is_pool_run() else RUNNING_LOCK
+    with locked(lock, on_wait=lambda: get_run_logger().info("waiting for another run of this project to end")):
         yield
 
 
@@ -248,12 +269,14 @@ def _registry_limit() -> Iterator[None]:
 def _commands() -> Iterator[Commands]:
     """Yield commands that share one pipeline run in MLflow. End those still running at the end of the block."""
     workers = params.load(Params).pipeline.workers
-    commands = Commands({"FCT_PIPELINE_RUN": _id()}, workers)
-    try:
-        yield commands
-    finally:
-        if commands.stop():
-            tracking.close_dead_runs()  # a killed command could not close its run
+    with watchdog() as dog:
+        commands = Commands({"FCT_PIPELINE_RUN": _id()}, workers, dog)
+        with closed.watched(UUID(_id()), commands.stop):
+            try:
+                yield commands
+            finally:
+                if commands.stop():
+                    tracking.close_dead_runs()  # a killed command could not close its run
 
 
 @contextmanager

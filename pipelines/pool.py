@@ -2,19 +2,26 @@
 
 A worker gives each run a clean clone of the repository, in which the run works. The run pulls the data from the DVC
 remote, and pushes its outs there and its results to a git branch. What must survive a run on its host, as the clone
-does not, are the checkpoints of trainings and DVC's cache.
+does not, are the checkpoints of trainings and DVC's cache. Only one run at a time works on a host.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
-from fct.core.errors import FctError
+from prefect import get_run_logger
+
+from fct import tracking
+from fct.core.errors import FctError, UnreachableError
+from fct.core.files import write_text
 from fct.core.paths import CHECKPOINTS, PARAMS
 from fct.vcs import git
+from pipelines import closed
 from pipelines.clone import Clone, branch_name, publish
-from pipelines.process import output
+from pipelines.process import output, output_of_server
 
 VARIABLE = "FCT_POOL"  # environment variable of such a run: the name of its pool
 KEPT = Path("~/.cache/fct")  # of the worker's user
@@ -25,8 +32,17 @@ def is_pool_run() -> bool:
     return VARIABLE in os.environ
 
 
+def host_lock() -> Path:
+    """Return the file that the run at work on this host locks."""
+    kept = KEPT.expanduser()
+    kept.mkdir(parents=True, exist_ok=True)
+    return kept / "running.lock"
+
+
 def prepare(run: str, name: str, params: str | None, why: str) -> Clone:
     """Prepare the clone that the worker made, which is the current folder. The worker removes it.
+
+    The caller holds `host_lock`: any other clone on this host is that of a run whose worker was killed, and is removed.
 
     Args:
         run: The id of the run.
@@ -40,16 +56,42 @@ def prepare(run: str, name: str, params: str | None, why: str) -> Clone:
     commit = git.tree().commit
     if commit is None:
         raise FctError("The worker's folder is not a git repository. Register the deployments anew with `make deploy`.")
+    _remove_dead_clones(run)
     _keep_between_runs()
     branch = branch_name(name, run)
     if params is not None:
         PARAMS.write_text(params)
         git.commit([PARAMS.as_posix()], why)
-    publish(branch)  # MLflow names this commit, even if the run fails later
+    publish(branch, patient=True)  # MLflow names this commit, even if the run fails later
     has_remote = bool(output("dvc", "remote", "list").strip())
     if has_remote:
-        output("dvc", "pull", "--quiet", "--allow-missing")  # the stages make what the remote lacks
+        # The stages make what the remote lacks.
+        output_of_server("dvc", "pull", "--allow-missing", warn=get_run_logger().warning)
+    _close_dead_runs()
     return Clone(branch, commit, (), pushes_data=has_remote)
+
+
+def _remove_dead_clones(run: str) -> None:
+    """Remove the clones that killed workers left on this host, and note the current folder as the clone of this run."""
+    notes = KEPT.expanduser() / "clones"
+    notes.mkdir(parents=True, exist_ok=True)
+    for note in notes.iterdir():
+        clone = Path(note.read_text())
+        if clone != Path.cwd():
+            shutil.rmtree(clone, ignore_errors=True)
+            with suppress(OSError):  # the worker's temporary folder, if nothing else is in it
+                clone.parent.rmdir()
+        note.unlink()
+    write_text(notes / run, str(Path.cwd()))
+
+
+def _close_dead_runs() -> None:
+    """Close what killed runs left open in Prefect, and in MLflow if they were of this host."""
+    closed.close_stages()
+    try:
+        tracking.close_dead_runs()
+    except UnreachableError as error:
+        get_run_logger().warning(str(error))
 
 
 def _keep_between_runs() -> None:

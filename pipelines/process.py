@@ -23,11 +23,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
 from fct.core.errors import FctError
 
+DELAYS = (5.0, 30.0, 120.0)  # seconds before each retry of what may succeed later
 GRACE = 7.0  # seconds between SIGTERM and SIGKILL
 SPARSE = 60.0  # seconds between two logged states of a progress bar
 SIZE = (24, 120)  # rows and columns of the terminal that a command sees
@@ -37,6 +39,16 @@ COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 class StoppedError(FctError):
     """The flow run, and this command with it, is being stopped."""
+
+
+class Watch(Protocol):
+    """What is told about the process groups of commands."""
+
+    def started(self, group: int) -> None:
+        """Report a group that has started."""
+
+    def ended(self, group: int) -> None:
+        """Report a group that has ended."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,7 @@ class Commands:
 
     environment: Mapping[str, str]  # added to that of this process
     workers: int  # number of commands at a time; further ones wait
+    watchdog: Watch | None = None  # ends them if this process is killed
     _running: set[int] = field(default_factory=set)  # pids, which are also the ids of their groups
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stopped: bool = False
@@ -85,6 +98,8 @@ class Commands:
             status = process.wait()
             with self._lock:
                 self._running.discard(process.pid)
+            if self.watchdog:
+                self.watchdog.ended(process.pid)
         return Ended(status, tuple(tail))
 
     def stop(self) -> bool:
@@ -121,6 +136,8 @@ class Commands:
             finally:
                 os.close(terminal)
             self._running.add(process.pid)
+            if self.watchdog:
+                self.watchdog.started(process.pid)
             return process, output
 
 
@@ -138,12 +155,33 @@ def output(*command: str, cwd: Path | None = None) -> str:
     """Return the output of a short command.
 
     Raises:
-        FctError: the command failed. The message has its output.
+        FctError: the command failed. The message has its errors, or else its output.
     """
     process = subprocess.run(command, cwd=cwd, capture_output=True, text=True, errors="replace", check=False)
     if process.returncode:
-        raise FctError(f"`{' '.join(command)}` failed: {(process.stderr or process.stdout).strip()}")
+        text = (process.stderr or process.stdout).strip()
+        errors = [line for line in text.splitlines() if line.startswith(("ERROR: ", "error: ", "fatal: "))]
+        raise FctError(f"`{' '.join(command)}` failed: {' '.join(errors) or text}")
     return process.stdout
+
+
+def output_of_server(*command: str, warn: Callable[[str], object]) -> str:
+    """Return the output of a command that needs a server. Repeat it if it fails, since the server may be restarting.
+
+    Args:
+        command: The program and its arguments.
+        warn: Called with each failure before the command is repeated.
+
+    Raises:
+        FctError: the command failed each time. The message has its last output.
+    """
+    for delay in DELAYS:
+        try:
+            return output(*command)
+        except FctError as error:
+            warn(f"{error}. Once more in {delay:.0f} s.")
+        time.sleep(delay)
+    return output(*command)
 
 
 def read_lines(descriptor: int) -> Iterator[str]:

@@ -34,6 +34,7 @@ from fct.core.errors import exit_on_error
 from fct.core.locks import locked
 from fct.core.paths import RUNNING_LOCK, SERVING_LOCK
 from fct.registry.params import RegistryParams
+from pipelines import closed
 from pipelines.flows import promote, reproduce, rollback, search
 from pipelines.intake import intake
 from pipelines.params import Scheduled, Schedules
@@ -107,6 +108,7 @@ def mark_dead_runs_crashed() -> None:
         )
         for run in dead_runs:
             client.set_flow_run_state(run.id, Crashed(message="its process was killed"), force=True)
+    closed.close_stages()
 
 
 def delete_renamed() -> None:

@@ -14,11 +14,10 @@ from prefect.states import Cancelled, Completed, Failed
 from fct.core.errors import TRY_AGAIN, FctError
 from fct.core.os_errors import describe_os_error
 from pipelines import graph
-from pipelines.process import Commands, Ended, StoppedError
+from pipelines.process import DELAYS, Commands, Ended, StoppedError
 
 CACHED = "Cached"  # the state of a stage that is up to date
 TEMPORARY = "TemporaryFailure"  # the state of a stage that may succeed later
-DELAYS = [5.0, 30.0, 120.0]  # seconds before each retry
 
 
 def is_temporary(ended: Ended) -> bool:
@@ -47,7 +46,7 @@ def stage_task(stage: str, commands: Commands) -> Task[[bool], State[float]]:
         cache_policy=NO_CACHE,  # DVC is the cache
         persist_result=False,
         retries=len(DELAYS),
-        retry_delay_seconds=DELAYS,
+        retry_delay_seconds=list(DELAYS),
         retry_condition_fn=_is_temporary,
         task_run_name=stage.replace("{", "{{").replace("}", "}}"),  # Prefect formats it; a class may have braces
     )

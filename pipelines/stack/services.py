@@ -195,6 +195,8 @@ def _prefect(values: Mapping[str, str], folder: Path) -> Program:
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
         "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "true",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(origins(address)),
+        # In files of PREFECT_HOME: in memory, a restart would lose the places of runs at work, and they would be ended.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     }
     return Program(
         name="prefect",

@@ -37,3 +37,20 @@ def test_a_full_disk_fails_a_run_in_one_line(monkeypatch):
     state = write()
     assert state.is_failed()
     assert state.message == "The disk is full: /data/params.yaml. Free some space, then run the same again."
+
+
+@pytest.mark.parametrize(("statuses", "last"), [([0], 0), ([75, 75, 0], 0), ([1], 1), ([75, 75, 75, 75], 75)])
+def test_a_promotion_is_repeated_while_a_server_restarts(monkeypatch, statuses, last):
+    """The exit status 75 says that the command may succeed later. After three repetitions it counts."""
+    import logging
+    from types import SimpleNamespace
+
+    from pipelines import flows
+    from pipelines.process import Ended
+
+    monkeypatch.setattr(flows, "get_run_logger", lambda: logging.getLogger("run"))
+    monkeypatch.setattr(flows, "DELAYS", (0, 0, 0))
+    left = list(statuses)
+    commands = SimpleNamespace(run=lambda *_: Ended(left.pop(0), ()))
+    assert flows._run_until_answered(commands, ["fct", "promote"]).status == last
+    assert left == []

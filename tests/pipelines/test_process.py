@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from fct.core.errors import FctError
 from pipelines import process
 from pipelines.process import Commands, StoppedError, read_lines
 
@@ -202,3 +203,17 @@ def test_a_command_that_cannot_start_leaves_nothing_open(commands):
     with pytest.raises(FileNotFoundError):
         commands.run(["/no/such/program"], print)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_command_that_needs_a_server_is_repeated(tmp_path, monkeypatch):
+    """It succeeds once the server is back, and each failure before is a warning."""
+    monkeypatch.setattr(process, "DELAYS", (0.01, 0.01))
+    code = "import pathlib, sys; log = pathlib.Path(sys.argv[1]); log.open('a').write('x'); print(log.read_text())"
+    code += "; sys.exit('down' if len(log.read_text()) < int(sys.argv[2]) else 0)"
+    warnings = []
+    command = [sys.executable, "-c", code, str(tmp_path / "log")]
+    assert process.output_of_server(*command, "3", warn=warnings.append) == "xxx\n"
+    assert len(warnings) == 2
+    assert all("down" in warning for warning in warnings)
+    with pytest.raises(FctError, match="down"):
+        process.output_of_server(*command, "9", warn=warnings.append)
