@@ -82,9 +82,9 @@ def thresholds(*, dry_run: bool) -> None:
     """Set the thresholds of the gate from the network without robustness.
 
     Needs `dvc repro export@standard`: that network is trained on raw images alone. Measures it on validation images,
-    raw and compressed, by the lines of the gate. Accuracy lines then allow a candidate to be one point worse, plus the
-    uncertainty that comes from the number of gate images. file_mib allows a quarter more. Other lines stay as they are.
-    Tighten the lines that matter to you.
+    raw and compressed, by the lines of the gate. Lines of accuracy and calibration (ece) then allow a candidate to be
+    one point worse, plus the uncertainty that comes from the number of gate images. file_mib allows a quarter more.
+    Other lines stay as they are. Tighten the lines that matter to you.
     """
     with exit_on_error():
         from fct import recipes

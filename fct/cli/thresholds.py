@@ -18,7 +18,8 @@ from fct.gate.params import CheckParams, GateParams
 from fct.splits.params import JpegParams
 from fct.splits.store import open_split
 
-MAY_LOSE = 0.01  # accuracy that robustness may cost
+MAY_LOSE = 0.01  # accuracy or calibration that robustness may cost
+FOLLOWING = {("accuracy", "at least"), ("ece", "at most")}
 GROWTH = 1.25  # factor by which blocks may enlarge the file
 
 
@@ -42,9 +43,9 @@ class Threshold(NamedTuple):
 def propose_thresholds(path: Path = PARAMS) -> list[Threshold]:
     """Measure `standard` on validation images by the lines of the gate; return thresholds that follow from it.
 
-    A line about accuracy allows the candidate to be one point worse than `standard`, raw or compressed. It also allows
-    for the uncertainty of the gate's number of images, so that `standard` itself would pass. The file may be a quarter
-    larger than that of `standard`. Other lines stay.
+    A line about accuracy or calibration (ece) allows the candidate to be one point worse than `standard`, raw or
+    compressed. It also allows for the uncertainty of the gate's number of images, so that `standard` itself would pass.
+    The file may be a quarter larger than that of `standard`. Other lines stay.
 
     Raises:
         FctError: `standard` has not been exported yet.
@@ -59,11 +60,15 @@ def propose_thresholds(path: Path = PARAMS) -> list[Threshold]:
         if line.metric == "file_mib" and line.at_most is not None:
             size = model_bytes(STANDARD_ONNX) / MIB
             proposals.append(Threshold(f"gate.{index}.at_most", line, size, _round_up(GROWTH * size)))
-        elif line.metric == "accuracy" and line.at_least is not None and line.over == "images":
+        elif (line.metric, line.direction) in FOLLOWING and line.champion is None and line.over == "images":
             estimate = measure(line, predictions, params.evaluate)
             of_gate = estimate.with_more(len(gate) / len(val)) if estimate.with_more else estimate
-            lowest = math.floor(100 * max(0.0, of_gate.low - MAY_LOSE)) / 100
-            proposals.append(Threshold(f"gate.{index}.at_least", line, estimate.value, lowest))
+            if line.direction == "at least":
+                threshold = math.floor(100 * max(0.0, of_gate.low - MAY_LOSE)) / 100
+            else:
+                threshold = math.ceil(100 * min(1.0, of_gate.high + MAY_LOSE)) / 100
+            key = line.direction.replace(" ", "_")
+            proposals.append(Threshold(f"gate.{index}.{key}", line, estimate.value, threshold))
     return proposals
 
 

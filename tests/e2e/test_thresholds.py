@@ -12,16 +12,18 @@ def lines(project):
     return YAML(typ="safe").load(project.folder / "params.yaml")["gate"]
 
 
-def test_accuracy_and_size_follow_from_standard(copy):
-    """Lines of accuracy come below what `standard` has on validation images, the size above its file; others stay."""
+def test_accuracy_calibration_and_size_follow_from_standard(copy):
+    """Lines of accuracy come below what `standard` has on validation images, of ece and the size above; others stay."""
     before = lines(copy)
     out = copy.run("fct", "thresholds")
     has = {name: float(value) for name, value in re.findall(r"^(\w+) +standard has ([\d.]+)", out, re.MULTILINE)}
     after = lines(copy)
-    assert {"raw_accuracy", "mean_accuracy", "file_mib"} <= has.keys()
+    assert {"raw_accuracy", "mean_accuracy", "mean_ece", "file_mib"} <= has.keys()
     for old, new in zip(before, after, strict=True):
         if new["metric"] == "accuracy" and "at_least" in new:
             assert 0 <= new["at_least"] < has[f"{new['slice']}_accuracy"]
+        elif new["metric"] == "ece":
+            assert has[f"{new['slice']}_ece"] < new["at_most"] <= 1
         elif new["metric"] == "file_mib":
             assert has["file_mib"] < new["at_most"] < 1.5 * has["file_mib"]
         else:
