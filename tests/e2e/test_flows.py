@@ -1,6 +1,7 @@
 """The same DAG through Prefect: what it runs, what it shows, what it refuses."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -227,6 +228,32 @@ def test_more_trials_go_on_with_the_same_study(copy, stand, artifacts):
     assert "trials: 3" in project.run(
         "git", "show", f"{project.run('git', 'branch', '--list', 'fct/*').strip()}:params.yaml"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("database")
+def test_more_trials_are_shared_by_workers(copy, stand, tracked):
+    """Two processes run the trials of one study in PostgreSQL; each trial is a run of MLflow, and all have ended."""
+    import optuna
+
+    from fct.search.attributes import NOT_TRAINED
+    from fct.search.storage import PatientStorage
+
+    project = stand(copy)
+    state = search(trials=10, workers=2, return_state=True)
+    assert state.is_completed(), state.message
+    storage = PatientStorage(os.environ["FCT_DATABASE_URL"])
+    (name,) = optuna.get_all_study_names(storage)
+    trials = optuna.load_study(study_name=name, storage=storage).trials
+    storage.engine.dispose()
+    trials = [trial for trial in trials if NOT_TRAINED not in trial.user_attrs]  # without layers
+    assert len(trials) == 10
+    assert {trial.state.name for trial in trials} <= {"COMPLETE", "PRUNED"}  # one that diverges is pruned
+    assert len({trial.user_attrs["worker"] for trial in trials}) == 2
+    server = tracked(project)
+    assert server.client.search_runs([server.experiment], "attributes.status = 'RUNNING'") == []
+    children = server.client.search_runs([server.experiment], "tags.`fct.kind` = 'child'")
+    assert len(children) == 10 + 2  # those of the pipeline before
 
 
 def test_promotion_and_rollback_follow_the_rules_of_the_commands(copy, stand, tracked, artifacts):
