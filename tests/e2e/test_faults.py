@@ -369,7 +369,8 @@ def test_a_full_disk_is_one_sentence_and_damages_nothing(team, wait, place):
 
 HOLD = """
 import filelock, sys, time
-filelock.FileLock(sys.argv[1]).acquire()
+lock = filelock.FileLock(sys.argv[1])
+lock.acquire()
 print("held", flush=True)
 time.sleep(999)
 """
