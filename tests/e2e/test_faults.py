@@ -382,11 +382,13 @@ def test_a_run_waits_for_another_run_of_its_host(team, wait):
         lock = host.home / ".cache/fct/running.lock"
         lock.parent.mkdir(parents=True)
         with subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE) as other:
-            assert other.stdout.readline() == b"held\n"
-            run = team.start(overrides=GATE)
-            wait(lambda: "waiting for another run of this project to end" in host.log(), LATEST)
-            assert team.read(run).state.is_running()
-            other.kill()
+            try:
+                assert other.stdout.readline() == b"held\n"
+                run = team.start(overrides=GATE)
+                wait(lambda: "waiting for another run of this project to end" in host.log(), LATEST)
+                assert team.read(run).state.is_running()
+            finally:
+                other.kill()
         assert finish(team, run).state.is_completed()
         stop_worker(host, wait)
     assert count(team, host) == TIDY
