@@ -36,7 +36,7 @@ pytestmark = [
 ]
 LATEST = 600  # seconds in which a run ends
 SOON = 60  # seconds without a sign of life after which a run counts as dead; runs give one every 30 seconds
-GATE = {"gate.2.at_least": 0.41}  # runs the stages check and gate anew
+GATE = {"gate.2.at_least": 0.41}  # runs the stages check and gate anew; a champion of it allows no weaker gate
 STAGE = "-m fct.gate"
 TIDY = {
     "runs that Prefect shows at work": 0,
@@ -369,7 +369,8 @@ def test_a_full_disk_is_one_sentence_and_damages_nothing(team, wait, place):
 
 HOLD = """
 import filelock, sys, time
-filelock.FileLock(sys.argv[1]).acquire()
+lock = filelock.FileLock(sys.argv[1])
+lock.acquire()
 print("held", flush=True)
 time.sleep(999)
 """
@@ -381,11 +382,13 @@ def test_a_run_waits_for_another_run_of_its_host(team, wait):
         lock = host.home / ".cache/fct/running.lock"
         lock.parent.mkdir(parents=True)
         with subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE) as other:
-            assert other.stdout.readline() == b"held\n"
-            run = team.start(overrides=GATE)
-            wait(lambda: "waiting for another run of this project to end" in host.log(), LATEST)
-            assert team.read(run).state.is_running()
-            other.kill()
+            try:
+                assert other.stdout.readline() == b"held\n"
+                run = team.start(overrides=GATE)
+                wait(lambda: "waiting for another run of this project to end" in host.log(), LATEST)
+                assert team.read(run).state.is_running()
+            finally:
+                other.kill()
         assert finish(team, run).state.is_completed()
         stop_worker(host, wait)
     assert count(team, host) == TIDY
@@ -416,7 +419,7 @@ def test_of_two_schedules_at_one_minute_one_waits(team, wait):
     """Two runs are due at the same time, on two hosts. They work one after the other, and there is one champion."""
     due = Scheduled(scheduled_time=datetime.now(UTC))
     with team.host("left") as left, team.host("right") as right:
-        runs = [team.start(state=due, overrides=GATE, promote=True), team.start(state=due, promote=True)]
+        runs = [team.start(state=due, overrides=GATE, promote=True) for _ in "ab"]
         most = 0
         deadline = time.monotonic() + LATEST
         while not all(team.ended(run) for run in runs):
@@ -424,7 +427,8 @@ def test_of_two_schedules_at_one_minute_one_waits(team, wait):
             assert time.monotonic() < deadline
             time.sleep(0.5)
         assert most == 1
-        assert all(team.read(run).state.is_completed() for run in runs)
+        messages = [team.read(run).state.message for run in runs]
+        assert all(team.read(run).state.is_completed() for run in runs), messages
         for host in (left, right):
             stop_worker(host, wait)
     used = [host for host in (left, right) if (host.home / ".cache/fct").exists()]
