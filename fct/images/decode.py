@@ -36,6 +36,7 @@ TURNS = {  # that bring an image upright, by its EXIF orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1")  # major brands of still images, ISO/IEC 23008-12, annex B
 WITHOUT_SEGMENT = frozenset({0x01, *range(0xD0, 0xD9)})  # TEM, RST0 to RST7, SOI
 
 
@@ -142,6 +143,8 @@ def _unreadable(content: bytes) -> UnusableImage:
                 return UnusableImage("damaged or truncated")
             known = str(error) if "not identified by" not in str(error) else "its size, depth or colours are invalid"
             return UnusableImage(f"a {name} that cannot be read: {known}")
+    if content[4:8] == b"ftyp" and content[8:12] in HEIC_BRANDS:
+        return UnusableImage("a HEIC image, as phones take them: save it as JPEG")
     return UnusableImage(f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image")
 
 

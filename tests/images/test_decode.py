@@ -136,6 +136,7 @@ FRAMES = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
         (b"", "not a JPEG, PNG"),
         (b"plain text", "not a JPEG, PNG"),
         (encode(RGB, "GIF"), "not a JPEG, PNG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC image, as phones take them: save it as JPEG"),
         (encode(RGB)[:-200], "damaged or truncated"),
         (encode(RGB, "JPEG")[:-200], "damaged or truncated"),
         (encode(RGB, "WEBP")[:-50], "damaged or truncated|cannot be read"),
