@@ -157,7 +157,7 @@ FRAMES = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
         (encode(Image.fromarray(GREY.astype(np.float32)), "TIFF"), "more than 8 bits"),
         (encode(Image.new("LAB", (4, 4)), "TIFF"), "its colours are LAB"),
     ],
-    ids=range(19),
+    ids=range(20),
 )
 def test_an_unusable_file_is_an_error(content, message):
     """The error for a damaged, oversized, animated or unsupported file has the kind of problem."""
