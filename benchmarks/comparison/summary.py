@@ -70,7 +70,7 @@ def compare(dataset: str, name: str, other: str) -> str:
         known = ", ".join(dict.fromkeys(record["name"] for record in results_of(dataset).records())) or "none"
         raise FctError(f"{dataset} has no runs of {', '.join(unknown)}. There are runs of: {known}.")
     check_current(settings, _records([runs[name], runs[other]]))
-    told = _versus(runs[name], runs[other], settings.summary)
+    told = difference_of(runs[name], runs[other], settings.summary)
     if told is None:
         raise FctError(f"{name} and {other} are the same, or have no seed in common on {dataset}. Name two that have.")
     return differences({name: {"versus": told}}, "versus", {})
@@ -84,11 +84,13 @@ def summarise(runs: dict[str, Runs], settings: Settings) -> Summary:
     chosen = best({name: runs[name] for name in main})
     for name, each in told.items():
         for key, other in _others(name, runs, chosen, settings).items():
-            if other in runs and (difference := _versus(runs[name], runs[other], settings.summary)):
+            if other in runs and (difference := difference_of(runs[name], runs[other], settings.summary)):
                 each[key] = difference
     ours = next((name for name in OURS if name in main), None)
     rivals = [name for name in told if name not in {ours, *settings.beyond}] if ours else []
-    against = {name: found for name in rivals if (found := _versus(runs[ours or ""], runs[name], settings.summary))}
+    against = {
+        name: found for name in rivals if (found := difference_of(runs[ours or ""], runs[name], settings.summary))
+    }
     return {
         "best": chosen,
         "ours": ours,
@@ -128,7 +130,7 @@ def _answers(runs: dict[str, Runs], chosen: dict[str, str], settings: Settings) 
         if (claim.method, other) in seen:
             continue
         seen.add((claim.method, other))
-        if ours and theirs and (versus := _versus(ours, theirs, settings.summary)):
+        if ours and theirs and (versus := difference_of(ours, theirs, settings.summary)):
             gap = ours.distortion(versus["seeds"]).mean() / theirs.distortion(versus["seeds"]).mean() - 1
             yield {"question": claim.question, "method": claim.method, "versus": versus, "distortion": round(gap, 5)}
 
@@ -148,12 +150,12 @@ def differs_by_blocks(runs: Runs, other: Runs) -> bool:
 def _one(runs: Runs, control: Runs | None, how: SummaryParams) -> Summary:
     told: Summary = {"seeds": runs.seeds} | _intervals(runs.columns, runs.by_column(runs.columns, runs.seeds), how)
     told["distortion"] = over_seeds(runs.distortion(runs.seeds), how.confidence).as_json()
-    if control is not None and (difference := _versus(runs, control, how)):
+    if control is not None and (difference := difference_of(runs, control, how)):
         told["versus_pair"] = difference
     return told
 
 
-def _versus(runs: Runs, control: Runs, how: SummaryParams) -> Summary | None:
+def difference_of(runs: Runs, control: Runs, how: SummaryParams) -> Summary | None:
     """Return the paired differences from `control`, on the seeds that both have; None if there are none."""
     seeds = _common(runs, control)
     if control is runs or not seeds:
