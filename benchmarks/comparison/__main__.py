@@ -63,7 +63,7 @@ def cost() -> None:
 
 @main.command()
 def summary() -> None:
-    """Write docs/results from the results: comparison.md, its figures, and the table of claims in index.md."""
+    """Write comparison.md and its figures in docs/results, the tables of claims in index.md, and README's table."""
     with exit_on_error():
         from benchmarks.comparison.summary import write
 

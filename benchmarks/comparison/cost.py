@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from benchmarks.comparison.budget import COST, COST_OF
 from benchmarks.comparison.data import standing_in
 from benchmarks.comparison.run import WEIGHTS, machine
 from benchmarks.comparison.settings import Settings, plan
-from benchmarks.comparison.tables import COST, COST_OF
 from fct.core.files import write_json
 from fct.methods.registry import METHODS
 from fct.models import saved

@@ -112,10 +112,12 @@ def draw(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], settings:
 
 
 def _line(axes: Axes, qualities: Sequence[int], told: dict[str, Any], **how: Any) -> None:
-    """Draw means in %, and their intervals as a band."""
-    points = np.array([[told[f"q{quality}"][key] for key in ("low", "mean", "high")] for quality in qualities]) * 100
-    axes.plot(qualities, points[:, 1], **how)
-    axes.fill_between(qualities, points[:, 0], points[:, 2], color=how["color"], alpha=0.15, linewidth=0)
+    """Draw means in %, and their intervals as a band; of one seed there are none."""
+    every = [told[f"q{quality}"] for quality in qualities]
+    axes.plot(qualities, [100 * each["mean"] for each in every], **how)
+    if all("low" in each for each in every):
+        low, high = ([100 * each[key] for each in every] for key in ("low", "high"))
+        axes.fill_between(qualities, low, high, color=how["color"], alpha=0.15, linewidth=0)
 
 
 def _differ_by_sampler(runs: Runs, low: Runs) -> bool:

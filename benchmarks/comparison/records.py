@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.comparison.results import Record, results_of
-from benchmarks.comparison.settings import SummaryParams
-from benchmarks.comparison.statistics import Sample, resample_images
 from fct.evaluate.unseen import UNSEEN
+from fct.methods.params import WITH_CONSISTENCY
 
 OF_MEAN = tuple(range(10, 95, 5))  # qualities of the column "mean", where a data set measures them
 OF_SWEEP = (*OF_MEAN, 95)  # of QSAM's mean
-KINDS = {"codecs": "codec", "corruptions": "corruption", "decoders": "decoder"}  # columns, of kinds of distortions
+KINDS = {"codecs": "codec", "decoders": "decoder"}  # columns, of kinds of distortions
+NOISE = "noise"  # the corruption that seeds differ most under, so no mean of corruptions has it
+REST = "rest"  # the column of all other corruptions
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,6 @@ class Runs:
     name: str
     records: dict[int, Record]  # by seed
     correct: dict[int, NDArray[np.bool_]]  # by seed: [conditions, images]
-    resampled: dict[tuple[int, SummaryParams], Sample] = field(default_factory=dict)  # each is needed several times
 
     @property
     def seeds(self) -> list[int]:
@@ -55,38 +55,46 @@ class Runs:
         rows = [self.conditions.index(name) for name in conditions]
         return np.stack([self.correct[seed][rows].mean(0) for seed in seeds])
 
-    def sample(self, columns: Mapping[str, Sequence[str]], seeds: Sequence[int], how: SummaryParams) -> Sample:
-        """Return accuracy in each column with each seed, on the test images and on each resample of them."""
-        row = {condition: number for number, condition in enumerate(self.conditions)}
-        share = np.zeros((len(columns), len(row)))
-        for number, conditions in enumerate(columns.values()):
-            share[number, [row[condition] for condition in conditions]] = 1 / len(conditions)
-        parts = zip(*(self._resampled(seed, how) for seed in seeds), strict=True)
-        return Sample(*(np.stack([share @ part for part in of_seeds], axis=1) for of_seeds in parts))
-
-    def _resampled(self, seed: int, how: SummaryParams) -> Sample:
-        if (seed, how) not in self.resampled:
-            self.resampled[seed, how] = resample_images(self.correct[seed], how)
-        return self.resampled[seed, how]
+    def by_column(self, columns: Mapping[str, Sequence[str]], seeds: Sequence[int]) -> NDArray[np.float64]:
+        """Return the values of several columns, each of its own conditions, [columns, seeds, images]."""
+        return np.stack([self.values(conditions, seeds) for conditions in columns.values()])
 
     @property
     def columns(self) -> dict[str, list[str]]:
-        """What accuracies are reported of: a column's name, and the conditions that it is the mean of."""
+        """What accuracies are reported of: a column's name, and the conditions that it is the mean of.
+
+        Each corruption has a column, and all but noise have one together.
+        """
         columns = {name: [name] for name in self.first["test"]}
         columns["mean"] = [name for quality in OF_MEAN if (name := f"q{quality}") in columns]
-        every = list(self.first["unseen"])
-        unseen = [condition for condition in every if not self.trained_on(kind(condition))]
-        parts = {"unseen": unseen} | {
-            column: [condition for condition in every if UNSEEN[kind(condition)].kind == of]
-            for column, of in KINDS.items()
-        }
-        if unseen != every:
-            del parts["corruptions"]  # a mean of fewer kinds would stand beside means of all
-        return columns | {name: conditions for name, conditions in parts.items() if conditions}
+        unseen = [condition for condition in self.first["unseen"] if not self.trained_on(kind(condition))]
+        for column, of in KINDS.items():
+            columns[column] = [condition for condition in unseen if UNSEEN[kind(condition)].kind == of]
+        corruptions = [condition for condition in unseen if UNSEEN[kind(condition)].kind == "corruption"]
+        for each in dict.fromkeys(map(kind, corruptions)):
+            columns[each] = [condition for condition in corruptions if kind(condition) == each]
+        columns[REST] = [condition for condition in corruptions if kind(condition) != NOISE]
+        return {name: conditions for name, conditions in columns.items() if conditions}
 
     def trained_on(self, distortion: str) -> bool:
         """Return whether an unseen distortion is none for this method: one whose views are noise has seen noise."""
-        return distortion == "noise" and self.first["settings"]["method"]["noise"] > 0
+        return distortion == NOISE and self.first["settings"]["method"]["noise"] > 0
+
+    @property
+    def own_form(self) -> bool:
+        """Return whether the method is `fct` or `fct-r`."""
+        return self.first["settings"]["method"]["name"] in WITH_CONSISTENCY
+
+    @property
+    def consistent(self) -> bool:
+        """Return whether features are pulled together; to distil features is that, under another name."""
+        method = self.first["settings"]["method"]
+        return self.own_form or (method["name"] == "distill" and method["match"] == "features")
+
+    @property
+    def pays_teacher(self) -> bool:
+        """Return whether a network of `standard` was trained before: as a teacher, or to start from."""
+        return any(self.first["settings"].get(key) for key in ("teacher", "start"))
 
     def distortion(self, seeds: Sequence[int], quality: str = "q10") -> NDArray[np.float64]:
         """Return the mean distortion over the layers at a quality, [seeds]."""

@@ -23,6 +23,9 @@ from fct.train.assemble import Setup, with_precision
 from fct.train.params import TrainParams
 
 PARAMS = Path(__file__).parent.parent / "params.yaml"
+WITHOUT = "best-without-consistency"  # of the methods without consistency of features
+OTHER = "best-other"  # of all methods but `fct` and `fct-r`: distillation of features is consistency by another name
+BEST = (WITHOUT, OTHER)
 STANDARD = "standard"  # the entry whose network of the same seed trainings start from, with `train.start: baseline`
 
 
@@ -107,7 +110,7 @@ class Claim(Section):
 
     question: str
     method: str
-    other: str | None  # None: the best of the methods without consistency, on validation images
+    other: str  # another method, or the best on validation images of a group of methods, one of `BEST`
 
 
 class RunGroup(Section):
@@ -120,11 +123,9 @@ class RunGroup(Section):
 
 
 class SummaryParams(Section):
-    """The intervals: resamples of the bootstrap, confidence, seed."""
+    """What the intervals are."""
 
-    resamples: int = Field(ge=1)
     confidence: float = Field(gt=0, lt=1)
-    seed: int = Field(ge=0)
 
 
 class Settings(Section):

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.comparison import figures, tables
-from benchmarks.comparison.headline import headline
+from benchmarks.comparison.cells import Summary, differences
+from benchmarks.comparison.headline import bought, headline
 from benchmarks.comparison.pending import check_current
-from benchmarks.comparison.records import Runs, read_repeated, read_runs, validation
+from benchmarks.comparison.records import Runs, read_repeated, read_runs
 from benchmarks.comparison.results import Record, datasets, results_of
-from benchmarks.comparison.settings import Settings, SummaryParams, read
-from benchmarks.comparison.statistics import Sample, over_seeds, over_seeds_and_images
-from benchmarks.comparison.tables import BASE, BLOCKLESS
+from benchmarks.comparison.rivals import CONTROL, OURS, best
+from benchmarks.comparison.settings import BEST, OTHER, WITHOUT, Settings, SummaryParams, read
+from benchmarks.comparison.statistics import over_seeds, over_seeds_and_images, pooled_deviation
+from benchmarks.comparison.tables import BASE, BLOCKLESS, VERSUS_OTHER, VERSUS_WITHOUT
 from benchmarks.comparison.trials import read_trials
 from benchmarks.markdown import between
 from fct.core.errors import FctError
 from fct.core.files import write_text
-from fct.methods.params import WITH_CONSISTENCY
 
 FRONT = Path("docs/results/index.md")
-BEGIN, END = "<!-- comparison: written by `python -m benchmarks.comparison summary` -->", "<!-- comparison ends -->"
+README = Path("README.md")
+MARKS = ("<!-- comparison: written by `python -m benchmarks.comparison summary` -->", "<!-- comparison ends -->")
 TABLES = Path("docs/results/comparison.md")
 FIGURES = Path("docs/results")
-CONTROL = "pair"
 OWN_CONTROL = "pair-own"  # of methods whose views have crops of their own
 
 
@@ -48,7 +51,8 @@ def write() -> None:
         check_current(settings, read_repeated(name))
     summary = {name: summarise(each, settings.on(name)) for name, each in runs.items()}
     write_text(TABLES, tables.document(settings, runs, summary, trials))
-    write_text(FRONT, with_block(FRONT.read_text(), headline(settings, runs, summary)))
+    write_text(FRONT, between(FRONT.read_text(), headline(settings, runs, summary), MARKS, FRONT))
+    write_text(README, between(README.read_text(), bought(summary), MARKS, README))
     for name, found in runs.items():
         figures.draw(name, found, summary[name], settings.on(name), FIGURES)
         figures.draw_tradeoff(name, found, summary[name], FIGURES)
@@ -66,37 +70,40 @@ def compare(dataset: str, name: str, other: str) -> str:
         known = ", ".join(dict.fromkeys(record["name"] for record in results_of(dataset).records())) or "none"
         raise FctError(f"{dataset} has no runs of {', '.join(unknown)}. There are runs of: {known}.")
     check_current(settings, _records([runs[name], runs[other]]))
-    told = _versus(runs[name], runs[other], settings.summary)
+    told = difference_of(runs[name], runs[other], settings.summary)
     if told is None:
         raise FctError(f"{name} and {other} are the same, or have no seed in common on {dataset}. Name two that have.")
-    return tables.differences({name: {"versus": told}}, "versus")
+    return differences({name: {"versus": told}}, "versus", {})
 
 
-def with_block(text: str, block: str) -> str:
-    """Return `text` with what stands between its markers replaced."""
-    return between(text, block, (BEGIN, END), FRONT)
-
-
-def summarise(runs: dict[str, Runs], settings: Settings) -> dict[str, Any]:
+def summarise(runs: dict[str, Runs], settings: Settings) -> Summary:
     """Return means and differences with intervals on one data set: methods, ablations, and what is beyond, by name."""
     control = runs.get(CONTROL)
     told = {name: _one(found, control, settings.summary) for name, found in runs.items()}
     main = [name for name in settings.methods if name in told]
-    rival = best_other({name: runs[name] for name in main})
+    chosen = best({name: runs[name] for name in main})
     for name, each in told.items():
-        for key, other in _others(name, runs, rival, settings).items():
-            if other in runs and (difference := _versus(runs[name], runs[other], settings.summary)):
+        for key, other in _others(name, runs, chosen, settings).items():
+            if other in runs and (difference := difference_of(runs[name], runs[other], settings.summary)):
                 each[key] = difference
+    ours = next((name for name in OURS if name in main), None)
+    rivals = [name for name in told if name not in {ours, *settings.beyond}] if ours else []
+    against = {
+        name: found for name in rivals if (found := difference_of(runs[ours or ""], runs[name], settings.summary))
+    }
     return {
-        "rival": rival,
-        "answers": [*_answers(runs, rival, settings)],
+        "best": chosen,
+        "ours": ours,
+        "against": against,
+        "deviation": deviations({name: runs[name] for name in main}),
+        "answers": [*_answers(runs, chosen, settings)],
         "methods": {name: told[name] for name in main},
         "ablations": {name: told[name] for name in settings.ablations if name in told},
         "beyond": {name: told[name] for name in settings.beyond if name in told},
     }
 
 
-def _others(name: str, runs: dict[str, Runs], rival: str | None, settings: Settings) -> dict[str, str | None]:
+def _others(name: str, runs: dict[str, Runs], chosen: dict[str, str], settings: Settings) -> dict[str, str | None]:
     """Return what `name` is held against beside the control, by the key of the differences."""
     if name in settings.ablations:
         return {BASE: settings.ablations[name].of}
@@ -104,31 +111,26 @@ def _others(name: str, runs: dict[str, Runs], rival: str | None, settings: Setti
         return {}
     twins = (other for other in settings.methods if other in runs and differs_by_blocks(runs[name], runs[other]))
     return {
-        "versus_rival": rival,
+        VERSUS_WITHOUT: chosen.get(WITHOUT) if runs[name].consistent else None,
+        VERSUS_OTHER: chosen.get(OTHER) if runs[name].own_form else None,
         "versus_pair_own": OWN_CONTROL if runs[name].first["settings"]["train"]["crops"] == "own" else None,
         BLOCKLESS: next(twins, None),
     }
 
 
-def best_other(runs: dict[str, Runs]) -> str | None:
-    """Return which method without consistency of features is best on validation images, the mean of its seeds.
+def _answers(runs: dict[str, Runs], chosen: dict[str, str], settings: Settings) -> Iterator[Summary]:
+    """Yield each claim whose runs are there, with its differences; that of the distortion is relative.
 
-    One with fewer seeds than the control is left out: its rank may be due to them.
+    Where two groups have the same best method, the first claim of the two stands for both.
     """
-    enough = len(runs[CONTROL].seeds) if CONTROL in runs else 1
-    others = {
-        name: np.mean([validation(record) for record in each.records.values()])
-        for name, each in runs.items()
-        if each.first["settings"]["method"]["name"] not in WITH_CONSISTENCY and len(each.seeds) >= enough
-    }
-    return max(others, key=lambda name: others[name], default=None)
-
-
-def _answers(runs: dict[str, Runs], rival: str | None, settings: Settings) -> Iterator[dict[str, Any]]:
-    """Yield each claim whose runs are there, with its differences; that of the distortion is relative."""
+    seen = set()
     for claim in settings.claims:
-        ours, theirs = runs.get(claim.method), runs.get(claim.other or rival or "")
-        if ours and theirs and (versus := _versus(ours, theirs, settings.summary)):
+        other = chosen.get(claim.other, "") if claim.other in BEST else claim.other
+        ours, theirs = runs.get(claim.method), runs.get(other)
+        if (claim.method, other) in seen:
+            continue
+        seen.add((claim.method, other))
+        if ours and theirs and (versus := difference_of(ours, theirs, settings.summary)):
             gap = ours.distortion(versus["seeds"]).mean() / theirs.distortion(versus["seeds"]).mean() - 1
             yield {"question": claim.question, "method": claim.method, "versus": versus, "distortion": round(gap, 5)}
 
@@ -145,29 +147,52 @@ def differs_by_blocks(runs: Runs, other: Runs) -> bool:
     return (name, other_name) == ("fct-r", "fct") and ours == theirs
 
 
-def _one(runs: Runs, control: Runs | None, how: SummaryParams) -> dict[str, Any]:
-    told: dict[str, Any] = {"seeds": runs.seeds} | _intervals(
-        runs.columns, runs.sample(runs.columns, runs.seeds, how), how
-    )
-    told["distortion"] = over_seeds(runs.distortion(runs.seeds), how).as_json()
-    if control is not None and (difference := _versus(runs, control, how)):
+def _one(runs: Runs, control: Runs | None, how: SummaryParams) -> Summary:
+    told: Summary = {"seeds": runs.seeds} | _intervals(runs.columns, runs.by_column(runs.columns, runs.seeds), how)
+    told["distortion"] = over_seeds(runs.distortion(runs.seeds), how.confidence).as_json()
+    if control is not None and (difference := difference_of(runs, control, how)):
         told["versus_pair"] = difference
     return told
 
 
-def _versus(runs: Runs, control: Runs, how: SummaryParams) -> dict[str, Any] | None:
+def difference_of(runs: Runs, control: Runs, how: SummaryParams) -> Summary | None:
     """Return the paired differences from `control`, on the seeds that both have; None if there are none."""
-    seeds = [seed for seed in runs.seeds if seed in control.seeds]
+    seeds = _common(runs, control)
     if control is runs or not seeds:
         return None
-    same = {name: conditions for name, conditions in runs.columns.items() if control.columns.get(name) == conditions}
-    differences = runs.sample(same, seeds, how).minus(control.sample(same, seeds, how))
-    distortion = over_seeds(runs.distortion(seeds) - control.distortion(seeds), how).as_json()
-    return {"method": control.name, "seeds": seeds} | _intervals(same, differences, how) | {"distortion": distortion}
+    same = _alike(runs, control)
+    gaps = runs.by_column(same, seeds) - control.by_column(same, seeds)
+    distortion = over_seeds(runs.distortion(seeds) - control.distortion(seeds), how.confidence).as_json()
+    return {"method": control.name, "seeds": seeds} | _intervals(same, gaps, how) | {"distortion": distortion}
 
 
-def _intervals(columns: Iterable[str], sample: Sample, how: SummaryParams) -> dict[str, dict[str, float]]:
-    found = over_seeds_and_images(sample, how)
+def deviations(runs: Mapping[str, Runs]) -> dict[str, float]:
+    """Return how much a difference between two methods changes from seed to seed: its deviation in each column.
+
+    All pairs of methods count that have seeds in common, as many times as they have such seeds, less one.
+    """
+    samples: dict[str, list[NDArray[np.float64]]] = {}
+    for one, other in combinations(runs.values(), 2):
+        if len(seeds := _common(one, other)) > 1:
+            same = _alike(one, other)
+            gaps = one.by_column(same, seeds).mean(2) - other.by_column(same, seeds).mean(2)
+            for name, gap in zip(same, gaps, strict=True):
+                samples.setdefault(name, []).append(gap)
+    found = {name: pooled_deviation(each) for name, each in samples.items()}
+    return {name: round(value, 5) for name, value in found.items() if value is not None}
+
+
+def _common(runs: Runs, other: Runs) -> list[int]:
+    return [seed for seed in runs.seeds if seed in other.seeds]
+
+
+def _alike(runs: Runs, other: Runs) -> dict[str, list[str]]:
+    """Return the columns that both have, of the same conditions."""
+    return {name: conditions for name, conditions in runs.columns.items() if other.columns.get(name) == conditions}
+
+
+def _intervals(columns: Iterable[str], values: NDArray[np.float64], how: SummaryParams) -> dict[str, dict[str, float]]:
+    found = over_seeds_and_images(values, how.confidence)
     return {name: interval.as_json() for name, interval in zip(columns, found, strict=True)}
 
 

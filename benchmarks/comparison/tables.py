@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from benchmarks.comparison.records import OF_SWEEP, Runs, kind, read_repeated
-from benchmarks.comparison.results import RESULTS
-from benchmarks.comparison.settings import Settings
+from benchmarks.comparison.budget import COST_OF, Cost, at_equal_cost, costs, in_full, mean_cells, millions, thousands
+from benchmarks.comparison.cells import COLUMNS, UNSEEN, Summary, accuracy, columns_of, differences
+from benchmarks.comparison.records import OF_SWEEP, REST, Runs, kind, read_repeated
+from benchmarks.comparison.rivals import TITLES, beats, best_ones
+from benchmarks.comparison.settings import OTHER, WITHOUT, Settings
 from benchmarks.comparison.trials import Trials, tried
 from benchmarks.markdown import table
-from fct.methods.params import WITH_CONSISTENCY
 from fct.models.backbones import OWN
 
-COLUMNS = {"raw": "raw", "q90": "Q90", "q50": "Q50", "q30": "Q30", "q10": "Q10", "q5": "Q5", "mean": "mean 10..90"}
-Summary = dict[str, Any]
-UNSEEN = {
-    "codecs": "other codecs",
-    "corruptions": "corruptions",
-    "decoders": "other decoders",
-    "unseen": "all unseen",
-}
-COST = RESULTS / "cost.json"
-COST_OF = "cifar10"  # the data set that it is measured on
 BLOCKLESS = "versus_without_blocks"
 BASE = "versus_base"  # of an ablation: the method that it changes
+VERSUS_WITHOUT, VERSUS_OTHER = "versus_without", "versus_other"  # the best of each group
 HELD_AGAINST = {
     "versus_pair": "Against `pair`, same seeds and images",
     "versus_pair_own": "Against `pair-own`, with crops of their own for both views too",
     BLOCKLESS: "What blocks add: against the same method without",
+    VERSUS_WITHOUT: f"Consistency of features against the best of the {TITLES[WITHOUT]}",
+    VERSUS_OTHER: f"Against the best of {TITLES[OTHER]}",
 }
 Score = Callable[[Summary], float | None]
 
@@ -48,7 +41,8 @@ NEEDS: dict[str, Score] = {
     "harder than trained, Q5": _column("q5"),
     "other codecs and pipelines": _column("codecs"),
     "other decoders": _column("decoders"),
-    "noise, blur, contrast, pixelation": _column("corruptions"),
+    "noise": _column("noise"),
+    "blur, contrast, pixelation": _column(REST),
     DISTORTION: lambda each: each["distortion"]["mean"],
 }
 OF_QSAM = (95, 80, 65, 50, 40, 30, 20, 10)  # qualities that its chart was read at
@@ -56,11 +50,19 @@ QSAM = dict(zip([*map(str, OF_QSAM), "mean"], [93.6, 93.0, 92.1, 91.0, 90.0, 88.
 HEADING = """# The comparison in numbers
 
 Written by `python -m benchmarks.comparison summary` from the runs in `benchmarks/results/comparison`; do not edit.
-Accuracies are in % on test images: the mean over seeds, and a 95 % interval that resamples seeds and images together.
-With one seed the interval is of the images alone; with three it is too narrow where seeds differ more than images do,
-as under corruptions. Test images chose no weight and no method. One thing was added because of them: the estimate of
-the quality (`fct-r-own-estimate`), after blocks had done badly on other codecs, which validation images do not show.
+Accuracies are in % on test images: the mean over seeds, and a 95 % interval for other seeds and other images of the
+same kind. It is Student's over the seeds, whose factor is 2.8 with five, 4.3 with three and 12.7 with two, widened by
+what images share over the seeds. What has one seed has no interval, and stands in a table of its own. Differences are
+between the same seeds on the same images, and bold if their interval excludes 0. Each corruption has its own column:
+seeds differ most under noise, so no mean has it.
+
+Test images chose no weight and no method. One thing was added because of them: the estimate of the quality
+(`fct-r-own-estimate`), after blocks had done badly on other codecs, which validation images do not show.
 """
+AT_EQUAL_IMAGES = (
+    "All train on the same number of images in the same number of steps; `-1x` in a name means half of the images. The "
+    "training of a teacher comes on top{}.\n"
+)
 
 
 def document(
@@ -72,33 +74,40 @@ def document(
     """Return docs/results/comparison.md."""
     parts = [HEADING]
     for dataset, found in runs.items():
-        told = summary[dataset]
-        methods = {name: found[name] for name in told["methods"]}
-        parts += [f"## {dataset}\n", about(methods), "### Methods\n", accuracies(told["methods"], found)]
-        for versus, title in HELD_AGAINST.items():
-            if any(versus in each for each in told["methods"].values()):
-                parts += [f"### {title}\n", differences(told["methods"], versus)]
-        if any("versus_rival" in each for each in told["methods"].values()):
-            parts += ["### Consistency of features against the best of the others\n", rivals(told, found)]
-        parts += ["### Which method for which need\n", needs(told["methods"], _steps(settings, dataset))]
-        parts += ["### Clean accuracy against accuracy at Q10\n", f"![Every run](comparison-{dataset}-tradeoff.png)\n"]
-        if any("unseen" in each for each in told["methods"].values()):
-            parts += ["### Distortions that no training has shown\n", unseen(methods)]
-        if dataset == COST_OF:
-            parts += ["### Cost\n", cost()]
-        parts += ["### Feature distortion\n", distortions(methods)]
-        if told["ablations"]:
-            bases = {settings.ablations[name].of for name in told["ablations"]}
-            everything = {name: each for name, each in told["methods"].items() if name in bases} | told["ablations"]
-            parts += ["### Ablations\n", accuracies(everything, found), "Against the method that each changes:\n"]
-            parts += [differences(told["ablations"], BASE)]
-            parts += [distortions({name: found[name] for name in everything})]
-        if told["beyond"]:
-            parts += ["### Beyond the budget\n", beyond({name: found[name] for name in told["beyond"]})]
+        told, own = summary[dataset], settings.on(dataset)
+        cost = costs(own, dataset, found)
+        parts += [f"## {dataset}\n", about({name: found[name] for name in told["methods"]})]
+        for title, text in _sections(dataset, own, found, told, cost):
+            parts += [f"### {title}\n", text] if text else []
         parts += [again(dataset, found)]
         if trials[dataset]:
-            parts += ["### Trials, on validation images\n", tried(settings.on(dataset), trials[dataset])]
+            parts += ["### Trials, on validation images\n", tried(own, trials[dataset])]
     return "\n".join(filter(None, parts)).rstrip() + "\n"
+
+
+def _sections(
+    dataset: str, settings: Settings, runs: dict[str, Runs], told: Summary, cost: dict[str, Cost]
+) -> Iterator[tuple[str, str]]:
+    """Yield the sections of a data set, by title; some are empty."""
+    methods = {name: runs[name] for name in told["methods"]}
+    counted = ". The total cost counts it, and the time of a step, in trainings of `pair`" if cost else ""
+    text = AT_EQUAL_IMAGES.format(counted) + "\n" + accuracies(told["methods"], runs, cost)
+    yield "Methods, at equal images", text
+    yield "At equal total cost", at_equal_cost(told, runs, cost)
+    for versus, title in HELD_AGAINST.items():
+        yield title, differences(told["methods"], versus, told["deviation"])
+    yield "The best, on validation images", best_ones(told, runs)
+    yield f"Does `{told['ours']}` beat all others?", beats(told, runs)
+    yield "Which method for which need", needs(told["methods"], {name: each.total for name, each in cost.items()})
+    yield "Clean accuracy against accuracy at Q10", f"![Every run](comparison-{dataset}-tradeoff.png)\n"
+    yield "Distortions that no training has shown", unseen(methods)
+    yield "Cost in full", in_full(cost) if dataset == COST_OF else ""
+    yield "Feature distortion", distortions(methods)
+    if told["ablations"]:
+        bases = {settings.ablations[name].of for name in told["ablations"]}
+        shown = {name: runs[name] for name in [*(name for name in methods if name in bases), *told["ablations"]]}
+        yield "Ablations", "\n".join([ablations(settings, told, runs, cost), distortions(shown)])
+    yield "Beyond the budget", beyond({name: runs[name] for name in told["beyond"]}) if told["beyond"] else ""
 
 
 def about(runs: dict[str, Runs]) -> str:
@@ -154,54 +163,64 @@ def _mean(record: dict[str, Any], conditions: list[str]) -> float:
     return float(np.mean([accuracies[condition] for condition in conditions]))
 
 
-def accuracies(told: Summary, runs: dict[str, Runs]) -> str:
-    """Return a row a method: accuracies, images forwarded, fit of the training images."""
-    columns = _columns(told)
-    rows = []
+def accuracies(told: Summary, runs: dict[str, Runs], costs: Mapping[str, Cost]) -> str:
+    """Return a row a method: accuracies, fit of the training images, parameters and cost.
+
+    Methods of one seed have a table of their own, without intervals.
+    """
+    columns = columns_of(told.values())
+    titles = ["method", "seeds", *columns.values(), *_sizes(costs)]
+    rows: dict[bool, list[list[Any]]] = {False: [], True: []}  # whether of one seed
     for name, each in told.items():
-        record = runs[name].first
-        cells = [_interval(each[key]) if key in each else "-" for key in columns]
-        fit = np.mean([one["fit"]["raw"] for one in runs[name].records.values()])
-        millions = record["cost"]["images_forwarded"] / 1e6
-        rows.append([f"`{name}`", len(each["seeds"]), *cells, f"{100 * fit:.1f}", f"{millions:.2f} M"])
-    return table(["method", "seeds", *columns.values(), "raw, of train", "images forwarded"], rows)
+        cells = [accuracy(each.get(key)) for key in columns]
+        single = len(each["seeds"]) == 1
+        rows[single].append(
+            [f"`{name}`", len(each["seeds"]), *cells, *_size(runs[name], runs[name].seeds, name, costs)]
+        )
+    parts = [table(titles, rows[False])] if rows[False] else []
+    parts += ["Of one seed, so without intervals:\n", table(titles, rows[True])] if rows[True] else []
+    return "\n".join(parts)
 
 
-def rivals(told: Summary, runs: dict[str, Runs]) -> str:
-    """Return a row an `fct` and `fct-r`: paired differences from the other method that is best on validation images."""
-    ours = {
-        name: each
-        for name, each in told["methods"].items()
-        if runs[name].first["settings"]["method"]["name"] in WITH_CONSISTENCY
-    }
-    enough = ", of those with as many seeds as `pair`" if "pair" in told["methods"] else ""
-    return (
-        "Best on validation images, by the mean over raw and trained qualities and over seeds"
-        f"{enough}: `{told['rival']}`.\n\n" + differences(ours, "versus_rival")
-    )
+def _size(runs: Runs, seeds: list[int], name: str, costs: Mapping[str, Cost]) -> list[str]:
+    """Return the cells below `_sizes`."""
+    fit, cost = np.mean([runs.records[seed]["fit"]["raw"] for seed in seeds]), runs.first["cost"]
+    total = [f"{costs[name].total:.2f}" if name in costs else "-"] if costs else []
+    return [f"{100 * fit:.1f}", thousands(cost["parameters"]), millions(cost["images_forwarded"]), *total]
 
 
-def differences(told: Summary, versus: str = "versus_pair") -> str:
-    """Return a row a method: paired differences from another; those whose interval excludes 0 are bold."""
-    compared = {name: each[versus] for name, each in told.items() if versus in each}
-    columns = _columns(compared)
-    rows = [
-        [f"`{name}` - `{each['method']}`", len(each["seeds"]), *(difference(each.get(key)) for key in columns)]
-        for name, each in compared.items()
-    ]
-    return table(["compared", "seeds", *columns.values()], rows)
+def _sizes(costs: Mapping[str, Cost]) -> list[str]:
+    """Return the titles of the fit on training images, the size and the cost; the latter where it is known."""
+    return ["raw, of train", "parameters", "images", *(["total cost"] if costs else [])]
 
 
-def _steps(settings: Settings, dataset: str) -> dict[str, float]:
-    """Return what a step of each method costs against `pair`'s; nothing where the data set has methods of its own."""
-    if settings.datasets[dataset].methods or not COST.exists():
-        return {}
-    told: dict[str, float] = json.loads(COST.read_text())["against_pair"]
-    return told
+def ablations(settings: Settings, told: Summary, runs: dict[str, Runs], costs: Mapping[str, Cost]) -> str:
+    """Return accuracies of the ablations beside what they change, of the same seed, and the differences."""
+    several = {name: each for name, each in told["ablations"].items() if len(each["seeds"]) > 1}
+    parts = [accuracies(several, runs, costs)] if several else []
+    by_seed: dict[int, list[str]] = {}
+    for name, each in told["ablations"].items():
+        if name not in several:
+            by_seed.setdefault(each["seeds"][0], []).append(name)
+    columns = columns_of(told["ablations"].values())
+    for seed, names in by_seed.items():
+        bases = dict.fromkeys(settings.ablations[name].of for name in names)
+        shown = [name for name in [*bases, *names] if name in runs and seed in runs[name].seeds]
+        rows = [
+            [f"`{name}`", *mean_cells(runs[name], [seed], columns), *_size(runs[name], [seed], name, costs)]
+            for name in shown
+        ]
+        titles = ["method", *columns.values(), *_sizes(costs)]
+        parts += [
+            f"All of seed {seed}, so without intervals; first the methods that are changed.\n",
+            table(titles, rows),
+        ]
+    parts += ["Against the method that each changes.\n", differences(told["ablations"], BASE, told["deviation"])]
+    return "\n".join(parts)
 
 
-def needs(told: Summary, steps: Mapping[str, float]) -> str:
-    """Return a row a need: the method that serves it best, the next best, and what a step of each costs."""
+def needs(told: Summary, totals: Mapping[str, float]) -> str:
+    """Return a row a need: the method that serves it best, the next best, and what each costs in total."""
     rows = []
     for need, score in NEEDS.items():
         scored = {name: found for name, each in told.items() if (found := score(each)) is not None}
@@ -210,36 +229,23 @@ def needs(told: Summary, steps: Mapping[str, float]) -> str:
         best = sorted(scored, key=lambda name: scored[name], reverse=need != DISTORTION)[:3]
         cells = [
             f"`{name}` {scored[name]:.{3 if need == DISTORTION else 1}f}"
-            + (f" (step {steps[name]:.2f})" if name in steps else "")
+            + (f" (cost {totals[name]:.2f})" if name in totals else "")
             for name in best
         ]
         rows.append([need, *cells, *["-"] * (3 - len(cells))])
-    costs = "; a step's cost is against `pair`'s" if steps else ""
+    said = "; the cost is in trainings of `pair`, the teacher counted" if totals else ""
     return (
-        f"By the mean over seeds, accuracy in %, of the distortion its mean over layers{costs}. "
+        f"By the mean over seeds, accuracy in %, of the distortion its mean over layers{said}. "
         "Where intervals overlap, as they do with few seeds, the order is a guess.\n\n"
         + table(["need", "best", "second", "third"], rows)
-    )
-
-
-def cost() -> str:
-    """Return a row an entry: time an image forwarded against `pair`'s, or what to run where it was not measured."""
-    if not COST.exists():
-        return "Not measured yet: `python -m benchmarks.comparison cost`.\n"
-    told = json.loads(COST.read_text())
-    rows = [
-        [f"`{name}`", f"{told['microseconds'][name]:.0f}", f"{ratio:.2f}"]
-        for name, ratio in told["against_pair"].items()
-    ]
-    return (
-        f"Time of a training step for each image that it forwards; {told['machine']}, steps of all in turn, medians of "
-        f"{told['rounds']} rounds.\n\n" + table(["method", "us an image", "against `pair`"], rows)
     )
 
 
 def unseen(runs: dict[str, Runs]) -> str:
     """Return a row a distortion and a column a method: mean accuracy over severities and seeds."""
     names = [name for name in runs if runs[name].first["unseen"]]
+    if not names:
+        return ""
     kinds = dict.fromkeys(map(kind, runs[names[0]].first["unseen"]))
     rows = []
     for each in kinds:
@@ -285,20 +291,3 @@ def beyond(runs: dict[str, Runs]) -> str:
         "its paper's (IEEE TCSVT 2023), read from a chart, +-0.2, on other test images. Hours are of two CPU cores.\n\n"
         + table(header, rows)
     )
-
-
-def _columns(told: Summary) -> dict[str, str]:
-    """Return the columns that any of `told` has, by title."""
-    return COLUMNS | {name: title for name, title in UNSEEN.items() if any(name in each for each in told.values())}
-
-
-def _interval(told: dict[str, float]) -> str:
-    return f"{100 * told['mean']:.1f} [{100 * told['low']:.1f}, {100 * told['high']:.1f}]"
-
-
-def difference(told: dict[str, float] | None) -> str:
-    """Return a difference in points with its interval, bold where that excludes 0."""
-    if told is None:
-        return "-"
-    said = f"{100 * told['mean']:+.1f} [{100 * told['low']:+.1f}, {100 * told['high']:+.1f}]"
-    return f"**{said}**" if told["low"] > 0 or told["high"] < 0 else said

@@ -1,21 +1,22 @@
 """Every table follows from the committed runs, by one command."""
 
-import re
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.comparison import summary, tables
-from benchmarks.comparison.headline import answers, headline
-from benchmarks.comparison.records import kind, read_repeated, read_runs, validation
+from benchmarks.comparison import rivals, summary, tables
+from benchmarks.comparison.cells import STAYS
+from benchmarks.comparison.headline import answers, bought, headline
+from benchmarks.comparison.records import REST, kind, read_repeated, read_runs, validation
 from benchmarks.comparison.results import datasets
-from benchmarks.comparison.settings import plan, read
+from benchmarks.comparison.settings import OTHER, WITHOUT, plan, read
 from benchmarks.comparison.trials import read_trials
 from fct.core import params
 from fct.core.errors import FctError
 from fct.core.params import Section
-from fct.methods.params import WITH_CONSISTENCY, MethodParams
+from fct.methods.params import MethodParams
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,45 +29,50 @@ class Default(Section):
 
 @pytest.fixture(scope="module")
 def made():
-    """Compute all that the command writes, with few resamples: means are exact, intervals rough."""
+    """Compute all that the command writes."""
     settings = read()
-    few = settings.summary.model_copy(update={"resamples": 20})
-    settings = settings.model_copy(update={"summary": few})
     runs = {name: read_runs(name) for name in datasets()}
     told = {name: summary.summarise(found, settings.on(name)) for name, found in runs.items()}
     return settings, runs, told
 
 
-def without_intervals(text):
-    """Return a table without what few resamples do not tell: intervals, and which differences are bold."""
-    return re.sub(r" \[[-+.0-9]+, [-+.0-9]+\]", "", text.replace("**", ""))
+def block(page):
+    """Return what stands between the marks of a page."""
+    return page.read_text().partition(summary.MARKS[0])[2].partition(summary.MARKS[1])[0].strip()
 
 
 def test_the_tables_are_what_the_runs_say(made):
-    """docs/results/comparison.md is up to date with the results: every mean, difference and trial."""
+    """docs/results/comparison.md is up to date with the results: every mean, interval, difference and trial."""
     settings, runs, told = made
     trials = {name: read_trials(name, found) for name, found in runs.items()}
-    document = tables.document(settings, runs, told, trials)
-    assert without_intervals((ROOT / summary.TABLES).read_text()) == without_intervals(document)
+    assert (ROOT / summary.TABLES).read_text() == tables.document(settings, runs, told, trials)
 
 
-def test_the_front_page_has_the_table_of_the_claims(made):
-    """Between its marks stands what the results say; a person writes the rest of the page."""
+def test_the_front_pages_have_the_tables_of_the_claims(made):
+    """Between their marks stands what the results say; a person writes the rest of the pages."""
     settings, runs, told = made
-    table = (ROOT / summary.FRONT).read_text().partition(summary.BEGIN)[2].partition(summary.END)[0]
-    assert without_intervals(table.strip()) == without_intervals(headline(settings, runs, told).strip())
+    assert block(ROOT / summary.FRONT) == headline(settings, runs, told).strip()
+    assert block(ROOT / summary.README) == bought(told).strip()
 
 
 def test_any_two_are_compared_as_the_tables_do():
     """The row of two entries is that of comparison.md, interval by interval, and the front page has it too."""
-    row = summary.compare("cifar10", "fct-own", "pair-own").splitlines()[-1]
+    row = summary.compare("cifar10", "fct-own", "pair-own").splitlines()[-1].replace(f" {STAYS}", "")
     assert row.startswith("| `fct-own` - `pair-own` | 5 | ")
-    assert row in (ROOT / summary.TABLES).read_text().splitlines()
-    (claim,) = [
-        line for line in (ROOT / summary.FRONT).read_text().splitlines() if "`fct-own` - `pair-own` | 5" in line
-    ]
+    assert row in (ROOT / summary.TABLES).read_text().replace(f" {STAYS}", "").splitlines()
+    front = (ROOT / summary.FRONT).read_text().replace(f" {STAYS}", "").splitlines()
+    claim, by_kind = [line for line in front if "`fct-own` - `pair-own` | 5" in line]
     cells = row.split(" | ")
     assert claim.split(" | ")[3:8] == [cells[number] for number in (2, 6, 7, 8, 9)]
+    assert by_kind.split(" | ")[2:] == cells[10:]
+
+
+def test_what_one_seed_says_has_no_interval():
+    """Nor is it bold: an ablation of one seed is compared with the same seed of its method."""
+    row = summary.compare("cifar10", "fct-r-own-early", "fct-r-own-estimate").splitlines()[-1]
+    assert row.startswith("| `fct-r-own-early` - `fct-r-own-estimate` | 1 | +")
+    assert "[" not in row
+    assert "*" not in row
 
 
 @pytest.mark.parametrize(
@@ -97,27 +103,83 @@ def test_the_mean_agrees_with_the_bits(made):
             assert kinds[name]["q10"]["mean"] == pytest.approx(over_seeds, abs=1e-5)
 
 
-def test_the_rival_is_chosen_on_validation_images(made):
-    """Of those without consistency, with the control's seeds, none validates better; differences from it are paired."""
+@pytest.mark.parametrize("group", rivals.GROUPS)
+def test_the_best_of_a_group_is_chosen_on_validation_images(made, group):
+    """Of its methods, with at least the control's seeds, none validates better."""
     _, runs, told = made
     for dataset, found in runs.items():
-        rival = told[dataset]["rival"]
+        chosen = told[dataset]["best"][group]
         enough = len(found["pair"].seeds) if "pair" in found else 1
-        others = {
+        scores = {
             name: np.mean([validation(record) for record in found[name].records.values()])
             for name in told[dataset]["methods"]
-            if found[name].first["settings"]["method"]["name"] not in WITH_CONSISTENCY
-            and len(found[name].seeds) >= enough
+            if rivals.GROUPS[group](found[name]) and len(found[name].seeds) >= enough
         }
-        assert others[rival] == max(others.values())
+        assert scores[chosen] == max(scores.values())
+
+
+def test_distilled_features_are_consistency_by_another_name(made):
+    """They are no rival without consistency of features, but one of all others; the method's own forms are neither."""
+    _, runs, _ = made
+    belongs = {
+        name: [rivals.GROUPS[group](runs["cifar10"][name]) for group in (WITHOUT, OTHER)]
+        for name in ("distill-own", "distill-cosine-own", "fct-own", "fct-r")
+    }
+    assert belongs == {
+        "distill-own": [True, True],
+        "distill-cosine-own": [False, True],
+        "fct-own": [False, False],
+        "fct-r": [False, False],
+    }
+
+
+@pytest.mark.parametrize(("versus", "group"), [(tables.VERSUS_WITHOUT, WITHOUT), (tables.VERSUS_OTHER, OTHER)])
+def test_differences_from_the_best_of_a_group_are_paired(made, versus, group):
+    """They are of the seeds that both have."""
+    _, runs, told = made
+    for dataset, found in runs.items():
+        rival = told[dataset]["best"][group]
         for name, each in told[dataset]["methods"].items():
-            if "versus_rival" not in each:
-                continue
-            seeds = each["versus_rival"]["seeds"]
-            gap = np.mean(
-                [found[name].records[s]["test"]["q10"] - found[rival].records[s]["test"]["q10"] for s in seeds]
-            )
-            assert each["versus_rival"]["q10"]["mean"] == pytest.approx(gap, abs=2e-5)
+            if versus in each:
+                seeds = each[versus]["seeds"]
+                gap = [found[name].records[s]["test"]["q10"] - found[rival].records[s]["test"]["q10"] for s in seeds]
+                assert each[versus]["q10"]["mean"] == pytest.approx(np.mean(gap), abs=2e-5)
+
+
+def test_beating_all_is_decided_by_the_lowest_bound(made):
+    """Each cell has the least bound of all members of its group; the method is held against itself nowhere."""
+    _, runs, told = made
+    each = told["cifar10"]
+    lines = rivals.beats(each, runs["cifar10"]).splitlines()[4:]
+    lowest = {cells[1].strip(): cells[2:4] for cells in (line.split("|") for line in lines)}
+    for column, title in tables.COLUMNS.items():
+        for group, cell in zip((WITHOUT, OTHER), lowest[title], strict=True):
+            bounds = {
+                name: versus[column]["low"]
+                for name, versus in each["against"].items()
+                if rivals.GROUPS[group](runs["cifar10"][name]) and len(versus["seeds"]) > 1
+            }
+            assert f"(`{min(bounds, key=lambda name: bounds[name])}`)" in cell
+            assert f"[{100 * min(bounds.values()):+.1f}, " in cell
+    assert each["ours"] not in each["against"]
+
+
+def test_the_beaten_are_bold_only_if_all_are():
+    """One method that is level takes the claim away."""
+
+    class Other:
+        own_form = consistent = False
+
+    better, level = ({"mean": 0.02, "low": low, "high": 0.04} for low in (0.01, -0.001))
+    against = {
+        "weak": {"seeds": [0, 1], "raw": better, "q10": better},
+        "level": {"seeds": [0, 1], "raw": better, "q10": level},
+    }
+    text = rivals.beats({"ours": "fct", "against": against}, {"weak": Other(), "level": Other()})
+    raw, q10 = (next(line for line in text.splitlines() if line.startswith(f"| {title} |")) for title in ("raw", "Q10"))
+    assert raw.count("**") == 4
+    assert "**" not in q10
+    assert "(`level`)" in q10
 
 
 def test_the_pipelines_default_is_the_best_of_the_small_runs(made):
@@ -172,18 +234,22 @@ def test_a_claim_is_answered_by_paired_differences(made):
                 for one in (ours, theirs)
             ]
             assert each["distortion"] == pytest.approx(layers[0] / layers[1] - 1, abs=1e-5)
-    rivals = [each["versus"]["method"] for each in told["cifar10"]["answers"] if "other methods" in each["question"]]
-    assert rivals == [told["cifar10"]["rival"]]
+    asked = {each["question"]: each["versus"]["method"] for each in told["cifar10"]["answers"]}
+    best = told["cifar10"]["best"]
+    assert asked["Than the best method without feature consistency?"] == best[WITHOUT]
+    assert asked["Than the best of all others, distilled features included?"] == best[OTHER]
 
 
 def test_an_answer_is_a_row():
     """Accuracies are in points, the distortion's change is in % of the other's; without answers there is no table."""
-    gap = {"mean": 0.012, "low": -0.003, "high": 0.02}
+    gap = {"mean": 0.012, "low": -0.003, "high": 0.02, "p": 0.2}
     versus = {"method": "pair", "seeds": [0, 1]} | dict.fromkeys(["raw", "q10", "q5", "mean"], gap)
     told = [{"question": "Better?", "method": "fct", "versus": versus, "distortion": -0.25}]
-    lines = answers(told).splitlines()[2:]
+    said, _, *lines = answers(told).splitlines()
+    assert said.startswith("4 differences")
+    lines = lines[2:]
     assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines] == [
-        ["Better?", "`fct` - `pair`", "2", *["+1.2 [-0.3, +2.0]"] * 4, "-", "-", "-25 %"]
+        ["Better?", "`fct` - `pair`", "2", *["+1.2 [-0.3, +2.0]"] * 4, "-", "-25 %"]
     ]
     assert answers([]) == ""
 
@@ -196,30 +262,31 @@ def test_a_network_that_is_for_ablations_has_no_table_on_the_front_page(made):
     assert headline(settings, runs, told | narrow) == headline(settings, runs, told) != ""
 
 
-def test_only_the_block_between_the_markers_changes():
-    """A person writes the rest of the page."""
-    text = f"before\n{summary.BEGIN}\nold\n{summary.END}\nafter\n"
-    assert summary.with_block(text, "new\n") == f"before\n{summary.BEGIN}\n\nnew\n\n{summary.END}\nafter\n"
-    with pytest.raises(FctError, match=r"results/index\.md: the lines .* are not there"):
-        summary.with_block("no markers", "new")
-
-
 def test_what_was_trained_on_is_not_unseen(made):
-    """Noise is left out where views were noise; a mean of fewer corruptions is not set beside means of all."""
+    """Noise has no column where views were noise; the means of the others stay those of all methods."""
     _, runs, _ = made
     columns, every = runs["cifar10"]["stability-noise"].columns, runs["cifar10"]["pair"].columns
-    assert {kind(condition) for condition in {*every["unseen"]} - {*columns["unseen"]}} == {"noise"}
-    assert "corruptions" not in columns
-    assert columns["codecs"] == every["codecs"]
+    assert every.keys() - columns.keys() == {"noise"}
+    assert all(columns[name] == every[name] for name in columns)
 
 
-def test_an_unseen_distortion_is_a_codec_or_a_corruption(made):
-    """The two columns divide what `unseen` is the mean of, and noise, blur, contrast and pixelation are the second."""
+def test_no_mean_has_noise_in_it(made):
+    """Each corruption has its own column; all but noise have one together, and the codecs another."""
     _, runs, _ = made
-    columns = runs["cifar10"]["pair"].columns
-    assert sorted(columns["codecs"] + columns["corruptions"]) == sorted(columns["unseen"])
-    kinds = set(map(kind, columns["corruptions"]))
-    assert kinds == {"noise", "blur", "contrast", "pixelate"}
+    columns, record = runs["cifar10"]["pair"].columns, runs["cifar10"]["pair"].first
+    assert sorted(columns["codecs"] + columns["noise"] + columns[REST]) == sorted(record["unseen"])
+    assert set(map(kind, columns["noise"])) == {"noise"}
+    assert sorted(columns["blur"] + columns["contrast"] + columns["pixelate"]) == sorted(columns[REST])
+
+
+def test_what_a_seed_alone_does_is_pooled_over_pairs(made):
+    """The last row of a table of one seed has the deviation of paired differences, the squares of all pairs pooled."""
+    _, runs, told = made
+    small, squares, count = runs["fashion-mnist-small"], 0.0, 0
+    for one, other in combinations(small.values(), 2):
+        gaps = [one.records[seed]["test"]["q10"] - other.records[seed]["test"]["q10"] for seed in (0, 1)]
+        squares, count = squares + (gaps[0] - gaps[1]) ** 2 / 2, count + 1
+    assert told["fashion-mnist-small"]["deviation"]["q10"] == pytest.approx((squares / count) ** 0.5, abs=1e-4)
 
 
 def test_a_run_of_two_machines_is_held_against_itself(made):
