@@ -38,6 +38,13 @@ def database_url() -> str | None:
             f"{VARIABLE}={without_password(url)} is not the URL of a PostgreSQL database. "
             "Set it to postgresql://user:password@host:5432/database, or unset it to work on this host alone."
         )
+    if re.search(
+        "[@/ ].*@", rest.split("?")[0]
+    ):  # the client would take a part of the password for the host, and show it
+        raise FctError(
+            f"{VARIABLE}={without_password(url)}: the password has a special character. Write @ / : and % in it as %40 "
+            "%2F %3A and %25."
+        )
     return f"postgresql://{rest}"
 
 

@@ -155,10 +155,10 @@ def slice_problem(check: CheckParams, evaluate: EvaluateParams) -> str | None:
         return None
     names = f"name one of {', '.join(sorted(measured))}"
     if re.fullmatch(r"q\d+", check.slice):
-        return f"{check.slice!r} is not measured. Add {check.slice[1:]} to evaluate.qualities, or {names}"
+        return f"{check.slice!r} is not measured. Add {check.slice[1:]} to evaluate.qualities, or {names}."
     if check.slice in get_args(Unseen):
-        return f"{check.slice!r} is not measured. Add it to evaluate.unseen, or {names}"
+        return f"{check.slice!r} is not measured. Add it to evaluate.unseen, or {names}."
     if check.slice in ("unseen", "worst-unseen"):
-        return f"{check.slice!r} is about evaluate.unseen, which names only controls. Add another, or {names}"
+        return f"{check.slice!r} is about evaluate.unseen, which names only controls. Add another, or {names}."
     near = difflib.get_close_matches(check.slice, [*measured, *get_args(Unseen)], n=1)
-    return f"there is no slice {check.slice!r}. " + (f"Did you mean {near[0]!r}?" if near else names.capitalize())
+    return f"there is no slice {check.slice!r}. " + (f"Did you mean {near[0]!r}?" if near else f"{names.capitalize()}.")

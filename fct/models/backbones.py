@@ -71,8 +71,10 @@ def _torchvision(name: str, *, classes: int, size: int) -> nn.Module:
 
     names = models.list_models(module=models)
     if name not in names:
-        near = difflib.get_close_matches(name, [*OWN, *names], n=3) or OWN
-        raise FctError(f"params.yaml: model.name: no model is called {name!r}. Nearest: {', '.join(near)}.")
+        near = difflib.get_close_matches(name, [*OWN, *names], n=3)
+        others = f"It is one of {', '.join(OWN)}, a classifier of torchvision, or {TIMM} and a model of timm."
+        hint = f"Nearest: {', '.join(near)}." if near else others
+        raise FctError(f"params.yaml: model.name: no model is called {name!r}. {hint}")
     # The auxiliary heads of GoogLeNet and Inception return tuples. Without these heads they are plain classifiers.
     extra: dict[str, Any] = {}
     if name in ("googlenet", "inception_v3"):

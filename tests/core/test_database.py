@@ -6,6 +6,15 @@ from fct.core.database import VARIABLE, database_url, sqlalchemy_url, without_pa
 from fct.core.errors import FctError
 
 
+@pytest.mark.parametrize("password", ["s3@cret", "s3/cret", "s3 cret", "@s3cret", "s3cret@"])
+def test_a_password_with_a_special_character_is_refused_and_not_shown(monkeypatch, password):
+    """The client would take a part of it for the host, and show it in its error."""
+    monkeypatch.setenv(VARIABLE, f"postgresql://user:{password}@localhost:1/db")
+    with pytest.raises(FctError, match="Write @ / : and % in it as %40") as raised:
+        database_url()
+    assert "cret" not in str(raised.value)
+
+
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
 def test_each_form_of_the_url_works_for_both_readers(monkeypatch, scheme):
     """For psycopg and for SQLAlchemy, with the driver that is installed."""
