@@ -28,7 +28,7 @@ INSTALLED := .venv/.installed# newer than what it was installed from, or there i
 .PHONY: help setup repro promote-if-passed ui deploy env stack stack-status stack-stop promote test test-fast test-flows test-all mutants docs docs-serve lint format lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 setup: $(INSTALLED) ## install everything into .venv, from requirements.lock
 

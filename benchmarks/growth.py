@@ -207,7 +207,7 @@ def _flow_table(flow: Mapping[str, Any]) -> str:
         [
             [f"{flow['stages']} stages by DVC alone", f"{flow['DVC by itself']:.1f}"],
             ["the same as a flow", f"{flow['the flow']:.1f}"],
-            ["more for each stage", f"{flow['more for each stage']:.2f}"],
+            ["more for each stage, the median of rounds", f"{flow['more for each stage']:.2f}"],
             ["a flow with nothing to do", f"{flow['nothing to do']:.1f}"],
         ],
     )
@@ -235,7 +235,7 @@ def _extrapolated_table(columns: list[dict[str, float]]) -> str:
         "hours of training": ("a training of 90 epochs", "{:.1f} h"),
         "GB/s of reading": ("pixels that it reads", "{:.1f} GB/s"),
         "transactions/s": ("transactions of the search", "{:.1f} a second"),
-        "share of the search's limit": ("trials a second, of those that two cores can hand out", "{:.1%}"),
+        "share of the search's limit": ("share of the search's limit on two cores that is used", "{:.1%}"),
     }
     rows = [[title, *(text.format(column[key]) for column in columns)] for key, (title, text) in formats.items()]
     return table(["", *(f"{gpus} GPUs" for gpus in GPUS)], rows)

@@ -63,6 +63,7 @@ IMAGES, EPOCHS, TRIALS = 1_500, 9, 30
 SEEDS = (1, 2, 3)
 SCHEDULE = {"epochs": EPOCHS, "batch_size": 64, "learning_rate": 0.1}  # small batches, as few images give few steps
 ORDERS = 100
+NOT_OFFERED = "(not offered) ends what is behind the first trial"
 PRUNERS = ("none", "hyperband", "successive-halving", "median")
 SEARCH = SearchParams.model_validate({
     "trials": TRIALS, "images": IMAGES, "epochs": EPOCHS, "pruner": "median", "min_gain": 0.01,
@@ -266,7 +267,7 @@ def _pruners_table(curves: list[Curve]) -> str:
     rng = np.random.default_rng(0)
     orders = [[values[0], *(values[1 + index] for index in rng.permutation(len(values) - 1))] for _ in range(ORDERS)]
     rows = []
-    for title in (*PRUNERS, "behind the first trial"):
+    for title in (*PRUNERS, NOT_OFFERED):
         found = []
         for number, order in enumerate(orders):
             pruner = make_pruner(title, EPOCHS) if title in PRUNERS else BehindFirst()

@@ -18,9 +18,14 @@ from fct.engine.params import ComputeParams
 from fct.recipes.edit import edit_yaml
 from fct.registry.params import RegistryParams
 
+CRON_FIELDS = 5
+
 
 def _check_cron(line: str) -> str:
-    _check_schedule(line, "UTC", 'this is not a line of cron, such as "0 2 * * *"')
+    problem = 'this is not a line of cron, such as "0 2 * * *"'
+    if len(line.split()) != CRON_FIELDS:  # Prefect would take a sixth for seconds
+        raise ValueError(problem)
+    _check_schedule(line, "UTC", problem)
     return line
 
 
@@ -41,7 +46,7 @@ def _check_schedule(line: str, timezone: str, problem: str) -> None:
 class Scheduled(Section):
     """A flow with a schedule."""
 
-    schedule: Annotated[Name, AfterValidator(_check_cron)] | None  # null: on demand only
+    schedule: Annotated[str, AfterValidator(_check_cron)] | None  # null: on demand only
     timezone: Annotated[Name, AfterValidator(_check_timezone)]  # of the schedule
 
 

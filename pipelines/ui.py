@@ -42,6 +42,7 @@ from pipelines.params import Schedules
 from pipelines.process import GRACE, terminate, terminate_children
 
 HOST = "127.0.0.1"
+PORT = click.IntRange(1, 65535)
 PORTS = {"prefect": 4200, "mlflow": 5000, "optuna": 8080}
 DATABASE = Path(DEFAULT_URI.removeprefix(location.SQLITE)).absolute()
 PATIENCE = 180  # seconds for a server to start; the first start makes its database
@@ -233,9 +234,13 @@ def _show(password: str) -> str:
 
 
 @click.command()
-@click.option("--prefect-port", default=PORTS["prefect"], show_default=True, help="Runs, schedules, artifacts.")
-@click.option("--mlflow-port", default=PORTS["mlflow"], show_default=True, help="Curves, params, registered models.")
-@click.option("--optuna-port", default=PORTS["optuna"], show_default=True, help="Trials of the search.")
+@click.option(
+    "--prefect-port", type=PORT, default=PORTS["prefect"], show_default=True, help="Runs, schedules, artifacts."
+)
+@click.option(
+    "--mlflow-port", type=PORT, default=PORTS["mlflow"], show_default=True, help="Curves, params, registered models."
+)
+@click.option("--optuna-port", type=PORT, default=PORTS["optuna"], show_default=True, help="Trials of the search.")
 def main(*, prefect_port: int, mlflow_port: int, optuna_port: int) -> None:
     """Start Prefect, MLflow, optuna-dashboard and the deployments on this machine, until Ctrl-C."""
     _on_request(signal.default_int_handler)

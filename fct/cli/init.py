@@ -87,7 +87,9 @@ def propose(
         FctError: the weights are not in weights/ or do not fit the model.
     """
     yield Proposal("data.source", "folder", f"{len(survey.classes)} classes")
-    yield Proposal("data.folder.path", str(folder), "one sub-folder per class")
+    yield Proposal("data.folder.path", str(folder), _place(folder))
+    if survey.unusable:
+        yield Proposal("data.folder.on_error", "skip", "else the stage data ends at the first file that cannot be used")
     channels = _channels(survey)
     if chosen:
         side = chosen.side
@@ -114,6 +116,12 @@ def propose(
         for key, value in {**values.get(section, {}), **own.get(section, {})}.items():
             is_own = key in own.get(section, {})
             yield Proposal(f"{section}.{key}", value, why[section] if is_own else f"recipe {name}")
+
+
+def _place(folder: Path) -> str:
+    if folder.resolve().is_relative_to(Path.cwd()):
+        return "one sub-folder per class"
+    return "one sub-folder per class; outside of this folder, where `dvc add` cannot version them: move them to images/"
 
 
 def _channels(survey: Survey) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -48,6 +49,8 @@ def init(*, data: Path, model: str | None, weights: Path | None, hours: float, d
         from fct.core.paths import PARAMS
         from fct.data.survey import survey
 
+        if math.isnan(hours):
+            raise FctError("--hours nan: this must be a number of hours.")
         if not dry_run:
             parse(PARAMS)  # before the images, which may take minutes
         facts = survey(data)
@@ -122,7 +125,7 @@ def check() -> None:
             compute: ComputeParams
 
         checks.check(load(Params))
-        click.echo("params.yaml: every value fits.")
+        click.echo("params.yaml: every value fits. Not checked: the images, and pipeline, intake and watch.")
 
 
 @click.command()

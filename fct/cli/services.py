@@ -91,8 +91,13 @@ class _Check:
 
 def _check_mlflow(environment: Mapping[str, str]) -> str:
     uri = environment["MLFLOW_TRACKING_URI"]
-    if not uri.startswith("http"):
-        return f"{without_password(uri)}: no server; `fct doctor` checks its files"
+    scheme, separator, _ = uri.partition("://")
+    if scheme not in ("http", "https"):
+        if not separator or scheme.partition("+")[0] not in ("sqlite", "postgresql", "mysql", "mssql"):
+            raise BadError(
+                f"{without_password(uri)} is not the address of a server, http://host:port, or of a database"
+            )
+        return f"{without_password(uri)}: no server but a database, which is not checked"
     user, password = (environment.get(f"MLFLOW_TRACKING_{part}", "") for part in ("USERNAME", "PASSWORD"))
     remedy = "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     login = f"{user}:{password}" if user else ""
@@ -163,7 +168,7 @@ def _check_remote() -> str:
 
 def _check_ray(address: str) -> str:
     if address == "auto":
-        return "auto: the cluster of this machine"
+        return "auto: not checked; `ray status` says whether this machine belongs to a cluster"
     parts = urlsplit(address if "//" in address else f"//{address}")
     try:
         host, port = parts.hostname, parts.port
@@ -206,9 +211,14 @@ class _MissingError(Exception):
 
 def _get(url: str, login: str, remedy: str, body: Mapping[str, Any] | None = None) -> tuple[str, str]:
     """Send a request. Return the text of the answer, and what is to be said about the server's clock."""
-    place, parts = without_password(url), urlsplit(url)
-    if parts.scheme not in ("http", "https"):
-        raise BadError(f"{place} is not the address of a server. It must begin with http:// or https://")
+    place = without_password(url)
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # brackets that do not match, or an impossible port
+        is_address = False
+    if not is_address:
+        raise BadError(f"{place} is not the address of a server, such as http://host:4200/api")
     account, _, host = parts.netloc.rpartition("@")
     if account:  # urlopen would take the password for a port, and show it
         url, login = urlunsplit(parts._replace(netloc=host)), login or unquote(account)

