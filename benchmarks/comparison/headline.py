@@ -16,7 +16,6 @@ BOUGHT_COLUMNS = {"raw": "raw", "q10": "quality 10", "mean": "mean of 10 to 90",
 BOUGHT = {  # README's rows: what the method `ours` of a data set is compared with
     "pair-own": "the same pairs of images without consistency",
     "augment-2x": "JPEG as augmentation, as many images",
-    "stability-jpeg": "stability training with JPEG",
     "distill-own": "distillation of a clean teacher's predictions",
     "distill-cosine-own": "distillation of a clean teacher's last features",
     "fct-r-own-estimate": "FCT with residual mapping blocks",
