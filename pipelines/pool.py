@@ -101,4 +101,6 @@ def _keep_between_runs() -> None:
     CHECKPOINTS.parent.mkdir(exist_ok=True)
     if not CHECKPOINTS.exists():
         CHECKPOINTS.symlink_to(kept / "checkpoints")
+    for temporary in (kept / "dvc/files").rglob(".*.tmp"):  # half-written by a run that was killed, or met a full disk
+        temporary.unlink()
     output("dvc", "config", "--local", "cache.dir", str(kept / "dvc"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from prefect import State, Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -17,6 +17,7 @@ from pipelines import graph
 from pipelines.process import DELAYS, Commands, Ended, StoppedError
 
 CACHED = "Cached"  # the state of a stage that is up to date
+LOST = "ERROR: failed to transfer"  # the beginning of DVC's message
 TEMPORARY = "TemporaryFailure"  # the state of a stage that may succeed later
 
 
@@ -28,6 +29,15 @@ def is_temporary(ended: Ended) -> bool:
     output = "\n".join(ended.tail)
     statuses = re.findall(r"exited with (-?\d+)", output)  # DVC's message has the stage's own status
     return str(TRY_AGAIN) in statuses or graph.is_busy(output)
+
+
+def lost_outs(lines: Iterable[str]) -> bool:
+    """Return whether DVC says that it could not put outs into its cache, as on a full disk.
+
+    For an out that is a folder, DVC writes dvc.lock all the same and ends with status 0. A push would then leave out
+    what the cache lacks, and end with status 0 too.
+    """
+    return any(line.startswith(LOST) for line in lines)
 
 
 def _is_temporary(_task: Task[..., object], _run: TaskRun, state: State[object]) -> bool:
@@ -63,7 +73,7 @@ def stage_task(stage: str, commands: Commands) -> Task[[bool], State[float]]:
         except FctError as error:  # a damaged dvc.lock
             return Failed(message=f"{stage} failed: {error}")
         seconds = time.perf_counter() - start
-        if ended.status == 0:
+        if ended.status == 0 and not lost_outs(ended.tail):
             return Completed(message=f"{stage} ran for {seconds:.1f} s", data=seconds)
         name = TEMPORARY if is_temporary(ended) else "Failed"
         return Failed(name=name, message=f"{stage} failed: {_reason(ended)}", data=seconds)

@@ -3,7 +3,7 @@
 import pytest
 
 from pipelines.process import Commands, Ended
-from pipelines.stage import _reason, is_temporary, stage_task
+from pipelines.stage import _reason, is_temporary, lost_outs, stage_task
 
 FAILED = "ERROR: failed to reproduce 'train': failed to run: python -m fct.train, exited with {}"
 
@@ -46,3 +46,10 @@ def test_braces_of_a_folder_are_no_template(stage):
     """Prefect formats the name of a task's run."""
     name = stage_task(stage, Commands({}, 1)).task_run_name
     assert name.format(is_cached=True) == stage
+
+
+def test_outs_that_did_not_fit_into_the_cache_are_lost():
+    """DVC 3.67 ends with status 0 if a file of a folder met a full disk, so its words count."""
+    said = ["> python", "ERROR: failed to transfer 'b87c' - [Errno 28] No space left on device", "Updating lock file"]
+    assert lost_outs(said)
+    assert not lost_outs(["> python", "Updating lock file 'dvc.lock'"])
