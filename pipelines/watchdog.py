@@ -26,9 +26,9 @@ STARTED, ENDED = "+", "-"
 
 @dataclass
 class Watchdog:
-    """The flow run's end of the watchdog."""
+    """The flow run's end of the watchdog. Its process starts with the first command: a run without any starts none."""
 
-    _input: IO[str]
+    _process: subprocess.Popen[str] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def started(self, group: int) -> None:
@@ -39,28 +39,40 @@ class Watchdog:
         """Report that all processes of a group have ended."""
         self._write(ENDED, group)
 
+    def close(self) -> None:
+        """Let the watchdog end."""
+        if self._process:
+            with suppress(OSError):
+                _input(self._process).close()
+            self._process.wait()
+
     def _write(self, event: str, group: int) -> None:
-        with self._lock, suppress(OSError):  # someone killed the watchdog: the run goes on without it
-            self._input.write(f"{event}{group}\n")
-            self._input.flush()
+        with self._lock:
+            if self._process is None:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "pipelines.watchdog"],
+                    stdin=subprocess.PIPE,
+                    text=True,
+                    start_new_session=True,  # a signal to the run's process group does not reach it
+                )
+            with suppress(OSError):  # someone killed the watchdog: the run goes on without it
+                _input(self._process).write(f"{event}{group}\n")
+                _input(self._process).flush()
+
+
+def _input(process: subprocess.Popen[str]) -> IO[str]:
+    assert process.stdin
+    return process.stdin
 
 
 @contextmanager
 def watchdog() -> Iterator[Watchdog]:
-    """Start a watchdog for the commands of the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.watchdog"],
-        stdin=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # a signal to the run's process group does not reach it
-    )
-    assert process.stdin
+    """Yield a watchdog for the commands of the block."""
+    dog = Watchdog()
     try:
-        yield Watchdog(process.stdin)
+        yield dog
     finally:
-        with suppress(OSError):
-            process.stdin.close()
-        process.wait()
+        dog.close()
 
 
 def remaining(lines: Iterable[str]) -> set[int]:
