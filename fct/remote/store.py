@@ -52,8 +52,6 @@ def open_stores(name: str | None) -> list[tuple[Store, list[Out]]]:
         from dvc.repo import Repo
 
         repo = Repo()
-        if name is None and not repo.config["core"].get("remote"):
-            raise FctError("DVC has no remote. Add one: dvc remote add --default store ADDRESS")
         outs: dict[str | None, list[Out]] = {}
         for out in repo.index.outs:
             is_kept = out.use_cache and out.can_push and out.hash_info and not out.stage.is_import
@@ -72,12 +70,18 @@ def open_remote(name: str | None) -> Any:
         from dvc.repo import Repo
 
         repo = Repo()
-        if name is None and not repo.config["core"].get("remote"):
+        if name is None and not _has_default(repo):
             return None
         return repo.cloud.get_remote(name, "doctor")
 
 
+def _has_default(repo: Any) -> bool:
+    return bool(repo.config["core"].get("remote"))
+
+
 def _open(repo: Any, name: str | None) -> Store:
+    if name is None and not _has_default(repo):
+        raise FctError("DVC has no remote. Add one: dvc remote add --default store ADDRESS")
     remote = repo.cloud.get_remote(name, "verify")
     if remote.worktree or remote.fs.version_aware:
         raise FctError(

@@ -126,3 +126,20 @@ def test_without_a_remote_the_command_says_how_to_add_one():
     result = verify()
     assert result.exit_code == 2
     assert "DVC has no remote. Add one: dvc remote add" in result.stderr
+
+
+@pytest.mark.usefixtures("project")
+def test_outs_that_name_their_remote_need_no_default():
+    """The remote of each out is checked, as the help says."""
+    config, dag = Path(".dvc/config"), Path("dvc.yaml")
+    config.write_text("".join(line for line in config.read_text().splitlines(True) if "remote = store" not in line))
+    text = dag.read_text()
+    for out in ("views", "all"):
+        text = text.replace(f"outs: [{out}]", f"outs: [{out}: {{remote: store}}]")
+    dag.write_text(text)
+    images = Path("images.dvc")
+    images.write_text(images.read_text().replace("  path:", "  remote: store\n  path:"))
+    result = verify()
+    assert result.exit_code == 0, result.output
+    assert f"{OBJECTS} objects" in result.stdout
+    assert "all are whole" in result.stdout
