@@ -328,9 +328,10 @@ def _fresh_table(fresh: list[Row]) -> str:
     }
     pairs = min(map(len, by_name.values()))
     rows = [[name, *(f"{value:.2f}" for value in values[:pairs].mean(0))] for name, values in by_name.items()]
+    unknown = np.full(len(columns), np.nan)  # one seed has no interval
     for name in (ANSWER_ROW, WHOLE_ROW):
         difference = by_name[name][:pairs] - by_name[RECIPE_ROW][:pairs]
-        reach = t.ppf(0.975, pairs - 1) * difference.std(0, ddof=1) / np.sqrt(pairs) if pairs > 1 else difference[0]
+        reach = t.ppf(0.975, pairs - 1) * difference.std(0, ddof=1) / np.sqrt(pairs) if pairs > 1 else unknown
         cells = (f"{m:+.2f} ± {s:.2f}" for m, s in zip(difference.mean(0), reach, strict=True))
         rows.append([f"{name}, less the recipe", *cells])
     header = ["", "val, compressed", "val, raw", "held out, compressed", "held out, raw"]
