@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from benchmarks.comparison.settings import Settings
-from benchmarks.comparison.unseen import unseen_views
+from benchmarks.comparison.views import jpeg_views, unseen_views
 from fct.core.errors import FctError
 from fct.evaluate.sweep import predict
 from fct.features.distortion import measure_distortion
@@ -22,8 +22,6 @@ from fct.models.device import to_device
 from fct.models.network import Network
 from fct.splits.store import Split, open_split, read_meta
 from fct.splits.views import compress_split
-
-FIT = 5_000  # training images on which a network's fit is looked at
 
 
 def on_validation(settings: Settings, model: Path | Network) -> dict[str, Any]:
@@ -34,13 +32,13 @@ def on_validation(settings: Settings, model: Path | Network) -> dict[str, Any]:
 
 def on_test(settings: Settings, model: Path | Network, network: Network) -> tuple[dict[str, Any], np.ndarray]:
     """Return what is reported, and which test images are classified rightly: bool [conditions, images]."""
-    train, test = open_split("train"), open_split("test")
-    qualities = settings.measure.qualities
-    fit = _correct(settings, model, train.every(train.step(FIT)), (10,))
-    seen = _correct(settings, model, test, qualities)
-    unseen = {
-        name: _correct(settings, model, split, ())[0] for name, split in unseen_views(test, settings.measure.unseen)
-    }
+    train, test, measure = open_split("train"), open_split("test"), settings.measure
+    test = test.every(test.step(measure.images or len(test)))
+    qualities = measure.qualities
+    fit = _correct(settings, model, train.every(train.step(measure.fit)), (10,))
+    jpegs = jpeg_views(test, qualities, settings.jpeg.subsampling)
+    seen = np.stack([_correct(settings, model, split, ())[0] for split in (test, *jpegs)])
+    unseen = {name: _correct(settings, model, split, ())[0] for name, split in unseen_views(test, measure.unseen)}
     found = {
         "fit": _accuracies((10,), fit),
         "test": _accuracies(qualities, seen),

@@ -1,0 +1,57 @@
+"""Test images as the comparison measures them, compressed or distorted: made once for each data set."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fct.core.files import digest, sha256, write_bytes
+from fct.evaluate import codecs, corruptions, deployment, unseen
+from fct.evaluate.unseen import UNSEEN, distorted, every
+from fct.jpeg import arrays
+from fct.splits import views
+from fct.splits.store import Split, read_meta
+from fct.splits.views import compress_split
+
+FOLDER = Path("views")  # in the data set's folder
+KINDS = ("codec", "corruption")  # of the distortions that are compared where none are named
+CODE = (unseen, codecs, corruptions, deployment, arrays, views)  # modules that decide how images are distorted
+
+
+def jpeg_views(test: Split, qualities: Sequence[int], subsampling: str) -> Iterator[Split]:
+    """Yield the test split at each JPEG quality, compressed with `subsampling`."""
+    for quality in qualities:
+        yield _view(test, f"q{quality}", (subsampling,), partial(compress_split, test, quality, subsampling), quality)
+
+
+def unseen_views(test: Split, names: Sequence[str] | None = None) -> Iterator[tuple[str, Split]]:
+    """Yield each distortion's name and severity, such as webp/1, and the test split distorted so.
+
+    Args:
+        test: the test split.
+        names: of the distortions; None for all codecs and corruptions.
+    """
+    chosen = {name for name, each in UNSEEN.items() if (each.kind in KINDS if names is None else name in names)}
+    for name, severity, quality in every(test.images.shape[-1]):
+        if name in chosen:
+            level = UNSEEN[name].levels[severity - 1]
+            yield f"{name}/{severity}", _view(test, name, (level,), partial(distorted, test, name, severity), quality)
+
+
+def _view(test: Split, name: str, of: Sequence[Any], make: Callable[[], NDArray[np.uint8]], quality: int) -> Split:
+    """Return the test split with the images that `make` returns, or returned once for the same images and values."""
+    code = (sha256(Path(module.__file__)) for module in CODE)
+    path = FOLDER / f"{name}-{digest([read_meta()['digest'], len(test), *code, name, *of])}.npy"
+    if not path.exists():
+        stream = io.BytesIO()
+        np.save(stream, make(), allow_pickle=False)
+        write_bytes(path, stream.getvalue())
+    images = np.load(path, mmap_mode="r")
+    return replace(test, images=images, quality=np.full(len(test), quality, np.int64))
