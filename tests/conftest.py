@@ -190,6 +190,7 @@ class Toy:
         told |= {"block": block | {"consistency": "after", "unknown_quality": "bypass"}}
         told |= {"match": "logits", "schedule": "constant", "ema_momentum": 0.9, "projection": "none"}
         told |= {"matched_views": "compressed", "batch_norm": "shared"}
+        told |= {"prediction_weight": 0, "hidden_quality": 0}
         return MethodParams.model_validate(told | changed)
 
     def setup(self, model="resnet8", of_model=MappingProxyType({}), **changed):

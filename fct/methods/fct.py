@@ -4,18 +4,24 @@ Wan et al., IEEE TCSVT 30(12), 2020, train on pairs of raw and compressed images
 internal features similar. The exact form is this project's reconstruction from the abstract:
 
     1/2 [CE(f(x), y) + CE(f(x~), y)] + lambda * s(t) * mean_l D(P_l(R_l(phi_l(x~), q)), P_l(target_l))
+                                     + mu * JS(f(x), f(x~))
 
 R_l is the identity in `fct`, and the block of `fct.nn.residual` in `fct-r`. The target is the feature of the raw image,
 R_l(phi_l(x), q_raw), with or without gradient, or a teacher's feature. With a teacher, the raw image's features can be
-matched, too. P_l is a projection, and s(t) the schedule of the weight over the training.
+matched, too. P_l is a projection, and s(t) the schedule of the weight over the training. JS is the Jensen-Shannon
+divergence, with mu = `params.prediction_weight`; it is an addition to the paper, as is `params.hidden_quality`.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
+from fct.images.tables import UNKNOWN_QUALITY
 from fct.losses.consistency import feature_consistency
+from fct.losses.predictions import jensen_shannon
 from fct.methods.batch import START, Batch, Context, Halves, Loss, forward_both, mean_cross_entropy, teacher_outputs
 from fct.methods.params import MethodParams, Schedule
 from fct.models.network import Network
@@ -31,6 +37,8 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
     Raises:
         ValueError: the context does not have the teacher or the projections that `params` need.
     """
+    if params.name == "fct-r" and params.hidden_quality:
+        batch = hide_qualities(batch, params.hidden_quality, context)
     logits, features = forward_both(network, batch, params)
     cross_entropy = mean_cross_entropy(logits, batch, context)
     targets, compared = _targets(features, batch, params, context)
@@ -48,7 +56,24 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
         group=context.share.group if context.share is not None else None,
     )
     weight = params.weight * schedule_weight(params.schedule, context.progress)
-    return Loss(cross_entropy + weight * consistency, {"cross_entropy": cross_entropy, "consistency": consistency})
+    total, parts = cross_entropy + weight * consistency, {"cross_entropy": cross_entropy, "consistency": consistency}
+    if params.prediction_weight:
+        parts["divergence"] = jensen_shannon(*logits.chunk(2))
+        total = total + params.prediction_weight * parts["divergence"]
+    return Loss(total, parts)
+
+
+def hide_qualities(batch: Batch, probability: float, context: Context = START) -> Batch:
+    """Make the quality of each view unknown with `probability`, so that blocks are not all that removes artefacts.
+
+    In training, blocks change nothing at an unknown quality. The layers around them must then do without.
+    """
+    size = batch.labels.shape
+
+    def hide(quality: Tensor) -> Tensor:
+        return quality.masked_fill(context.draw(torch.rand, size, quality.device) < probability, UNKNOWN_QUALITY)
+
+    return replace(batch, raw_quality=hide(batch.raw_quality), quality=hide(batch.quality))
 
 
 def schedule_weight(schedule: Schedule, progress: float) -> float:

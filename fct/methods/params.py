@@ -25,6 +25,7 @@ class MethodParams(Section):
     teacher: Name
     match: Literal["logits", "features"]
     weight: float = Field(ge=0, le=1e6)
+    prediction_weight: float = Field(ge=0, le=1e6)
     schedule: Schedule
     layers: LayerNames
     distance: Distance
@@ -34,6 +35,7 @@ class MethodParams(Section):
     projection: Projection
     batch_norm: Literal["shared", "per-view"]
     block: BlockParams
+    hidden_quality: float = Field(ge=0, le=1)
 
     @model_validator(mode="after")
     def _check_matched_views(self) -> Self:

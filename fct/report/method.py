@@ -19,10 +19,12 @@ def describe(method: MethodParams, qualities: Sequence[int]) -> dict[str, str]:
     """
     consistent = method.name in WITH_CONSISTENCY
     schedule = f", {method.schedule}" if consistent else ""
+    hides = method.name == "fct-r" and method.hidden_quality > 0
     matched = "both views" if method.matched_views == "both" else "compressed views"
     knobs: list[tuple[bool, str, str]] = [
         (True, "method", method.name),
         (method.name in WITH_WEIGHT, "weight of the consistency term", f"{method.weight:.3g}{schedule}"),
+        (consistent and method.prediction_weight > 0, "weight of predictions", f"{method.prediction_weight:.3g}"),
         (consistent, "target", f"{method.target}, for {matched}"),
         (method.uses_features, "layers", ", ".join(method.layers)),
         (consistent, "distance", method.distance),
@@ -33,6 +35,7 @@ def describe(method: MethodParams, qualities: Sequence[int]) -> dict[str, str]:
         (method.name in {"augment", "finetune"}, "images seen compressed", f"{100 * method.probability:g} %"),
         (method.name == "stability" and method.noise > 0, "noise instead of JPEG", f"{method.noise:g}"),
         (method.name == "fct-r", "features compared", f"{method.block.consistency} the block"),
+        (hides, "qualities hidden in training", f"{100 * method.hidden_quality:g} %"),
         (method.name not in WITHOUT_PAIRS, "batch normalisation", method.batch_norm),
         (method.name != "standard", "trained qualities", ", ".join(map(str, qualities))),
     ]

@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from fct.images.tables import UNKNOWN_QUALITY
 from fct.losses.projection import projections
-from fct.methods import fct, pair
-from fct.methods.batch import Context, forward_both
+from fct.methods import fct, jsd, pair
+from fct.methods.batch import Batch, Context, forward_both
 
 DISTANCES = ["mse", "centred-mse", "cosine"]
 
@@ -41,6 +44,53 @@ def test_the_loss_adds_the_weighted_mean_over_layers(make_network, batch, toy, t
     assert loss.parts["consistency"].item() == pytest.approx(sum(by_layer) / 2, rel=1e-5)
     total = loss.parts["cross_entropy"].item() + 0.7 * loss.parts["consistency"].item()
     assert loss.total.item() == pytest.approx(total, rel=1e-6)
+
+
+def test_the_divergence_of_predictions_is_added_with_its_weight(make_network, batch, toy):
+    """With a weight of 2 the loss is the one without, plus twice the divergence that `jsd` has."""
+    network = make_network().eval()
+    without, expected = fct.loss(network, batch, toy.method()), jsd.loss(network, batch, toy.method(name="jsd"))
+    loss = fct.loss(network, batch, toy.method(prediction_weight=2))
+    assert loss.parts["divergence"].item() == expected.parts["divergence"].item() > 0
+    assert loss.total.item() == pytest.approx(without.total.item() + 2 * loss.parts["divergence"].item())
+
+
+def test_predictions_pull_on_every_trained_weight(make_network, batch, toy, gradients):
+    """Unlike consistency of inner layers, the divergence reaches the head."""
+    network = make_network()
+    loss = fct.loss(network, batch, toy.method(prediction_weight=2))
+    assert float(gradients(network, loss.parts["divergence"])["backbone.head.weight"].abs().sum()) > 0
+
+
+class _Told(torch.nn.Module):
+    """A network that keeps the qualities it is told."""
+
+    def forward(self, image, quality):
+        self.quality = quality
+        return torch.zeros(len(image), 3, requires_grad=True), {"layer": torch.rand(len(image), 4)}
+
+
+@pytest.mark.parametrize(("name", "probability", "hidden"), [("fct-r", 1.0, 12), ("fct-r", 0.0, 0), ("fct", 1.0, 0)])
+def test_a_quality_that_is_hidden_is_unknown(batch, toy, name, probability, hidden):
+    """With probability 1 blocks are told nothing of either view, with 0 everything; `fct` has no blocks."""
+    network = _Told()
+    fct.loss(network, batch, toy.method(name=name, hidden_quality=probability, layers=["layer"]))
+    assert int((network.quality == UNKNOWN_QUALITY).sum()) == hidden
+
+
+@given(probability=st.floats(0.05, 0.95))
+@settings(max_examples=20)
+def test_views_are_hidden_independently_with_the_probability(probability):
+    """Over 4,000 images each view's share of hidden ones is the probability, and both are hidden with its square."""
+    size, image = 4_000, torch.zeros(4_000, 1, 1, 1, dtype=torch.uint8)
+    known = torch.full((size,), 50)
+    batch = Batch(image, known, image, known, known, image)
+    torch.manual_seed(0)
+    hidden = fct.hide_qualities(batch, probability)
+    raw, compressed = hidden.raw_quality == UNKNOWN_QUALITY, hidden.quality == UNKNOWN_QUALITY
+    for share, expected in ((raw, probability), (compressed, probability), (raw & compressed, probability**2)):
+        assert float(share.float().mean()) == pytest.approx(expected, abs=0.04)
+    assert set(hidden.quality[~compressed].tolist()) == {50}
 
 
 class _Branches(torch.nn.Module):

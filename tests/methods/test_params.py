@@ -14,7 +14,8 @@ def test_a_layer_that_is_listed_twice_is_an_error(toy):
     "changed",
     [
         {"weight": float("inf")}, {"weight": -0.1}, {"probability": 1.1}, {"layers": []}, {"name": "fct-x"},
-        {"ema_momentum": 1.0}, {"noise": -0.1}, {"schedule": "linear"},
+        {"ema_momentum": 1.0}, {"noise": -0.1}, {"schedule": "linear"}, {"prediction_weight": -1},
+        {"hidden_quality": 1.1},
     ],
 )  # fmt: skip
 def test_impossible_values_are_an_error(toy, changed):

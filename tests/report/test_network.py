@@ -84,3 +84,21 @@ def test_only_knobs_that_a_method_uses_are_shown(toy, name, shown, hidden):
     lines = describe(toy.method(name=name), [20])
     assert shown <= set(lines)
     assert not hidden & set(lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "used", "shown"),
+    [
+        (
+            "fct-r",
+            {"prediction_weight": 2, "hidden_quality": 0.3},
+            {"weight of predictions", "qualities hidden in training"},
+        ),
+        ("fct", {"prediction_weight": 2, "hidden_quality": 0.3}, {"weight of predictions"}),
+        ("fct-r", {}, set()),
+    ],
+)
+def test_additions_to_the_paper_are_shown_where_they_act(toy, name, used, shown):
+    """Neither stands in the report at its default of 0, nor the hidden quality without blocks."""
+    lines = describe(toy.method(name=name, **used), [20])
+    assert {"weight of predictions", "qualities hidden in training"} & set(lines) == shown
