@@ -73,6 +73,14 @@ class Ablation(Entry):
     trials: list[dict[str, Any]] = Field(default=[{}], min_length=1)
 
 
+class Claim(Section):
+    """A question that a paired difference answers."""
+
+    question: str
+    method: str
+    other: str  # another method, or the best on validation images of a group of methods, one of `BEST`
+
+
 class Dataset(Section):
     """Where images come from, how they are divided, and what is trained on them in another way than on the others."""
 
@@ -88,6 +96,7 @@ class Dataset(Section):
     method: dict[str, Any] = Field(default={})  # keys in place of `method`'s
     measure: dict[str, Any] = Field(default={})  # keys in place of `measure`'s
     methods: dict[str, Entry] = Field(default={})  # in place of all entries; empty: those of the file
+    claims: list[Claim] = Field(default=[])  # about these
 
     @model_validator(mode="after")
     def _check_folder(self) -> Self:
@@ -105,14 +114,6 @@ class Measured(Section):
     fit: int = Field(ge=1)  # training images on which a network's fit is looked at
     batch_size: int = Field(ge=1)
     features: FeaturesParams
-
-
-class Claim(Section):
-    """A question that a paired difference answers."""
-
-    question: str
-    method: str
-    other: str  # another method, or the best on validation images of a group of methods, one of `BEST`
 
 
 class RunGroup(Section):
@@ -169,7 +170,7 @@ class Settings(Section):
             except ValidationError as error:
                 raise _impossible(f"datasets.{dataset}.{key}", error) from None
         if own.methods:
-            changed |= {"methods": own.methods, "ablations": {}, "beyond": {}}
+            changed |= {"methods": own.methods, "ablations": {}, "beyond": {}, "claims": own.claims}
         return self.model_copy(update=changed)
 
 

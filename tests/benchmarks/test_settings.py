@@ -170,10 +170,12 @@ def test_only_a_folder_has_a_folder(name, folder):
         Dataset.model_validate(values)
 
 
-def test_claims_are_about_methods_that_are_run():
+@pytest.mark.parametrize(("dataset", "group"), [(None, "methods"), *((name, name) for name in PHOTOGRAPHS)])
+def test_claims_are_about_methods_that_are_run(dataset, group):
     """A misspelt name would leave its row out of the results without a word."""
-    named = {name for claim in SETTINGS.claims for name in (claim.method, claim.other)}
-    assert named <= {*SETTINGS.runs["methods"].names, *BEST}
+    named = {name for claim in ON[dataset].claims for name in (claim.method, claim.other)}
+    assert named
+    assert named <= {*SETTINGS.runs[group].names, *BEST}
 
 
 def test_runs_are_of_all_that_there_is():
