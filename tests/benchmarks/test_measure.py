@@ -16,9 +16,9 @@ def test_a_network_on_the_gpu_is_measured_as_its_exported_file_is(toy):
     data, meta = open_data(setup)
     network, description = make_network(setup, method, data.train, meta)
     train(network, data, method, setup.train)
-    measured = measure._correct(read(), network, open_split("test"), (1, 60))
+    measured = measure._at_qualities(read(), network, open_split("test"), (1, 60))
     export(network, description, toy.root / "model.onnx")
-    exported = measure._correct(read(), toy.root / "model.onnx", open_split("test"), (1, 60))
+    exported = measure._at_qualities(read(), toy.root / "model.onnx", open_split("test"), (1, 60))
     np.testing.assert_array_equal(measured, exported)
     raw, worst, _ = measured.mean(1)
     assert raw > worst
