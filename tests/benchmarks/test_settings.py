@@ -134,7 +134,7 @@ def test_every_method_has_as_many_trials():
 
 @pytest.mark.parametrize("dataset", PHOTOGRAPHS)
 def test_methods_of_photographs_are_tuned_alike(dataset):
-    """Each has as many trials, no two the same, and all are asked for; to train on is a control with nothing to tune."""
+    """Each has as many trials, no two the same, and all are asked for. To train on has nothing to tune."""
     methods = {name: entry for name, entry in SETTINGS.datasets[dataset].methods.items() if name != LONGER}
     assert {len(entry.trials) for entry in methods.values()} == {6}
     assert all(entry.trials.count(trial) == 1 for entry in methods.values() for trial in entry.trials)

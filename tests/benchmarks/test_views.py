@@ -17,7 +17,7 @@ def one_distortion(monkeypatch):
 def test_distorted_images_are_made_once(toy, monkeypatch):
     """The second look reads what the first wrote."""
     [(name, first)] = views.unseen_views(toy.split("val"))
-    monkeypatch.setattr(views, "distorted", None)
+    monkeypatch.setattr(views, "distorted", lambda *_: pytest.fail("made again"))
     [(_, again)] = views.unseen_views(toy.split("val"))
     assert name == "contrast/1"
     np.testing.assert_array_equal(again.images, first.images)
@@ -28,7 +28,7 @@ def test_compressed_images_are_made_once_for_each_quality_and_number(toy, monkey
     val = toy.split("val")
     first, lower = views.jpeg_views(val, (60, 5), "4:2:0")
     (fewer,) = views.jpeg_views(val.every(2), (60,), "4:2:0")
-    monkeypatch.setattr(views, "compress_split", None)
+    monkeypatch.setattr(views, "compress_split", lambda *_: pytest.fail("made again"))
     (again,) = views.jpeg_views(val, (60,), "4:2:0")
     np.testing.assert_array_equal(again.images, first.images)
     np.testing.assert_array_equal(fewer.images, first.images[::2])
