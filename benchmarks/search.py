@@ -24,7 +24,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import optuna
@@ -44,7 +44,7 @@ from fct.methods.params import STANDARD, MethodParams
 from fct.models import saved
 from fct.models.network import Network
 from fct.models.params import ModelParams
-from fct.search.params import SearchParams
+from fct.search.params import Pruner, SearchParams
 from fct.search.run import Curve, search, subsample, value_of
 from fct.search.space import Space, make_space, suggest
 from fct.search.study import make_pruner
@@ -239,6 +239,8 @@ def _train(setup: Setup, method: MethodParams, data: Data, meta: Row, *, seed: i
 class _Silent:
     """An observer that records nothing."""
 
+    id = "nowhere"
+
     def metrics(self, values: dict[str, float], step: int | None = None) -> None:
         """Record nothing."""
 
@@ -270,7 +272,7 @@ def _pruners_table(curves: list[Curve]) -> str:
     for title in (*PRUNERS, NOT_OFFERED):
         found = []
         for number, order in enumerate(orders):
-            pruner = make_pruner(title, EPOCHS) if title in PRUNERS else BehindFirst()
+            pruner = make_pruner(cast("Pruner", title), EPOCHS) if title in PRUNERS else BehindFirst()
             found.append(replay(order, pruner, f"order {number}"))
         whole = sum(map(len, values))
         best = max(curve[-1] for curve in values if len(curve) == EPOCHS)

@@ -84,7 +84,7 @@ def run_worker(url: str, trials: int, ready: Any, begin: Any, turns: Any) -> Non
             waited.append(time.perf_counter() - start)
         return turn
 
-    module._take_turn = timed  # noqa: SLF001
+    module._take_turn = timed  # type: ignore[assignment]  # noqa: SLF001  # as many arguments
     ready.release()
     begin.wait()
     work(study, storage, Plan(trials, 0, FIRST, POLL), lambda trial: run_stub(study, storage, trial))

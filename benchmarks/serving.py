@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -78,9 +79,7 @@ def main() -> None:
         noise = [name for name, one in UNSEEN.items() if one.kind not in ("codec", "corruption")]
         deployments = {
             images: _seconds(
-                lambda images=images: predict(
-                    model, split, [], "4:2:0", batch_size=500, unseen=noise, unseen_images=images
-                ),
+                partial(predict, model, split, [], "4:2:0", batch_size=500, unseen=noise, unseen_images=images),
                 rounds=1,
             )
             for images in (IMAGES, IMAGES // 10)
@@ -95,7 +94,7 @@ def main() -> None:
         taken: dict[str, list[float]] = {name: [] for name in pair}
         for _ in range(ROUNDS):  # in turn: what else the machine does then touches both
             for name, each in pair.items():
-                taken[name].append(_seconds(lambda each=each: each.adapter.logits(each.session, batch, told), rounds=1))
+                taken[name].append(_seconds(partial(each.adapter.logits, each.session, batch, told), rounds=1))
         medians = {name: statistics.median(values) for name, values in taken.items()}
         found = {
             "machine": f"{platform.machine()}, {threads} cores",

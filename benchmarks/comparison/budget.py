@@ -116,7 +116,7 @@ def at_equal_cost(told: Summary, runs: Mapping[str, Runs], found: Mapping[str, C
             [f"`{name}`", f"{each.total:.2f}", "yes" if each.teacher else "no", thousands(each.parameters), *cells]
         )
     said = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
-    lead = {
+    lead: dict[str, Summary] = {
         f"{ours} {name}": {"versus": told["against"][name]} for name in fair if name in told["against"]
     }  # one row for each rival
     return (
@@ -124,7 +124,7 @@ def at_equal_cost(told: Summary, runs: Mapping[str, Runs], found: Mapping[str, C
         "without intervals.\n\n"
         + table(["method", "total cost", "teacher", "parameters", *columns.values()], rows)
         + f"\n`{ours}` against those that have no teacher and train for longer:\n\n"
-        + differences(lead, "versus", told["deviation"], dict.fromkeys(lead, ours))
+        + differences(lead, "versus", told["deviation"], dict.fromkeys(lead, str(ours)))
     )
 
 

@@ -85,7 +85,7 @@ def draw(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], settings:
     told = {name: summary["methods"][name] for name in shown_methods if name in summary["methods"]}
     colours = {name: LIGHT if name == "pair" and "pair-own" in told else _colour(runs[name]) for name in told}
     figure = plt.figure(figsize=(13, 8), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[5, 4])
+    above, below = figure.subfigures(2, 1, height_ratios=[5, 4])  # type: ignore[misc]  # two of them
     accuracy, gap = above.subplots(1, 2)
     qualities = settings.measure.qualities
     for name, each in told.items():

@@ -59,8 +59,10 @@ def _correct(settings: Settings, model: Path | Network, split: Split) -> np.ndar
     """Return which images are classified rightly: bool [images]."""
     batch_size = settings.measure.batch_size
     if isinstance(model, Path):
-        return predict(model, split, (), settings.jpeg.subsampling, batch_size=batch_size).correct[0]
-    return _classes(model, split.images, split.quality, batch_size) == split.labels
+        correct: np.ndarray = predict(model, split, (), settings.jpeg.subsampling, batch_size=batch_size).correct[0]
+    else:
+        correct = _classes(model, split.images, split.quality, batch_size) == split.labels
+    return correct
 
 
 @torch.inference_mode()

@@ -99,7 +99,8 @@ class Runs:
     def distortion(self, seeds: Sequence[int], quality: str = "q10") -> NDArray[np.float64]:
         """Return the mean distortion over the layers at a quality, [seeds]."""
         layers = [[by[quality] for by in self.records[seed]["distortion"].values()] for seed in seeds]
-        return np.array(layers).mean(1)
+        means: NDArray[np.float64] = np.array(layers).mean(1)
+        return means
 
 
 def kind(condition: str) -> str:

@@ -142,7 +142,8 @@ def _to_measure(network: Network, description: saved.Description, path: Path) ->
     """Return what is measured: the network on the GPU, or where there is none its exported file at `path`."""
     device = pick_device()
     if device.type == "cuda":
-        return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
+        network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
+        return network
     export(network, description, path)
     return path
 

@@ -284,7 +284,7 @@ def beyond(runs: dict[str, Runs]) -> str:
         title = (
             f"`{name}`, {each.first['settings']['model']['name']} of width {each.first['settings']['model']['width']}"
         )
-        rows.append([title, len(each.seeds), each.first["split"], *cells, f"{hours:.2f}"])
+        rows.append([title, str(len(each.seeds)), each.first["split"], *cells, f"{hours:.2f}"])
     header = ["model", "seeds", "test images", *(f"Q{quality}" for quality in OF_QSAM), "mean 10..95", "hours"]
     return (
         "Another network and a longer training, for the most accurate model, not for a comparison. QSAM's row is "

@@ -48,7 +48,7 @@ def unseen_views(test: Split, names: Sequence[str] | None = None) -> Iterator[tu
 
 def _view(split: Split, name: str, of: Sequence[Any], make: Callable[[], NDArray[np.uint8]], quality: int) -> Split:
     """Return the split with the images that `make` returns, or returned once for the same images and values."""
-    code = (sha256(Path(module.__file__)) for module in CODE)
+    code = (sha256(Path(str(module.__file__))) for module in CODE)
     path = FOLDER / f"{name}-{digest([read_meta()['digest'], split.name, len(split), *code, name, *of])}.npy"
     if not path.exists():
         stream = io.BytesIO()

@@ -62,7 +62,7 @@ def _together(split: Split, views: np.ndarray) -> None:
     flat = views.reshape(-1, *views.shape[2:])
     for start in range(0, len(split), BATCH):
         chosen = np.sort(order[start : start + BATCH])
-        crops = Crops.draw(MOVED, len(chosen), rng)
+        crops = Crops.draw(MOVED, len(chosen), rng, side=views.shape[2])
         raw, compressed = (np.empty((len(chosen), *views.shape[2:]), np.uint8) for _ in range(2))
         crops.take(split.images, chosen, out=raw)
         crops.take(flat, chosen * len(QUALITIES) + rng.integers(0, len(QUALITIES), len(chosen)), out=compressed)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import imagecodecs
@@ -30,9 +32,9 @@ def rows() -> list[Row]:
             images = np.load(Path(folder) / "images.npy", mmap_mode="r")
             split = Split("train", images, np.zeros(count, np.int64), np.full(count, UNKNOWN_QUALITY), None)
             views = np.lib.format.open_memmap(Path(folder) / "views.npy", "w+", np.uint8, images.shape)
-            ways = {
-                "imagecodecs, a bare loop in threads": lambda images=images: _bare(images, cores),
-                "the cache stage": lambda split=split, views=views: compress_split(split, QUALITY, "4:2:0", out=views),
+            ways: dict[str, Callable[[], object]] = {
+                "imagecodecs, a bare loop in threads": partial(_bare, images, cores),
+                "the cache stage": partial(compress_split, split, QUALITY, "4:2:0", out=views),
             }
             found += compare("cache of one quality", size, ways, dict.fromkeys(ways, count), threads=cores)
     return found

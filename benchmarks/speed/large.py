@@ -110,7 +110,10 @@ def _run(folder: str) -> None:
         pass
     statistics(train)
     network = Network(
-        build_backbone("resnet8", width=8, classes=2, channels=3), mean=[0.5] * 3, std=[0.25] * 3, layers=["stage1"]
+        build_backbone("resnet8", width=8, classes=2, channels=3, size=train.images.shape[1]),
+        mean=[0.5] * 3,
+        std=[0.25] * 3,
+        layers=["stage1"],
     )
     val_views = store.open_views(splits[1], [QUALITY], "4:2:0", source_digest="")
     validate(network, splits[1], val_views, precision=resolve_precision("auto", pick_device()))

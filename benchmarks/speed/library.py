@@ -120,7 +120,7 @@ def _step(name: str, size: int, count: int, stack: ExitStack | None) -> Callable
         if tap is not None:
             loss = loss + consistency(*tap.halves())
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         optimiser.step()
 
     return step

@@ -86,6 +86,6 @@ class Plain:
         entropy = (cross_entropy(first, label) + cross_entropy(second, label)) / 2
         loss = entropy + 0.3 * torch.stack(distances).mean()
         self.optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         self.optimiser.step()
         return loss.item()

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,12 +79,12 @@ def _training(name: str, width: int, split: Split, source: Source, precision: st
     torch.manual_seed(0)
     backbone = backbones.build_backbone(name, width=width, classes=10, channels=3, size=32)
     network = Network(backbone, mean=[0.5] * 3, std=[0.25] * 3, layers=LAYERS)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     network.train()
     defaults = params.load(Params)
     own = {"name": "fct", "layers": LAYERS, "target": "raw-detached", "matched_views": "compressed"}  # needs no teacher
     method = defaults.method.model_copy(update=own)
-    schedule = {"seed": 0, "epochs": 100, "batch_size": BATCH, "learning_rate": 0.1}
+    schedule: dict[str, Any] = {"seed": 0, "epochs": 100, "batch_size": BATCH, "learning_rate": 0.1}
     schedule["precision"] = resolve_precision(precision, pick_device())
     return Training(network, Data(split, source, split, {}), method, defaults.train.model_copy(update=schedule))
 
