@@ -25,11 +25,11 @@ BOUGHT = {  # README's rows: what the method `ours` of a data set is compared wi
 def headline(settings: Settings, runs: dict[str, dict[str, Runs]], summary: dict[str, Summary]) -> str:
     """Return the tables of each data set, below a sentence on how it was measured.
 
-    One with another network for the same methods is for ablations, and stands in docs/results/comparison.md alone.
+    One without claims, or with another network for the same methods, stands in docs/results/comparison.md alone.
     """
     parts = []
     for dataset, told in summary.items():
-        if settings.datasets[dataset].model and not settings.datasets[dataset].methods:
+        if not told["answers"] or (settings.datasets[dataset].model and not settings.datasets[dataset].methods):
             continue
         methods = {name: runs[dataset][name] for name in told["methods"]}
         parts += [f"**{dataset}.** {about(methods)}", answers(told["answers"])]

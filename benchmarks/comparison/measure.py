@@ -61,19 +61,20 @@ def _correct(settings: Settings, model: Path | Network, split: Split) -> np.ndar
     if isinstance(model, Path):
         correct: np.ndarray = predict(model, split, (), settings.jpeg.subsampling, batch_size=batch_size).correct[0]
     else:
-        correct = _classes(model, split.images, split.quality, batch_size) == split.labels
+        correct = classify(model, split, batch_size) == split.labels
     return correct
 
 
 @torch.inference_mode()
-def _classes(network: Network, images: np.ndarray, quality: np.ndarray, batch_size: int) -> np.ndarray:
-    """Return the class of each of `images`, [N, H, W, C], on the device of the network."""
+def classify(network: Network, split: Split, batch_size: int) -> np.ndarray:
+    """Return the class of each image of `split`, computed on the device of the network."""
     device, classes = network.mean.device, []
     with _full_fp32():
-        for start in range(0, len(images), batch_size):
+        for start in range(0, len(split), batch_size):
             rows = slice(start, start + batch_size)
             logits, _ = network(
-                to_device(np.array(images[rows]), device), torch.from_numpy(np.array(quality[rows])).to(device)
+                to_device(np.array(split.images[rows]), device),
+                torch.from_numpy(np.array(split.quality[rows])).to(device),
             )
             if not logits.isfinite().all():
                 raise FctError("The network gives logits that are not finite numbers. Lower its learning rate.")

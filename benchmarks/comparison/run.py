@@ -22,6 +22,7 @@ import torch
 from benchmarks.comparison.data import ROOT, standing_in
 from benchmarks.comparison.measure import on_test, on_validation
 from benchmarks.comparison.pending import why_pending
+from benchmarks.comparison.probes import probe
 from benchmarks.comparison.results import results_of
 from benchmarks.comparison.settings import STANDARD, Plan, RunId, Settings, all_runs, plan, resolve
 from fct.core.errors import FctError
@@ -120,6 +121,8 @@ def _run(settings: Settings, which: RunId, *, repeat: bool) -> Path:
         network, description = saved.load(trained.path)
         model = _to_measure(network, description, Path(folder) / "model.onnx")
         found = on_validation(own, model)
+        if own.measure.probes and not repeat:
+            found["probes"] = probe(own, network)
         if trial == 0:
             on_images, correct = on_test(own, model, network)
             found |= on_images

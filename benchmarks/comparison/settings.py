@@ -111,6 +111,7 @@ class Measured(Section):
     qualities: Annotated[tuple[Quality, ...], Field(min_length=1)]
     unseen: Annotated[tuple[str, ...], AfterValidator(_check_unseen)] | None  # None: all codecs and corruptions
     images: int | None = Field(ge=1)  # test images, evenly spread; None: all
+    probes: bool  # whether quality is hidden and changed, too, on validation images
     fit: int = Field(ge=1)  # training images on which a network's fit is looked at
     batch_size: int = Field(ge=1)
     features: FeaturesParams

@@ -15,8 +15,9 @@ from fct.train.params import TrainParams
 
 SETTINGS = read()
 LONGER = "standard-longer"  # of photographs
-PHOTOGRAPHS = [name for name, dataset in SETTINGS.datasets.items() if dataset.methods]
-ON = {None: SETTINGS} | {name: SETTINGS.on(name) for name in PHOTOGRAPHS}  # settings with entries of their own
+PHOTOGRAPHS = [name for name, dataset in SETTINGS.datasets.items() if dataset.folder]
+OWN = [name for name, dataset in SETTINGS.datasets.items() if dataset.methods]  # with entries of their own
+ON = {None: SETTINGS} | {name: SETTINGS.on(name) for name in OWN}
 ALL = [
     (dataset, name, trial)
     for dataset, settings in ON.items()
@@ -142,8 +143,8 @@ def test_methods_of_photographs_are_tuned_alike(dataset):
     assert asked == {(name, trial) for name in methods for trial in range(6)} | {(LONGER, 0)}
 
 
-@pytest.mark.parametrize("dataset", PHOTOGRAPHS)
-def test_photographs_start_from_the_network_of_standard(dataset):
+@pytest.mark.parametrize("dataset", OWN)
+def test_methods_start_from_the_network_of_standard(dataset):
     """All methods alike, so that none has more training behind it than another; `standard` alone starts before."""
     starts = {name: plan(ON[dataset], name, 0).setup.train.start for name in ON[dataset].methods}
     assert starts == dict.fromkeys(starts, "baseline") | {"standard": "weights"}
@@ -182,7 +183,7 @@ def test_claims_are_about_methods_that_are_run(dataset, group):
 def test_runs_are_of_all_that_there_is():
     """Every method and ablation of the file is run, each on a data set of the file, and none twice."""
     runs = list(all_runs(SETTINGS))
-    assert {run.name for run in runs if run.dataset not in PHOTOGRAPHS} == set(SETTINGS.entries)
+    assert {run.name for run in runs if run.dataset not in OWN} == set(SETTINGS.entries)
     assert all(run.name in SETTINGS.on(run.dataset).entries for run in runs)
     assert {run.dataset for run in runs} == set(SETTINGS.datasets)
     assert len(runs) == len(set(runs))
