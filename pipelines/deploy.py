@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+import click
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
@@ -41,8 +42,12 @@ ENDED = ("Completed", "Failed", "Crashed", "Cancelled", "GateFailed")  # names o
 WAITING = ("Scheduled", "Late", "AwaitingConcurrencySlot", "AwaitingRetry", "Paused", "Suspended", "Cancelling")
 
 
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Register pool, deployments and automations."""
+    """Register the flows for the work pool `pipeline.pool` of params.yaml, at PREFECT_API_URL.
+
+    Prints how to start a worker, and ends. Workers clone the present branch from the git remote `origin`.
+    """
     with exit_on_error():
         schedules = params.load(Schedules)
         name = schedules.pipeline.pool

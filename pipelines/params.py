@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -26,6 +27,12 @@ def _check_cron(line: str) -> str:
     if len(line.split()) != CRON_FIELDS:  # Prefect would take a sixth for seconds
         raise ValueError(problem)
     _check_schedule(line, "UTC", problem)
+    from cronsim import CronSim, CronSimError
+
+    try:
+        next(CronSim(line, datetime.now(UTC)))
+    except (CronSimError, StopIteration):  # 30 February; Prefect takes it, and never starts a run
+        raise ValueError("no such day comes; correct the day or the month") from None
     return line
 
 

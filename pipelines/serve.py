@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+import click
 from prefect import Flow, serve
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
@@ -119,8 +120,9 @@ def delete_renamed() -> None:
                 client.delete_deployment(client.read_deployment_by_name(name).id)
 
 
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Serve the deployments until the process is stopped."""
+    """Serve the flows as deployments of Prefect, with their schedules, until Ctrl-C."""
     with (
         exit_on_error(),
         locked(SERVING_LOCK, on_wait=lambda: print("waiting for another process that serves these deployments to end")),

@@ -42,8 +42,8 @@ class Later(Section):
 def main() -> None:
     """Train with `standard`, after checking the params of later stages that would otherwise fail after hours."""
     with exit_on_error():
-        environment.check()
         sections = params.load(Params)
+        environment.check()
         run_training(sections.train, partial(_train, sections))
 
 

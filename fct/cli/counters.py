@@ -19,15 +19,18 @@ def counters(*, folder: Path, port: int | None) -> None:
 
     FOLDER is the folder that the environment variable FCT_COUNTERS names where models are served. For each model, the
     command adds up the counts of all processes: JPEG qualities, families of JPEG tables, sizes, predicted classes,
-    confidences and errors.
+    confidences and errors. Damaged files are named and skipped; without --port the exit status is then 1.
     """
     with exit_on_error():
         from fct.monitoring import prometheus
         from fct.monitoring.counts import read_counts
 
-        for problem in read_counts(folder).damaged:
+        reading = read_counts(folder)
+        for problem in reading.damaged:
             click.echo(f"skipped {folder}/{problem}", err=True)
-        if port is None:
-            click.echo(prometheus.to_text(folder), nl=False)
-        else:
+        if port is not None:
             prometheus.serve(folder, port)
+            return
+        click.echo(prometheus.to_text(reading), nl=False)
+        if reading.damaged:
+            raise SystemExit(1)

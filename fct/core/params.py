@@ -75,8 +75,11 @@ IN_PLAIN_WORDS = {  # pydantic's types of problems
     "bool_type": "this must be true or false",
     "float_type": "this must be a number",
     "int_type": "this must be a whole number",
+    "json_invalid": "this is no JSON, or a part of it is missing",
     "list_type": "this must be a list",
     "tuple_type": "this must be a list",
+    "missing": "this key is missing",
+    "extra_forbidden": "this key is unknown",
     "model_type": "this must have keys of its own",
     "string_type": "this must be text",
     "too_long": "this has too many values; at most {max_length} are possible",
@@ -236,7 +239,7 @@ def _explain(path: Path, content: Mapping[str, Any], problem: dict[str, Any], se
     key = [part for part in problem["loc"] if not (isinstance(part, str) and part.startswith(KIND))]
     where = locate(path, content, key)
     if problem["type"] == "missing":
-        return f"{where}: this key is missing."
+        return f"{where}: {in_plain_words(problem)}."
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown key.{nearest(str(key[-1]), _sibling_keys(sections, key))}"
     value = problem["input"]
@@ -248,11 +251,15 @@ def _explain(path: Path, content: Mapping[str, Any], problem: dict[str, Any], se
         "" if isinstance(value, dict) else f" (it is {json.dumps(value) if value is None else reprlib.repr(value)})"
     )
     renamed = f". {value} is called {OLD_VALUES[value]} now" if is_old else ""
-    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {in_plain_words(problem)}{current}{renamed}"
+
+
+def in_plain_words(problem: Mapping[str, Any]) -> str:
+    """Return what is wrong with a value, from one of the `errors()` of pydantic's ValidationError."""
+    message: str = problem["msg"].removeprefix("Value error, ")
     if problem["type"] in IN_PLAIN_WORDS:
         message = IN_PLAIN_WORDS[problem["type"]].format(**problem.get("ctx", {}))
-    message = message.replace("Input should", "this must")
-    return f"{where}: {message}{current}{renamed}"
+    return message.replace("Input should", "this must")
 
 
 def _sibling_keys(sections: type[Section], key: Sequence[Any]) -> list[str]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from fct.core.errors import FctError
 from fct.core.os_errors import describe_os_error
+from fct.core.params import in_plain_words
 from fct.core.text import printable
 from fct.serving.counters import ASPECTS, FORMAT
 
@@ -121,7 +122,7 @@ def _read(path: Path) -> _File:
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))
-        message = problem["msg"].removeprefix("Value error, ")
+        message = in_plain_words(dict(problem))
         if problem["loc"] == ("format",):
             message = f"another version of fct wrote it; this one reads format {FORMAT}"
         raise ValueError(f"{where}: {message}" if where else message) from None

@@ -5,12 +5,13 @@ One small server reads the files of all workers. So no worker opens a port, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fct.core.errors import FctError
-from fct.monitoring.counts import read_counts
+from fct.monitoring.counts import Reading, read_counts
 from fct.serving.counters import ASPECTS
 
 if TYPE_CHECKING:
@@ -20,15 +21,15 @@ HOST = "127.0.0.1"
 
 
 class _Collector:
-    """Yield the counts of a folder as metrics."""
+    """Yield counts as metrics, read anew at each request."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, read: Callable[[], Reading]) -> None:
+        self._read = read
 
     def collect(self) -> Iterator[Metric]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        reading = read_counts(self._folder)
+        reading = self._read()
         for aspect, description in ASPECTS.items():
             name = "fct_errors" if aspect == "error" else f"fct_images_by_{aspect}"
             metric = CounterMetricFamily(name, f"Images by {aspect}: {description}", labels=("model", aspect))
@@ -41,25 +42,24 @@ class _Collector:
         )
 
 
-def make_registry(folder: Path) -> CollectorRegistry:
-    """Return the metrics of a folder of counts.
+def make_registry(read: Callable[[], Reading]) -> CollectorRegistry:
+    """Return the metrics of what `read` returns.
 
     Raises:
-        FctError: the folder cannot be read, or prometheus_client is not installed.
+        FctError: prometheus_client is not installed.
     """
     try:
         from prometheus_client import CollectorRegistry
     except ModuleNotFoundError:
         raise FctError("prometheus_client is not installed. Install it: pip install prometheus-client") from None
-    read_counts(folder)
-    registry = CollectorRegistry()
-    registry.register(_Collector(folder))
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(read))
     return registry
 
 
-def to_text(folder: Path) -> str:
+def to_text(reading: Reading) -> str:
     """Return the metrics in the format that Prometheus reads. Errors are those of `make_registry`."""
-    registry = make_registry(folder)
+    registry = make_registry(lambda: reading)
     from prometheus_client import generate_latest
 
     return generate_latest(registry).decode()
@@ -69,9 +69,9 @@ def serve(folder: Path, port: int) -> None:
     """Answer Prometheus on loopback until the process is stopped. Errors are those of `make_registry`.
 
     Raises:
-        FctError: the port is taken.
+        FctError: the port is taken, or the folder cannot be read.
     """
-    registry = make_registry(folder)
+    registry = make_registry(partial(read_counts, folder))
     from prometheus_client import start_http_server
 
     try:

@@ -78,8 +78,8 @@ def run_search(*, fresh: bool = False, workers: int | None = None) -> None:
     workers = workers or compute.search_workers
     check_database(workers)
     with training_lock():
-        environment.check()
         sections = params.load(Params).resolved()
+        environment.check()
         setup = Setup.of(sections)
         datasets = tracking.datasets(SPLITS, *map(cache_folder, setup.qualities))
         outputs = [BEST_METHOD, SEARCH_CSV, IMPORTANCE_CSV]
@@ -106,8 +106,8 @@ def join_search() -> None:
     if database_url() is None:
         raise FctError(f"--join: set {VARIABLE} to the PostgreSQL database of the search to join.")
     is_started_by_another = die_with_parent()  # which shows the progress of all
-    environment.check()
     sections = params.load(Params).resolved()
+    environment.check()
     if not is_searched(sections.method, sections.search):
         raise FctError("params.yaml: method and search.trials ask for no search, so there is none to join.")
     runs: list[tracking.Run] = []  # the run in MLflow of the process that opened the search, as soon as it is known

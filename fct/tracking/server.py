@@ -146,7 +146,11 @@ def _check_connection(uri: str) -> None:
     """Try to connect to a database, since MLflow would retry for minutes. MLflow itself handles HTTP servers well."""
     try:
         if path := location.database_of(uri):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.parent.is_dir():  # perhaps mistyped: it is not made
+                raise FctError(
+                    f"MLFLOW_TRACKING_URI={uri}: the folder {path.parent} does not exist. Create it, or correct the "
+                    "path."
+                )
             with closing(
                 sqlite3.connect(path, timeout=20)
             ) as database:  # seconds, the time that MLflow waits for a lock

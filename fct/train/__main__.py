@@ -44,8 +44,8 @@ class Best(Section):
 def main() -> None:
     """Train with the method that the search chose."""
     with exit_on_error():
-        environment.check()
         sections = params.load(Params)
+        environment.check()
         run_training(sections.train, partial(_train, sections))
 
 

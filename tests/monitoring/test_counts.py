@@ -55,13 +55,14 @@ def miscount(text):
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (half, "EOF"),
-        (lambda _: "", "EOF"),
-        (lambda _: "\0" * 100, "expected value"),
+        (half, "this is no JSON, or a part of it is missing"),
+        (lambda _: "", "this is no JSON"),
+        (lambda _: "\0" * 100, "this is no JSON"),
         (change(format=2), "another version of fct wrote it"),
         (change(model="ef" * 32), "its name is not that of"),
         (change(counts={}), "it counts"),
-        (change(extra=1), "extra"),
+        (change(extra=1), "extra: this key is unknown"),
+        (change(day=7), "day: this must be text"),
         (miscount, "its sums differ"),
     ],
 )

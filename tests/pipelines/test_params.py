@@ -68,6 +68,7 @@ def test_an_impossible_override_is_named(overrides, message):
     [
         ('schedule: "0 25 * * *"', "pipeline.schedule"),
         ('schedule: "0 2 * * * *"', "pipeline.schedule"),
+        ('schedule: "0 2 30 2 *"', "pipeline.schedule: no such day comes"),
         ('schedule: ""', "pipeline.schedule"),
         ("timezone: Mars/Olympus", "pipeline.timezone"),
         ("workers: 0", "pipeline.workers"),

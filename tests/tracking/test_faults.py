@@ -98,6 +98,14 @@ def test_loopback_is_asked_without_the_proxy(running_server, place, monkeypatch)
     assert connect().uri == address
 
 
+def test_a_folder_that_does_not_exist_is_named_and_not_made(place, monkeypatch):
+    """It may be mistyped, and an empty database would hide all that the right one has."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/mistyped/mlflow.db")
+    with pytest.raises(FctError, match=r"the folder .*mistyped does not exist\. Create it, or correct the path\."):
+        connect()
+    assert not (place / "mistyped").exists()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written_is_named(place, monkeypatch):
     """It is not called a server that does not answer."""
