@@ -19,9 +19,9 @@ def photographs(folder, *, images=8, seed=0):
             image.save(folder / name / f"{number}.jpg", quality=90)
 
 
-def settings(*, official=None, **changed):
+def settings(*, official=None, shrink=1, **changed):
     """Return the comparison with one data set of photographs, at one quality."""
-    folder = {"path": "pets", "repository": "https://pets", "pixels": 16, "official": official}
+    folder = {"path": "pets", "repository": "https://pets", "pixels": 16, "official": official, "shrink": shrink}
     values = {"source": "folder", "mirror": None, "folder": folder, "val": 0.25, "test": 0.25, "seed": 0} | changed
     cache = SETTINGS.cache.model_copy(update={"qualities": [10]})
     return SETTINGS.model_copy(update={"datasets": {"pets": Dataset.model_validate(values)}, "cache": cache})

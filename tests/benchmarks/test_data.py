@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.comparison import data
 from fct.core.errors import FctError
@@ -46,6 +47,24 @@ def test_the_official_division_is_kept(mirror):
         files = {bytes(path.read_bytes()) for path in (mirror / "pets/val").rglob("*.jpg")}
         test = open_split("test").originals
         assert {test[index] for index in range(len(test))} == files
+
+
+@pytest.mark.parametrize("official", [None, {"train": "train", "test": "val"}])
+def test_photographs_are_shrunk_before_they_are_compressed(mirror, official):
+    """An original is the mean over squares of four pixels of its file, and is compressed at that size."""
+    for seed, part in enumerate(official.values() if official else [""]):
+        photographs(mirror / "pets" / part, seed=seed)
+    with data.standing_in(settings(official=official, shrink=2), "pets"):
+        splits = [open_split(name) for name in ("train", "val", "test")]
+        found = [read_original(each.originals, index, 3) for each in splits for index in range(len(each))]
+        for path in (mirror / "pets").rglob("*.jpg"):
+            file = np.asarray(Image.open(path).convert("RGB"), np.float64)
+            if file.shape[1] % 2 == 0:
+                mean = file.reshape(16, 2, file.shape[1] // 2, 2, 3).mean((1, 3))
+                assert any(mean.shape == each.shape and np.abs(mean - each).max() <= 1 for each in found)
+        val = splits[1]
+        expected = val.fit(roundtrip(read_original(val.originals, 0, 3)[np.newaxis], 10, "4:2:0")[0])
+        np.testing.assert_array_equal(compress_split(val, 10, "4:2:0")[0], expected)
 
 
 def test_photographs_are_divided_once(mirror):
