@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.comparison.budget import COST_OF, Cost, at_equal_cost, costs, in_full, mean_cells, millions, thousands
 from benchmarks.comparison.cells import COLUMNS, UNSEEN, Summary, accuracy, columns_of, differences
+from benchmarks.comparison.probed import probed
 from benchmarks.comparison.records import OF_SWEEP, REST, Runs, kind, read_repeated
 from benchmarks.comparison.rivals import TITLES, beats, best_ones
 from benchmarks.comparison.settings import OTHER, WITHOUT, Settings
@@ -101,6 +102,7 @@ def _sections(
     yield "Which method for which need", needs(told["methods"], {name: each.total for name, each in cost.items()})
     yield "Clean accuracy against accuracy at Q10", f"![Every run](comparison-{dataset}-tradeoff.png)\n"
     yield "Distortions that no training has shown", unseen(methods)
+    yield "What knowing the quality is worth, on validation images", probed(methods)
     yield "Cost in full", in_full(cost) if dataset == COST_OF else ""
     yield "Feature distortion", distortions(methods)
     if told["ablations"]:
