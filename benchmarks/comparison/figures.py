@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.comparison.distortion import distortion_points, rank_correlation
 from benchmarks.comparison.records import Runs
 from benchmarks.comparison.settings import Settings
 
@@ -66,6 +67,40 @@ def draw_tradeoff(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], 
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(folder / f"comparison-{dataset}-tradeoff.png", dpi=110)
+    plt.close(figure)
+
+
+def draw_distortion(dataset: str, runs: dict[str, Runs], names: Iterable[str], folder: Path) -> None:
+    """Write comparison-<dataset>-distortion.png: how far features move, against the accuracy lost and against accuracy.
+
+    Args:
+        dataset: its name.
+        runs: all of its entries.
+        names: the entries that are shown.
+        folder: of the figure.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    points = distortion_points({name: runs[name] for name in names})
+    figure, both = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
+    for axes, column in zip(both, ("loss", "q10"), strict=True):
+        for name, point in points.items():
+            axes.plot(point["distortion"], point[column], marker="o", color=_colour(runs[name]))
+        rank = rank_correlation(points, column)
+        axes.set(xlabel="feature distortion at Q10, mean over layers", title=f"rank correlation {rank:+.2f}")
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    both[0].set(ylabel="points of accuracy lost from raw to Q10")
+    both[1].set(ylabel="accuracy at Q10, %")
+    shown = {str(runs[name].first["settings"]["method"]["name"]): _colour(runs[name]) for name in points}
+    for method, colour in shown.items():
+        both[1].plot([], [], marker="o", linestyle="", color=colour, label=method)
+    both[1].legend(frameon=False, fontsize=8)
+    figure.suptitle(f"{dataset}, test images {_split(runs)}; a point a method or ablation, mean over its seeds")
+    figure.savefig(folder / f"comparison-{dataset}-distortion.png", dpi=100)
     plt.close(figure)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.comparison import figures, tables
 from benchmarks.comparison.cells import Summary, differences
+from benchmarks.comparison.distortion import comparable
 from benchmarks.comparison.headline import bought, headline
 from benchmarks.comparison.pending import check_current
 from benchmarks.comparison.records import Runs, read_repeated, read_runs
@@ -56,6 +57,7 @@ def write() -> None:
     for name, found in runs.items():
         figures.draw(name, found, summary[name], settings.on(name), FIGURES)
         figures.draw_tradeoff(name, found, summary[name], FIGURES)
+        figures.draw_distortion(name, found, comparable(settings.on(name), found), FIGURES)
 
 
 def compare(dataset: str, name: str, other: str) -> str:

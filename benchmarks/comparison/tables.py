@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.comparison.budget import COST_OF, Cost, at_equal_cost, costs, in_full, mean_cells, millions, thousands
 from benchmarks.comparison.cells import COLUMNS, UNSEEN, Summary, accuracy, columns_of, differences
+from benchmarks.comparison.distortion import comparable, distortion_points, does_lower_distortion_help
 from benchmarks.comparison.probed import probed
 from benchmarks.comparison.records import OF_SWEEP, REST, Runs, kind, read_repeated
 from benchmarks.comparison.rivals import TITLES, beats, best_ones
@@ -104,7 +105,9 @@ def _sections(
     yield "Distortions that no training has shown", unseen(methods)
     yield "What knowing the quality is worth, on validation images", probed(methods)
     yield "Cost in full", in_full(cost) if dataset == COST_OF else ""
-    yield "Feature distortion", distortions(methods)
+    points = distortion_points({name: runs[name] for name in comparable(settings, runs)})
+    text = f"{does_lower_distortion_help(points)}\n![Distortion and accuracy](comparison-{dataset}-distortion.png)\n\n"
+    yield "Feature distortion", text + distortions(methods)
     if told["ablations"]:
         bases = {settings.ablations[name].of for name in told["ablations"]}
         shown = {name: runs[name] for name in [*(name for name in methods if name in bases), *told["ablations"]]}
