@@ -13,7 +13,10 @@ SETTINGS = read()
 
 
 def points(distortion, loss):
-    return {str(number): {"distortion": x, "loss": y, "q10": -y} for number, (x, y) in enumerate(zip(distortion, loss))}
+    return {
+        str(number): {"distortion": x, "loss": y, "q10": -y}
+        for number, (x, y) in enumerate(zip(distortion, loss, strict=True))
+    }
 
 
 def test_what_rises_together_has_the_correlation_1():
