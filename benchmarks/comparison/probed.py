@@ -24,7 +24,7 @@ def probed(runs: Mapping[str, Runs]) -> str:
         for name, each in runs.items()
     }
     probes = {name: each for name, each in probes.items() if each}
-    return "\n".join([*_norms(runs, probes), *_told(probes), *_estimates(probes)]) if probes else ""
+    return "\n".join([*_norms(runs, probes), *_told(probes), *_estimates(probes), *_misled(probes)]) if probes else ""
 
 
 def _norms(runs: Mapping[str, Runs], probes: Probed) -> Iterator[str]:
@@ -61,6 +61,17 @@ def _estimates(probes: Probed) -> Iterator[str]:
     if rows:
         yield ESTIMATES
         yield table(["method", *map(str.upper, qualities)], rows)
+
+
+def _misled(probes: Probed) -> Iterator[str]:
+    found = {name: [probe["misled"] for probe in each] for name, each in probes.items() if "misled" in each[0]}
+    for name, each in found.items():
+        rows = [
+            [condition, *(f"{100 * np.mean([seed[condition][how] for seed in each]):.1f}" for how in ways)]
+            for condition, ways in each[0].items()
+        ]
+        yield f"`{name}`, accuracy with the quality of the tables, its estimate, and the lower of both:\n"
+        yield table(["images", *next(iter(each[0].values()))], rows)
 
 
 def _qualities(probes: Probed) -> list[str]:

@@ -8,7 +8,7 @@ renormed    accuracy when batch norms have the statistics of training images at 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,11 +18,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from benchmarks.comparison.measure import classify
 from benchmarks.comparison.settings import Settings
-from benchmarks.comparison.views import jpeg_views
+from benchmarks.comparison.views import jpeg_views, unseen_views
 from fct.images.tables import UNKNOWN_QUALITY
 from fct.models.device import to_device
 from fct.models.network import Network
-from fct.nn.estimator import QualityEstimator
 from fct.splits.store import Split, open_split
 
 IMAGES = 4_000  # training images that statistics are estimated on
@@ -36,31 +35,46 @@ TOLD: dict[str, Callable[[int], int]] = {
     "too low": lambda quality: max(1, quality - FAR),
 }
 QUANTILES = (0.1, 0.5, 0.9)
+MISLEADING = ("jpegli", "double")  # distortions whose files have tables of another quality than their artefacts
 
 
 def probe(settings: Settings, network: Network) -> dict[str, Any]:
-    """Return accuracies, and quantiles of estimates, by quality; of what the network has."""
+    """Return accuracies, and quantiles of estimates, by quality or distortion; of what the network has."""
     val, train = open_split("val"), open_split("train")
     qualities, subsampling = settings.cache.qualities, settings.jpeg.subsampling
     size = settings.measure.batch_size
     some = train.every(train.step(IMAGES))
+    names = [f"q{quality}" for quality in qualities]
+    views = dict(zip(names, jpeg_views(val, qualities, subsampling), strict=True))
+    trained = zip(names, jpeg_views(some, qualities, subsampling), strict=True)
+    found: dict[str, Any] = {
+        "renormed": {name: _accuracy(renormed(network, of, size), views[name], size) for name, of in trained}
+    }
+    if network.uses_quality:
+        found["told"] = {name: _told(network, view, size) for name, view in views.items()}
+    if network.estimator is not None:
+        found["estimates"] = {name: _quantiles(_estimates(network, view, size)) for name, view in views.items()}
+        misleading = unseen_views(val, MISLEADING)
+        found["misled"] = {name: _misled(network, view, size) for name, view in [*views.items(), *misleading]}
+    return found
+
+
+def _told(network: Network, view: Split, size: int) -> dict[str, float]:
+    """Return the accuracy for each way to tell blocks a quality."""
     plain = copy.deepcopy(network)
     plain.estimator = None  # where the quality is hidden, blocks change nothing
-    found: dict[str, Any] = {"renormed": {}}
-    pairs = zip(jpeg_views(val, qualities, subsampling), jpeg_views(some, qualities, subsampling), strict=True)
-    for quality, (view, trained) in zip(qualities, pairs, strict=True):
-        name = f"q{quality}"
-        found["renormed"][name] = _accuracy(renormed(network, trained, size), view, size)
-        if not network.uses_quality:
-            continue
-        found.setdefault("told", {})[name] = {
-            how: _accuracy(plain, _told(view, tell(quality)), size) for how, tell in TOLD.items()
-        }
-        if network.estimator is not None:
-            found["told"][name]["estimated"] = _accuracy(network, _told(view, UNKNOWN_QUALITY), size)
-            estimates = np.quantile(np.concatenate([*_estimates(network, network.estimator, view, size)]), QUANTILES)
-            found.setdefault("estimates", {})[name] = [round(float(each), 1) for each in estimates]
-    return found
+    quality = int(view.quality[0])
+    told = {how: _accuracy(plain, _with(view, tell(quality)), size) for how, tell in TOLD.items()}
+    if network.estimator is not None:
+        told["estimated"] = _accuracy(network, _with(view, UNKNOWN_QUALITY), size)
+    return told
+
+
+def _misled(network: Network, view: Split, size: int) -> dict[str, float]:
+    """Return the accuracy with the quality of the tables, with its estimate, and with the lower one of each image."""
+    estimates = np.clip(_estimates(network, view, size).round(), 1, 100).astype(np.int64)
+    told = {"tables": view.quality, "estimated": estimates, "lower": np.minimum(view.quality, estimates)}
+    return {how: _accuracy(network, _with(view, quality), size) for how, quality in told.items()}
 
 
 @torch.no_grad()
@@ -76,8 +90,9 @@ def renormed(network: Network, split: Split, batch_size: int) -> Network:
     return changed.eval()
 
 
-def _told(view: Split, quality: int) -> Split:
-    return replace(view, quality=np.full(len(view), quality, np.int64))
+def _with(view: Split, quality: int | np.ndarray) -> Split:
+    """Return the images with other qualities: one for all, or one for each."""
+    return replace(view, quality=np.broadcast_to(np.asarray(quality, np.int64), len(view)))
 
 
 def _accuracy(network: Network, view: Split, batch_size: int) -> float:
@@ -85,8 +100,15 @@ def _accuracy(network: Network, view: Split, batch_size: int) -> float:
 
 
 @torch.inference_mode()
-def _estimates(network: Network, estimator: QualityEstimator, view: Split, batch_size: int) -> Iterator[np.ndarray]:
-    """Yield the estimated qualities of the images, in batches."""
+def _estimates(network: Network, view: Split, batch_size: int) -> np.ndarray:
+    """Return the estimated quality of each image."""
+    assert network.estimator is not None
+    parts = []
     for start in range(0, len(view), batch_size):
         images = to_device(np.array(view.images[start : start + batch_size]), network.mean.device)
-        yield estimator(network.normalised(images)).cpu().numpy()
+        parts.append(network.estimator(network.normalised(images)).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _quantiles(estimates: np.ndarray) -> list[float]:
+    return [round(float(each), 1) for each in np.quantile(estimates, QUANTILES)]
