@@ -167,6 +167,11 @@ def test_holm_of_the_textbook():
     assert holm([0.03, 0.01, 0.04, 0.02], 0.05) == [False, True, False, False]
 
 
+def test_each_difference_that_stays_makes_it_easier_for_the_next():
+    """0.015 is above Bonferroni's 0.05 / 4, and below the 0.05 / 3 that is left after 0.01."""
+    assert holm([0.01, 0.015, 0.9, 0.9], 0.05) == [True, True, False, False]
+
+
 def test_holm_seldom_finds_what_is_not_there():
     """Of 400 tables of twenty differences, none of them real, at most 8 % have one that stays."""
     rng = np.random.default_rng(0)

@@ -259,6 +259,51 @@ FCT = Group(
             "targets = {layer: context.projections[layer_key(layer)](feature) for layer, feature in targets.items()}",
         ),
         Mutant("matched_views: both pulls one", 'both = params.matched_views == "both"', "both = False"),
+        Mutant(
+            "the weight of predictions is forgotten",
+            'total + params.prediction_weight * parts["divergence"]',
+            'total + parts["divergence"]',
+        ),
+        Mutant("predictions are pushed apart", "total + params.prediction_weight", "total - params.prediction_weight"),
+        Mutant("known qualities are hidden", "quality.device) < probability", "quality.device) > probability"),
+        Mutant(
+            "only the compressed view's quality is hidden",
+            "raw_quality=hide(batch.raw_quality), quality",
+            "raw_quality=batch.raw_quality, quality",
+        ),
+        Mutant(
+            "without blocks qualities are hidden", 'if params.name == "fct-r" and params.hidden', "if params.hidden"
+        ),
+    ),
+)
+
+ESTIMATOR = Group(
+    "fct.nn.estimator",
+    ("tests/nn/test_estimator.py",),
+    (
+        Mutant("the image hides its artefacts", "detail = image - functional", "detail = image + 0 * functional"),
+        Mutant("edges are artefacts", "count_include_pad=False", "count_include_pad=True"),
+    ),
+)
+ESTIMATES = Group(
+    "fct.train.estimator",
+    ("tests/train/test_estimator.py",),
+    (Mutant("half of the images are raw", "some = slice(None, None, RAW)", "some = slice(None)"),),
+)
+DISPERSION = Group(
+    "benchmarks.comparison.statistics",
+    ("tests/benchmarks/test_statistics.py",),
+    (
+        Mutant("seeds are normal", "t.isf(np.asarray(alpha) / 2, seeds - 1)", "norm.isf(np.asarray(alpha) / 2)"),
+        Mutant("one side alone", "norm.isf(np.asarray(alpha) / 2)", "norm.isf(np.asarray(alpha))"),
+        Mutant(
+            "images are forgotten", "np.hypot(of_seeds * self.seeds, of_images * self.images)", "of_seeds * self.seeds"
+        ),
+        Mutant("images count twice", "np.maximum(0, together - apart)", "np.maximum(0, together)"),
+        Mutant("the deviation is of all", "means.std(1, ddof=1)", "means.std(1)"),
+        Mutant("no correction", "alpha / (len(p) - rank)", "alpha"),
+        Mutant("Bonferroni's correction", "alpha / (len(p) - rank)", "alpha / len(p)"),
+        Mutant("a difference after one that is not there counts", "            break\n", "            continue\n"),
     ),
 )
 
@@ -995,7 +1040,7 @@ DIVERGENCE = Group(
     (
         Mutant("the gradient shrinks with the temperature", "temperature**2 * kl_div", "temperature * kl_div"),
         Mutant("the divergence has the other direction", "kl_div(soft, soft_target", "kl_div(soft_target, soft"),
-        Mutant("a mean over classes", '"batchmean"', '"mean"'),
+        Mutant("a sum over images", '"batchmean"', '"sum"'),
         Mutant("the mean is a sum", " - math.log(2)", ""),
         Mutant("the divergence is twice as large", "/ (2 * len(", "/ (len("),
     ),
@@ -1139,6 +1184,9 @@ PLACES = Group(
 )
 
 GROUPS = (
+    ESTIMATOR,
+    ESTIMATES,
+    DISPERSION,
     *MANY_HOSTS,
     WATCHING,
     FIRST_LOOK,

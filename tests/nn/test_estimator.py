@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fct.nn.estimator import QualityEstimator
 
@@ -15,3 +17,16 @@ def test_images_of_any_size_get_a_quality(channels, size):
     quality = estimator(torch.randn(3, channels, *size) * torch.tensor([1.0, 100.0, 0.0]).view(-1, 1, 1, 1))
     assert (quality.shape, quality.dtype) == ((3,), torch.float32)
     assert bool(((quality >= 0) & (quality <= 100)).all())
+
+
+@given(
+    brightness=st.floats(-3, 3),
+    channels=st.sampled_from([1, 3]),
+    size=st.tuples(st.integers(16, 40), st.integers(16, 40)),
+)
+@settings(max_examples=15, deadline=None)
+def test_only_differences_between_neighbours_count(brightness, channels, size):
+    """A brighter image has the same artefacts, at its edges too, and so the same estimate."""
+    torch.manual_seed(0)
+    estimator, image = QualityEstimator(channels).eval(), torch.randn(2, channels, *size)
+    torch.testing.assert_close(estimator(image + brightness), estimator(image), atol=1e-2, rtol=0)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional
 
 from fct.models.device import to_device
 from fct.train.assemble import make_network, open_data
@@ -28,6 +29,21 @@ def test_the_estimate_rises_with_the_quality(toy):
         estimates = [network.estimator(network.normalised(batch)) for batch in batches]
     assert estimates[0].mean() + 10 < estimates[1].mean()
     assert estimates[1].mean() + 10 < estimates[2].mean()
+
+
+def test_one_image_in_five_is_raw(toy, monkeypatch):
+    """With as many raw images as compressed ones, estimates of low qualities are too high."""
+    told = []
+    loss = functional.huber_loss
+    monkeypatch.setattr(
+        functional,
+        "huber_loss",
+        lambda estimate, quality, **how: told.append(quality) or loss(estimate, quality, **how),
+    )
+    fit(toy)
+    qualities = torch.cat(told)
+    raw = (qualities != 20) & (qualities != 60)  # some of their files are JPEGs of quality 75
+    assert float(raw.float().mean()) == pytest.approx(1 / 5, abs=0.01)
 
 
 def test_the_networks_own_weights_do_not_change(toy):
