@@ -22,17 +22,33 @@ def main() -> None:
 @click.option("--trial", type=click.IntRange(min=0), default=0, help="One of its trials; the chosen one if absent.")
 @click.option("--repeat", is_flag=True, help="Keep the result beside the first one's, to compare two machines.")
 @click.option("--missing", is_flag=True, help="All that is missing or stale: everywhere, of DATASET, or of NAME there.")
+@click.option("--processes", type=click.IntRange(min=1), help="With --missing: how many runs are made at a time.")
+@click.option("--minutes", type=click.FloatRange(min=0), help="With --missing: stop then; the next call goes on.")
 def run(  # noqa: PLR0913 - options are parameters
-    dataset: str | None, name: str | None, seed: int, trial: int, *, repeat: bool, missing: bool
+    dataset: str | None,
+    name: str | None,
+    seed: int,
+    trial: int,
+    *,
+    repeat: bool,
+    missing: bool,
+    processes: int | None,
+    minutes: float | None,
 ) -> None:
     """Train NAME, a method or an ablation, on DATASET and measure it; go on if it was begun."""
     with exit_on_error():
         from benchmarks.comparison import run as runs
         from benchmarks.comparison.settings import RunId, read
 
+        if not missing and (processes or minutes is not None):
+            raise click.UsageError("--processes and --minutes belong to --missing.")
         if missing:
             if seed or trial or repeat:
                 raise click.UsageError("--missing takes no --seed, --trial or --repeat.")
+            if processes or minutes is not None:
+                from benchmarks.comparison.queue import run_queue
+
+                raise SystemExit(run_queue([each for each in (dataset, name) if each], processes or 1, minutes))
             click.echo(f"{runs.run_missing(read(), dataset, name)} runs made.")
         elif dataset is None or name is None:
             raise click.UsageError("Name a data set and a method, or give --missing.")
