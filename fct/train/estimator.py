@@ -28,9 +28,9 @@ from fct.train.prefetch import prefetch
 STEPS = 500
 SMALLEST_BATCH = 16  # images
 LARGEST_BATCH = 32  # images; with 128 the estimates are no better, and take four times as long
-LEARNING_RATE = 4e-3  # of Adam, at the peak of the one-cycle schedule
+LEARNING_RATE = 1e-2  # of Adam, at the peak of the one-cycle schedule
 HUBER_DELTA = 10  # quality points; smaller errors count squared, larger ones linearly
-RAW = 4  # one raw image for so many compressed ones; with as many, estimates of low qualities are too high
+RAW = 2  # one raw image for so many compressed ones; with as many, estimates of low qualities are too high
 
 
 def fit_estimator(network: Network, data: Data, method: MethodParams, params: TrainParams) -> None:

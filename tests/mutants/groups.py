@@ -281,8 +281,9 @@ ESTIMATOR = Group(
     "fct.nn.estimator",
     ("tests/nn/test_estimator.py",),
     (
-        Mutant("the image hides its artefacts", "detail = image - functional", "detail = image + 0 * functional"),
-        Mutant("edges are artefacts", "count_include_pad=False", "count_include_pad=True"),
+        Mutant("the image hides its artefacts", "self.weight - self.weight.mean", "self.weight - 0 * self.weight.mean"),
+        Mutant("edges are artefacts", "self.bias, self.stride)", "self.bias, self.stride, 1)"),
+        Mutant("channels make up for each other", "mean((2, 3), keepdim", "mean((1, 2, 3), keepdim"),
     ),
 )
 ESTIMATES = Group(
