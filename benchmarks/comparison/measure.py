@@ -6,6 +6,7 @@ network itself, in full fp32: the same answers but for a rounding here and there
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,12 @@ from fct.features.distortion import measure_distortion
 from fct.models.device import to_device
 from fct.models.network import Network
 from fct.splits.store import Split, open_split, read_meta
-from fct.splits.views import compress_split
 
 
 def on_validation(settings: Settings, model: Path | Network) -> dict[str, Any]:
     """Return what trials are chosen by."""
     trained = tuple(settings.cache.qualities)
-    return {"validation": _accuracies(trained, _correct(settings, model, open_split("val"), trained))}
+    return {"validation": _accuracies(trained, _at_qualities(settings, model, open_split("val"), trained))}
 
 
 def on_test(settings: Settings, model: Path | Network, network: Network) -> tuple[dict[str, Any], np.ndarray]:
@@ -35,10 +35,9 @@ def on_test(settings: Settings, model: Path | Network, network: Network) -> tupl
     train, test, measure = open_split("train"), open_split("test"), settings.measure
     test = test.every(test.step(measure.images or len(test)))
     qualities = measure.qualities
-    fit = _correct(settings, model, train.every(train.step(measure.fit)), (10,))
-    jpegs = jpeg_views(test, qualities, settings.jpeg.subsampling)
-    seen = np.stack([_correct(settings, model, split, ())[0] for split in (test, *jpegs)])
-    unseen = {name: _correct(settings, model, split, ())[0] for name, split in unseen_views(test, measure.unseen)}
+    fit = _at_qualities(settings, model, train.every(train.step(measure.fit)), (10,))
+    seen = _at_qualities(settings, model, test, qualities)
+    unseen = {name: _correct(settings, model, split) for name, split in unseen_views(test, measure.unseen)}
     found = {
         "fit": _accuracies((10,), fit),
         "test": _accuracies(qualities, seen),
@@ -50,14 +49,18 @@ def on_test(settings: Settings, model: Path | Network, network: Network) -> tupl
     return found, np.concatenate([seen, *(correct[np.newaxis] for correct in unseen.values())])
 
 
-def _correct(settings: Settings, model: Path | Network, split: Split, qualities: tuple[int, ...]) -> np.ndarray:
+def _at_qualities(settings: Settings, model: Path | Network, split: Split, qualities: Sequence[int]) -> np.ndarray:
     """Return which images are classified rightly, raw and at each quality: bool [1 + qualities, images]."""
-    batch_size, subsampling = settings.measure.batch_size, settings.jpeg.subsampling
+    views = jpeg_views(split, qualities, settings.jpeg.subsampling)
+    return np.stack([_correct(settings, model, each) for each in (split, *views)])
+
+
+def _correct(settings: Settings, model: Path | Network, split: Split) -> np.ndarray:
+    """Return which images are classified rightly: bool [images]."""
+    batch_size = settings.measure.batch_size
     if isinstance(model, Path):
-        return predict(model, split, qualities, subsampling, batch_size=batch_size).correct
-    views = [(split.images, split.quality)]
-    views += [(compress_split(split, each, subsampling), np.full(len(split), each, np.int64)) for each in qualities]
-    return np.stack([_classes(model, *view, batch_size) for view in views]) == split.labels
+        return predict(model, split, (), settings.jpeg.subsampling, batch_size=batch_size).correct[0]
+    return _classes(model, split.images, split.quality, batch_size) == split.labels
 
 
 @torch.inference_mode()

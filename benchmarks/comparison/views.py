@@ -1,4 +1,4 @@
-"""Test images as the comparison measures them, compressed or distorted: made once for each data set."""
+"""Images as the comparison measures them, compressed or distorted: made once for each data set."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ KINDS = ("codec", "corruption")  # of the distortions that are compared where no
 CODE = (unseen, codecs, corruptions, deployment, arrays, views)  # modules that decide how images are distorted
 
 
-def jpeg_views(test: Split, qualities: Sequence[int], subsampling: str) -> Iterator[Split]:
-    """Yield the test split at each JPEG quality, compressed with `subsampling`."""
+def jpeg_views(split: Split, qualities: Sequence[int], subsampling: str) -> Iterator[Split]:
+    """Yield a split at each JPEG quality, compressed with `subsampling`."""
     for quality in qualities:
-        yield _view(test, f"q{quality}", (subsampling,), partial(compress_split, test, quality, subsampling), quality)
+        make = partial(compress_split, split, quality, subsampling)
+        yield _view(split, f"q{quality}", (subsampling,), make, quality)
 
 
 def unseen_views(test: Split, names: Sequence[str] | None = None) -> Iterator[tuple[str, Split]]:
@@ -45,13 +46,13 @@ def unseen_views(test: Split, names: Sequence[str] | None = None) -> Iterator[tu
             yield f"{name}/{severity}", _view(test, name, (level,), partial(distorted, test, name, severity), quality)
 
 
-def _view(test: Split, name: str, of: Sequence[Any], make: Callable[[], NDArray[np.uint8]], quality: int) -> Split:
-    """Return the test split with the images that `make` returns, or returned once for the same images and values."""
+def _view(split: Split, name: str, of: Sequence[Any], make: Callable[[], NDArray[np.uint8]], quality: int) -> Split:
+    """Return the split with the images that `make` returns, or returned once for the same images and values."""
     code = (sha256(Path(module.__file__)) for module in CODE)
-    path = FOLDER / f"{name}-{digest([read_meta()['digest'], len(test), *code, name, *of])}.npy"
+    path = FOLDER / f"{name}-{digest([read_meta()['digest'], split.name, len(split), *code, name, *of])}.npy"
     if not path.exists():
         stream = io.BytesIO()
         np.save(stream, make(), allow_pickle=False)
         write_bytes(path, stream.getvalue())
     images = np.load(path, mmap_mode="r")
-    return replace(test, images=images, quality=np.full(len(test), quality, np.int64))
+    return replace(split, images=images, quality=np.full(len(split), quality, np.int64))
