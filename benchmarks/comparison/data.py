@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
 
 from benchmarks.comparison.settings import PARAMS, Dataset, FolderSource, Settings, division
 from fct.cache import store
@@ -32,6 +34,7 @@ from fct.splits.store import open_split, read_meta, write_split
 ROOT = Path(".fct/benchmarks").resolve()  # nothing of it is in git
 CHANNELS = 3  # of photographs
 SPLIT_COUNT = 3  # train, val and test
+SHRUNK = Path("shrunk")  # in the data set's folder
 
 
 @contextmanager
@@ -116,6 +119,8 @@ def _divide_folder(name: str, dataset: Dataset, source: FolderSource, splits: Pa
     Of images with the same pixels one is used; a test image of an official division goes before all others.
     """
     root = _photographs(name, dataset, source)
+    if source.shrink > 1:
+        root = _shrunk(root, source)
     params = FolderParams(path=str(root), pixels=source.pixels, channels=CHANNELS, keep=1.0, on_error="skip")
     pool = read_images(root, _listing(root, source), params, splits, splits=SPLIT_COUNT)
     parts = _parts(pool, dataset, source)
@@ -148,6 +153,20 @@ def _photographs(name: str, dataset: Dataset, source: FolderSource) -> Path:
             f"datasets.{name}.mirror."
         )
     return root.resolve()
+
+
+def _shrunk(root: Path, source: FolderSource) -> Path:
+    """Return a folder with each image smaller, as the mean over squares of pixels, without loss.
+
+    So are artefacts that the files have, and what is compressed afterwards is as clean as a raw image.
+    """
+    with atomic_folder(SHRUNK) as folder:
+        for file in tqdm(_listing(root, source).files, desc=f"{root.name}, shrunk", unit="image", disable=None):
+            path = (folder / file).with_suffix(".png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with Image.open(root / file) as image:
+                image.convert("RGB").reduce(source.shrink).save(path)
+    return SHRUNK.resolve()
 
 
 def _listing(root: Path, source: FolderSource) -> Scan:

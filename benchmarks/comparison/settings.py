@@ -51,6 +51,7 @@ class FolderSource(Section):
     path: Name  # in the mirror folder
     repository: str  # that has it
     pixels: int = Field(ge=8, le=4096)  # height and width, after compression
+    shrink: int = Field(default=1, ge=1, le=16)  # first, by so much, into PNGs; 1: the files are used as they are
     official: Official | None = None  # None: one folder for each class
 
 
@@ -273,7 +274,7 @@ def division(dataset: Dataset) -> dict[str, Any]:
     """Return what decides which images the splits have."""
     divided = dataset.model_dump(include={"source", "val", "test", "seed"})
     if dataset.folder is not None:
-        divided["folder"] = dataset.folder.model_dump(include={"pixels", "official"})
+        divided["folder"] = dataset.folder.model_dump(include={"pixels", "shrink", "official"})
     return divided
 
 
