@@ -30,6 +30,7 @@ SMALLEST_BATCH = 16  # images
 LARGEST_BATCH = 32  # images; with 128 the estimates are no better, and take four times as long
 LEARNING_RATE = 4e-3  # of Adam, at the peak of the one-cycle schedule
 HUBER_DELTA = 10  # quality points; smaller errors count squared, larger ones linearly
+RAW = 4  # one raw image for so many compressed ones; with as many, estimates of low qualities are too high
 
 
 def fit_estimator(network: Network, data: Data, method: MethodParams, params: TrainParams) -> None:
@@ -44,9 +45,11 @@ def fit_estimator(network: Network, data: Data, method: MethodParams, params: Tr
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=STEPS + 1)
     batches = prefetch(itertools.islice(_batches(data, params, device), STEPS), PREFETCH)
     for batch in tqdm(batches, total=STEPS, desc="quality estimator", unit="step", disable=None):
-        image = network.normalised(torch.cat([batch.raw, batch.compressed]))
+        some = slice(None, None, RAW)
+        image = network.normalised(torch.cat([batch.raw[some], batch.compressed]))
         # A raw image without tables counts as uncompressed.
-        raw_quality = batch.raw_quality.masked_fill(batch.raw_quality == UNKNOWN_QUALITY, 100)
+        raw_quality = batch.raw_quality[some]
+        raw_quality = raw_quality.masked_fill(raw_quality == UNKNOWN_QUALITY, 100)
         quality = torch.cat([raw_quality, batch.quality]).float()
         with autocast("fp32" if params.precision == "fp16" else params.precision, device):  # no loss scaling
             estimate = estimator(image)
