@@ -14,18 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.comparison.data import standing_in
+from benchmarks.comparison.probes import QUANTILES, estimates
 from benchmarks.comparison.run import machine
 from benchmarks.comparison.settings import Settings, plan, read
 from benchmarks.comparison.views import jpeg_views
 from benchmarks.markdown import between, table
 from fct.core.errors import exit_on_error
 from fct.core.files import write_json, write_text
-from fct.models.device import to_device
-from fct.models.network import Network
-from fct.splits.store import Split, open_split
+from fct.splits.store import open_split
 from fct.train.assemble import make_network, open_data
 from fct.train.estimator import fit_estimator
 
@@ -36,7 +34,6 @@ METHOD = "fct-r"
 TITLES = {"cifar10": "CIFAR-10, 32 px", "fashion-mnist": "Fashion-MNIST, 28 px, grey"}
 QUALITIES = (5, 10, 20, 30, 50, 70, 90)
 SEEDS = (0, 1, 2)
-QUANTILES = (0.1, 0.5, 0.9)
 BATCH = 500  # images
 
 
@@ -54,17 +51,9 @@ def measure(settings: Settings, dataset: str) -> dict[str, Any]:
             val = open_split("val")
             views = dict(zip(map(str, QUALITIES), jpeg_views(val, QUALITIES, setup.subsampling), strict=True))
             for name, view in (views | {"raw": val}).items():
-                found.setdefault(name, []).append(_estimates(network, view))
+                found.setdefault(name, []).append(estimates(network, view, BATCH))
     quantiles = {name: [round(float(q)) for q in np.quantile(each, QUANTILES)] for name, each in found.items()}
     return {"quantiles": quantiles, "machine": machine(), "images": len(val)}
-
-
-@torch.inference_mode()
-def _estimates(network: Network, view: Split) -> np.ndarray:
-    assert network.estimator is not None
-    parts = np.array_split(np.arange(len(view)), max(1, len(view) // BATCH))
-    images = (to_device(np.array(view.images[rows]), torch.device("cpu")) for rows in parts)
-    return np.concatenate([network.estimator(network.normalised(each)).numpy() for each in images])
 
 
 def tables() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -33,11 +33,8 @@ def rank_correlation(points: Mapping[str, Point], column: str) -> float:
     """Return Spearman's rank correlation of distortion and a column over the entries; nan for fewer than three."""
     if len(points) < 3:
         return float("nan")
-    return float(spearmanr(*_columns(points.values(), "distortion", column)).statistic)
-
-
-def _columns(points: Iterable[Point], *names: str) -> np.ndarray:
-    return np.array([[point[name] for name in names] for point in points]).T
+    pairs = [(point["distortion"], point[column]) for point in points.values()]
+    return float(spearmanr(pairs).statistic)
 
 
 def does_lower_distortion_help(points: Mapping[str, Point]) -> str:

@@ -53,9 +53,10 @@ def probe(settings: Settings, network: Network) -> dict[str, Any]:
     if network.uses_quality:
         found["told"] = {name: _told(network, view, size) for name, view in views.items()}
     if network.estimator is not None:
-        found["estimates"] = {name: _quantiles(_estimates(network, view, size)) for name, view in views.items()}
-        misleading = unseen_views(val, MISLEADING)
-        found["misled"] = {name: _misled(network, view, size) for name, view in [*views.items(), *misleading]}
+        looked = views | dict(unseen_views(val, MISLEADING))
+        estimated = {name: estimates(network, view, size) for name, view in looked.items()}
+        found["estimates"] = {name: _quantiles(estimated[name]) for name in views}
+        found["misled"] = {name: _misled(network, view, estimated[name], size) for name, view in looked.items()}
     return found
 
 
@@ -70,11 +71,11 @@ def _told(network: Network, view: Split, size: int) -> dict[str, float]:
     return told
 
 
-def _misled(network: Network, view: Split, size: int) -> dict[str, float]:
+def _misled(network: Network, view: Split, estimated: np.ndarray, size: int) -> dict[str, float]:
     """Return the accuracy with the quality of the tables, with its estimate, and with the lower one of each image."""
-    estimates = np.clip(_estimates(network, view, size).round(), 1, 100).astype(np.int64)
-    told = {"tables": view.quality, "estimated": estimates, "lower": np.minimum(view.quality, estimates)}
-    return {how: _accuracy(network, _with(view, quality), size) for how, quality in told.items()}
+    quality = np.clip(estimated.round(), 1, 100).astype(np.int64)
+    told = {"tables": view.quality, "estimated": quality, "lower": np.minimum(view.quality, quality)}
+    return {how: _accuracy(network, _with(view, each), size) for how, each in told.items()}
 
 
 @torch.no_grad()
@@ -100,7 +101,7 @@ def _accuracy(network: Network, view: Split, batch_size: int) -> float:
 
 
 @torch.inference_mode()
-def _estimates(network: Network, view: Split, batch_size: int) -> np.ndarray:
+def estimates(network: Network, view: Split, batch_size: int) -> np.ndarray:
     """Return the estimated quality of each image."""
     assert network.estimator is not None
     parts = []
@@ -110,5 +111,5 @@ def _estimates(network: Network, view: Split, batch_size: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _quantiles(estimates: np.ndarray) -> list[float]:
-    return [round(float(each), 1) for each in np.quantile(estimates, QUANTILES)]
+def _quantiles(estimated: np.ndarray) -> list[float]:
+    return [round(float(each), 1) for each in np.quantile(estimated, QUANTILES)]

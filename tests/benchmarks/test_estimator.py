@@ -3,6 +3,7 @@
 import numpy as np
 
 from benchmarks import estimator
+from benchmarks.comparison import probes
 from fct.splits.store import open_split
 from fct.train.assemble import make_network, open_data
 from fct.train.estimator import fit_estimator
@@ -22,6 +23,6 @@ def test_every_image_has_an_estimate_by_the_networks_own_estimator(toy):
     network, _ = make_network(setup, method, data.train, meta)
     fit_estimator(network.eval(), data, method, setup.train)
     val = open_split("val")
-    found = estimator._estimates(network, val)
+    found = probes.estimates(network, val, 7)
     assert found.shape == (len(val),)
     assert np.all((found >= 0) & (found <= 100))
