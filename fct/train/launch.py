@@ -19,6 +19,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NoReturn
 
 import torch
 
@@ -28,8 +29,9 @@ from fct.train.lock import training_lock
 from fct.train.params import TrainParams
 
 POLL = 0.1  # seconds between two looks at the processes
-GRACE = 3.0  # seconds in which the other processes can report their own errors, after one has ended
+GRACE = 3.0  # seconds in which the other processes can report their own errors, after one has ended by itself
 LOST = 76  # exit status, between our processes alone: another process ended first, and has the reason
+CONSEQUENCES = (LOST, -signal.SIGABRT)  # torch's threads abort a process when the connection to another one breaks
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 LOOPBACK = "lo"
 OF_TORCHRUN = "TORCHELASTIC_RUN_ID"  # in the environment of its processes
@@ -57,7 +59,7 @@ def run_training(params: TrainParams, body: Callable[[Group], None]) -> None:
             body(group)
     except LostProcessError:
         if is_ours:
-            sys.exit(LOST)
+            _end(LOST)
         raise
 
 
@@ -125,6 +127,13 @@ class _Ending:
             os._exit(FAILED)
 
 
+def _end(status: int) -> NoReturn:
+    """End this process at once: at a usual exit, torch can abort for the broken connection."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -145,7 +154,8 @@ def _wait(processes: list[subprocess.Popen[bytes]], timeout: float = math.inf) -
             running |= status is None
             if status and rank not in failed:
                 failed[rank] = status
-                deadline = min(deadline, time.monotonic() + (GRACE if status > 0 else 0))
+                was_killed = status < 0 and status not in CONSEQUENCES
+                deadline = min(deadline, time.monotonic() + (0 if was_killed else GRACE))
         if not running or time.monotonic() >= deadline:
             return failed
         time.sleep(POLL)
@@ -153,7 +163,8 @@ def _wait(processes: list[subprocess.Popen[bytes]], timeout: float = math.inf) -
 
 def _fail(failed: dict[int, int], count: int, folder: Path) -> None:
     """Report the first of the failures that is a reason of its own."""
-    reasons = [rank for rank, status in failed.items() if status != LOST] or list(failed)
+    reasons = [rank for rank, status in failed.items() if status not in CONSEQUENCES]
+    reasons = reasons or [rank for rank, status in failed.items() if status != LOST] or list(failed)
     rank = 0 if 0 in reasons and failed[0] > 0 else reasons[0]  # what it has printed need not be said again
     status = failed[rank]
     if status < 0:

@@ -172,6 +172,7 @@ def test_torchrun_gives_the_same_weights_and_its_processes_end_with_it(stage, un
 
 SCRIPT = """
 import json
+import os
 from fct.core.errors import FailedModelError, exit_on_error
 from fct.train.launch import run_training
 from fct.train.params import TrainParams
@@ -179,26 +180,31 @@ from fct.train.params import TrainParams
 def body(group):
     if group.rank in {ranks}:
         raise FailedModelError("the images are too dark")
-    group.first(None)
+    {other}
 
 with exit_on_error():
     run_training(TrainParams.model_validate(json.load(open("train.json"))), body)
 """
 
 
+WAITS = "group.first(None)"
+ABORTS = "os.abort()"  # as torch does when a connection breaks
+
+
 @pytest.mark.e2e
 @pytest.mark.parametrize(
-    ("ranks", "error"),
+    ("ranks", "other", "error"),
     [
-        ((1,), "error: In process 1 of the 2 processes of the training: the images are too dark\n"),
-        ((0, 1), "error: the images are too dark\n"),
+        ((1,), WAITS, "error: In process 1 of the 2 processes of the training: the images are too dark\n"),
+        ((1,), ABORTS, "error: In process 1 of the 2 processes of the training: the images are too dark\n"),
+        ((0, 1), WAITS, "error: the images are too dark\n"),
     ],
-    ids=["one", "all"],
+    ids=["one", "one-and-the-other-aborts", "all"],
 )
-def test_an_error_is_printed_once(built_toy, tmp_path, ranks, error):
+def test_an_error_is_printed_once(built_toy, tmp_path, ranks, other, error):
     """An error of all processes is that of the first; one of another process says whose it is."""
     (tmp_path / "train.json").write_text(json.dumps(built_toy.setup(processes=2).train.model_dump()))
-    (tmp_path / "script.py").write_text(SCRIPT.format(ranks=ranks))
+    (tmp_path / "script.py").write_text(SCRIPT.format(ranks=ranks, other=other))
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
         [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
