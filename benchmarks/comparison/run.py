@@ -171,6 +171,11 @@ def _with_networks(settings: Settings, planned: Plan, seed: int) -> Plan:
     return Plan(setup, method)
 
 
+def trained_network(settings: Settings, name: str, seed: int) -> Network:
+    """Return the network of an entry, trained first where it is not here. The settings are those of a data set."""
+    return saved.load(Path(_network(settings, name, seed)))[0].eval()
+
+
 def _network(settings: Settings, name: str, seed: int) -> str:
     """Return the file of the network of an entry."""
     return str(_trained(_with_networks(settings, plan(settings, name, seed), seed)).path)

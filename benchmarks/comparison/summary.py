@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import combinations
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from benchmarks.comparison import figures, tables
+from benchmarks.comparison import figures, registered, tables
 from benchmarks.comparison.cells import Summary, differences
 from benchmarks.comparison.distortion import comparable
 from benchmarks.comparison.headline import bought, headline
+from benchmarks.comparison.pairs import deviations, difference_of, intervals
 from benchmarks.comparison.pending import check_current
 from benchmarks.comparison.records import Runs, read_repeated, read_runs
 from benchmarks.comparison.results import Record, datasets, results_of
 from benchmarks.comparison.rivals import CONTROL, OURS, best
 from benchmarks.comparison.settings import BEST, OTHER, WITHOUT, Settings, SummaryParams, read
-from benchmarks.comparison.statistics import over_seeds, over_seeds_and_images, pooled_deviation
+from benchmarks.comparison.statistics import over_seeds
 from benchmarks.comparison.tables import BASE, BLOCKLESS, VERSUS_OTHER, VERSUS_WITHOUT
 from benchmarks.comparison.trials import read_trials
 from benchmarks.markdown import between
@@ -38,7 +35,8 @@ def write() -> None:
     """Write all of them, from what is there.
 
     Raises:
-        FctError: a record is of other settings than benchmarks/params.yaml has now.
+        FctError: a record is of other settings than benchmarks/params.yaml has now, or was made before the claim that
+            it decides.
     """
     settings = read()
     there = {name: read_runs(name) for name in datasets()}
@@ -50,6 +48,8 @@ def write() -> None:
         check_current(settings, _records(found.values()))
         check_current(settings, [trial for by_number in trials[name].values() for trial in by_number.values()])
         check_current(settings, read_repeated(name))
+    if claim := registered.read():
+        registered.check_committed_before(claim, runs)
     summary = {name: summarise(each, settings.on(name)) for name, each in runs.items()}
     write_text(TABLES, tables.document(settings, runs, summary, trials))
     write_text(FRONT, between(FRONT.read_text(), headline(settings, runs, summary), MARKS, FRONT))
@@ -126,15 +126,15 @@ def _answers(runs: dict[str, Runs], chosen: dict[str, str], settings: Settings) 
     Where two groups have the same best method, the first claim of the two stands for both.
     """
     seen = set()
-    for claim in settings.claims:
-        other = chosen.get(claim.other, "") if claim.other in BEST else claim.other
-        ours, theirs = runs.get(claim.method), runs.get(other)
-        if (claim.method, other) in seen:
+    for asked in settings.claims:
+        other = chosen.get(asked.other, "") if asked.other in BEST else asked.other
+        ours, theirs = runs.get(asked.method), runs.get(other)
+        if (asked.method, other) in seen:
             continue
-        seen.add((claim.method, other))
+        seen.add((asked.method, other))
         if ours and theirs and (versus := difference_of(ours, theirs, settings.summary)):
             gap = ours.distortion(versus["seeds"]).mean() / theirs.distortion(versus["seeds"]).mean() - 1
-            yield {"question": claim.question, "method": claim.method, "versus": versus, "distortion": round(gap, 5)}
+            yield {"question": asked.question, "method": asked.method, "versus": versus, "distortion": round(gap, 5)}
 
 
 def differs_by_blocks(runs: Runs, other: Runs) -> bool:
@@ -150,52 +150,11 @@ def differs_by_blocks(runs: Runs, other: Runs) -> bool:
 
 
 def _one(runs: Runs, control: Runs | None, how: SummaryParams) -> Summary:
-    told: Summary = {"seeds": runs.seeds} | _intervals(runs.columns, runs.by_column(runs.columns, runs.seeds), how)
+    told: Summary = {"seeds": runs.seeds} | intervals(runs.columns, runs.by_column(runs.columns, runs.seeds), how)
     told["distortion"] = over_seeds(runs.distortion(runs.seeds), how.confidence).as_json()
     if control is not None and (difference := difference_of(runs, control, how)):
         told["versus_pair"] = difference
     return told
-
-
-def difference_of(runs: Runs, control: Runs, how: SummaryParams) -> Summary | None:
-    """Return the paired differences from `control`, on the seeds that both have; None if there are none."""
-    seeds = _common(runs, control)
-    if control is runs or not seeds:
-        return None
-    same = _alike(runs, control)
-    gaps = runs.by_column(same, seeds) - control.by_column(same, seeds)
-    distortion = over_seeds(runs.distortion(seeds) - control.distortion(seeds), how.confidence).as_json()
-    return {"method": control.name, "seeds": seeds} | _intervals(same, gaps, how) | {"distortion": distortion}
-
-
-def deviations(runs: Mapping[str, Runs]) -> dict[str, float]:
-    """Return how much a difference between two methods changes from seed to seed: its deviation in each column.
-
-    All pairs of methods count that have seeds in common, as many times as they have such seeds, less one.
-    """
-    samples: dict[str, list[NDArray[np.float64]]] = {}
-    for one, other in combinations(runs.values(), 2):
-        if len(seeds := _common(one, other)) > 1:
-            same = _alike(one, other)
-            gaps = one.by_column(same, seeds).mean(2) - other.by_column(same, seeds).mean(2)
-            for name, gap in zip(same, gaps, strict=True):
-                samples.setdefault(name, []).append(gap)
-    found = {name: pooled_deviation(each) for name, each in samples.items()}
-    return {name: round(value, 5) for name, value in found.items() if value is not None}
-
-
-def _common(runs: Runs, other: Runs) -> list[int]:
-    return [seed for seed in runs.seeds if seed in other.seeds]
-
-
-def _alike(runs: Runs, other: Runs) -> dict[str, list[str]]:
-    """Return the columns that both have, of the same conditions."""
-    return {name: conditions for name, conditions in runs.columns.items() if other.columns.get(name) == conditions}
-
-
-def _intervals(columns: Iterable[str], values: NDArray[np.float64], how: SummaryParams) -> dict[str, dict[str, float]]:
-    found = over_seeds_and_images(values, how.confidence)
-    return {name: interval.as_json() for name, interval in zip(columns, found, strict=True)}
 
 
 def _records(runs: Iterable[Runs]) -> list[Record]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.comparison import registered
 from benchmarks.comparison.budget import COST_OF, Cost, at_equal_cost, costs, in_full, mean_cells, millions, thousands
 from benchmarks.comparison.cells import COLUMNS, UNSEEN, Summary, accuracy, columns_of, differences
 from benchmarks.comparison.distortion import comparable, distortion_points, does_lower_distortion_help
@@ -100,6 +101,8 @@ def _sections(
         yield title, differences(told["methods"], versus, told["deviation"])
     yield "The best, on validation images", best_ones(told, runs)
     yield f"Does `{told['ours']}` beat all others?", beats(told, runs)
+    if (claim := registered.read()) and dataset in claim.on:
+        yield "The registered claim", registered.document(claim, dataset, runs, settings.summary)
     yield "Which method for which need", needs(told["methods"], {name: each.total for name, each in cost.items()})
     yield "Clean accuracy against accuracy at Q10", f"![Every run](comparison-{dataset}-tradeoff.png)\n"
     yield "Distortions that no training has shown", unseen(methods)

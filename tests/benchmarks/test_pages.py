@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.comparison.cells import COLUMNS, UNSEEN
+from benchmarks.comparison.pairs import difference_of
 from benchmarks.comparison.records import read_runs
 from benchmarks.comparison.results import datasets
 from benchmarks.comparison.settings import read
-from benchmarks.comparison.summary import MARKS, difference_of
+from benchmarks.comparison.summary import MARKS
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["results/index.md", "results/findings.md", "results/choices.md", "explanation/method.md"]

@@ -1,0 +1,151 @@
+"""The claim that was registered before its test runs, benchmarks/registered.yaml: whether the runs reach it.
+
+It holds on a data set if every rival is beaten in every column that it names. That is an intersection-union test: it
+needs no correction for the number of rivals or columns.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import Field
+
+from benchmarks.comparison.cells import COLUMNS, UNSEEN, difference
+from benchmarks.comparison.pairs import difference_of
+from benchmarks.comparison.records import REST, Runs
+from benchmarks.comparison.settings import RunId, SummaryParams
+from benchmarks.markdown import table
+from fct.core import params
+from fct.core.errors import FctError
+from fct.core.params import Section
+
+FILE = Path(__file__).parent.parent / "registered.yaml"
+TITLES = COLUMNS | UNSEEN | {REST: "corruptions without noise"}
+
+
+class Bar(Section):
+    """What is claimed on one data set."""
+
+    seeds: list[int] = Field(min_length=2)
+    rivals: list[str] = Field(min_length=1)
+    gains: dict[str, float]  # at least so much, as a share of the images, and the interval above 0; by column
+    level: list[str] = Field(default=[])  # columns in which the mean is at least that of each rival
+    level_with: dict[str, list[str]] = Field(default={})  # columns in which it is at least that of one rival
+
+
+class Registered(Section):
+    """The variant, and what is claimed of it."""
+
+    variant: str
+    on: dict[str, Bar]  # by data set
+
+
+class Row(NamedTuple):
+    """One column of a claim: the rival that it was hardest against."""
+
+    column: str
+    needed: str
+    told: Mapping[str, float]
+    rival: str
+    holds: bool
+
+
+def read() -> Registered | None:
+    """Return the claim; None while there is none.
+
+    Raises:
+        FctError: the file has an impossible value.
+    """
+    return params.read(Registered, FILE) if FILE.exists() else None
+
+
+def missing(registered: Registered, dataset: str, runs: Mapping[str, Runs]) -> list[RunId]:
+    """Return the runs that the claim needs on a data set and that are not there."""
+    bar = registered.on[dataset]
+    return [
+        RunId(dataset, name, seed)
+        for name in (registered.variant, *bar.rivals)
+        for seed in bar.seeds
+        if name not in runs or seed not in runs[name].seeds
+    ]
+
+
+def judge(registered: Registered, dataset: str, runs: Mapping[str, Runs], how: SummaryParams) -> list[Row]:
+    """Return a row for each column of the claim, of whose runs none is missing."""
+    bar = registered.on[dataset]
+    ours = _only(runs[registered.variant], bar.seeds)
+    versus = {name: difference_of(ours, _only(runs[name], bar.seeds), how) or {} for name in bar.rivals}
+
+    def row(column: str, rivals: Iterable[str], key: str, least: float) -> Row:
+        found = {name: versus[name][column] for name in rivals}
+        hardest = min(found, key=lambda name: found[name][key])
+        holds = all(each["mean"] >= least and (key == "mean" or each["low"] > 0) for each in found.values())
+        needed = f"+{100 * least:.1f}, interval above 0" if key == "low" else "at least level"
+        return Row(column, needed, found[hardest], hardest, holds)
+
+    return [
+        *(row(column, bar.rivals, "low", least) for column, least in bar.gains.items()),
+        *(row(column, bar.rivals, "mean", 0) for column in bar.level),
+        *(row(column, names, "mean", 0) for column, names in bar.level_with.items()),
+    ]
+
+
+def document(registered: Registered, dataset: str, runs: Mapping[str, Runs], how: SummaryParams) -> str:
+    """Return the verdict on one data set and a row for each column; a sentence while runs are missing."""
+    if left := missing(registered, dataset, runs):
+        return f"Registered in benchmarks/registered.yaml; {len(left)} of its runs are missing.\n"
+    rows = judge(registered, dataset, runs, how)
+    failed = [TITLES[row.column] for row in rows if not row.holds]
+    bar = registered.on[dataset]
+    cells = [
+        [TITLES[row.column], row.needed, f"{difference(row.told)} (`{row.rival}`)", "yes" if row.holds else "no"]
+        for row in rows
+    ]
+    verdict = f"**Not reached**: {', '.join(failed)}." if failed else "**Reached.**"
+    return (
+        f"{verdict} `{registered.variant}` against {len(bar.rivals)} methods, {len(bar.seeds)} seeds each. The claim, "
+        "benchmarks/registered.yaml, was committed before the variant's runs were made. Each row has the rival that it "
+        "was hardest against. The claim holds if every row does, which is an intersection-union test.\n\n"
+    ) + table(["", "needed", "difference (from)", "holds"], cells)
+
+
+def check_committed_before(registered: Registered, runs: Mapping[str, Mapping[str, Runs]]) -> None:
+    """Check that the claim was committed, as it is, before each run of the variant was made.
+
+    Raises:
+        FctError: it was not, or git does not know.
+    """
+    if _git("status", "--porcelain", "--", str(FILE)):
+        raise FctError(f"{FILE} is not committed as it is. Commit it before its runs are made.")
+    written = _git("log", "-1", "--format=%H", "--", str(FILE))
+    for dataset in registered.on:
+        ours = runs.get(dataset, {}).get(registered.variant)
+        for seed, record in ours.records.items() if ours else ():
+            made = record["commit"].partition("-")[0]
+            if not _is_ancestor(written, made):
+                raise FctError(
+                    f"{RunId(dataset, registered.variant, seed)}: it was made at commit {made}, which does not have "
+                    f"{FILE.name} as it is now. Remove its record, and make the run again."
+                )
+
+
+def _only(runs: Runs, seeds: Iterable[int]) -> Runs:
+    """Return the runs of the seeds that the claim names, and no others."""
+    return Runs(runs.name, {seed: runs.records[seed] for seed in seeds}, {seed: runs.correct[seed] for seed in seeds})
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=FILE.parent, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise FctError(f"git {arguments[0]} failed in {FILE.parent}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def _is_ancestor(commit: str, of: str) -> bool:
+    done = subprocess.run(
+        ["git", "merge-base", "--is-ancestor", commit, of], cwd=FILE.parent, capture_output=True, check=False
+    )
+    return done.returncode == 0
