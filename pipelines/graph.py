@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fct.core.errors import FctError
 
 if TYPE_CHECKING:
+    from dvc.output import Output
     from dvc.repo import Repo
 
 DAG = "dvc.yaml"
@@ -47,6 +48,21 @@ def stale(stages: Sequence[str], on_wait: Callable[[str], object] = print) -> se
         return {stage for stage in stages if _is_stale(repo, stage, on_wait)}
 
 
+def uncached(stages: Sequence[str]) -> list[str]:
+    """Return the outs of `stages` that are not whole in DVC's cache, as after a run on a full disk.
+
+    For an out that is a folder, `dvc repro` then writes dvc.lock all the same and ends with status 0.
+    """
+    with _open_repo() as repo:
+        return [
+            out.def_path
+            for stage in repo.index.stages
+            if stage.addressing in stages
+            for out in stage.outs
+            if out.use_cache and out.hash_info and not _is_cached(out)
+        ]
+
+
 def target(stage: str) -> str:
     """Return the name by which DVC's commands find a stage.
 
@@ -75,6 +91,15 @@ def _is_stale(repo: Repo, stage: str, on_wait: Callable[[str], object]) -> bool:
                 on_wait(f"waiting for another DVC process: {error}")
             waited = True
             time.sleep(PAUSE)
+
+
+def _is_cached(out: Output) -> bool:
+    from dvc_data.hashfile.tree import Tree
+
+    if not out.cache.exists(out.hash_info.value):
+        return False
+    files = Tree.load(out.cache, out.hash_info) if out.hash_info.isdir else ()
+    return all(out.cache.exists(content.value) for _, _, content in files)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from pydantic import NonNegativeFloat, RootModel, ValidationError
 
 from fct.core import environment
 from fct.core.document import parse
-from fct.core.errors import exit_on_error
+from fct.core.errors import FctError, exit_on_error
 from fct.core.files import write_json
 from fct.core.params import Section, load
 from fct.core.paths import PARAMS, STAGE_SECONDS
@@ -132,7 +132,11 @@ def main() -> None:
 
 
 def run(targets: Sequence[str]) -> int:
-    """Run `dvc repro` for some stages, or all, and return its status. Keep the stages' times for the next estimate."""
+    """Run `dvc repro` for some stages, or all, and return its status. Keep the stages' times for the next estimate.
+
+    Raises:
+        FctError: DVC ended with status 0, and yet its cache lacks what the stages made.
+    """
     order = graph.plan(targets)
     planned = list(_with_what_follows(order, graph.stale(list(order))))
     progress = Progress(planned, _read(STAGE_SECONDS) or _reference())
@@ -142,6 +146,11 @@ def run(targets: Sequence[str]) -> int:
         print(f"{len(progress.spent)} of {len(order)} stages ran, in {spell(time.perf_counter() - begin)}")
     if status:
         print("The stages that ended are kept: the same command continues after them.")
+    elif lost := graph.uncached([*progress.spent]):
+        raise FctError(
+            f"{', '.join(lost)}: DVC could not put them into its cache, as its messages above say. They are in this "
+            "folder, but a push would leave them out. Free space on the cache's disk, and run `dvc commit --force`."
+        )
     return status
 
 
