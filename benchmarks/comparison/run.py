@@ -117,7 +117,7 @@ def _run(settings: Settings, which: RunId, *, repeat: bool) -> Path:
     dataset, name, seed, trial = which
     resolved, own, correct = resolve(settings, which), settings.on(dataset), None
     with standing_in(own, dataset), tempfile.TemporaryDirectory() as folder:
-        trained = _trained(_with_networks(own, plan(own, name, seed, trial), seed))
+        trained = _trained(with_networks(own, plan(own, name, seed, trial), seed))
         network, description = saved.load(trained.path)
         model = _to_measure(network, description, Path(folder) / "model.onnx")
         found = on_validation(own, model)
@@ -157,7 +157,7 @@ def machine() -> str:
     return ", ".join([platform.machine(), f"{torch.get_num_threads()} threads", f"torch {torch.__version__}", *gpu])
 
 
-def _with_networks(settings: Settings, planned: Plan, seed: int) -> Plan:
+def with_networks(settings: Settings, planned: Plan, seed: int) -> Plan:
     """Return the plan with the files of its teacher and of the network that it starts from, of the same seed.
 
     They are trained first where they are not here.
@@ -178,7 +178,7 @@ def trained_network(settings: Settings, name: str, seed: int) -> Network:
 
 def _network(settings: Settings, name: str, seed: int) -> str:
     """Return the file of the network of an entry."""
-    return str(_trained(_with_networks(settings, plan(settings, name, seed), seed)).path)
+    return str(_trained(with_networks(settings, plan(settings, name, seed), seed)).path)
 
 
 def _trained(planned: Plan) -> Trained:
