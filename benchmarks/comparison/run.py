@@ -221,9 +221,11 @@ def _train(planned: Plan, data: Data, meta: dict[str, Any], path: Path) -> None:
 
 
 def _commit() -> str:
-    """Return the commit of the code that runs, marked where files differ from it."""
+    """Return the commit of the code that runs, marked where the code differs from it; results may."""
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)benchmarks/results")
+    return _git("describe", "--always") + ("-dirty" if changed else "")
+
+
+def _git(*arguments: str) -> str:
     here = Path(__file__).parent  # where one stands, data and networks may be another checkout's
-    told = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False
-    )
-    return told.stdout.strip()
+    return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=False).stdout.strip()

@@ -1,6 +1,7 @@
 """Runs of the comparison, one and many."""
 
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -120,3 +121,24 @@ def test_a_trial_has_no_other_seed_than_the_first():
     """All methods' trials are of one seed: another is refused."""
     with pytest.raises(FctError, match="seed 0"):
         run.run(SETTINGS, RunId("cifar10", "pair", 1, 2))
+
+
+def test_only_a_change_of_the_code_marks_the_commit(tmp_path, monkeypatch):
+    """Runs keep their records as they come, so results always differ from the commit in the middle of a queue."""
+
+    def git(*arguments):
+        command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false", *arguments]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
+
+    code, records = tmp_path / "benchmarks/comparison/run.py", tmp_path / "benchmarks/results/records.jsonl"
+    for file in (code, records):
+        file.parent.mkdir(parents=True)
+        file.write_text("as committed")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "all")
+    monkeypatch.setattr(run, "__file__", str(code))
+    records.write_text("one more")
+    assert run._commit() == git("rev-parse", "--short", "HEAD")
+    code.write_text("changed")
+    assert run._commit() == f"{git('rev-parse', '--short', 'HEAD')}-dirty"
