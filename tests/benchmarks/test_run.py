@@ -107,7 +107,7 @@ def test_a_network_starts_from_that_of_standard_with_its_seed(toy, monkeypatch):
 
     monkeypatch.setattr(run, "plan", plan_standard)
     planned = Plan(toy.setup(start="baseline", seed=1), toy.method(name="pair"))
-    setup, method = run._with_networks(SETTINGS, planned, 1)
+    setup, method = run.with_networks(SETTINGS, planned, 1)
     assert seeds == [("standard", 1)]
     data, meta = open_data(setup)
     (toy.root / "model").mkdir()
