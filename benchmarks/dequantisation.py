@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from benchmarks.comparison.data import standing_in
-from benchmarks.comparison.measure import classify
+from benchmarks.comparison.measure import accuracy
 from benchmarks.comparison.run import machine, trained_network
 from benchmarks.comparison.settings import Settings, read
 from benchmarks.markdown import between, table
@@ -122,8 +121,9 @@ def measure(settings: Settings) -> dict[str, Any]:
         for quality, (errors, *splits) in views.items():
             found["error"][str(quality)] = [round(float(each), 2) for each in errors]
             for name, network in networks.items():
-                accuracies = [float((classify(network, view, size) == view.labels).mean()) for view in splits]
-                found["accuracy"].setdefault(name, {})[str(quality)] = [round(each, 4) for each in accuracies]
+                found["accuracy"].setdefault(name, {})[str(quality)] = [
+                    accuracy(network, view, size) for view in splits
+                ]
         return found | {"images": len(val), "machine": machine()}
 
 
@@ -131,7 +131,8 @@ def fit(train: Split) -> Dequantiser:
     """Return a dequantiser, trained on crops of whole blocks; each image of a batch has a quality of its own."""
     torch.manual_seed(SEED)
     random = np.random.default_rng(SEED)
-    planes = [coefficients(torch.from_numpy(_luma(native(train, row)))) for row in _some(len(train), IMAGES)]
+    some = train.every(train.step(IMAGES))
+    planes = [coefficients(torch.from_numpy(_luma(native(some, row)))) for row in range(len(some))]
     planes = [plane for plane in planes if min(plane.shape[1:]) >= CROP]
     tables = {quality: torch.from_numpy(ijg_tables(quality)[0]).float() for quality in TRAINED}
     dequantiser = Dequantiser()
@@ -186,10 +187,6 @@ def native(split: Split, row: int) -> NDArray[np.uint8]:
 def _luma(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the luma of an image as a file has it, [H, W]."""
     return np.asarray(np.rint(pixels @ np.array(LUMA)), np.float32)
-
-
-def _some(count: int, most: int) -> Sequence[int]:
-    return range(0, count, max(1, count // most))
 
 
 def tables() -> str:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmarks.comparison.data import standing_in
-from benchmarks.comparison.measure import classify
+from benchmarks.comparison.measure import accuracy
 from benchmarks.comparison.run import machine, with_networks
 from benchmarks.comparison.settings import Plan, Settings, plan, read
 from benchmarks.comparison.views import jpeg_views
@@ -84,22 +84,14 @@ def run(settings: Settings, planned: Plan, *, restored: bool, wide: bool) -> dic
     if restored:
         restore(network, data)
     val = open_split("val")
-    views = dict(zip(own_qualities(settings), jpeg_views(val, own_qualities(settings), setup.subsampling), strict=True))
+    qualities, size = settings.cache.qualities, settings.measure.batch_size
+    views = dict(zip(qualities, jpeg_views(val, qualities, setup.subsampling), strict=True))
     before = {str(quality): distortion(network, val, view) for quality, view in views.items()}
     train(network, data, method, setup.train)
-    network.eval()
     after = {str(quality): distortion(network, val, view) for quality, view in views.items()}
-    size = settings.measure.batch_size
-    accuracy = {
-        name: round(float((classify(network, view, size) == val.labels).mean()), 4)
-        for name, view in {"raw": val, **{f"q{quality}": view for quality, view in views.items()}}.items()
-    }
-    return {"before": before, "after": after, "accuracy": accuracy, "images": len(val), "machine": machine()}
-
-
-def own_qualities(settings: Settings) -> list[int]:
-    """Return the trained qualities."""
-    return list(settings.cache.qualities)
+    right = {f"q{quality}": accuracy(network, view, size) for quality, view in views.items()}
+    right = {"raw": accuracy(network, val, size)} | right
+    return {"before": before, "after": after, "accuracy": right, "images": len(val), "machine": machine()}
 
 
 def stem_block(network: Network) -> ResidualMappingBlock:

@@ -82,6 +82,11 @@ def classify(network: Network, split: Split, batch_size: int) -> np.ndarray:
     return np.concatenate(classes)
 
 
+def accuracy(network: Network, split: Split, batch_size: int) -> float:
+    """Return the share of images that a network classifies rightly."""
+    return _rounded(classify(network, split, batch_size) == split.labels)
+
+
 def _full_fp32() -> AbstractContextManager[None]:
     """Return the context in which a GPU's convolutions keep all digits; torch lets them drop some."""
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from benchmarks.comparison.measure import classify
+from benchmarks.comparison.measure import accuracy, classify
 from benchmarks.comparison.settings import Settings
 from benchmarks.comparison.views import jpeg_views, unseen_views
 from fct.images.tables import UNKNOWN_QUALITY
@@ -48,7 +48,7 @@ def probe(settings: Settings, network: Network) -> dict[str, Any]:
     views = dict(zip(names, jpeg_views(val, qualities, subsampling), strict=True))
     trained = zip(names, jpeg_views(some, qualities, subsampling), strict=True)
     found: dict[str, Any] = {
-        "renormed": {name: _accuracy(renormed(network, of, size), views[name], size) for name, of in trained}
+        "renormed": {name: accuracy(renormed(network, of, size), views[name], size) for name, of in trained}
     }
     if network.uses_quality:
         found["told"] = {name: _told(network, view, size) for name, view in views.items()}
@@ -65,9 +65,9 @@ def _told(network: Network, view: Split, size: int) -> dict[str, float]:
     plain = copy.deepcopy(network)
     plain.estimator = None  # where the quality is hidden, blocks change nothing
     quality = int(view.quality[0])
-    told = {how: _accuracy(plain, _with(view, tell(quality)), size) for how, tell in TOLD.items()}
+    told = {how: accuracy(plain, _with(view, tell(quality)), size) for how, tell in TOLD.items()}
     if network.estimator is not None:
-        told["estimated"] = _accuracy(network, _with(view, UNKNOWN_QUALITY), size)
+        told["estimated"] = accuracy(network, _with(view, UNKNOWN_QUALITY), size)
     return told
 
 
@@ -75,7 +75,7 @@ def _misled(network: Network, view: Split, estimated: np.ndarray, size: int) -> 
     """Return the accuracy with the quality of the tables, with its estimate, and with the lower one of each image."""
     quality = np.clip(estimated.round(), 1, 100).astype(np.int64)
     told = {"tables": view.quality, "estimated": quality, "lower": np.minimum(view.quality, quality)}
-    return {how: _accuracy(network, _with(view, each), size) for how, each in told.items()}
+    return {how: accuracy(network, _with(view, each), size) for how, each in told.items()}
 
 
 @torch.no_grad()
@@ -94,10 +94,6 @@ def renormed(network: Network, split: Split, batch_size: int) -> Network:
 def _with(view: Split, quality: int | np.ndarray) -> Split:
     """Return the images with other qualities: one for all, or one for each."""
     return replace(view, quality=np.broadcast_to(np.asarray(quality, np.int64), len(view)))
-
-
-def _accuracy(network: Network, view: Split, batch_size: int) -> float:
-    return round(float((classify(network, view, batch_size) == view.labels).mean()), 5)
 
 
 @torch.inference_mode()

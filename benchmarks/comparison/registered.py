@@ -6,7 +6,6 @@ needs no correction for the number of rivals or columns.
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from benchmarks.markdown import table
 from fct.core import params
 from fct.core.errors import FctError
 from fct.core.params import Section
+from fct.vcs import git
 
 FILE = Path(__file__).parent.parent / "registered.yaml"
 TITLES = COLUMNS | UNSEEN | {REST: "corruptions without noise"}
@@ -118,14 +118,14 @@ def check_committed_before(registered: Registered, runs: Mapping[str, Mapping[st
     Raises:
         FctError: it was not, or git does not know.
     """
-    if _git("status", "--porcelain", "--", str(FILE)):
+    if _git("status", "--porcelain", "--", str(FILE)) != "":
         raise FctError(f"{FILE} is not committed as it is. Commit it before its runs are made.")
-    written = _git("log", "-1", "--format=%H", "--", str(FILE))
+    written = (_git("log", "-1", "--format=%H", "--", str(FILE)) or "").strip()
     for dataset in registered.on:
         ours = runs.get(dataset, {}).get(registered.variant)
         for seed, record in ours.records.items() if ours else ():
             made = record["commit"].partition("-")[0]
-            if not _is_ancestor(written, made):
+            if _git("merge-base", "--is-ancestor", written, made) is None:
                 raise FctError(
                     f"{RunId(dataset, registered.variant, seed)}: it was made at commit {made}, which does not have "
                     f"{FILE.name} as it is now. Remove its record, and make the run again."
@@ -137,15 +137,5 @@ def _only(runs: Runs, seeds: Iterable[int]) -> Runs:
     return Runs(runs.name, {seed: runs.records[seed] for seed in seeds}, {seed: runs.correct[seed] for seed in seeds})
 
 
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=FILE.parent, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise FctError(f"git {arguments[0]} failed in {FILE.parent}: {done.stderr.strip()}")
-    return done.stdout.strip()
-
-
-def _is_ancestor(commit: str, of: str) -> bool:
-    done = subprocess.run(
-        ["git", "merge-base", "--is-ancestor", commit, of], cwd=FILE.parent, capture_output=True, check=False
-    )
-    return done.returncode == 0
+def _git(*arguments: str) -> str | None:
+    return git.run("-C", str(FILE.parent), *arguments)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import platform
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -38,6 +37,7 @@ from fct.train.assemble import identity, make_network, open_data
 from fct.train.checkpoint import Checkpoint
 from fct.train.estimator import fit_estimator
 from fct.train.loop import Data, train
+from fct.vcs import git
 
 WEIGHTS = Path("weights")  # trained networks, in the data set's folder; where the library looks for teachers
 
@@ -222,10 +222,7 @@ def _train(planned: Plan, data: Data, meta: dict[str, Any], path: Path) -> None:
 
 def _commit() -> str:
     """Return the commit of the code that runs, marked where the code differs from it; results may."""
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)benchmarks/results")
-    return _git("describe", "--always") + ("-dirty" if changed else "")
-
-
-def _git(*arguments: str) -> str:
-    here = Path(__file__).parent  # where one stands, data and networks may be another checkout's
-    return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=False).stdout.strip()
+    here = str(Path(__file__).parent)  # where one stands, data and networks may be another checkout's
+    code = ("--", ":/", ":(top,exclude)benchmarks/results")
+    changed = git.run("-C", here, "status", "--porcelain", "--untracked-files=no", *code)
+    return (git.run("-C", here, "describe", "--always") or "").strip() + ("-dirty" if changed else "")

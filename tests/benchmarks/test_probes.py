@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.comparison import probes
+from benchmarks.comparison import measure, probes
 from benchmarks.comparison.measure import classify
 from benchmarks.comparison.settings import read
 from fct.cache.params import CacheParams
@@ -50,7 +50,7 @@ def test_what_is_told_reaches_the_blocks(network, settings, monkeypatch):
     """The network is called with the quality, with 0, with 50, and with 20 more and less."""
     seen = []
     monkeypatch.setattr(
-        probes, "classify", lambda _network, split, _size: seen.append(split.quality[0]) or split.labels
+        measure, "classify", lambda _network, split, _size: seen.append(split.quality[0]) or split.labels
     )
     probes.probe(settings, network)
     assert {20, 60, 0, 50, 40, 1, 80} <= {int(each) for each in seen}
