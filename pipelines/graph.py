@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from fct.core.errors import FctError
 
 if TYPE_CHECKING:
-    from dvc.output import Output
     from dvc.repo import Repo
 
 DAG = "dvc.yaml"
@@ -48,19 +47,23 @@ def stale(stages: Sequence[str], on_wait: Callable[[str], object] = print) -> se
         return {stage for stage in stages if _is_stale(repo, stage, on_wait)}
 
 
-def uncached(stages: Sequence[str]) -> list[str]:
-    """Return the outs of `stages` that are not whole in DVC's cache, as after a run on a full disk.
+def require_cached(stages: Iterable[str]) -> None:
+    """Check that the outs of `stages` are whole in DVC's cache. After a run on a full disk they may not be.
 
-    For an out that is a folder, `dvc repro` then writes dvc.lock all the same and ends with status 0.
+    For an out that is a folder, `dvc repro` then writes dvc.lock all the same and ends with status 0. A push would
+    leave out what the cache lacks, and end with status 0 too.
+
+    Raises:
+        FctError: names the outs that the cache lacks.
     """
     with _open_repo() as repo:
-        return [
-            out.def_path
-            for stage in repo.index.stages
-            if stage.addressing in stages
-            for out in stage.outs
-            if out.use_cache and out.hash_info and not _is_cached(out)
-        ]
+        made = [out for stage in repo.index.stages if stage.addressing in stages for out in stage.outs]
+        lost = [out.def_path for out in made if out.use_cache and out.hash_info and out.changed_cache()]
+    if lost:
+        raise FctError(
+            f"{', '.join(lost)}: DVC could not put them into its cache, as its messages above say. They are in this "
+            "folder, but a push would leave them out. Free space on the cache's disk, and run `dvc commit --force`."
+        )
 
 
 def target(stage: str) -> str:
@@ -91,15 +94,6 @@ def _is_stale(repo: Repo, stage: str, on_wait: Callable[[str], object]) -> bool:
                 on_wait(f"waiting for another DVC process: {error}")
             waited = True
             time.sleep(PAUSE)
-
-
-def _is_cached(out: Output) -> bool:
-    from dvc_data.hashfile.tree import Tree
-
-    if not out.cache.exists(out.hash_info.value):
-        return False
-    files = Tree.load(out.cache, out.hash_info) if out.hash_info.isdir else ()
-    return all(out.cache.exists(content.value) for _, _, content in files)
 
 
 @contextmanager

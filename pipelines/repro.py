@@ -28,7 +28,7 @@ from pydantic import NonNegativeFloat, RootModel, ValidationError
 
 from fct.core import environment
 from fct.core.document import parse
-from fct.core.errors import FctError, exit_on_error
+from fct.core.errors import exit_on_error
 from fct.core.files import write_json
 from fct.core.params import Section, load
 from fct.core.paths import PARAMS, STAGE_SECONDS
@@ -146,11 +146,8 @@ def run(targets: Sequence[str]) -> int:
         print(f"{len(progress.spent)} of {len(order)} stages ran, in {spell(time.perf_counter() - begin)}")
     if status:
         print("The stages that ended are kept: the same command continues after them.")
-    elif lost := graph.uncached([*progress.spent]):
-        raise FctError(
-            f"{', '.join(lost)}: DVC could not put them into its cache, as its messages above say. They are in this "
-            "folder, but a push would leave them out. Free space on the cache's disk, and run `dvc commit --force`."
-        )
+    else:
+        graph.require_cached(progress.spent)
     return status
 
 

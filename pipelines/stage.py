@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from prefect import State, Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -17,7 +17,6 @@ from pipelines import graph
 from pipelines.process import DELAYS, Commands, Ended, StoppedError
 
 CACHED = "Cached"  # the state of a stage that is up to date
-LOST = "ERROR: failed to transfer"  # the beginning of DVC's message
 TEMPORARY = "TemporaryFailure"  # the state of a stage that may succeed later
 
 
@@ -29,15 +28,6 @@ def is_temporary(ended: Ended) -> bool:
     output = "\n".join(ended.tail)
     statuses = re.findall(r"exited with (-?\d+)", output)  # DVC's message has the stage's own status
     return str(TRY_AGAIN) in statuses or graph.is_busy(output)
-
-
-def lost_outs(lines: Iterable[str]) -> bool:
-    """Return whether DVC says that it could not put outs into its cache, as on a full disk.
-
-    For an out that is a folder, DVC writes dvc.lock all the same and ends with status 0. A push would then leave out
-    what the cache lacks, and end with status 0 too.
-    """
-    return any(line.startswith(LOST) for line in lines)
 
 
 def _is_temporary(_task: Task[..., object], _run: TaskRun, state: State[object]) -> bool:
@@ -66,14 +56,16 @@ def stage_task(stage: str, commands: Commands) -> Task[[bool], State[float]]:
             if is_cached or stage not in graph.stale([stage], get_run_logger().info):
                 return Completed(name=CACHED, message=f"{stage} is up to date", data=0.0)
             ended = commands.run(command(stage), get_run_logger().info)
+            if ended.status == 0:
+                graph.require_cached([stage])
         except StoppedError as error:
             return Cancelled(message=str(error))
         except OSError as error:  # a full disk, no DVC on PATH
             return Failed(message=f"{stage} failed: {describe_os_error(error)}")
-        except FctError as error:  # a damaged dvc.lock
+        except FctError as error:  # a damaged dvc.lock, a full disk
             return Failed(message=f"{stage} failed: {error}")
         seconds = time.perf_counter() - start
-        if ended.status == 0 and not lost_outs(ended.tail):
+        if ended.status == 0:
             return Completed(message=f"{stage} ran for {seconds:.1f} s", data=seconds)
         name = TEMPORARY if is_temporary(ended) else "Failed"
         return Failed(name=name, message=f"{stage} failed: {_reason(ended)}", data=seconds)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import resource
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,7 +13,6 @@ from fct.core.paths import STAGE_SECONDS
 from pipelines import graph, repro
 from pipelines.repro import Progress, spell
 
-LIMIT = 8 << 20  # bytes of a file on a disk that is full
 DAG = """
 stages:
   first: {cmd: cp seed first, deps: [seed], outs: [first]}
@@ -108,25 +106,15 @@ def test_a_failed_stage_fails_the_run():
     assert "second" not in json.loads(STAGE_SECONDS.read_text())
 
 
-@pytest.fixture
-def full_disk():
-    """Let no file of this process's descendants grow beyond a few MiB; a stage can lift the limit for itself."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, before[1]))
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, before)  # frees it
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_what_the_cache_could_not_take_fails_the_run(start_pipeline, full_disk, capfd):
     """DVC ends with status 0 then; what the error proposes puts it into the cache."""
-    make = f"ulimit -S -f unlimited && mkdir folder && head -c {2 * LIMIT} /dev/zero > folder/b && touch folder/empty"
-    start_pipeline(f"stages: {{folder: {{cmd: {make}, outs: [folder]}}}}")
+    start_pipeline(full_disk.dag)
     with pytest.raises(FctError, match="folder: DVC could not put them into its cache"):
         repro.run([])
     assert "failed to transfer" in capfd.readouterr().err
-    full_disk()
+    full_disk.free()
     subprocess.run(["dvc", "commit", "--force", "--quiet"], check=True)
-    assert graph.uncached(["folder"]) == []
+    graph.require_cached(["folder"])
 
 
 def test_stages_that_ended_correct_the_estimate():
