@@ -88,8 +88,6 @@ def propose(
     """
     yield Proposal("data.source", "folder", f"{len(survey.classes)} classes")
     yield Proposal("data.folder.path", str(folder), _place(folder))
-    if survey.unusable:
-        yield Proposal("data.folder.on_error", "skip", "else the stage data ends at the first file that cannot be used")
     channels = _channels(survey)
     if chosen:
         side = chosen.side

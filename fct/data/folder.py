@@ -11,6 +11,7 @@ second scratch file has that size, since the images of train are known only afte
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -127,7 +128,7 @@ def read_images(  # noqa: PLR0913  # all that decides
         for path, shape in zip(_scratch(folder, sides), shapes, strict=True)
     ]
     images: list[UsableImage] = []
-    limit = SHOWN if params.on_error == "fail" else len(listing.files)  # problems after which to stop
+    limit = SHOWN if params.on_error == "fail" else math.inf  # problems after which to stop
     with open_engine(compute, reads=[root], writes=folder) as engine:
         for image in _examine(engine, root, listing, pixels, lambda: len(problems) >= limit):
             if isinstance(image, Problem):

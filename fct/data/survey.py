@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_low
@@ -11,7 +12,7 @@ from PIL import Image
 
 from fct.core.errors import FctError
 from fct.core.text import plural, printable
-from fct.data.scan import format_problems, scan
+from fct.data.scan import Problem, format_problems, scan
 from fct.images.decode import UnusableImage, check_header, open_image, silence_pillow
 from fct.images.tables import estimate_quality
 
@@ -32,6 +33,7 @@ class Survey:
     unusable: list[str]  # those of them that are not images, or are damaged or too large
     formats: dict[str, int]  # of the files that were looked at, the most frequent first
     jpeg_quality: int | None  # median of the JPEG files that were looked at; None without any
+    problems: Sequence[Problem]  # what else is in the folder, and is no image of a class
 
     def __str__(self) -> str:
         """Return the facts as one line."""
@@ -91,4 +93,5 @@ def survey(root: Path) -> Survey:
         unusable=unusable,
         formats=dict(formats.most_common()),
         jpeg_quality=median_low(qualities) if qualities else None,
+        problems=listing.problems,
     )

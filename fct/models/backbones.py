@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -12,6 +12,9 @@ from fct.models import stems
 from fct.models.params import Stem
 from fct.models.resnet import DEPTHS, ResNet
 from fct.models.speednet import SMALLEST, SpeedNet
+
+if TYPE_CHECKING:
+    from timm.models import PretrainedCfg
 
 OWN = (*DEPTHS, "speednet")
 TIMM = "timm/"  # prefix of the name of a timm model
@@ -66,6 +69,38 @@ def head_name(backbone: nn.Module) -> str:
     return names[-1]
 
 
+def head_names(model: nn.Module) -> set[str]:
+    """Return the names of all layers that give logits. A distilled model of timm has two, and averages them.
+
+    Args:
+        model: a model without the wrapper for grey images.
+    """
+    named = (getattr(model, "pretrained_cfg", None) or {}).get("classifier")
+    return {head_name(model), *(named if isinstance(named, tuple) else ())}
+
+
+def timm_config(name: str) -> PretrainedCfg | None:
+    """Return what timm knows of the published weights of a model; None if it knows of none.
+
+    Args:
+        name: timm/NAME for its default weights, or timm/NAME.TAG, such as timm/resnet18.a1_in1k.
+
+    Raises:
+        FctError: it has no weights of this tag.
+    """
+    import timm
+
+    timm_name = name.removeprefix(TIMM)
+    try:
+        return timm.get_pretrained_cfg(timm_name, allow_unregistered=True)
+    except RuntimeError:
+        architecture, _, tag = timm_name.partition(".")
+        known = [TIMM + each for each in timm.list_pretrained(f"{architecture}.*")]
+        raise FctError(
+            f"params.yaml: model.name: timm has no weights {tag!r} of {architecture}. It has {', '.join(known)}."
+        ) from None
+
+
 def _torchvision(name: str, *, classes: int, size: int) -> nn.Module:
     from torchvision import models  # seconds to import, and only needed here
 
@@ -97,7 +132,7 @@ def _timm(name: str, *, classes: int, channels: int, size: int) -> nn.Module:
         near = difflib.get_close_matches(timm_name, timm.list_models(), n=3)
         hint = f" Nearest: {', '.join(TIMM + model_name for model_name in near)}." if near else ""
         raise FctError(f"params.yaml: model.name: timm has no model {timm_name!r}.{hint}")
-    config = timm.get_pretrained_cfg(timm_name, allow_unregistered=True)
+    config = timm_config(name)
     extra: dict[str, Any] = {"img_size": size} if config is not None and config.fixed_input_size else {}
     try:
         model: nn.Module = timm.create_model(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from torch import nn
@@ -45,8 +45,9 @@ def propose_layers(backbone: nn.Module, *, channels: int, size: int) -> Proposal
 
 def propose(backbone: nn.Module, shapes: Shapes) -> Proposal:
     """Return the layers to try first, for a backbone whose layers have outputs of these shapes."""
-    usable = {name for name, shape in shapes.items() if block_layout(backbone.get_submodule(name), shape)}
+    usable = [name for name, shape in shapes.items() if block_layout(backbone.get_submodule(name), shape)]
     trunk, parts = _find_stages(backbone, usable)
+    parts = parts or [name for name in usable if name.rpartition(".")[0] == trunk]  # a plain chain
     stem = _find_stem(backbone, trunk, parts, usable)
     return Proposal(trunk, stem, _representatives(parts, shapes), backbones.head_name(backbone))
 
@@ -67,12 +68,12 @@ def count_weights(module: nn.Module) -> int:
     return sum(weight.numel() for weight in module.parameters())
 
 
-def _find_stages(backbone: nn.Module, usable: set[str]) -> tuple[str, list[str]]:
+def _find_stages(backbone: nn.Module, usable: Collection[str]) -> tuple[str, list[str]]:
     """Return the name of the module that holds the stages, and the names of the stages.
 
     The search begins at the backbone and continues in the part with the most parameters. It ends at the first module
     with at least STAGES parts that are made of layers and give a feature: a ResNet itself, the `features` of a
-    MobileNet, the layers of a ViT's encoder. A plain chain such as a VGG has no stages.
+    MobileNet, the layers of a ViT's encoder. A plain chain such as a VGG has none.
     """
     name = "" if backbones.unwrap_grey(backbone) is backbone else "model"  # inside the wrapper for grey images
     best: tuple[str, list[str]] = ("", [])
@@ -89,7 +90,7 @@ def _find_stages(backbone: nn.Module, usable: set[str]) -> tuple[str, list[str]]
         name = max(parts, key=lambda path: count_weights(inside[path]))
 
 
-def _find_stem(backbone: nn.Module, trunk: str, parts: list[str], usable: set[str]) -> str | None:
+def _find_stem(backbone: nn.Module, trunk: str, parts: list[str], usable: Collection[str]) -> str | None:
     """Return the last layer before the stages that gives a feature, beside them or around them.
 
     If there is none, for example if the stem is the first of many equal parts, it is the first part.

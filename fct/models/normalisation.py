@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fct.core.errors import FctError
-from fct.models.backbones import OWN, TIMM
+from fct.models.backbones import OWN, TIMM, timm_config
 from fct.models.params import Channels, ModelParams
 from fct.models.state import load_weights_only
 from fct.models.weights import find_weights
@@ -95,9 +95,7 @@ def _of_weights(model: ModelParams, weights: str) -> Pretraining | None:
             _, description = load(path, remedy="Name another file.")
             return Pretraining(description.mean, description.std, description.size, INTERPOLATION)
     if model.name.startswith(TIMM):
-        import timm
-
-        config = timm.get_pretrained_cfg(model.name.removeprefix(TIMM), allow_unregistered=True)
+        config = timm_config(model.name)
         if config is None:
             return None
         return Pretraining(config.mean, config.std, config.input_size[-1], config.interpolation)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fct.core.errors import FctError, install
 from fct.core.paths import WEIGHTS
-from fct.models.backbones import head_name, unwrap_grey
+from fct.models.backbones import head_names, unwrap_grey
 from fct.models.params import Stem
 from fct.models.state import load_weights_only
 
@@ -40,8 +40,9 @@ def load_pretrained(backbone: nn.Module, path: Path, stem: Stem) -> list[str]:
     """Load the weights of the file at `path` into `backbone`, which has the stem `stem`.
 
     The file is a state dict of torch or safetensors, or a model.pt of this project. All weights must fit, with three
-    exceptions. The last layer of the classifier stays untrained, with all zeros, if the file has other classes or no
-    such layer. The convolution of a stem for small images stays untrained. Auxiliary heads in the file are ignored.
+    exceptions. The last layer of the classifier stays untrained, with all zeros, if the file has another number of
+    classes or no such layer. The convolution of a stem for small images stays untrained. Auxiliary heads in the file
+    are ignored.
 
     Another implementation of the same architecture may use other names. If no name fits, the weights are assigned in
     order, provided that their number and all shapes except the classifier's are the same.
@@ -56,7 +57,8 @@ def load_pretrained(backbone: nn.Module, path: Path, stem: Stem) -> list[str]:
     state = model.state_dict()
     weights = _renamed_by_order(weights, state)
     convolutions = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
-    stem_prefix, head_prefix = tuple(f"{name}." for name in convolutions[:1]), f"{head_name(model)}."
+    stem_prefix = tuple(f"{name}." for name in convolutions[:1])
+    head_prefix = tuple(f"{name}." for name in head_names(model))
     untrained, wrong = [], [f"{name} is not in the model" for name in weights if not _is_expected(name, state)]
     for name, value in state.items():
         if name not in weights:

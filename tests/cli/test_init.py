@@ -96,6 +96,28 @@ def test_a_backbone_and_back_again_always_pass_the_check(project, grey):
         assert len(written()["features"]["layers"]) >= 3
 
 
+def test_a_pretrained_backbone_leaves_nothing_behind(project, weights):  # noqa: ARG001
+    """Values for its fine-tuning, such as AdamW, do not stay when a small network follows."""
+    run()
+    before = written()
+    weights("resnet18")
+    run("--model", "resnet18", "--weights", "weights/some.pth")
+    assert written()["train"]["optimiser"] == "adamw"
+    run()
+    assert written() == before
+
+
+def test_what_cannot_be_used_is_said(project):
+    """Folders and classes that the stage data stops at are named, and it is not told to skip them."""
+    (project / "photos/empty").mkdir()
+    (project / "photos/cat/inner").mkdir()
+    status, out = run()
+    assert status == 0
+    assert "- empty/: a class without images" in out
+    assert "- cat/inner: a folder inside a class" in out
+    assert written()["data"]["folder"]["on_error"] == "fail"
+
+
 def test_what_would_not_pass_the_check_is_not_written(project):
     """Another section stands in the way, and is named."""
     path = project / "params.yaml"
@@ -134,6 +156,7 @@ def test_a_dry_run_writes_nothing(project):
         (["--weights", "weights/some.pth", "--model", "resnet18"], "of another architecture than the model"),
         (["--weights", "weights/some.pth"], "name the backbone of these weights with --model"),
         (["--model", "resnet19"], "Nearest: resnet18"),
+        (["--model", "timm/resnet18.a1_in1"], "timm has no weights 'a1_in1' of resnet18. It has timm/resnet18.a1_in1k"),
     ],
 )
 def test_what_cannot_be_proposed_is_an_error(project, arguments, error):

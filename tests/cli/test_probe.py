@@ -54,8 +54,24 @@ def test_a_folder_of_damaged_files_is_refused(photos):
     """There is nothing to look at."""
     for path in photos.glob("*/*.png"):
         path.write_bytes(b"damaged")
-    with pytest.raises(FctError, match="0 of 60 files can be used"):
+    with pytest.raises(FctError, match="0 of 30 files that were looked at in the class plain"):
         list(probe(photos, resnet18(), 64, 3, epochs=2))
+
+
+def test_as_many_images_of_each_class_are_looked_at(photos, monkeypatch):
+    """A class of few files has all of them in the trial, and each half has both classes."""
+    monkeypatch.setattr(module, "IMAGES", 20)
+    for number in range(6, 30):
+        (photos / f"striped/{number:02}.png").unlink()
+    assert next(probe(photos, resnet18(), 64, 3, epochs=2)).images == 10 + 6
+
+
+def test_of_many_classes_only_some_are_tried(photos, monkeypatch):
+    """The damaged file is in the last of three classes, which is left out."""
+    monkeypatch.setattr(module, "CLASSES", 2)
+    (photos / "tailless").mkdir()
+    (photos / "tailless/damaged.png").write_bytes(b"")
+    assert next(probe(photos, resnet18(), 64, 3, epochs=2)).images == 60
 
 
 def test_the_smallest_of_equally_good_sizes_is_chosen():

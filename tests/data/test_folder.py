@@ -315,6 +315,14 @@ def test_the_size_of_a_small_class_is_named(good):
         good.build()
 
 
+def test_more_skipped_files_than_images_do_not_end_the_reading(good):
+    """With on_error: skip every file of a class is looked at, however many files lie beside the classes."""
+    for number in range(25):
+        (good.root / f"{number}.txt").touch()
+    meta, _ = good.build(on_error="skip")
+    assert (sum(meta["counts"].values()), meta["skipped"]["count"]) == (20, 25)
+
+
 def test_a_class_whose_images_are_all_bad_is_no_class(good):
     """With on_error: skip a class without usable images is counted and has no label."""
     (good.root / "ant").mkdir()

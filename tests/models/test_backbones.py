@@ -65,6 +65,7 @@ def test_timm_models_fit_the_images(name, channels):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("timm/resnet18.a1", r"timm has no weights 'a1' of resnet18\. It has timm/resnet18\.a1_in1k, "),
         ("timm/resnet19", r"timm has no model 'resnet19'\. Nearest: timm/resnet18"),
         ("vit_b_16", "patches of 16 pixels, but 30 is not a multiple"),
         ("timm/vit_tiny_patch16_224", "patches of 16 pixels, but 30 is not a multiple"),

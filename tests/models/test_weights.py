@@ -53,6 +53,13 @@ def test_other_classes_leave_the_last_layer_untrained(file):
     assert torch.equal(network.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
 
 
+def test_a_distilled_network_has_two_last_layers(file):
+    """Both stay untrained with other classes."""
+    name = "timm/deit_tiny_distilled_patch16_224"
+    heads = ["head.weight", "head.bias", "head_dist.weight", "head_dist.bias"]
+    assert load_pretrained(make(name, seed=1), file(make(name, classes=1000).state_dict()), "own") == heads
+
+
 def test_weights_under_other_names_are_taken_in_their_order(file, capsys):
     """Another implementation of the same layers: all fit but those of the classifier, and the user is told."""
     source, network = make(classes=1000), make(seed=1)
