@@ -101,7 +101,9 @@ def probe(folder: Path, model: ModelParams, largest: int, channels: int, epochs:
 
 
 def _sides(model: ModelParams, largest: int, channels: int) -> list[int]:
-    """Return the sizes that the backbone with its weights takes; none of `SIDES`, then the size of its weights.
+    """Return those of `SIDES` that the backbone with its weights takes, or else the size of its weights.
+
+    Each backbone is made again when its size is tried: all of them together could fill the memory.
 
     Raises:
         FctError: the backbone takes none of these sizes.
