@@ -1,8 +1,9 @@
 """What a trained network does when something about the quality is changed, on validation images; nothing is trained.
 
-told        accuracy when blocks are told another quality than the image has, or none
-estimates   what the estimator says of images of each quality
-renormed    accuracy when batch norms have the statistics of training images at that quality
+told        accuracy when blocks are told another quality than the image has, or none, on some of the images
+estimates   what the estimator says of images of each quality, on as many
+misled      accuracy with the quality of the tables, its estimate and the lower of both, on as many
+renormed    accuracy when batch norms have the statistics of training images at that quality, on all images
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from fct.models.network import Network
 from fct.splits.store import Split, open_split
 
 IMAGES = 4_000  # training images that statistics are estimated on
+SOME = 1_000  # at least, and fewer than twice as many: images of each of about a hundred accuracies
 FAR = 20  # quality points that a wrong quality is off
 CONSTANT = 50
 TOLD: dict[str, Callable[[int], int]] = {
@@ -50,10 +52,12 @@ def probe(settings: Settings, network: Network) -> dict[str, Any]:
     found: dict[str, Any] = {
         "renormed": {name: accuracy(renormed(network, of, size), views[name], size) for name, of in trained}
     }
+    step = val.step(SOME)
+    looked = {name: view.every(step) for name, view in views.items()}
     if network.uses_quality:
-        found["told"] = {name: _told(network, view, size) for name, view in views.items()}
+        found["told"] = {name: _told(network, view, size) for name, view in looked.items()}
     if network.estimator is not None:
-        looked = views | dict(unseen_views(val, MISLEADING))
+        looked |= dict(unseen_views(val.every(step), MISLEADING))
         estimated = {name: estimates(network, view, size) for name, view in looked.items()}
         found["estimates"] = {name: _quantiles(estimated[name]) for name in views}
         found["misled"] = {name: _misled(network, view, estimated[name], size) for name, view in looked.items()}

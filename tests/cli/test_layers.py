@@ -58,7 +58,7 @@ def test_the_model_of_params_is_listed(list_layers):
         ("convnext_tiny", [f"features.{number}" for number in (1, 3, 5, 7)]),
         ("vit_b_16", [f"encoder.layers.encoder_layer_{number}" for number in (2, 5, 8, 11)]),
         ("timm/efficientnet_b0", [f"blocks.{number}" for number in (0, 1, 2, 4, 6)]),
-        ("vgg11", []),
+        ("vgg11", [f"features.{number}" for number in (1, 4, 9, 14, 19, 20)]),
     ],
 )
 def test_the_outer_layers_are_shown_down_to_the_stages(list_layers, model, stages):
