@@ -253,7 +253,7 @@ def resolve(settings: Settings, run: RunId) -> dict[str, Any]:
     """Return all that decides the result of a run, as plain JSON.
 
     A record keeps it, so that a later change of benchmarks/params.yaml shows in every run that it touches, and in no
-    other. Where images are downloaded from decides nothing and is left out.
+    other. Where images are downloaded from, and how many are classified at once, decides nothing and is left out.
 
     Raises:
         FctError: there is no such data set, entry or trial, or what it says is impossible.
@@ -264,7 +264,7 @@ def resolve(settings: Settings, run: RunId) -> dict[str, Any]:
         "data": division(settings.datasets[run.dataset]),
         "jpeg": own.jpeg.model_dump(),
         "validated": own.cache.qualities,  # beside raw images
-        "measured": None if run.trial else own.measure.model_dump(),  # trials never see a test image
+        "measured": None if run.trial else own.measure.model_dump(exclude={"batch_size"}),  # trials see no test image
         "teacher": _trained(*plan(own, str(method.teacher), run.seed)) if method.needs_teacher_file else None,
         "start": _trained(*plan(own, STANDARD, run.seed)) if setup.train.start == BASELINE else None,
     }
