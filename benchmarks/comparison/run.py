@@ -121,7 +121,7 @@ def _run(settings: Settings, which: RunId, *, repeat: bool) -> Path:
         network, description = saved.load(trained.path)
         model = _to_measure(network, description, Path(folder) / "model.onnx")
         found = on_validation(own, model)
-        if own.measure.probes and not repeat:
+        if own.measure.probes and not (repeat or trial):
             found["probes"] = probe(own, network)
         if trial == 0:
             on_images, correct = on_test(own, model, network)
