@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 from fct import recipes
 from fct.cli.backbone import WIDTH, build_named
 from fct.cli.probe import LARGER, Probed, probe
+from fct.core.document import parse
 from fct.core.errors import FctError
 from fct.core.params import load
 from fct.core.paths import PARAMS
@@ -114,6 +116,19 @@ def propose(
         for key, value in {**values.get(section, {}), **own.get(section, {})}.items():
             is_own = key in own.get(section, {})
             yield Proposal(f"{section}.{key}", value, why[section] if is_own else f"recipe {name}")
+
+
+def propose_name(folder: Path, path: Path = PARAMS) -> Iterator[Proposal]:
+    """Yield a name for the registered models, unless params.yaml already has a folder of images and so a name for them.
+
+    Models of other images would otherwise become versions of one model, and the gate compare them.
+    """
+    data = parse(path).get("data") if path.exists() else None
+    if not isinstance(data, dict) or data.get("source") != "folder":
+        plain = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "photographs"
+        yield Proposal(
+            "registry.name", f"fct-{plain[:100]}", "of the registered models; choose another one if you like"
+        )
 
 
 def _place(folder: Path) -> str:

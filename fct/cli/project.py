@@ -43,7 +43,7 @@ def init(*, data: Path, model: str | None, weights: Path | None, hours: float, d
     `fct thresholds`.
     """
     with exit_on_error():
-        from fct.cli.init import look, propose, refuse_small_classes, write
+        from fct.cli.init import look, propose, propose_name, refuse_small_classes, write
         from fct.cli.probe import CLASSES, choose, describe, format_probed
         from fct.core.document import parse
         from fct.core.paths import PARAMS
@@ -74,7 +74,7 @@ def init(*, data: Path, model: str | None, weights: Path | None, hours: float, d
             click.echo(format_probed(probed))
             chosen = choose(probed, hours)
             click.echo(describe(chosen, choose(probed)))
-        changed = list(propose(data, facts, model, weights, chosen))
+        changed = [*propose(data, facts, model, weights, chosen), *propose_name(data)]
         for proposal in changed:
             value = "null" if proposal.value is None else proposal.value
             click.echo(f"{proposal.key}: {value}  ({proposal.why})")

@@ -142,6 +142,25 @@ def test_comments_and_other_values_stay(project):
     assert sum("#" in line for line in before) == sum("#" in line for line in after)
 
 
+@pytest.mark.parametrize(
+    ("folder", "name"), [("photos", "fct-photos"), ("Fotos 2026", "fct-fotos-2026"), ("写真", "fct-photographs")]
+)
+def test_models_of_a_folder_get_a_name_of_their_own(project, folder, name):
+    """It is the folder's name, in letters that every registry takes."""
+    (project / "photos").rename(folder)
+    done = CliRunner().invoke(cli.main, ["init", "--data", folder])
+    assert (done.exit_code, written()["registry"]["name"]) == (0, name), done.output
+
+
+def test_a_name_that_was_chosen_for_a_folder_stays(project):
+    """A second run leaves it."""
+    run()
+    path = project / "params.yaml"
+    path.write_text(path.read_text().replace("name: fct-photos", "name: pets"))
+    status, out = run()
+    assert (status, written()["registry"]["name"], "registry.name" in out) == (0, "pets", False)
+
+
 def test_a_dry_run_writes_nothing(project):
     """The values are shown alone."""
     status, out = run("--dry-run")
