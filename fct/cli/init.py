@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from fct import recipes
 from fct.cli.backbone import WIDTH, build_named
 from fct.cli.probe import LARGER, Probed, probe
-from fct.core.document import parse
 from fct.core.errors import FctError
 from fct.core.params import load
 from fct.core.paths import PARAMS
@@ -118,12 +117,16 @@ def propose(
             yield Proposal(f"{section}.{key}", value, why[section] if is_own else f"recipe {name}")
 
 
-def propose_name(folder: Path, path: Path = PARAMS) -> Iterator[Proposal]:
+def propose_name(folder: Path, present: Mapping[str, Any]) -> Iterator[Proposal]:
     """Yield a name for the registered models, unless params.yaml already has a folder of images and so a name for them.
 
     Models of other images would otherwise become versions of one model, and the gate compare them.
+
+    Args:
+        folder: the folder of the images.
+        present: what params.yaml says now.
     """
-    data = parse(path).get("data") if path.exists() else None
+    data = present.get("data")
     if not isinstance(data, dict) or data.get("source") != "folder":
         plain = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "photographs"
         yield Proposal(

@@ -52,8 +52,7 @@ def init(*, data: Path, model: str | None, weights: Path | None, hours: float, d
 
         if math.isnan(hours):
             raise FctError("--hours nan: this must be a number of hours.")
-        if not dry_run:
-            parse(PARAMS)  # before the images, which may take minutes
+        present = {} if dry_run and not PARAMS.exists() else parse(PARAMS)  # before the images, which may take minutes
         facts = survey(data)
         click.echo(f"{data}: {facts}")
         if facts.problems or facts.unusable:
@@ -74,7 +73,7 @@ def init(*, data: Path, model: str | None, weights: Path | None, hours: float, d
             click.echo(format_probed(probed))
             chosen = choose(probed, hours)
             click.echo(describe(chosen, choose(probed)))
-        changed = [*propose(data, facts, model, weights, chosen), *propose_name(data)]
+        changed = [*propose(data, facts, model, weights, chosen), *propose_name(data, present)]
         for proposal in changed:
             value = "null" if proposal.value is None else proposal.value
             click.echo(f"{proposal.key}: {value}  ({proposal.why})")
