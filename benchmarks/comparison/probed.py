@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.comparison.probes import SOME
 from benchmarks.comparison.records import Runs
 from benchmarks.markdown import table
 
@@ -48,7 +49,7 @@ def _told(probes: Probed) -> Iterator[str]:
             [f"`{name}`", *(f"{100 * np.mean([seed[q][way] for seed in each for q in some]):.1f}" for way in ways)]
             for name, each in told.items()
         ]
-        yield f"{title}, accuracy when blocks are told the right quality, or something else, on 1,000 images:\n"
+        yield f"{title}, accuracy when blocks are told the right quality, or something else, on {SOME:,} images:\n"
         yield table(["method", *ways], rows)
 
 
