@@ -35,6 +35,33 @@ def test_matching_both_views_needs_a_teacher(toy):
         toy.method(matched_views="both", target="raw")
 
 
+def test_matching_one_view_needs_a_teacher(toy):
+    """Without a teacher, there would be no raw view's feature to compare with."""
+    with pytest.raises(ValidationError, match="matched_views: one needs a teacher"):
+        toy.method(matched_views="one", target="raw-detached")
+
+
+def test_one_view_has_no_other_prediction(toy):
+    """The divergence of both views' predictions is refused where there is one view."""
+    with pytest.raises(ValidationError, match=r"prediction_weight is 0\.5, but with matched_views: one"):
+        toy.method(matched_views="one", target="ema-teacher", prediction_weight=0.5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"name": "augment"}, False),
+        ({"name": "pair"}, True),
+        ({"name": "pair", "matched_views": "one"}, True),
+        ({"name": "fct", "matched_views": "one", "target": "ema-teacher"}, False),
+        ({"name": "fct-r", "matched_views": "both", "target": "ema-teacher"}, True),
+    ],
+)
+def test_pairs_cost_two_passes(toy, changed, expected):
+    """A method forwards pairs unless it sees one view of each image."""
+    assert toy.method(**changed).forwards_pairs is expected
+
+
 PROPERTIES = {
     "features": "uses_features",
     "file": "needs_teacher_file",
