@@ -225,7 +225,7 @@ def plan(settings: Settings, name: str, seed: int, trial: int = 0) -> Plan:
     try:
         method = MethodParams.model_validate(over(settings.method, entry.method) | of_method)
         schedule = settings.train.model_dump() | entry.train | of_training | {"seed": seed}
-        double = 1 if entry.half or method.forwards_pairs else 2
+        double = 1 if entry.half else 2 // method.views_per_image
         schedule |= {key: double * schedule[key] for key in ("epochs", "batch_size")}
         setup = Setup(
             tuple(CacheParams.model_validate(settings.cache.model_dump() | entry.cache).qualities),

@@ -55,11 +55,11 @@ class MethodParams(Section):
         return self
 
     @property
-    def forwards_pairs(self) -> bool:
-        """Whether the network sees both views of an image at once."""
+    def views_per_image(self) -> int:
+        """Views of each image of a batch that the network sees: raw and compressed, or one of them."""
         if self.name in WITH_CONSISTENCY:
-            return self.matched_views != "one"
-        return self.name not in WITH_ONE_VIEW
+            return 1 if self.matched_views == "one" else 2
+        return 1 if self.name in WITH_ONE_VIEW else 2
 
     @property
     def uses_features(self) -> bool:

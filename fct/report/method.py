@@ -36,7 +36,7 @@ def describe(method: MethodParams, qualities: Sequence[int]) -> dict[str, str]:
         (method.name == "stability" and method.noise > 0, "noise instead of JPEG", f"{method.noise:g}"),
         (method.name == "fct-r", "features compared", f"{method.block.consistency} the block"),
         (hides, "qualities hidden in training", f"{100 * method.hidden_quality:g} %"),
-        (method.forwards_pairs, "batch normalisation", method.batch_norm),
+        (method.views_per_image == 2, "batch normalisation", method.batch_norm),
         (method.name != "standard", "trained qualities", ", ".join(map(str, qualities))),
     ]
     return {title: text for is_used, title, text in knobs if is_used}

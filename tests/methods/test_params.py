@@ -50,16 +50,16 @@ def test_one_view_has_no_other_prediction(toy):
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({"name": "augment"}, False),
-        ({"name": "pair"}, True),
-        ({"name": "pair", "matched_views": "one"}, True),
-        ({"name": "fct", "matched_views": "one", "target": "ema-teacher"}, False),
-        ({"name": "fct-r", "matched_views": "both", "target": "ema-teacher"}, True),
+        ({"name": "augment"}, 1),
+        ({"name": "pair"}, 2),
+        ({"name": "pair", "matched_views": "one"}, 2),
+        ({"name": "fct", "matched_views": "one", "target": "ema-teacher"}, 1),
+        ({"name": "fct-r", "matched_views": "both", "target": "ema-teacher"}, 2),
     ],
 )
-def test_pairs_cost_two_passes(toy, changed, expected):
-    """A method forwards pairs unless it sees one view of each image."""
-    assert toy.method(**changed).forwards_pairs is expected
+def test_a_method_sees_one_view_or_both(toy, changed, expected):
+    """Only methods that compare views, and `pair`, forward both, unless one of them is told to see one."""
+    assert toy.method(**changed).views_per_image == expected
 
 
 PROPERTIES = {
