@@ -19,7 +19,6 @@ from benchmarks.comparison.data import standing_in
 from benchmarks.comparison.run import WEIGHTS, machine
 from benchmarks.comparison.settings import Settings, plan
 from fct.core.files import write_json
-from fct.methods.registry import METHODS
 from fct.models import saved
 from fct.train.assemble import make_network, open_data
 from fct.train.loop import Training
@@ -70,4 +69,4 @@ def _training(settings: Settings, name: str) -> tuple[Training, list[Any], int]:
     stream = training.batches(0)
     batches = [next(stream) for _ in range(2)]
     stream.close()
-    return training, batches, setup.train.batch_size * METHODS[method.name].VIEWS
+    return training, batches, setup.train.batch_size * method.views_per_image

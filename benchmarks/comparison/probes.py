@@ -66,8 +66,7 @@ def probe(settings: Settings, network: Network) -> dict[str, Any]:
 
 def _told(network: Network, view: Split, size: int) -> dict[str, float]:
     """Return the accuracy for each way to tell blocks a quality."""
-    plain = copy.deepcopy(network)
-    plain.estimator = None  # where the quality is hidden, blocks change nothing
+    plain = _believing(network)
     quality = int(view.quality[0])
     told = {how: accuracy(plain, _with(view, tell(quality)), size) for how, tell in TOLD.items()}
     if network.estimator is not None:
@@ -79,7 +78,15 @@ def _misled(network: Network, view: Split, estimated: np.ndarray, size: int) -> 
     """Return the accuracy with the quality of the tables, with its estimate, and with the lower one of each image."""
     quality = np.clip(estimated.round(), 1, 100).astype(np.int64)
     told = {"tables": view.quality, "estimated": quality, "lower": np.minimum(view.quality, quality)}
-    return {how: accuracy(network, _with(view, each), size) for how, each in told.items()}
+    plain = _believing(network)
+    return {how: accuracy(plain, _with(view, each), size) for how, each in told.items()}
+
+
+def _believing(network: Network) -> Network:
+    """Return the network without its estimator: blocks believe what they are told, and do nothing if told nothing."""
+    plain = copy.deepcopy(network)
+    plain.estimator = None
+    return plain
 
 
 @torch.no_grad()

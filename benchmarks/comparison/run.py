@@ -28,7 +28,6 @@ from fct.core.errors import FctError
 from fct.core.files import digest, write_json
 from fct.core.locks import locked
 from fct.export.onnx import export
-from fct.methods.registry import METHODS
 from fct.models import saved
 from fct.models.device import pick_device
 from fct.models.network import Network
@@ -207,7 +206,7 @@ def _train(planned: Plan, data: Data, meta: dict[str, Any], path: Path) -> None:
     if taken or not path.with_suffix(".json").exists():  # else it was killed when all but the network was written
         steps = len(data.train) // setup.train.batch_size * len(history)
         cost = {
-            "images_forwarded": steps * setup.train.batch_size * METHODS[method.name].VIEWS,
+            "images_forwarded": steps * setup.train.batch_size * method.views_per_image,
             "steps": steps,
             "parameters": sum(weight.numel() for weight in network.parameters()),
             "seconds": round((trained - start) * len(history) / taken + fitted - trained, 1) if taken else None,

@@ -15,7 +15,6 @@ from fct.core.errors import FctError
 from fct.core.params import Name, Section
 from fct.evaluate.unseen import UNSEEN
 from fct.methods.params import MethodParams
-from fct.methods.registry import METHODS
 from fct.models.params import FeaturesParams, ModelParams
 from fct.splits.params import JpegParams, Quality
 from fct.train.aids import BASELINE
@@ -226,7 +225,7 @@ def plan(settings: Settings, name: str, seed: int, trial: int = 0) -> Plan:
     try:
         method = MethodParams.model_validate(over(settings.method, entry.method) | of_method)
         schedule = settings.train.model_dump() | entry.train | of_training | {"seed": seed}
-        double = 1 if entry.half else 2 // METHODS[method.name].VIEWS
+        double = 1 if entry.half else 2 // method.views_per_image
         schedule |= {key: double * schedule[key] for key in ("epochs", "batch_size")}
         setup = Setup(
             tuple(CacheParams.model_validate(settings.cache.model_dump() | entry.cache).qualities),

@@ -137,6 +137,16 @@ def forward_both(network: Network, batch: Batch, params: MethodParams) -> tuple[
     return logits, halves
 
 
+def one_view(batch: Batch, probability: float, context: Context) -> tuple[Tensor, Tensor]:
+    """Return one view of each image, uint8 [B, C, H, W], and its quality, int64 [B].
+
+    It is compressed with `probability`, else raw. Both have the crop and flip of `batch.reference`.
+    """
+    is_compressed = context.draw(torch.rand, batch.labels.shape, batch.labels.device) < probability  # [B]
+    image = torch.where(is_compressed[:, None, None, None], batch.compressed, batch.reference)
+    return image, torch.where(is_compressed, batch.quality, batch.raw_quality)
+
+
 Output = tuple[Tensor, dict[str, Tensor]]  # logits and features
 
 

@@ -21,8 +21,6 @@ from fct.methods.batch import START, Batch, Context, Loss, forward_both, mean_cr
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
-VIEWS = 2
-
 
 def loss(network: Network, batch: Batch, params: MethodParams, context: Context = START) -> Loss:
     """Return the cross entropy of both views plus `params.weight` times their distance to the teacher.

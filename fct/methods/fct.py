@@ -8,8 +8,12 @@ internal features similar. The exact form is this project's reconstruction from 
 
 R_l is the identity in `fct`, and the block of `fct.nn.residual` in `fct-r`. The target is the feature of the raw image,
 R_l(phi_l(x), q_raw), with or without gradient, or a teacher's feature. With a teacher, the raw image's features can be
-matched, too. P_l is a projection, and s(t) the schedule of the weight over the training. JS is the Jensen-Shannon
-divergence, with mu = `params.prediction_weight`; it is an addition to the paper, as is `params.hidden_quality`.
+matched, too. Or the network sees one view of each image, as in `augment`, and the loss is
+
+    CE(f(x'), y) + lambda * s(t) * mean_l D(P_l(R_l(phi_l(x'), q')), P_l(target_l)),    x' = x~ or x
+
+P_l is a projection, and s(t) the schedule of the weight over the training. JS is the Jensen-Shannon divergence, with
+mu = `params.prediction_weight`. It is an addition to the paper, as are one view and `params.hidden_quality`.
 """
 
 from __future__ import annotations
@@ -22,26 +26,35 @@ from torch import Tensor
 from fct.images.tables import UNKNOWN_QUALITY
 from fct.losses.consistency import feature_consistency
 from fct.losses.predictions import jensen_shannon
-from fct.methods.batch import START, Batch, Context, Halves, Loss, forward_both, mean_cross_entropy, teacher_outputs
+from fct.methods.batch import (
+    START,
+    Batch,
+    Context,
+    Loss,
+    forward_both,
+    mean_cross_entropy,
+    one_view,
+    teacher_outputs,
+)
 from fct.methods.params import MethodParams, Schedule
 from fct.models.network import Network
 from fct.nn.layout import layer_key
 
-VIEWS = 2
 Features = dict[str, Tensor]  # by layer
+Passed = tuple[Tensor, Features, Features]  # logits, targets, and the features that are compared with them
 
 
 def loss(network: Network, batch: Batch, params: MethodParams, context: Context = START) -> Loss:
-    """Return the cross entropy of both views plus `params.weight` times the consistency of their features.
+    """Return the cross entropy of the views plus `params.weight` times the consistency of their features.
 
     Raises:
         ValueError: the context does not have the teacher or the projections that `params` need.
     """
     if params.name == "fct-r" and params.hidden_quality:
         batch = hide_qualities(batch, params.hidden_quality, context)
-    logits, features = forward_both(network, batch, params)
+    passed = _pass_one if params.matched_views == "one" else _pass_both
+    logits, targets, compared = passed(network, batch, params, context)
     cross_entropy = mean_cross_entropy(logits, batch, context)
-    targets, compared = _targets(features, batch, params, context)
     if params.projection == "mean":
         targets, compared = ({layer: _mean(feature) for layer, feature in side.items()} for side in (targets, compared))
     elif params.projection == "linear":
@@ -81,18 +94,29 @@ def schedule_weight(schedule: Schedule, progress: float) -> float:
     return {"constant": 1.0, "rising": progress, "falling": 1 - progress}[schedule]
 
 
-def _targets(features: Halves, batch: Batch, params: MethodParams, context: Context) -> tuple[Features, Features]:
-    """Return the targets and the features that they are compared with: [B, ...], or [2 B, ...] for both views."""
-    raw = {layer: features[layer][0] for layer in params.layers}
-    compressed = {layer: features[layer][1] for layer in params.layers}
+def _pass_both(network: Network, batch: Batch, params: MethodParams, context: Context) -> Passed:
+    """Pass both views: logits [2 B, classes] and features [B, ...], or [2 B, ...] if those of both are matched."""
+    logits, features = forward_both(network, batch, params)
+    raw, compressed = ({layer: features[layer][view] for layer in params.layers} for view in (0, 1))
     if params.target in ("raw", "raw-detached"):
-        return raw, compressed
+        return logits, raw, compressed
+    both = params.matched_views == "both"
+    compared = {layer: torch.cat(features[layer]) for layer in params.layers} if both else compressed
+    return logits, _told(batch, params, context, both=both), compared
+
+
+def _pass_one(network: Network, batch: Batch, params: MethodParams, context: Context) -> Passed:
+    """Pass one view of each image: logits [B, classes] and features [B, ...]."""
+    logits, features = network(*one_view(batch, params.probability, context))
+    return logits, _told(batch, params, context, both=False), {layer: features[layer] for layer in params.layers}
+
+
+def _told(batch: Batch, params: MethodParams, context: Context, *, both: bool) -> Features:
+    """Return the teacher's features of the raw images."""
     if context.teacher is None:
         raise ValueError(f"{params.target} needs a teacher")
-    both = params.matched_views == "both"
     outputs = [features for _, features in teacher_outputs(context.teacher, batch, both=both)]
-    targets = {layer: torch.cat([output[layer] for output in outputs]) for layer in params.layers}
-    return targets, {layer: torch.cat(features[layer]) for layer in params.layers} if both else compressed
+    return {layer: torch.cat([output[layer] for output in outputs]) for layer in params.layers}
 
 
 def _mean(feature: Tensor) -> Tensor:

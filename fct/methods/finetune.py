@@ -11,7 +11,6 @@ from fct.methods.batch import START, Batch, Context, Loss
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
-VIEWS = 1
 TURN = 0.5  # progress at which compressed images replace raw ones
 
 

@@ -15,8 +15,6 @@ from fct.methods.batch import START, Batch, Context, Loss, forward_both, mean_cr
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
-VIEWS = 2
-
 
 def loss(network: Network, batch: Batch, params: MethodParams, context: Context = START) -> Loss:
     """Return the cross entropy of the raw images plus `params.weight` times the divergence of both predictions."""

@@ -6,8 +6,6 @@ from fct.methods.batch import START, Batch, Context, Loss, forward_both, mean_cr
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
-VIEWS = 2
-
 
 def loss(network: Network, batch: Batch, params: MethodParams, context: Context = START) -> Loss:
     """Return 1/2 [CE(f(x), y) + CE(f(x~), y)]."""

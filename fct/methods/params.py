@@ -14,6 +14,7 @@ Target = Literal["raw", "raw-detached", "teacher", "ema-teacher"]
 Schedule = Literal["constant", "rising", "falling"]
 Projection = Literal["none", "mean", "linear"]
 WITH_CONSISTENCY = frozenset({"fct", "fct-r"})  # methods with a consistency term on features; the search can tune them
+WITH_ONE_VIEW = frozenset({"standard", "augment", "finetune"})
 
 
 class MethodParams(Section):
@@ -30,7 +31,7 @@ class MethodParams(Section):
     layers: LayerNames
     distance: Distance
     target: Target
-    matched_views: Literal["compressed", "both"]
+    matched_views: Literal["compressed", "both", "one"]
     ema_momentum: float = Field(ge=0, lt=1)
     projection: Projection
     batch_norm: Literal["shared", "per-view"]
@@ -39,16 +40,26 @@ class MethodParams(Section):
 
     @model_validator(mode="after")
     def _check_matched_views(self) -> Self:
-        if (
-            self.name in WITH_CONSISTENCY
-            and self.matched_views == "both"
-            and not (self.needs_teacher_file or self.needs_ema_teacher)
-        ):
+        if self.name not in WITH_CONSISTENCY or self.matched_views == "compressed":
+            return self
+        if not (self.needs_teacher_file or self.needs_ema_teacher):
             raise ValueError(
-                f"matched_views: both needs a teacher as the target of raw features; set target to teacher or "
+                f"matched_views: {self.matched_views} needs a teacher as the target; set target to teacher or "
                 f"ema-teacher (it is {self.target}), or matched_views to compressed"
             )
+        if self.matched_views == "one" and self.prediction_weight:
+            raise ValueError(
+                f"prediction_weight is {self.prediction_weight:g}, but with matched_views: one there is one prediction "
+                "of each image; set it to 0"
+            )
         return self
+
+    @property
+    def views_per_image(self) -> int:
+        """Views of each image of a batch that the network sees: raw and compressed, or one of them."""
+        if self.name in WITH_CONSISTENCY:
+            return 1 if self.matched_views == "one" else 2
+        return 1 if self.name in WITH_ONE_VIEW else 2
 
     @property
     def uses_features(self) -> bool:

@@ -1,4 +1,4 @@
-"""The methods by name. A new method is a module with `VIEWS` and `loss`, registered here and in `MethodParams.name`.
+"""The methods by name. A new method is a module with `loss`, registered here and in `MethodParams.name`.
 
 These are two places because parameters must be checked without importing torch.
 """
@@ -15,8 +15,6 @@ from fct.models.network import Network
 
 class Method(Protocol):
     """The interface of a method's module."""
-
-    VIEWS: int  # forwarded images per image of a batch
 
     def loss(self, network: Network, batch: Batch, params: MethodParams, context: Context, /) -> Loss:
         """Return the loss of one batch."""

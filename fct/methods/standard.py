@@ -6,8 +6,6 @@ from fct.methods.batch import START, Batch, Context, Loss, mean_cross_entropy
 from fct.methods.params import MethodParams
 from fct.models.network import Network
 
-VIEWS = 1  # forwarded images per image of a batch
-
 
 def loss(network: Network, batch: Batch, _params: MethodParams, context: Context = START) -> Loss:
     """Return the cross entropy of the raw images."""

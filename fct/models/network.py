@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from fct.core.errors import FctError
-from fct.images.tables import UNKNOWN_QUALITY
 from fct.models.features import features_of
 from fct.models.params import BlockParams
 from fct.nn.aware import block_hooks, known, make_blocks
@@ -76,8 +75,8 @@ class Network(nn.Module):
         Args:
             image: uint8 [B, C, H, W].
             quality: int64 [B], JPEG quality of each image, 1..100, or `UNKNOWN_QUALITY` (0) if it is unknown. Only
-                blocks use it. At inference, an estimator replaces an unknown quality by its estimate. In training, or
-                without an estimator, an unknown quality counts as 100, at which blocks change nothing.
+                blocks use it. An unknown quality counts as 100, at which blocks change nothing. At inference, an
+                estimator's lower estimate replaces any quality.
 
         Returns:
             Logits [B, classes], and the feature of each layer, [B, channels, ...]. It is the feature after the layer's
@@ -85,10 +84,10 @@ class Network(nn.Module):
             are those of the image, never of its mirror image.
         """
         pixels = self.normalised(image)
+        quality = known(quality)
         if self.estimator is not None and not self.training:
-            quality = torch.where(quality == UNKNOWN_QUALITY, self.estimator(pixels), quality)
-        else:
-            quality = known(quality)
+            # Tables tell of the last compression alone, and of what an encoder meant to keep.
+            quality = torch.minimum(quality, self.estimator(pixels))
         logits, features = self._pass(pixels, quality)
         if self.flip_tta and not self.training:
             logits = (logits + self._pass(pixels.flip(3), quality)[0]) / 2

@@ -1,4 +1,4 @@
-"""Estimate the JPEG quality of an image from its pixels, for files without JPEG tables.
+"""Estimate the JPEG quality of an image from its pixels, where the file has no JPEG tables, or they mislead.
 
 A screenshot, a WebP, or a crop that was saved as PNG shows artefacts of JPEG or a similar codec, but has no
 quantisation tables. Three convolutions detect the artefacts at any position of the 8x8 grid. The filters of the first

@@ -58,7 +58,7 @@ def test_methods_forward_as_many_images_in_as_many_steps(dataset, name):
         setup, method = plan(ON[dataset], name, 0)
         schedule = setup.train
         steps = 40_960 // schedule.batch_size * schedule.epochs
-        return steps, steps * schedule.batch_size * METHODS[method.name].VIEWS
+        return steps, steps * schedule.batch_size * method.views_per_image
 
     assert budget(name) == budget("pair")
 

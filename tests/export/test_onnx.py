@@ -55,10 +55,10 @@ def test_the_quality_reaches_the_blocks(exported, pixels):
     assert at[100].shape == plain.run(None, {"image": image})[0].shape
 
 
-def test_an_unknown_quality_is_estimated_within_the_file(exported, pixels):
-    """Told of no tables, the file takes what its estimator sees; told a quality, it takes that, as one without does."""
+def test_quality_is_estimated_within_the_file(exported, pixels):
+    """Told nothing, or more than its estimator sees, the file takes the estimate; told less, it is as one without."""
     estimating, bypassing = (session(exported[name][2]) for name in ("estimator", "blocks"))
-    for quality, same in ((UNKNOWN_QUALITY, False), (20, True), (100, True)):
+    for quality, same in ((UNKNOWN_QUALITY, False), (1, True), (100, False)):
         feeds = {"image": pixels[0], "quality": np.full(7, quality)}
         logits = [each.run(None, feeds)[0] for each in (estimating, bypassing)]
         assert np.allclose(*logits, atol=1e-4) is same

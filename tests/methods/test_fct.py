@@ -6,10 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import cross_entropy
 
 from fct.images.tables import UNKNOWN_QUALITY
 from fct.losses.projection import projections
-from fct.methods import fct, jsd, pair
+from fct.methods import augment, fct, jsd, pair
 from fct.methods.batch import Batch, Context, forward_both
 
 DISTANCES = ["mse", "centred-mse", "cosine"]
@@ -166,6 +167,37 @@ def test_features_of_both_views_can_be_matched(make_network, batch, toy, own):
         features, targets = network(view, quality)[1], teacher(teacher_view, batch.raw_quality)[1]
         distances += [(features[layer] - targets[layer]).square().mean().item() for layer in method.layers]
     assert loss.parts["consistency"].item() == pytest.approx(sum(distances) / 4, rel=1e-5)
+
+
+def with_one_view(toy, **changed):
+    told = {"distance": "mse", "target": "teacher", "teacher": "some.pt", "matched_views": "one", "probability": 1}
+    return toy.method(**told | changed)
+
+
+def test_one_view_can_be_matched(make_network, batch, toy):
+    """With `matched_views: one` and probability 1 only compressed views are seen, and pulled to the teacher."""
+    network, teacher = make_network().eval(), make_network().eval()
+    torch.nn.init.constant_(teacher.backbone.stem[0].weight, 0.1)
+    method = with_one_view(toy)
+    batch = replace(batch, reference=batch.raw.flip(3))
+    loss = fct.loss(network, batch, method, Context(teacher=teacher))
+    logits, features = network(batch.compressed, batch.quality)
+    targets = teacher(batch.reference, batch.raw_quality)[1]
+    distances = [(features[layer] - targets[layer]).square().mean().item() for layer in method.layers]
+    assert loss.parts["consistency"].item() == pytest.approx(sum(distances) / len(distances), rel=1e-5)
+    torch.testing.assert_close(loss.parts["cross_entropy"], cross_entropy(logits, batch.labels))
+
+
+@pytest.mark.parametrize("probability", [0, 0.5, 1])
+def test_one_view_without_weight_is_augment(make_network, batch, toy, probability):
+    """With weight 0, `matched_views: one` is `augment` with blocks, to the bit."""
+    method = with_one_view(toy, weight=0, probability=probability)
+    totals = []
+    for module, name in ((fct, "fct-r"), (augment, "augment")):
+        torch.manual_seed(0)
+        method = method.model_copy(update={"name": name})
+        totals.append(module.loss(make_network(), batch, method, Context(teacher=make_network())).total)
+    assert torch.equal(*totals)
 
 
 def test_the_mean_over_positions_is_compared(make_network, batch, toy):

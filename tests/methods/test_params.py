@@ -35,6 +35,33 @@ def test_matching_both_views_needs_a_teacher(toy):
         toy.method(matched_views="both", target="raw")
 
 
+def test_matching_one_view_needs_a_teacher(toy):
+    """Without a teacher, there would be no raw view's feature to compare with."""
+    with pytest.raises(ValidationError, match="matched_views: one needs a teacher"):
+        toy.method(matched_views="one", target="raw-detached")
+
+
+def test_one_view_has_no_other_prediction(toy):
+    """The divergence of both views' predictions is refused where there is one view."""
+    with pytest.raises(ValidationError, match=r"prediction_weight is 0\.5, but with matched_views: one"):
+        toy.method(matched_views="one", target="ema-teacher", prediction_weight=0.5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"name": "augment"}, 1),
+        ({"name": "pair"}, 2),
+        ({"name": "pair", "matched_views": "one"}, 2),
+        ({"name": "fct", "matched_views": "one", "target": "ema-teacher"}, 1),
+        ({"name": "fct-r", "matched_views": "both", "target": "ema-teacher"}, 2),
+    ],
+)
+def test_a_method_sees_one_view_or_both(toy, changed, expected):
+    """Only methods that compare views, and `pair`, forward both, unless one of them is told to see one."""
+    assert toy.method(**changed).views_per_image == expected
+
+
 PROPERTIES = {
     "features": "uses_features",
     "file": "needs_teacher_file",

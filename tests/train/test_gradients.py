@@ -35,6 +35,7 @@ for projection, target in itertools.product(("linear", "mean"), TARGETS):
     METHODS[f"fct {projection} {target}"] = {"name": "fct", "projection": projection, "target": target}
 for target in ("teacher", "ema-teacher"):
     METHODS[f"fct-r both {target}"] = {"name": "fct-r", "target": target, "matched_views": "both"}
+    METHODS[f"fct-r one {target}"] = {"name": "fct-r", "target": target, "matched_views": "one"}
 METHODS["fct-r per view"] = {"name": "fct-r", "batch_norm": "per-view", "target": "raw"}
 CHANGES = {name: {} for name in METHODS} | {
     "everything": EVERYTHING,
