@@ -96,6 +96,7 @@ class Dataset(Section):
     method: dict[str, Any] = Field(default={})  # keys in place of `method`'s
     measure: dict[str, Any] = Field(default={})  # keys in place of `measure`'s
     methods: dict[str, Entry] = Field(default={})  # in place of all entries; empty: those of the file
+    ablations: dict[str, Ablation] = Field(default={})  # of these methods
     claims: list[Claim] = Field(default=[])  # about these
 
     @model_validator(mode="after")
@@ -171,7 +172,7 @@ class Settings(Section):
             except ValidationError as error:
                 raise _impossible(f"datasets.{dataset}.{key}", error) from None
         if own.methods:
-            changed |= {"methods": own.methods, "ablations": {}, "beyond": {}, "claims": own.claims}
+            changed |= {"methods": own.methods, "ablations": own.ablations, "beyond": {}, "claims": own.claims}
         return self.model_copy(update=changed)
 
 

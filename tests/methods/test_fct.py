@@ -188,10 +188,19 @@ def test_one_view_can_be_matched(make_network, batch, toy):
     torch.testing.assert_close(loss.parts["cross_entropy"], cross_entropy(logits, batch.labels))
 
 
+def test_a_raw_view_has_the_teachers_crop(make_network, batch, toy):
+    """With probability 0 the network sees what the teacher sees, so that equal networks have equal features."""
+    network = make_network(blocks=False).eval()
+    batch = replace(batch, reference=batch.raw.flip(3))
+    loss = fct.loss(network, batch, with_one_view(toy, name="fct", probability=0), Context(teacher=network))
+    assert loss.parts["consistency"].item() == 0
+
+
 @pytest.mark.parametrize("probability", [0, 0.5, 1])
 def test_one_view_without_weight_is_augment(make_network, batch, toy, probability):
     """With weight 0, `matched_views: one` is `augment` with blocks, to the bit."""
     method = with_one_view(toy, weight=0, probability=probability)
+    batch = replace(batch, reference=batch.raw.flip(3))
     totals = []
     for module, name in ((fct, "fct-r"), (augment, "augment")):
         torch.manual_seed(0)

@@ -258,6 +258,9 @@ FCT = Group(
             "compared = {layer: context.projections[layer_key(layer)](feature) for layer, feature in compared.items()}",
             "targets = {layer: context.projections[layer_key(layer)](feature) for layer, feature in targets.items()}",
         ),
+        Mutant(
+            "matched_views: one sees pairs", '_pass_one if params.matched_views == "one" else _pass_both', "_pass_both"
+        ),
         Mutant("matched_views: both pulls one", 'both = params.matched_views == "both"', "both = False"),
         Mutant(
             "the weight of predictions is forgotten",
@@ -385,10 +388,15 @@ STABILITY = Group(
 )
 
 AUGMENT = Group(
-    "fct.methods.augment",
-    ("tests/methods/test_augment.py",),
+    "fct.methods.batch",
+    ("tests/methods/test_augment.py", "tests/methods/test_fct.py"),
     (
-        Mutant("the rest is compressed", "< params.probability", "> params.probability"),
+        Mutant("the rest is compressed", "< probability", "> probability"),
+        Mutant(
+            "one view has another crop than the teacher's",
+            "batch.compressed, batch.reference)",
+            "batch.compressed, batch.raw)",
+        ),
         Mutant(
             "one draw for the whole batch",
             "context.draw(torch.rand, batch.labels.shape,",
@@ -430,9 +438,11 @@ OTHERS = (
             Mutant("no projection is made", 'self.projection == "linear"', 'self.projection == "mean"'),
             Mutant(
                 "raw features are pulled to themselves",
-                'and self.matched_views == "both"',
-                'and self.matched_views == "neither"',
+                "if not (self.needs_teacher_file or self.needs_ema_teacher):",
+                "if False:",
             ),
+            Mutant("one view has two predictions", 'self.matched_views == "one" and self.pred', "False and self.pred"),
+            Mutant("one view is forwarded twice", 'return 1 if self.matched_views == "one" else 2', "return 2"),
         ),
     ),
 )
@@ -956,15 +966,11 @@ MODELS = (
         ("tests/models/test_network.py",),
         (
             Mutant(
-                "high qualities are estimated",
-                "torch.where(quality == UNKNOWN_QUALITY, ",
-                "torch.where((quality == UNKNOWN_QUALITY) | (quality >= 95), ",
-            ),
-            Mutant(
-                "every quality is estimated",
-                "torch.where(quality == UNKNOWN_QUALITY, self.estimator(pixels), quality)",
+                "tables are not believed",
+                "torch.minimum(quality, self.estimator(pixels))",
                 "self.estimator(pixels)",
             ),
+            Mutant("the higher quality counts", "torch.minimum(quality,", "torch.maximum(quality,"),
             Mutant(
                 "qualities are estimated in training",
                 "if self.estimator is not None and not self.training:",
