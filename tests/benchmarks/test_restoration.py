@@ -42,3 +42,9 @@ def test_restoration_brings_the_stems_feature_nearer_to_the_raw_images(toy, monk
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     assert changed
     assert all(name.startswith("blocks.stem.") for name in changed)
+
+
+def test_the_page_has_the_results():
+    """The table of docs/results/choices.md is what `--tables` makes of the committed results."""
+    block = restoration.PAGE.read_text().partition(restoration.MARKS[0])[2].partition(restoration.MARKS[1])[0]
+    assert block.strip() == restoration.tables().strip()
