@@ -54,19 +54,19 @@ def probe(settings: Settings, network: Network) -> dict[str, Any]:
     }
     step = val.step(SOME)
     looked = {name: view.every(step) for name, view in views.items()}
+    plain = _believing(network)
     if network.uses_quality:
-        found["told"] = {name: _told(network, view, size) for name, view in looked.items()}
+        found["told"] = {name: _told(network, plain, view, size) for name, view in looked.items()}
     if network.estimator is not None:
         looked |= dict(unseen_views(val.every(step), MISLEADING))
         estimated = {name: estimates(network, view, size) for name, view in looked.items()}
         found["estimates"] = {name: _quantiles(estimated[name]) for name in views}
-        found["misled"] = {name: _misled(network, view, estimated[name], size) for name, view in looked.items()}
+        found["misled"] = {name: _misled(plain, view, estimated[name], size) for name, view in looked.items()}
     return found
 
 
-def _told(network: Network, view: Split, size: int) -> dict[str, float]:
+def _told(network: Network, plain: Network, view: Split, size: int) -> dict[str, float]:
     """Return the accuracy for each way to tell blocks a quality."""
-    plain = _believing(network)
     quality = int(view.quality[0])
     told = {how: accuracy(plain, _with(view, tell(quality)), size) for how, tell in TOLD.items()}
     if network.estimator is not None:
@@ -74,11 +74,10 @@ def _told(network: Network, view: Split, size: int) -> dict[str, float]:
     return told
 
 
-def _misled(network: Network, view: Split, estimated: np.ndarray, size: int) -> dict[str, float]:
+def _misled(plain: Network, view: Split, estimated: np.ndarray, size: int) -> dict[str, float]:
     """Return the accuracy with the quality of the tables, with its estimate, and with the lower one of each image."""
     quality = np.clip(estimated.round(), 1, 100).astype(np.int64)
     told = {"tables": view.quality, "estimated": quality, "lower": np.minimum(view.quality, quality)}
-    plain = _believing(network)
     return {how: accuracy(plain, _with(view, each), size) for how, each in told.items()}
 
 

@@ -314,12 +314,29 @@ DISPERSION = Group(
 BATCH = Group(
     "fct.methods.batch",
     (
+        "tests/methods/test_augment.py",
         "tests/methods/test_batch.py",
         "tests/methods/test_pair.py",
         "tests/methods/test_fct.py",
         "tests/methods/test_distill.py",
     ),
     (
+        Mutant("the rest is compressed", "< probability", "> probability"),
+        Mutant(
+            "one view has another crop than the teacher's",
+            "batch.compressed, batch.reference)",
+            "batch.compressed, batch.raw)",
+        ),
+        Mutant(
+            "one draw for the whole batch",
+            "context.draw(torch.rand, batch.labels.shape,",
+            "context.draw(torch.rand, (1,),",
+        ),
+        Mutant(
+            "compressed images are told the raw quality",
+            "torch.where(is_compressed, batch.quality, batch.raw_quality)",
+            "batch.raw_quality",
+        ),
         Mutant("labels are never smoothed", "len(batch.labels), context.label_smoothing", "len(batch.labels), 0.0"),
         Mutant("mixed images have one label", "if batch.partners is None", "if True"),
         Mutant(
@@ -384,29 +401,6 @@ STABILITY = Group(
         Mutant("noise beyond white turns black", ".clamp(0, 255)", ""),
         Mutant("noise is of half the deviation", "(255 * deviation)", "(127 * deviation)"),
         Mutant("labels of compressed images are used", "entropy(raw, ", "entropy(torch.cat([raw, compressed]), "),
-    ),
-)
-
-AUGMENT = Group(
-    "fct.methods.batch",
-    ("tests/methods/test_augment.py", "tests/methods/test_fct.py"),
-    (
-        Mutant("the rest is compressed", "< probability", "> probability"),
-        Mutant(
-            "one view has another crop than the teacher's",
-            "batch.compressed, batch.reference)",
-            "batch.compressed, batch.raw)",
-        ),
-        Mutant(
-            "one draw for the whole batch",
-            "context.draw(torch.rand, batch.labels.shape,",
-            "context.draw(torch.rand, (1,),",
-        ),
-        Mutant(
-            "compressed images are told the raw quality",
-            "torch.where(is_compressed, batch.quality, batch.raw_quality)",
-            "batch.raw_quality",
-        ),
     ),
 )
 
@@ -1222,7 +1216,6 @@ GROUPS = (
     DISTILL,
     JSD,
     STABILITY,
-    AUGMENT,
     *OTHERS,
     TABLES,
     AIDS,
