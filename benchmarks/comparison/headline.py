@@ -84,7 +84,11 @@ def corruptions(told: list[Summary]) -> str:
 def reached(told: Summary, cost: Mapping[str, Cost]) -> str:
     """Return README's first table: what each way to train reaches, and what it costs in trainings of `pair`."""
     rows = [
-        [title, *(f"{100 * told['methods'][name][column]['mean']:.1f}" for column in REACHED_COLUMNS), _total(name, cost)]
+        [
+            title,
+            *(f"{100 * told['methods'][name][column]['mean']:.1f}" for column in REACHED_COLUMNS),
+            _total(name, cost),
+        ]
         for name, title in REACHED.items()
     ]
     return table(["accuracy in %, CIFAR-10", *(COLUMNS[column] for column in REACHED_COLUMNS), "cost"], rows)
@@ -95,7 +99,12 @@ def choices(told: Summary, runs: Mapping[str, Runs], cost: Mapping[str, Cost]) -
     columns = {name: (COLUMNS | UNSEEN)[name] for name in CHOICE_COLUMNS}
     header = ["take", "in the comparison", *columns.values(), "cost"]
     several = [
-        [title, f"`{name}`", *(f"{100 * told['methods'][name][column]['mean']:.1f}" for column in columns), _total(name, cost)]
+        [
+            title,
+            f"`{name}`",
+            *(f"{100 * told['methods'][name][column]['mean']:.1f}" for column in columns),
+            _total(name, cost),
+        ]
         for name, title in CHOICES.items()
     ]
     single = []

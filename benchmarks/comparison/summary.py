@@ -52,14 +52,19 @@ def write() -> None:
         check_current(settings, [trial for by_number in trials[name].values() for trial in by_number.values()])
         check_current(settings, read_repeated(name))
     if claim := registered.read():
+        registered.check_known(claim, settings)
         registered.check_committed_before(claim, runs)
     summary = {name: summarise(each, settings.on(name)) for name, each in runs.items()}
-    write_text(TABLES, tables.document(settings, runs, summary, trials))
-    write_text(FRONT, between(FRONT.read_text(), headline(settings, runs, summary), MARKS, FRONT))
     told, found, cost = summary[SHOWN_ON], runs[SHOWN_ON], costs(settings, SHOWN_ON, runs[SHOWN_ON])
     readme = between(README.read_text(), bought(told), MARKS, README)
-    write_text(README, between(readme, reached(told, cost), REACHED_MARKS, README))
-    write_text(CHOOSING, between(CHOOSING.read_text(), choices(told, found, cost), MARKS, CHOOSING))
+    pages = {  # all of them before one is written
+        TABLES: tables.document(settings, runs, summary, trials),
+        FRONT: between(FRONT.read_text(), headline(settings, runs, summary), MARKS, FRONT),
+        README: between(readme, reached(told, cost), REACHED_MARKS, README),
+        CHOOSING: between(CHOOSING.read_text(), choices(told, found, cost), MARKS, CHOOSING),
+    }
+    for path, text in pages.items():
+        write_text(path, text)
     for name, found in runs.items():
         figures.draw(name, found, summary[name], settings.on(name), FIGURES)
         figures.draw_tradeoff(name, found, summary[name], FIGURES)
