@@ -36,7 +36,7 @@ CHOICES = {  # what docs/how-to/choosing-a-method.md offers, several seeds each
     "distill-cosine-own": "recipe `distill`",
     "fct-own": "recipe `fct`",
     "fct-r-own-estimate": "recipe `cifar10`",
-    "fct-r-both-estimate": "method of `params.yaml`, larger blocks",
+    "fct-r-both-estimate": "the same, `matched_views: both`",
 }
 CHANGES = {  # of one seed, each below the method that it changes
     "augment-2x": "recipe `augment`, as above",
