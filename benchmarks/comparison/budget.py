@@ -52,7 +52,8 @@ def costs(settings: Settings, dataset: str, runs: Mapping[str, Runs]) -> dict[st
     if UNIT not in runs or STANDARD not in runs:
         return {}
     for name, ablation in settings.ablations.items():
-        if ablation.of in times and set(ablation.train) == {"epochs"} and not (ablation.method or ablation.cache):
+        others = (ablation.method, ablation.cache, ablation.model, *ablation.trials)
+        if ablation.of in times and set(ablation.train) == {"epochs"} and not any(others):
             times[name] = times[ablation.of]
     unit, teacher = _images(runs[UNIT]), _images(runs[STANDARD])
     found = {}

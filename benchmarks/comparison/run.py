@@ -25,7 +25,7 @@ from benchmarks.comparison.probes import probe
 from benchmarks.comparison.results import results_of
 from benchmarks.comparison.settings import STANDARD, Plan, RunId, Settings, all_runs, plan, resolve
 from fct.core.errors import FctError
-from fct.core.files import digest, write_json
+from fct.core.files import digest, write_json, write_text
 from fct.core.locks import locked
 from fct.export.onnx import export
 from fct.models import saved
@@ -61,11 +61,14 @@ def run_missing(settings: Settings, dataset: str | None = None, name: str | None
         settings: what `runs` asks for.
         dataset: runs on this data set alone.
         name: runs of this method or ablation alone.
+
+    Raises:
+        FctError: there is none of the data set and method, or some failed. All others are made nevertheless.
     """
     asked = [run for run in all_runs(settings) if dataset in {None, run.dataset} and name in {None, run.name}]
     if not asked:
         raise FctError(f"No run of benchmarks/params.yaml is of {dataset} {name or ''}. See `runs` there.")
-    made = 0
+    made, failed = 0, []
     for number, each in enumerate(asked, start=1):
         results = results_of(each.dataset)
         if (why := why_pending(settings, each, results)) is None:
@@ -78,6 +81,11 @@ def run_missing(settings: Settings, dataset: str | None = None, name: str | None
                     made += 1
         except _BusyError:
             print("another process makes it", flush=True)
+        except FctError as error:
+            print(f"{each} failed: {error}", flush=True)
+            failed.append(f"{each}: {error}")
+    if failed:
+        raise FctError(f"{len(failed)} of {len(asked)} runs failed, the first of them {failed[0]}")
     return made
 
 
@@ -151,7 +159,7 @@ def _to_measure(network: Network, description: saved.Description, path: Path) ->
 
 
 def machine() -> str:
-    """Return what a run or a step is timed on: the processor, threads, the version of torch, and the GPU if any."""
+    """Return what a run or a step is timed on: the architecture, threads, the version of torch, and the GPU if any."""
     gpu = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
     return ", ".join([platform.machine(), f"{torch.get_num_threads()} threads", f"torch {torch.__version__}", *gpu])
 
@@ -195,9 +203,12 @@ def _train(planned: Plan, data: Data, meta: dict[str, Any], path: Path) -> None:
     """Write the network to `path`, and beside it what it cost."""
     setup, method = planned
     network, description = make_network(setup, method, data.train, meta)
-    checkpoint = Checkpoint(identity(setup, method, meta), root=Path("checkpoints"))
+    checkpoint = Checkpoint(identity(setup, method, meta), root=Path("checkpoints"), keep=None)
     before = len((checkpoint.load() or {"history": ()})["history"])  # epochs
-    commit, start = _commit(), time.perf_counter()
+    begun = path.with_suffix(".commit")
+    if not (before and begun.exists()):  # one that goes on is of the commit at which it began
+        write_text(begun, _commit())
+    start = time.perf_counter()
     history = train(network, data, method, setup.train, checkpoint=checkpoint)
     trained = time.perf_counter()
     fit_estimator(network, data, method, setup.train)
@@ -212,7 +223,7 @@ def _train(planned: Plan, data: Data, meta: dict[str, Any], path: Path) -> None:
             "seconds": round((trained - start) * len(history) / taken + fitted - trained, 1) if taken else None,
             "machine": machine(),
             "loss": [round(each["loss"], 4) for each in history],
-            "commit": commit,
+            "commit": begun.read_text(),
         }
         write_json(path.with_suffix(".json"), cost)
     saved.save(network, description, path)
@@ -224,4 +235,4 @@ def _commit() -> str:
     here = str(Path(__file__).parent)  # where one stands, data and networks may be another checkout's
     code = ("--", ":/", ":(top,exclude)benchmarks/results")
     changed = git.run("-C", here, "status", "--porcelain", "--untracked-files=no", *code)
-    return (git.run("-C", here, "describe", "--always") or "").strip() + ("-dirty" if changed else "")
+    return (git.run("-C", here, "rev-parse", "--short", "HEAD") or "").strip() + ("-dirty" if changed else "")

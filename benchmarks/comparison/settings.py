@@ -71,6 +71,7 @@ class Ablation(Entry):
     of: str
     method: dict[str, Any] = Field(default={})
     trials: list[dict[str, Any]] = Field(default=[{}], min_length=1)
+    half: Literal[False] = False  # the method says it
 
 
 class Claim(Section):

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.comparison import figures, registered, tables
+from benchmarks.comparison.budget import costs
 from benchmarks.comparison.cells import Summary, differences
 from benchmarks.comparison.distortion import comparable
-from benchmarks.comparison.headline import bought, headline
+from benchmarks.comparison.headline import SHOWN_ON, bought, choices, headline, reached
 from benchmarks.comparison.pairs import deviations, difference_of, intervals
 from benchmarks.comparison.pending import check_current
 from benchmarks.comparison.records import Runs, read_repeated, read_runs
@@ -25,7 +26,9 @@ from fct.core.files import write_text
 
 FRONT = Path("docs/results/index.md")
 README = Path("README.md")
+CHOOSING = Path("docs/how-to/choosing-a-method.md")
 MARKS = ("<!-- comparison: written by `python -m benchmarks.comparison summary` -->", "<!-- comparison ends -->")
+REACHED_MARKS = ("<!-- accuracies: written by `python -m benchmarks.comparison summary` -->", "<!-- accuracies end -->")
 TABLES = Path("docs/results/comparison.md")
 FIGURES = Path("docs/results")
 OWN_CONTROL = "pair-own"  # of methods whose views have crops of their own
@@ -49,11 +52,19 @@ def write() -> None:
         check_current(settings, [trial for by_number in trials[name].values() for trial in by_number.values()])
         check_current(settings, read_repeated(name))
     if claim := registered.read():
+        registered.check_known(claim, settings)
         registered.check_committed_before(claim, runs)
     summary = {name: summarise(each, settings.on(name)) for name, each in runs.items()}
-    write_text(TABLES, tables.document(settings, runs, summary, trials))
-    write_text(FRONT, between(FRONT.read_text(), headline(settings, runs, summary), MARKS, FRONT))
-    write_text(README, between(README.read_text(), bought(summary), MARKS, README))
+    told, found, cost = summary[SHOWN_ON], runs[SHOWN_ON], costs(settings, SHOWN_ON, runs[SHOWN_ON])
+    readme = between(README.read_text(), bought(told), MARKS, README)
+    pages = {  # all of them before one is written
+        TABLES: tables.document(settings, runs, summary, trials),
+        FRONT: between(FRONT.read_text(), headline(settings, runs, summary), MARKS, FRONT),
+        README: between(readme, reached(told, cost), REACHED_MARKS, README),
+        CHOOSING: between(CHOOSING.read_text(), choices(told, found, cost), MARKS, CHOOSING),
+    }
+    for path, text in pages.items():
+        write_text(path, text)
     for name, found in runs.items():
         figures.draw(name, found, summary[name], settings.on(name), FIGURES)
         figures.draw_tradeoff(name, found, summary[name], FIGURES)

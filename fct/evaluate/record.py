@@ -74,7 +74,7 @@ def read(split: Split, *, model_sha256: str, params: EvaluateParams, evaluation:
         evaluated, views, images = meta["model_sha256"], tuple(meta["views"]), meta["splits"][split.name]
     except FileNotFoundError as error:
         raise FctError(f"{error.filename} is not here. {remedy}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, EOFError) as error:
         raise FctError(f"{evaluation} is damaged ({type(error).__name__}: {error}). {remedy}") from None
     if evaluated != model_sha256:
         raise FctError(

@@ -50,8 +50,6 @@ def loss(network: Network, batch: Batch, params: MethodParams, context: Context 
     Raises:
         ValueError: the context does not have the teacher or the projections that `params` need.
     """
-    if params.name == "fct-r" and params.hidden_quality:
-        batch = hide_qualities(batch, params.hidden_quality, context)
     passed = _pass_one if params.matched_views == "one" else _pass_both
     logits, targets, compared = passed(network, batch, params, context)
     cross_entropy = mean_cross_entropy(logits, batch, context)
@@ -96,7 +94,7 @@ def schedule_weight(schedule: Schedule, progress: float) -> float:
 
 def _pass_both(network: Network, batch: Batch, params: MethodParams, context: Context) -> Passed:
     """Pass both views: logits [2 B, classes] and features [B, ...], or [2 B, ...] if those of both are matched."""
-    logits, features = forward_both(network, batch, params)
+    logits, features = forward_both(network, _shown(batch, params, context), params)
     raw, compressed = ({layer: features[layer][view] for layer in params.layers} for view in (0, 1))
     if params.target in ("raw", "raw-detached"):
         return logits, raw, compressed
@@ -107,8 +105,14 @@ def _pass_both(network: Network, batch: Batch, params: MethodParams, context: Co
 
 def _pass_one(network: Network, batch: Batch, params: MethodParams, context: Context) -> Passed:
     """Pass one view of each image: logits [B, classes] and features [B, ...]."""
-    logits, features = network(*one_view(batch, params.probability, context))
+    logits, features = network(*one_view(_shown(batch, params, context), params.probability, context))
     return logits, _told(batch, params, context, both=False), {layer: features[layer] for layer in params.layers}
+
+
+def _shown(batch: Batch, params: MethodParams, context: Context) -> Batch:
+    """Return what the network is shown; its teacher gets the batch as it is."""
+    hides = params.name == "fct-r" and params.hidden_quality
+    return hide_qualities(batch, params.hidden_quality, context) if hides else batch
 
 
 def _told(batch: Batch, params: MethodParams, context: Context, *, both: bool) -> Features:

@@ -36,8 +36,8 @@ def find_weights(name: str, key: str) -> Path:
     return path
 
 
-def load_pretrained(backbone: nn.Module, path: Path, stem: Stem) -> list[str]:
-    """Load the weights of the file at `path` into `backbone`, which has the stem `stem`.
+def load_pretrained(backbone: nn.Module, path: Path, stem: Stem, key: str = "model.weights") -> list[str]:
+    """Load the weights of the file at `path`, which `key` of params.yaml names, into `backbone` with the stem `stem`.
 
     The file is a state dict of torch or safetensors, or a model.pt of this project. All weights must fit, with three
     exceptions. The last layer of the classifier stays untrained, with all zeros, if the file has another number of
@@ -53,7 +53,7 @@ def load_pretrained(backbone: nn.Module, path: Path, stem: Stem) -> list[str]:
     Raises:
         FctError: the file cannot be read, or is of another architecture. The message has the first wrong tensors.
     """
-    model, weights = unwrap_grey(backbone), _read_weights(path)
+    model, weights = unwrap_grey(backbone), _read_weights(path, key)
     state = model.state_dict()
     weights = _renamed_by_order(weights, state)
     convolutions = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
@@ -75,8 +75,7 @@ def load_pretrained(backbone: nn.Module, path: Path, stem: Stem) -> list[str]:
     if wrong:
         more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise FctError(
-            f"params.yaml: model.weights: {path} is of another architecture than the model: "
-            f"{'; '.join(wrong[:3])}{more}."
+            f"params.yaml: {key}: {path} is of another architecture than the model: {'; '.join(wrong[:3])}{more}."
         )
     loaded = {name: weights[name] for name in state if name in weights and name not in untrained}
     # Some architectures start a classifier with such large weights that its first errors undo what the backbone learnt.
@@ -103,31 +102,29 @@ def _is_expected(name: str, state: dict[str, Tensor]) -> bool:
     return name in state or name.startswith(AUXILIARY)
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
+def _read_weights(path: Path, key: str) -> dict[str, Tensor]:
     """Return the tensors of a file by name. Code in the file never runs."""
     if path.suffix == ".safetensors":
         try:
             from safetensors import SafetensorError
             from safetensors.torch import load_file
         except ImportError:
-            raise FctError(
-                f"params.yaml: model.weights: {path} needs safetensors. Install it: {install('timm')}"
-            ) from None
+            raise FctError(f"params.yaml: {key}: {path} needs safetensors. Install it: {install('timm')}") from None
         try:
             tensors: dict[str, Tensor] = load_file(path)
         except SafetensorError as error:
-            raise FctError(f"params.yaml: model.weights: {path} cannot be read: {error}") from None
+            raise FctError(f"params.yaml: {key}: {path} cannot be read: {error}") from None
         return tensors
     try:
         content = load_weights_only(path)
     except ValueError as error:
-        raise FctError(f"params.yaml: model.weights: {path} is not a file of weights ({error}).") from None
+        raise FctError(f"params.yaml: {key}: {path} is not a file of weights ({error}).") from None
     is_model_pt = isinstance(content, dict) and "description" in content and "state" in content
     for wrapper in ("state",) if is_model_pt else WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
     if not (isinstance(content, dict) and content and all(map(_is_weight, content.items()))):
-        raise FctError(f"params.yaml: model.weights: {path} holds no state dict.")
+        raise FctError(f"params.yaml: {key}: {path} holds no state dict.")
     if is_model_pt:
         return _backbone_weights(content)
     return {name.removeprefix("module."): value for name, value in content.items()}  # DataParallel adds a prefix

@@ -71,7 +71,7 @@ def _train(sections: Params, group: Group) -> None:
         history = run_epochs(on_epoch=lambda number, metrics: run.metrics(metrics, step=number))
         group.end()
         fit_estimator(network, data, method, setup.train)
-        # Validate again: during the epochs the blocks did not have the estimator's quality of raw images.
+        # Validate again: during the epochs the blocks did not have the estimator's qualities.
         accuracy = validate(network, data.val, data.val_views, precision=setup.train.precision)
         headline = {"val_raw": accuracy.raw, "val_compressed": accuracy.compressed}
         run.headline(headline)

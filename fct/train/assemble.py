@@ -118,7 +118,7 @@ def make_network(setup: Setup, method: MethodParams, train: Split, meta: dict[st
     torch.manual_seed(setup.train.seed)
     network = description.build()
     if setup.train.start == BASELINE:
-        load_pretrained(network.backbone, baseline_file("train.start"), setup.model.stem)
+        load_pretrained(network.backbone, baseline_file("train.start"), setup.model.stem, "train.start")
     elif setup.model.weights is not None:
         untrained = load_pretrained(
             network.backbone, find_weights(setup.model.weights, "model.weights"), setup.model.stem

@@ -18,17 +18,23 @@ from fct.core.files import digest, sha256, write_bytes
 from fct.core.paths import CHECKPOINTS
 from fct.models.state import load_state, serialise
 
-# Code that decides the weights. It includes images/tables.py: blocks may get the quality as its tables.
-CODE = ("images/tables.py", "jpeg", "nn", "losses", "splits", "cache", "models", "methods", "train")
+# Code that decides the weights. It includes `images`: it scales crops, and reads the qualities that blocks are told.
+CODE = ("images", "jpeg", "nn", "losses", "splits", "cache", "models", "methods", "train")
 KEEP = 3  # newest trainings whose checkpoint is kept
 
 
 class Checkpoint:
     """The last checkpoint of one training."""
 
-    def __init__(self, identity: dict[str, Any], root: Path = CHECKPOINTS) -> None:
-        """Identify the training by `identity`: JSON with the digests of data and caches, and all params it reads."""
-        self.root = root
+    def __init__(self, identity: dict[str, Any], root: Path = CHECKPOINTS, keep: int | None = KEEP) -> None:
+        """Identify a training.
+
+        Args:
+            identity: JSON with the digests of data and caches, and all params that the training reads.
+            root: the folder of the checkpoints of all trainings.
+            keep: of how many trainings, the newest, a checkpoint stays; None for all, where several train at a time.
+        """
+        self.root, self.keep = root, keep
         self.digest = digest(
             {**identity, "code": code_digest(), "packages": installed().model_dump(), "torch": torch.__version__}
         )
@@ -45,10 +51,11 @@ class Checkpoint:
         return load_state(self.path, "Delete it to train from the start.")
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the checkpoint atomically, and delete the checkpoints of all but the newest trainings."""
+        """Replace the checkpoint atomically, and delete those of all but the newest trainings."""
         write_bytes(self.path, serialise(state))
-        for folder in sorted(self.root.iterdir(), key=_newest_first)[KEEP:]:
-            shutil.rmtree(folder, ignore_errors=True)
+        if self.keep is not None:
+            for folder in sorted(self.root.iterdir(), key=_newest_first)[self.keep :]:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def forget(self) -> None:
         """Delete the checkpoint of a training that has ended."""

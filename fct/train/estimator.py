@@ -1,4 +1,4 @@
-"""Train the quality estimator of a trained network, for images without JPEG tables.
+"""Train the quality estimator of a trained network, for images without JPEG tables or with tables that mislead.
 
 The estimator is trained after the network, on the same images and views. The network's own weights do not change.
 """

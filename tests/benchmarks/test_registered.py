@@ -5,11 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from benchmarks.comparison import registered
 from benchmarks.comparison.records import Runs
 from benchmarks.comparison.registered import Registered, document, judge, missing
-from benchmarks.comparison.settings import SummaryParams
+from benchmarks.comparison.settings import SummaryParams, read
 from fct.core.errors import FctError
 
 HOW = SummaryParams(confidence=0.95)
@@ -74,6 +75,44 @@ def test_there_is_no_verdict_while_runs_are_missing():
     every = found(raw=0.8, q10=0.72) | {"jsd": runs("jsd", raw=0.9, q10=0.7, seeds=[0])}
     assert [str(run) for run in missing(CLAIM, "images", every)] == ["images jsd, seed 1", "images jsd, seed 2"]
     assert document(CLAIM, "images", every, HOW).endswith("2 of its runs are missing.\n")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"gains": {}}, "gains"),
+        ({"gains": {"q11": 0.01}}, "there is no column 'q11'"),
+        ({"level": ["codec"]}, "there is no column 'codec'"),
+        ({"level_with": {"raw": ["augment"]}}, r"augment is not among the rivals \['pair', 'jsd'\]"),
+        ({"seeds": [0, 0]}, r"seeds: one of \[0, 0\] is there twice"),
+        ({"rivals": ["pair", "pair"]}, "rivals: one of"),
+    ],
+)
+def test_a_claim_that_nothing_could_miss_or_reach_is_refused(changed, said):
+    """A claim without a gain would hold of itself, and one with a mistyped name would never be judged."""
+    with pytest.raises(ValidationError, match=said):
+        Registered.model_validate({"variant": "ours", "on": {"images": BAR | changed}})
+
+
+def test_a_column_that_a_rival_lacks_is_an_error():
+    """A rival that was trained on noise has no such column."""
+    claim = Registered.model_validate({"variant": "ours", "on": {"images": BAR | {"level": ["noise"]}}})
+    with pytest.raises(FctError, match=r"on\.images: noise was not measured of both ours and pair"):
+        judge(claim, "images", found(raw=0.8, q10=0.72), HOW)
+
+
+@pytest.mark.parametrize(
+    ("variant", "dataset", "said"),
+    [
+        ("fct-ones", "cifar10", "on.cifar10: .*params.yaml has no method fct-ones on this data set"),
+        ("fct", "cifar11", "there is no data set 'cifar11'"),
+    ],
+)
+def test_what_the_claim_names_is_in_the_settings(variant, dataset, said):
+    """A misspelt variant would be missing for ever, and a misspelt data set would never be shown."""
+    claim = Registered.model_validate({"variant": variant, "on": {dataset: BAR}})
+    with pytest.raises(FctError, match=said):
+        registered.check_known(claim, read())
 
 
 @pytest.fixture

@@ -81,6 +81,21 @@ def test_a_run_that_another_process_makes_is_left_to_it(made, tmp_path):
     assert made == [each for each in ALL if each != ("cifar10", "pair", 1)]
 
 
+def test_a_run_that_fails_does_not_keep_others_from_being_made(made, monkeypatch):
+    """The error comes at the end, and names it."""
+
+    def diverge(settings, which, *, repeat):
+        if which[:3] == ALL[1]:
+            raise FctError("the loss is not finite")
+        save(settings, which, repeat=repeat)
+
+    save = run._run
+    monkeypatch.setattr(run, "_run", diverge)
+    with pytest.raises(FctError, match=r"1 of 5 runs failed, .* cifar10 pair, seed 1: the loss is not finite"):
+        run.run_missing(SETTINGS)
+    assert made == [each for each in ALL if each != ALL[1]]
+
+
 def test_a_training_that_was_killed_after_its_last_epoch_is_finished(toy, monkeypatch):
     """Its network is written, and beside it what it cost but for the time, which nobody knows."""
 
@@ -90,8 +105,10 @@ def test_a_training_that_was_killed_after_its_last_epoch_is_finished(toy, monkey
     planned = Plan(toy.setup(epochs=1), toy.method())
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(run, "fit_estimator", killed)
+        patched.setattr(run, "_commit", lambda: "begun")
         run._trained(planned)
     finished = run._trained(planned)
+    assert finished.cost["commit"] == "begun"  # not that of the process that ended it
     assert finished.path.exists()
     assert finished.cost["seconds"] is None
     assert finished.cost["steps"] > 0
@@ -141,4 +158,6 @@ def test_only_a_change_of_the_code_marks_the_commit(tmp_path, monkeypatch):
     records.write_text("one more")
     assert run._commit() == git("rev-parse", "--short", "HEAD")
     code.write_text("changed")
+    assert run._commit() == f"{git('rev-parse', '--short', 'HEAD')}-dirty"
+    git("tag", "-a", "v1.0.0", "-m", "released")
     assert run._commit() == f"{git('rev-parse', '--short', 'HEAD')}-dirty"

@@ -94,7 +94,9 @@ def test_the_mean_agrees_with_the_bits(made):
     _, runs, told = made
     for dataset, found in runs.items():
         for name, each in found.items():
-            rows = {seed: dict(zip(each.conditions, bits.mean(1), strict=True)) for seed, bits in each.correct.items()}
+            rows = {
+                seed: dict(zip(each.conditions(seed), bits.mean(1), strict=True)) for seed, bits in each.correct.items()
+            }
             for seed, record in each.records.items():
                 for condition, accuracy in {**record["test"], **record["unseen"]}.items():
                     assert rows[seed][condition] == pytest.approx(accuracy, abs=1e-5)

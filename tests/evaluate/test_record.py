@@ -94,11 +94,12 @@ def test_predictions_of_another_shape_are_refused(written, name):
         record.read(split, model_sha256="a" * 64, params=PARAMS, evaluation=folder)
 
 
-def test_truncated_predictions_are_refused(written):
-    """An array cut short is refused."""
+@pytest.mark.parametrize("left", [-8, 20, 0])
+def test_truncated_predictions_are_refused(written, left):
+    """An array cut short is refused: in its values, in its header, or all of it."""
     folder, split, _ = written
     path = folder / "gate.npy"
-    path.write_bytes(path.read_bytes()[:-8])
+    path.write_bytes(path.read_bytes()[:left])
     with pytest.raises(FctError, match="is damaged"):
         record.read(split, model_sha256="a" * 64, params=PARAMS, evaluation=folder)
 

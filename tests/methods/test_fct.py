@@ -79,6 +79,15 @@ def test_a_quality_that_is_hidden_is_unknown(batch, toy, name, probability, hidd
     assert int((network.quality == UNKNOWN_QUALITY).sum()) == hidden
 
 
+@pytest.mark.parametrize("views", ["both", "one"])
+def test_the_teacher_is_told_what_the_network_is_not(batch, toy, views):
+    """Its features of the raw images are those that it has where it knows their quality."""
+    teacher, known = _Told(), torch.full_like(batch.raw_quality, 75)
+    params = toy.method(name="fct-r", hidden_quality=1.0, target="teacher", matched_views=views, layers=["layer"])
+    fct.loss(_Told(), replace(batch, raw_quality=known), params, Context(teacher=teacher))
+    assert set(teacher.quality.tolist()) == {75}
+
+
 @given(probability=st.floats(0.05, 0.95))
 @settings(max_examples=20)
 def test_views_are_hidden_independently_with_the_probability(probability):

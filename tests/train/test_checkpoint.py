@@ -91,6 +91,14 @@ def test_old_checkpoints_are_deleted(tmp_path):
     assert remaining == [2, 3, 4]
 
 
+def test_trainings_at_the_same_time_keep_all_checkpoints(tmp_path):
+    """With `keep=None`, saving one deletes no other: each goes on from its last epoch."""
+    saved = [Checkpoint({"seed": seed}, tmp_path, keep=None) for seed in range(5)]
+    for each in saved:
+        each.save(STATE)
+    assert all(each.load() for each in saved)
+
+
 def test_forget_deletes_the_checkpoint(checkpoint):
     """The folder of the training is deleted, and the folders of others stay."""
     checkpoint.forget()
