@@ -11,12 +11,11 @@ import numpy as np
 from benchmarks.comparison.cells import Summary, accuracy, columns_of, differences
 from benchmarks.comparison.records import Runs
 from benchmarks.comparison.results import RESULTS
-from benchmarks.comparison.settings import STANDARD, Settings
+from benchmarks.comparison.settings import CONTROL, STANDARD, Settings
 from benchmarks.markdown import table
 
 COST = RESULTS / "cost.json"
 COST_OF = "cifar10"  # the data set that it is measured on
-UNIT = "pair"  # a training of this costs 1
 NEAR = 0.25  # the share by which total costs may differ that stand beside each other
 
 
@@ -49,13 +48,13 @@ def steps(settings: Settings, dataset: str) -> dict[str, float]:
 def costs(settings: Settings, dataset: str, runs: Mapping[str, Runs]) -> dict[str, Cost]:
     """Return the cost of each method, and of each ablation that only trains for longer or less long."""
     times = steps(settings, dataset)
-    if UNIT not in runs or STANDARD not in runs:
+    if CONTROL not in runs or STANDARD not in runs:
         return {}
     for name, ablation in settings.ablations.items():
         others = (ablation.method, ablation.cache, ablation.model, *ablation.trials)
         if ablation.of in times and set(ablation.train) == {"epochs"} and not any(others):
             times[name] = times[ablation.of]
-    unit, teacher = _images(runs[UNIT]), _images(runs[STANDARD])
+    unit, teacher = _images(runs[CONTROL]), _images(runs[STANDARD])
     found = {}
     for name, each in runs.items():
         if name in times:

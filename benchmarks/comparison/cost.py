@@ -17,7 +17,7 @@ from tqdm import tqdm
 from benchmarks.comparison.budget import COST, COST_OF
 from benchmarks.comparison.data import standing_in
 from benchmarks.comparison.run import WEIGHTS, machine
-from benchmarks.comparison.settings import Settings, plan
+from benchmarks.comparison.settings import CONTROL, Settings, plan
 from fct.core.files import write_json
 from fct.models import saved
 from fct.train.assemble import make_network, open_data
@@ -25,7 +25,6 @@ from fct.train.loop import Training
 
 ROUNDS = 15
 WARM_UP = 2  # rounds that do not count
-CONTROL = "pair"
 TEACHER = Path("untrained.pt")  # in `weights`: what a teacher knows does not change what it costs
 
 

@@ -8,10 +8,9 @@ import numpy as np
 
 from benchmarks.comparison.cells import Summary, accuracy, columns_of, difference
 from benchmarks.comparison.records import Runs, validation
-from benchmarks.comparison.settings import OTHER, WITHOUT
+from benchmarks.comparison.settings import CONTROL, OTHER, WITHOUT
 from benchmarks.markdown import table
 
-CONTROL = "pair"
 EVERY = "best"  # of all methods
 GROUPS: dict[str, Callable[[Runs], bool]] = {
     WITHOUT: lambda runs: not runs.consistent,

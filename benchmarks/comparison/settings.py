@@ -25,6 +25,7 @@ PARAMS = Path(__file__).parent.parent / "params.yaml"
 WITHOUT = "best-without-consistency"  # of the methods without consistency of features
 OTHER = "best-other"  # of all methods but `fct` and `fct-r`: distillation of features is consistency by another name
 BEST = (WITHOUT, OTHER)
+CONTROL = "pair"  # the entry without consistency: what methods are held against, and what costs 1
 STANDARD = "standard"  # the entry whose network of the same seed trainings start from, with `train.start: baseline`
 
 

@@ -15,8 +15,8 @@ from benchmarks.comparison.pairs import deviations, difference_of, intervals
 from benchmarks.comparison.pending import check_current
 from benchmarks.comparison.records import Runs, read_repeated, read_runs
 from benchmarks.comparison.results import Record, datasets, results_of
-from benchmarks.comparison.rivals import CONTROL, OURS, best
-from benchmarks.comparison.settings import BEST, OTHER, WITHOUT, Settings, SummaryParams, read
+from benchmarks.comparison.rivals import OURS, best
+from benchmarks.comparison.settings import BEST, CONTROL, OTHER, WITHOUT, Settings, SummaryParams, read
 from benchmarks.comparison.statistics import over_seeds
 from benchmarks.comparison.tables import BASE, BLOCKLESS, VERSUS_OTHER, VERSUS_WITHOUT
 from benchmarks.comparison.trials import read_trials
