@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
+from torchvision.models import resnet18
 
 import fct
-from fct.methods.batch import Batch
+from fct.methods.batch import Batch, Context
 from fct.methods.registry import METHODS
 from fct.models.network import Network
 from fct.models.params import BlockParams
@@ -79,16 +80,14 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
         fct.RandomJPG  # noqa: B018
 
 
-def five_lines():
-    """Return the loop of the README, as people copy it."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    [loop] = [block for block in blocks if "fct.RandomJPEG" in block]
-    return loop
+def lines_of(page, word):
+    """Return the lines of Python with `word` that a page shows, as people copy them."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    [lines] = [block for block in blocks if word in block]
+    return lines
 
 
 def resnet():
-    from torchvision.models import resnet18
-
     torch.manual_seed(0)
     return resnet18(num_classes=3)
 
@@ -107,7 +106,7 @@ def test_the_five_lines_are_the_pipelines_loss_to_the_bit(toy):
         "images": images, "labels": labels, "model": resnet(), "normalise": network.normalised,
     }  # fmt: skip
     torch.manual_seed(1)
-    exec(five_lines(), names)
+    exec(lines_of("README.md", "fct.RandomJPEG"), names)
 
     torch.manual_seed(1)
     compressed, quality = fct.RandomJPEG((10, 90), return_quality=True)(images)
@@ -122,6 +121,38 @@ def test_the_five_lines_are_the_pipelines_loss_to_the_bit(toy):
     loss.total.backward()
     assert torch.equal(names["loss"], loss.total)
     own, pipeline = gradients(names["model"]), gradients(network.backbone)
+    assert [name for name in pipeline if not torch.equal(own[name], pipeline[name])] == []
+
+
+def test_the_loop_with_one_view_is_the_pipelines_loss_to_the_bit(toy):
+    """That of docs/how-to/own-loop.md is `method.matched_views: one`, with the same images and teacher."""
+    network = Network(resnet(), mean=[0.5] * 3, std=[0.25] * 3, layers=LAYERS, size=32)
+    torch.manual_seed(2)
+    teacher = Network(resnet18(num_classes=3), mean=[0.5] * 3, std=[0.25] * 3, layers=LAYERS, size=32).eval()
+    images, labels = torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8), torch.tensor([0, 1, 2, 0])
+    model, frozen, jpeg = resnet(), teacher.backbone, fct.RandomJPEG((10, 90), return_quality=True)
+    names = {
+        "torch": torch, "cross_entropy": cross_entropy, "images": images, "labels": labels,
+        "jpeg": lambda pixels: jpeg(pixels)[0], "normalise": network.normalised,
+        "model": model, "teacher": torch.no_grad()(frozen),
+        "taps": fct.FeatureTaps(model, LAYERS), "teacher_taps": fct.FeatureTaps(frozen, LAYERS),
+        "consistency": fct.FeatureConsistencyLoss(weight=3.0),
+    }  # fmt: skip
+    torch.manual_seed(1)
+    exec(lines_of("docs/how-to/own-loop.md", "is_jpeg"), names)
+    names["loss"].backward()
+
+    torch.manual_seed(1)
+    torch.rand(4)
+    compressed, quality = jpeg(images)
+    batch = Batch(images, torch.full((4,), fct.UNKNOWN_QUALITY), compressed, quality, labels, reference=images)
+    method = toy.method(name="fct", weight=3.0, layers=LAYERS, target="teacher", matched_views="one", probability=0.75)
+    torch.manual_seed(1)
+    network.train()
+    loss = METHODS["fct"].loss(network, batch, method, Context(teacher=teacher))
+    loss.total.backward()
+    assert torch.equal(names["loss"], loss.total)
+    own, pipeline = gradients(model), gradients(network.backbone)
     assert [name for name in pipeline if not torch.equal(own[name], pipeline[name])] == []
 
 

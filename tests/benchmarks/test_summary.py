@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks.comparison import rivals, summary, tables
+from benchmarks.comparison.budget import costs
 from benchmarks.comparison.cells import STAYS
-from benchmarks.comparison.headline import answers, bought, headline
+from benchmarks.comparison.headline import SHOWN_ON, answers, bought, choices, headline, reached
 from benchmarks.comparison.records import REST, kind, read_repeated, read_runs, validation
 from benchmarks.comparison.results import datasets
 from benchmarks.comparison.settings import OTHER, WITHOUT, plan, read
@@ -36,9 +37,9 @@ def made():
     return settings, runs, told
 
 
-def block(page):
+def block(page, marks=summary.MARKS):
     """Return what stands between the marks of a page."""
-    return page.read_text().partition(summary.MARKS[0])[2].partition(summary.MARKS[1])[0].strip()
+    return page.read_text().partition(marks[0])[2].partition(marks[1])[0].strip()
 
 
 def test_the_tables_are_what_the_runs_say(made):
@@ -51,8 +52,11 @@ def test_the_tables_are_what_the_runs_say(made):
 def test_the_front_pages_have_the_tables_of_the_claims(made):
     """Between their marks stands what the results say; a person writes the rest of the pages."""
     settings, runs, told = made
+    shown, found, cost = told[SHOWN_ON], runs[SHOWN_ON], costs(settings, SHOWN_ON, runs[SHOWN_ON])
     assert block(ROOT / summary.FRONT) == headline(settings, runs, told).strip()
-    assert block(ROOT / summary.README) == bought(told).strip()
+    assert block(ROOT / summary.README) == bought(shown).strip()
+    assert block(ROOT / summary.README, summary.REACHED_MARKS) == reached(shown, cost).strip()
+    assert block(ROOT / summary.CHOOSING) == choices(shown, found, cost).strip()
 
 
 def test_any_two_are_compared_as_the_tables_do():
@@ -285,7 +289,7 @@ def test_what_a_seed_alone_does_is_pooled_over_pairs(made):
     """The last row of a table of one seed has the deviation of paired differences, the squares of all pairs pooled."""
     _, runs, told = made
     small, squares, count = runs["fashion-mnist-small"], 0.0, 0
-    for one, other in combinations(small.values(), 2):
+    for one, other in combinations([small[name] for name in told["fashion-mnist-small"]["methods"]], 2):
         gaps = [one.records[seed]["test"]["q10"] - other.records[seed]["test"]["q10"] for seed in (0, 1)]
         squares, count = squares + (gaps[0] - gaps[1]) ** 2 / 2, count + 1
     assert told["fashion-mnist-small"]["deviation"]["q10"] == pytest.approx((squares / count) ** 0.5, abs=1e-4)
