@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.comparison.budget import Cost
+from benchmarks.comparison.budget import Cost, mean_cells
 from benchmarks.comparison.cells import COLUMNS, CORRUPTIONS, UNSEEN, Row, Summary, difference, paired
 from benchmarks.comparison.records import Runs
 from benchmarks.comparison.settings import Settings
@@ -81,39 +81,28 @@ def corruptions(told: list[Summary]) -> str:
     return paired(["compared", "seeds"], rows, columns) if columns else ""
 
 
-def reached(told: Summary, cost: Mapping[str, Cost]) -> str:
+def reached(runs: Mapping[str, Runs], cost: Mapping[str, Cost]) -> str:
     """Return README's first table: what each way to train reaches, and what it costs in trainings of `pair`."""
+    columns = {column: COLUMNS[column] for column in REACHED_COLUMNS}
     rows = [
-        [
-            title,
-            *(f"{100 * told['methods'][name][column]['mean']:.1f}" for column in REACHED_COLUMNS),
-            _total(name, cost),
-        ]
+        [title, *mean_cells(runs[name], runs[name].seeds, columns), _total(name, cost)]
         for name, title in REACHED.items()
     ]
-    return table(["accuracy in %, CIFAR-10", *(COLUMNS[column] for column in REACHED_COLUMNS), "cost"], rows)
+    return table(["accuracy in %, CIFAR-10", *columns.values(), "cost"], rows)
 
 
-def choices(told: Summary, runs: Mapping[str, Runs], cost: Mapping[str, Cost]) -> str:
+def choices(runs: Mapping[str, Runs], cost: Mapping[str, Cost]) -> str:
     """Return the tables to choose a method by: means over several seeds, then changes of which seed 0 alone was run."""
     columns = {name: (COLUMNS | UNSEEN)[name] for name in CHOICE_COLUMNS}
     header = ["take", "in the comparison", *columns.values(), "cost"]
-    several = [
-        [
-            title,
-            f"`{name}`",
-            *(f"{100 * told['methods'][name][column]['mean']:.1f}" for column in columns),
-            _total(name, cost),
-        ]
-        for name, title in CHOICES.items()
-    ]
-    single = []
-    for name, title in CHANGES.items():
-        found = runs[name].by_column({column: runs[name].columns[column] for column in columns}, [0])
-        cells = [f"{100 * each:.1f}" for each in found.mean((1, 2))]
+
+    def row(name: str, title: str, seeds: list[int]) -> list[str]:
         base = name.removesuffix("-low")  # the draw of qualities costs nothing
-        single.append([title, f"`{name}`", *cells, _total(base, cost)])
-    return f"{table(header, several)}\nOf seed 0 alone:\n\n{table(header, single)}"
+        return [title, f"`{name}`", *mean_cells(runs[name], seeds, columns), _total(base, cost)]
+
+    several = table(header, [row(name, title, runs[name].seeds) for name, title in CHOICES.items()])
+    single = table(header, [row(name, title, [0]) for name, title in CHANGES.items()])
+    return f"{several}\nOf seed 0 alone:\n\n{single}"
 
 
 def _total(name: str, cost: Mapping[str, Cost]) -> str:

@@ -40,9 +40,7 @@ class Bar(Section):
 
     seeds: list[int] = Field(min_length=2)
     rivals: list[str] = Field(min_length=1)
-    gains: dict[Column, float] = Field(
-        min_length=1
-    )  # at least so much, a share of the images, and the interval above 0
+    gains: dict[Column, float] = Field(min_length=1)  # least share of the images; the interval is above 0, too
     level: list[Column] = Field(default=[])  # columns in which the mean is at least that of each rival
     level_with: dict[Column, list[str]] = Field(default={})  # columns in which it is at least that of one rival
 

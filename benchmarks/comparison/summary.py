@@ -55,13 +55,13 @@ def write() -> None:
         registered.check_known(claim, settings)
         registered.check_committed_before(claim, runs)
     summary = {name: summarise(each, settings.on(name)) for name, each in runs.items()}
-    told, found, cost = summary[SHOWN_ON], runs[SHOWN_ON], costs(settings, SHOWN_ON, runs[SHOWN_ON])
-    readme = between(README.read_text(), bought(told), MARKS, README)
+    shown, cost = runs[SHOWN_ON], costs(settings, SHOWN_ON, runs[SHOWN_ON])
+    readme = between(README.read_text(), bought(summary[SHOWN_ON]), MARKS, README)
     pages = {  # all of them before one is written
         TABLES: tables.document(settings, runs, summary, trials),
         FRONT: between(FRONT.read_text(), headline(settings, runs, summary), MARKS, FRONT),
-        README: between(readme, reached(told, cost), REACHED_MARKS, README),
-        CHOOSING: between(CHOOSING.read_text(), choices(told, found, cost), MARKS, CHOOSING),
+        README: between(readme, reached(shown, cost), REACHED_MARKS, README),
+        CHOOSING: between(CHOOSING.read_text(), choices(shown, cost), MARKS, CHOOSING),
     }
     for path, text in pages.items():
         write_text(path, text)

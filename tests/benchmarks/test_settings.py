@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from benchmarks.comparison import registered
 from benchmarks.comparison.settings import BEST, Dataset, Settings, all_runs, plan, read
 from fct import recipes
 from fct.core.errors import FctError
@@ -13,8 +14,8 @@ from fct.models.params import ModelParams
 from fct.train.params import TrainParams
 
 SETTINGS = read()
-FIXED = {"standard-longer", "fct-one", "fct-one-narrow"}  # of photographs
-RIVALS = {"augment", "pair", "distill"}
+CLAIM = registered.read()
+FIXED = {"standard-longer", "fct-one", CLAIM.variant}  # of photographs
 PHOTOGRAPHS = [name for name, dataset in SETTINGS.datasets.items() if dataset.folder]
 OWN = [name for name, dataset in SETTINGS.datasets.items() if dataset.methods]  # with entries of their own
 ON = {None: SETTINGS} | {name: SETTINGS.on(name) for name in OWN}
@@ -142,7 +143,7 @@ def test_methods_of_photographs_are_tuned_alike(dataset):
     """
     methods = {name: entry for name, entry in SETTINGS.datasets[dataset].methods.items() if name not in FIXED}
     assert {name: len(entry.trials) for name, entry in methods.items()} == {
-        name: 7 if name in RIVALS else 6 for name in methods
+        name: 7 if name in CLAIM.on[dataset].rivals else 6 for name in methods
     }
     assert all(entry.trials.count(trial) == 1 for entry in methods.values() for trial in entry.trials)
     asked = {(run.name, run.trial) for run in all_runs(SETTINGS) if run.dataset == dataset and run.name not in FIXED}

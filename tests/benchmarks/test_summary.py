@@ -52,11 +52,11 @@ def test_the_tables_are_what_the_runs_say(made):
 def test_the_front_pages_have_the_tables_of_the_claims(made):
     """Between their marks stands what the results say; a person writes the rest of the pages."""
     settings, runs, told = made
-    shown, found, cost = told[SHOWN_ON], runs[SHOWN_ON], costs(settings, SHOWN_ON, runs[SHOWN_ON])
+    shown, cost = runs[SHOWN_ON], costs(settings, SHOWN_ON, runs[SHOWN_ON])
     assert block(ROOT / summary.FRONT) == headline(settings, runs, told).strip()
-    assert block(ROOT / summary.README) == bought(shown).strip()
+    assert block(ROOT / summary.README) == bought(told[SHOWN_ON]).strip()
     assert block(ROOT / summary.README, summary.REACHED_MARKS) == reached(shown, cost).strip()
-    assert block(ROOT / summary.CHOOSING) == choices(shown, found, cost).strip()
+    assert block(ROOT / summary.CHOOSING) == choices(shown, cost).strip()
 
 
 def test_any_two_are_compared_as_the_tables_do():
