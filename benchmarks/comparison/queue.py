@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import joblib
+
+from fct.core.signals import signals_as_exceptions
 
 COMMAND = (sys.executable, "-m", "benchmarks.comparison", "run", "--missing")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -32,8 +32,7 @@ def run_queue(what: Sequence[str], processes: int, minutes: float | None) -> int
     share = str(max(1, joblib.cpu_count() // processes))
     environment = dict.fromkeys(THREADS, share) | os.environ
     deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
-    ended = set()
-    with _exit_on_termination():
+    with signals_as_exceptions():
         workers = [subprocess.Popen([*COMMAND, *what], env=environment) for _ in range(processes)]
         try:
             while any(worker.poll() is None for worker in workers) and time.monotonic() < deadline:
@@ -45,20 +44,6 @@ def run_queue(what: Sequence[str], processes: int, minutes: float | None) -> int
             for worker in workers:
                 _wait(worker)
     return next((worker.returncode for worker in workers if worker.returncode and worker.pid not in ended), 0)
-
-
-@contextmanager
-def _exit_on_termination() -> Iterator[None]:
-    """Let SIGTERM end this process by an exception, so that it ends its workers, too."""
-
-    def leave(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _wait(worker: subprocess.Popen[bytes]) -> None:

@@ -67,7 +67,7 @@ class BlockParams(Section):
     width: float = Field(gt=0, le=4)  # of the bottleneck, relative to the layer's channels
     quality: Literal["film", "plane", "table"]
     consistency: Literal["after", "before"]  # whether the consistency term compares features after or before the block
-    unknown_quality: Literal["bypass", "estimate"]  # with JPEG tables or without (fct.models.network)
+    unknown_quality: Literal["bypass", "estimate"]  # which quality blocks get (fct.models.network)
 
 
 class FeaturesParams(Section):

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from fct.core.errors import FctError
 from fct.core.locks import locked
 from fct.core.paths import TRACKING_LOCK
+from fct.core.signals import signals_as_exceptions
 from fct.tracking import content, pipeline
 from fct.tracking.process import Owner
-from fct.tracking.runs import Run, Terminated, closed_by, log_params, source
+from fct.tracking.runs import Run, closed_by, log_params, source
 from fct.tracking.server import Server, connect, translate_errors
 from fct.vcs import git
 
@@ -51,7 +50,7 @@ def stage(
     with closed_by(run):
         with translate_errors(server.uri):
             _describe(run, params or {}, inputs or {}, datasets or {})
-        with _signals_as_exceptions(), _system_metrics(run):
+        with signals_as_exceptions(), _system_metrics(run):
             yield run
         _tag_outputs(run, outputs)
 
@@ -70,7 +69,7 @@ def resume(run_id: str) -> Iterator[Run]:
                 f"MLFLOW_TRACKING_URI={server.shown_uri}: the run {run_id} of the search is not there. Set "
                 "MLFLOW_TRACKING_URI to the server to which the search logs."
             )
-    with _signals_as_exceptions():
+    with signals_as_exceptions():
         yield Run(server, run_id, None)
 
 
@@ -135,26 +134,6 @@ def _tag_outputs(run: Run, paths: Sequence[Path]) -> None:
         digest = content.content_digest(path)
         with translate_errors(run.server.uri):
             run.server.client.set_tag(run.id, content.output_tag(path), digest)
-
-
-@contextmanager
-def _signals_as_exceptions() -> Iterator[None]:
-    """Turn the signals that ask a process to end into an exception, so that the run can be closed."""
-
-    def stop(number: int, _frame: FrameType | None) -> NoReturn:
-        raise Terminated(128 + number)
-
-    try:
-        handled = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
-        for number in handled:
-            signal.signal(number, stop)
-    except ValueError:  # only the main thread may set handlers
-        handled = []
-    try:
-        yield
-    finally:
-        for number in handled:
-            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager

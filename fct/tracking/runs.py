@@ -15,15 +15,12 @@ from typing import Any
 
 from fct.core.locks import locked
 from fct.core.paths import TRACKING_LOCK
+from fct.core.signals import Terminated
 from fct.tracking import content, pipeline
 from fct.tracking.process import Owner
 from fct.tracking.server import Server, translate_errors
 
 BATCH = 100  # params in one request, MLflow's limit
-
-
-class Terminated(SystemExit):
-    """The process was asked to end."""
 
 
 @dataclass(frozen=True)
