@@ -14,6 +14,7 @@ from benchmarks.comparison.settings import Settings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 OF_METHOD = {  # Okabe and Ito's colours, by the library's name of the method
     "standard": "#999999",
@@ -38,12 +39,8 @@ def draw_tradeoff(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], 
 
     A line joins what differs by how often low qualities are drawn: which way a method can be moved, and at what price.
     """
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(9, 6.5), layout="constrained")
+    figure = _figure(9, 6.5)
+    axes = figure.subplots()
     entries = summary["methods"] | summary["ablations"]
     points = {name: tuple(100 * each[column]["mean"] for column in AXES) for name, each in entries.items()}
     if control := points.get("pair"):
@@ -67,7 +64,6 @@ def draw_tradeoff(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], 
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(folder / f"comparison-{dataset}-tradeoff.png", dpi=110)
-    plt.close(figure)
 
 
 def draw_distortion(dataset: str, runs: dict[str, Runs], names: Iterable[str], folder: Path) -> None:
@@ -79,13 +75,9 @@ def draw_distortion(dataset: str, runs: dict[str, Runs], names: Iterable[str], f
         names: the entries that are shown.
         folder: of the figure.
     """
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
     points = distortion_points({name: runs[name] for name in names})
-    figure, both = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
+    figure = _figure(11, 4.8)
+    both = figure.subplots(1, 2)
     for axes, column in zip(both, ("loss", "q10"), strict=True):
         for name, point in points.items():
             axes.plot(point["distortion"], point[column], marker="o", color=_colour(runs[name]))
@@ -101,7 +93,13 @@ def draw_distortion(dataset: str, runs: dict[str, Runs], names: Iterable[str], f
     both[1].legend(frameon=False, fontsize=8)
     figure.suptitle(f"{dataset}, test images {_split(runs)}; a point a method or ablation, mean over its seeds")
     figure.savefig(folder / f"comparison-{dataset}-distortion.png", dpi=100)
-    plt.close(figure)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Return an empty figure, in inches, that no window shows."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _crowded(point: tuple[float, ...], points: Iterable[tuple[float, ...]]) -> bool:
@@ -111,15 +109,10 @@ def _crowded(point: tuple[float, ...], points: Iterable[tuple[float, ...]]) -> b
 
 def draw(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], settings: Settings, folder: Path) -> None:
     """Write comparison-<dataset>.png: accuracy against quality with intervals, and below it distortion by layer."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
     shown_methods = settings.datasets[dataset].methods or SHOWN
     told = {name: summary["methods"][name] for name in shown_methods if name in summary["methods"]}
     colours = {name: LIGHT if name == "pair" and "pair-own" in told else _colour(runs[name]) for name in told}
-    figure = plt.figure(figsize=(13, 8), layout="constrained")
+    figure = _figure(13, 8)
     above, below = figure.subfigures(2, 1, height_ratios=[5, 4])  # type: ignore[misc]  # two of them
     accuracy, gap = above.subplots(1, 2)
     qualities = settings.measure.qualities
@@ -143,7 +136,6 @@ def draw(dataset: str, runs: dict[str, Runs], summary: dict[str, Any], settings:
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"{dataset}, test images {_split(runs)}")
     figure.savefig(folder / f"comparison-{dataset}.png", dpi=100)
-    plt.close(figure)
 
 
 def _line(axes: Axes, qualities: Sequence[int], told: dict[str, Any], **how: Any) -> None:

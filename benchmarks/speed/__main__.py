@@ -59,17 +59,15 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def plot(rows: list[dict[str, Any]]) -> None:
     """Draw the round trip: how many times faster than Pillow each is, at each size."""
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     shown = [row for row in rows if row["work"] == "round trip"]
     if not shown:
         return
     subjects = list(dict.fromkeys(row["subject"] for row in shown))
     sizes = sorted({row["size"] for row in shown})
-    figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    axes = figure.subplots()
     height = 0.8 / len(sizes)
     for place, size in enumerate(sizes):
         ratios = {row["subject"]: row["ratio"] for row in shown if row["size"] == size}
