@@ -1,16 +1,19 @@
 """The claim that was registered before its test runs, benchmarks/registered.yaml: whether the runs reach it.
 
-It holds on a data set if every rival is beaten in every column that it names. That is an intersection-union test: it
-needs no correction for the number of rivals or columns.
+It holds on a data set if every rival is beaten in every column that it names. That all intervals are above 0 is an
+intersection-union test: it needs no correction for the number of rivals or columns. How large a gain is, and whether a
+column is level, is held against means.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, model_validator
+from ruamel.yaml import YAML
 
 from benchmarks.comparison.cells import COLUMNS, UNSEEN, difference
 from benchmarks.comparison.pairs import difference_of
@@ -113,22 +116,32 @@ def judge(registered: Registered, dataset: str, runs: Mapping[str, Runs], how: S
     ours = _only(runs[registered.variant], bar.seeds)
     versus = {name: difference_of(ours, _only(runs[name], bar.seeds), how) or {} for name in bar.rivals}
 
-    def row(column: str, rivals: Iterable[str], key: str, least: float) -> Row:
+    def row(column: str, rivals: Iterable[str], least: float | None) -> Row:
         found = {}
         for name in rivals:
             if column not in versus[name]:
                 raise FctError(f"{FILE}: on.{dataset}: {column} was not measured of both {ours.name} and {name}.")
             found[name] = versus[name][column]
-        hardest = min(found, key=lambda name: found[name][key])
-        holds = all(each["mean"] >= least and (key == "mean" or each["low"] > 0) for each in found.values())
-        needed = f"+{100 * least:.1f}, interval above 0" if key == "low" else "at least level"
-        return Row(column, needed, found[hardest], hardest, holds)
+        margins = {name: _margin(each, least) for name, each in found.items()}
+        hardest = min(margins, key=lambda name: margins[name])
+        needed = "at least level" if least is None else f"+{100 * least:.1f}, interval above 0"
+        return Row(column, needed, found[hardest], hardest, margins[hardest] >= 0)
 
     return [
-        *(row(column, bar.rivals, "low", least) for column, least in bar.gains.items()),
-        *(row(column, bar.rivals, "mean", 0) for column in bar.level),
-        *(row(column, names, "mean", 0) for column, names in bar.level_with.items()),
+        *(row(column, bar.rivals, least) for column, least in bar.gains.items()),
+        *(row(column, bar.rivals, None) for column in bar.level),
+        *(row(column, names, None) for column, names in bar.level_with.items()),
     ]
+
+
+def _margin(told: Mapping[str, float], least: float | None) -> float:
+    """Return by how much a difference is above what is claimed; below 0 if it is not.
+
+    A least gain also needs an interval above 0, so its margin is the smaller one of both.
+    """
+    if least is None:
+        return told["mean"]
+    return min(told["mean"] - least, told["low"] or -math.inf)  # an interval from 0 is not above it
 
 
 def document(registered: Registered, dataset: str, runs: Mapping[str, Runs], how: SummaryParams) -> str:
@@ -146,24 +159,32 @@ def document(registered: Registered, dataset: str, runs: Mapping[str, Runs], how
     return (
         f"{verdict} `{registered.variant}` against {len(bar.rivals)} methods, {len(bar.seeds)} seeds each. The claim, "
         "benchmarks/registered.yaml, was committed before the variant's runs were made. Each row has the rival that it "
-        "was hardest against. The claim holds if every row does, which is an intersection-union test.\n\n"
+        "was hardest against. The claim holds if every row does. That a gain is above 0 is tested, by its interval "
+        "against every rival; how large it is, and whether a column is level, are means and no tests.\n\n"
     ) + table(["", "needed", "difference (from)", "holds"], cells)
 
 
 def check_committed_before(registered: Registered, runs: Mapping[str, Mapping[str, Runs]]) -> None:
-    """Check that the claim was committed, as it is, before each run of the variant was made.
+    """Check that the claim was committed, as it is, before each run of the variant was made, and the variant with it.
 
     Args:
         registered: the claim.
         runs: those of each data set of benchmarks/params.yaml that has any, by name.
 
     Raises:
-        FctError: it was not, or git does not know.
+        FctError: it was not, the variant is another one since then, or git does not know.
     """
     if _git("status", "--porcelain", "--", str(FILE)) != "":
         raise FctError(f"{FILE} is not committed as it is. Commit it before its runs are made.")
     written = (_git("log", "-1", "--format=%H", "--", str(FILE)) or "").strip()
+    settings = FILE.with_name(PARAMS.name)
+    then, now = _git("show", f"{written}:./{settings.name}") or "", settings.read_text()
     for dataset in registered.on:
+        if _definition(then, dataset, registered.variant) != _definition(now, dataset, registered.variant):
+            raise FctError(
+                f"{settings}: datasets.{dataset}: {registered.variant} is not what it was when {FILE.name} was "
+                f"committed ({written[:7]}). Put its values back, or register it anew and make its runs again."
+            )
         ours = runs.get(dataset, {}).get(registered.variant)
         for seed, record in ours.records.items() if ours else ():
             made = record["commit"].partition("-")[0]
@@ -172,6 +193,12 @@ def check_committed_before(registered: Registered, runs: Mapping[str, Mapping[st
                     f"{RunId(dataset, registered.variant, seed)}: it was made at commit {made}, which does not have "
                     f"{FILE.name} as it is now. Remove its record, and make the run again."
                 )
+
+
+def _definition(settings: str, dataset: str, name: str) -> tuple[Any, ...]:
+    """Return what the text of params.yaml says of a method on a data set."""
+    section = YAML(typ="safe").load(settings or "{}").get("datasets", {}).get(dataset, {})
+    return (section.get("methods", {}).get(name), *(section.get(key) for key in ("model", "train", "method")))
 
 
 def _only(runs: Runs, seeds: Iterable[int]) -> Runs:

@@ -5,24 +5,24 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fct import images, jpeg
 from fct.core.files import digest, sha256, write_bytes
 from fct.evaluate import codecs, corruptions, deployment, unseen
 from fct.evaluate.unseen import UNSEEN, distorted, every
-from fct.jpeg import arrays
 from fct.splits import views
 from fct.splits.store import Split, read_meta
 from fct.splits.views import compress_split
 
 FOLDER = Path("views")  # in the data set's folder
 KINDS = ("codec", "corruption")  # of the distortions that are compared where none are named
-CODE = (unseen, codecs, corruptions, deployment, arrays, views)  # modules that decide how images are distorted
+PACKAGES, MODULES = (images, jpeg), (unseen, codecs, corruptions, deployment, views)  # decide how images are distorted
 
 
 def jpeg_views(split: Split, qualities: Sequence[int], subsampling: str) -> Iterator[Split]:
@@ -48,11 +48,21 @@ def unseen_views(test: Split, names: Sequence[str] | None = None) -> Iterator[tu
 
 def _view(split: Split, name: str, of: Sequence[Any], make: Callable[[], NDArray[np.uint8]], quality: int) -> Split:
     """Return the split with the images that `make` returns, or returned once for the same images and values."""
-    code = (sha256(Path(str(module.__file__))) for module in CODE)
-    path = FOLDER / f"{name}-{digest([read_meta()['digest'], split.name, len(split), *code, name, *of])}.npy"
+    path = FOLDER / f"{name}-{digest([read_meta()['digest'], split.name, len(split), *_code(), name, *of])}.npy"
     if not path.exists():
         stream = io.BytesIO()
         np.save(stream, make(), allow_pickle=False)
         write_bytes(path, stream.getvalue())
-    images = np.load(path, mmap_mode="r")
-    return replace(split, images=images, quality=np.full(len(split), quality, np.int64))
+    stored = np.load(path, mmap_mode="r")
+    return replace(split, images=stored, quality=np.full(len(split), quality, np.int64))
+
+
+def sources() -> list[Path]:
+    """Return the files of code that decide how images are distorted."""
+    files = [file for package in PACKAGES for file in sorted(Path(str(package.__file__)).parent.rglob("*.py"))]
+    return [*files, *(Path(str(module.__file__)) for module in MODULES)]
+
+
+@cache
+def _code() -> tuple[str, ...]:
+    return tuple(map(sha256, sources()))

@@ -123,7 +123,8 @@ def repository(tmp_path, monkeypatch):
         command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false", *arguments]
         return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
 
-    file = tmp_path / "registered.yaml"
+    file, settings = tmp_path / "registered.yaml", tmp_path / "params.yaml"
+    settings.write_text("datasets: {images: {model: {width: 8}, methods: {ours: {method: {name: fct}}}}}\n")
     git("init", "-q")
     git("commit", "-q", "--allow-empty", "-m", "before")
     before = git("rev-parse", "--short", "HEAD")
@@ -131,7 +132,9 @@ def repository(tmp_path, monkeypatch):
     git("add", ".")
     git("commit", "-q", "-m", "claim")
     monkeypatch.setattr(registered, "FILE", file)
-    return SimpleNamespace(git=git, file=file, before=before, claimed=git("rev-parse", "--short", "HEAD"))
+    return SimpleNamespace(
+        git=git, file=file, settings=settings, before=before, claimed=git("rev-parse", "--short", "HEAD")
+    )
 
 
 def test_runs_after_the_claim_are_accepted(repository):
@@ -151,6 +154,33 @@ def test_a_run_before_the_claim_is_refused(repository, changed):
         repository.git("commit", "-qam", "another claim")
     with pytest.raises(FctError, match=f"images ours, seed 0: it was made at commit {commit}"):
         registered.check_committed_before(CLAIM, {"images": {"ours": runs("ours", raw=0.8, q10=0.7, commit=commit)}})
+
+
+@pytest.mark.parametrize(("old", "new"), [("name: fct}", "name: fct-r}"), ("width: 8", "width: 16")])
+def test_a_variant_that_was_changed_after_the_claim_is_refused(repository, old, new):
+    """Its definition is as much a part of the claim as its name; so is the network that it is trained in."""
+    repository.settings.write_text(repository.settings.read_text().replace(old, new))
+    with pytest.raises(FctError, match=rf"images: ours is not what it was .* \({repository.claimed}\)"):
+        registered.check_committed_before(CLAIM, {})
+
+
+def test_other_methods_may_change_after_the_claim(repository):
+    """Which trial of a rival is its best is known late."""
+    text = repository.settings.read_text()
+    repository.settings.write_text(text.replace("methods: {", "methods: {pair: {method: {name: pair}}, "))
+    registered.check_committed_before(CLAIM, {})
+
+
+def test_the_row_of_a_claim_that_fails_has_a_rival_that_it_fails_against():
+    """`pair` is beaten by enough, with a wider interval than that of `jsd`, which is not."""
+    every = found(raw=0.8, q10=0.705)
+    wide = {seed: np.stack([_bits(0.8, seed), _bits(0.684, 12 * seed)]) for seed in SEEDS}
+    every["pair"] = Runs("pair", every["pair"].records, wide)
+    alone = CLAIM.model_copy(update={"on": {"images": CLAIM.on["images"].model_copy(update={"rivals": ["pair"]})}})
+    (met, _), (row, _) = judge(alone, "images", every, HOW), judge(CLAIM, "images", every, HOW)
+    assert met.holds
+    assert row.rival == "jsd"
+    assert 0 < met.told["low"] < row.told["low"]
 
 
 def test_a_claim_that_is_not_committed_is_refused(repository):
