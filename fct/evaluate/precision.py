@@ -34,7 +34,8 @@ def fp16(model: Model) -> Model:
 def int8(model: Model) -> Model:
     """Return the model with weights in 8 bits and, at run time, the inputs of its convolutions and products too.
 
-    Each batch has its own scales for these inputs (dynamic quantisation), so no calibration images are needed. A file
+    These inputs get their scales at run time (dynamic quantisation), so no calibration images are needed. Each batch has
+    its own scales, and each image is a batch of its own: else an answer would depend on the images beside it. A file
     that is already quantised stays as it is.
 
     Raises:
@@ -50,7 +51,8 @@ def int8(model: Model) -> Model:
     def convert(source: Path, path: Path) -> None:
         quantize_dynamic(source, path, weight_type=QuantType.QUInt8)
 
-    return _converted(model, "int8", convert)
+    converted = _converted(model, "int8", convert)
+    return replace(converted, adapter=replace(model.adapter, batch=model.adapter.batch or 1))
 
 
 def _converted(model: Model, name: str, convert: Callable[[Path, Path], None]) -> Model:

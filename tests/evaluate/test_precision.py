@@ -40,6 +40,16 @@ def test_fewer_bits_move_the_logits_a_little(exported, convert):
     assert 0 < np.abs(whole - fewer).max() < 0.2 * np.ptp(whole)
 
 
+def test_an_answer_in_8_bits_depends_on_the_image_alone(exported, make_split):
+    """How many images are in the model at a time differs from machine to machine."""
+    split = make_split(channels=3, size=16)
+    one, other = (
+        predict(exported, split, [], "4:2:0", batch_size=size, unseen=["int8"], threads=1).confidence
+        for size in (2, len(split))
+    )
+    np.testing.assert_array_equal(one, other)
+
+
 def test_a_quantised_file_stays_as_it_is(exported, tmp_path):
     """It has 8 bits already."""
     from fct.int8.quantise import quantise
