@@ -34,9 +34,9 @@ def fp16(model: Model) -> Model:
 def int8(model: Model) -> Model:
     """Return the model with weights in 8 bits and, at run time, the inputs of its convolutions and products too.
 
-    These inputs get their scales at run time (dynamic quantisation), so no calibration images are needed. Each batch has
-    its own scales, and each image is a batch of its own: else an answer would depend on the images beside it. A file
-    that is already quantised stays as it is.
+    These inputs get their scales at run time (dynamic quantisation), so no calibration images are needed. Each batch
+    has its own scales, and each image is a batch of its own: else an answer would depend on the images beside it. A
+    file that is already quantised stays as it is.
 
     Raises:
         FctError: onnxruntime cannot convert the file.

@@ -217,6 +217,12 @@ def test_recipes_named_after_runs_are_those_runs(recipe, name):
         assert trained[section] | values == trained[section]
 
 
+@pytest.mark.parametrize("recipe", ["cifar10", "cifar10-accurate"])
+def test_recipes_of_whole_runs_start_as_those_runs_did(recipe):
+    """From random weights: params.yaml would start from the stage baseline's network."""
+    assert recipes.read(recipe).params["train"]["start"] == "weights"
+
+
 def test_no_key_is_of_both_sections():
     """A trial names keys without their section: none may be the method's and the training's."""
     assert not MethodParams.model_fields.keys() & TrainParams.model_fields.keys()
