@@ -84,6 +84,7 @@ def sort_inbox(inbox: Path, images: Path, quarantine: Path, *, channels: int, mi
     stuck: list[Problem] = []
     paths = _list(inbox, stuck)
     ready = [path for path in paths if _is_at_rest(inbox, path, min_age)]
+    _remove_leftovers(images)
     data_set = _DataSet(images, channels, find_known(images, channels) if ready else {})
     taken, refused = [], []
     for path in tqdm(ready, desc="inbox", unit="image", disable=None):
@@ -134,6 +135,13 @@ def _is_at_rest(inbox: Path, path: PurePath, min_age: float) -> bool:
     return now - (status.st_mtime if status.st_mtime <= now else status.st_ctime) >= min_age
 
 
+def _remove_leftovers(images: Path) -> None:
+    """Remove the hidden files that a killed run left in the data set. Their images are still in the inbox."""
+    for leftover in images.glob(f"*/.*{INCOMING}"):
+        with suppress(OSError):
+            leftover.unlink()
+
+
 @contextmanager
 def _open_folder(inbox: Path, path: PurePath) -> Iterator[int]:
     """Yield the descriptor of a folder in the inbox. A link in its path is not followed, but raises an OSError."""
@@ -154,9 +162,6 @@ class _DataSet:
     def __init__(self, images: Path, channels: int, known: dict[bytes, str]) -> None:
         self.images, self.channels, self.known = images, channels, known
         self.classes = {same_name(folder.name): folder for folder in images.iterdir() if folder.is_dir()}
-        for leftover in images.glob(f"*/.*{INCOMING}"):  # from a killed run
-            with suppress(OSError):
-                leftover.unlink()
 
 
 def _take(folder: int, path: PurePath, data_set: _DataSet) -> Arrival:

@@ -174,6 +174,17 @@ def test_killed_between_the_names_nothing_is_lost():
     assert files("quarantine") == ["cat/new.png", "cat/new.png.reason.txt"]
 
 
+@pytest.mark.usefixtures("inbox")
+def test_killed_before_the_name_the_image_is_taken_the_next_time():
+    """The hidden copy of the killed run is removed. It is no image of the data set that the new one would repeat."""
+    put("inbox/cat/new.png", picture(5))
+    put("images/cat/.0123abcd.incoming", picture(5))
+    result = run()
+    assert [image.name for image in result.taken] == ["cat/new.png"]
+    assert result.refused == ()
+    assert files("images") == ["cat/known.png", "cat/new.png", "dog/known.png"]
+
+
 @pytest.mark.parametrize(("missing", "key"), [("inbox", "intake.inbox"), ("images", "data.folder.path")])
 @pytest.mark.usefixtures("inbox")
 def test_a_missing_folder_is_named(missing, key):
