@@ -184,7 +184,9 @@ def _take(folder: int, path: PurePath, data_set: _DataSet) -> Arrival:
     try:
         _remove(folder, path.name, status)
     except BaseException:
-        added.unlink()  # otherwise it would be refused the next time, as a copy of itself
+        with suppress(OSError):
+            if _is_unchanged(folder, path.name, status):  # a signal can come after the file was removed
+                added.unlink()  # otherwise it would be refused the next time, as a copy of itself
         raise
     data_set.known[pixels] = f"{data_set.images.name}/{added.parent.name}/{added.name}"
     return Arrival(added.relative_to(data_set.images).as_posix(), estimate_quality(content))
@@ -224,9 +226,17 @@ def _read(folder: int, name: str) -> tuple[bytes, os.stat_result]:
 def _remove(folder: int, name: str, status: os.stat_result) -> None:
     """Remove a file that was read, unless it was replaced or changed meanwhile. Then the next run sorts it again."""
     with suppress(FileNotFoundError):
-        now = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        if _version(now) == _version(status):
+        if _is_unchanged(folder, name, status):
             os.unlink(name, dir_fd=folder)
+
+
+def _is_unchanged(folder: int, name: str, status: os.stat_result) -> bool:
+    """Return whether a file is still there as it was when it had this status."""
+    try:
+        now = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return _version(now) == _version(status)
 
 
 def _version(status: os.stat_result) -> tuple[int, ...]:
@@ -269,14 +279,17 @@ def _quarantine(folder: int, path: PurePath, quarantine: Path, problem: Problem)
     if len(os.fsencode(reason_name)) > LONGEST_NAME:
         reason_name = _shorten(target.name, f"-{digest}{REASON}")
     reason = target.with_name(reason_name)
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     try:
         write_text(reason, f"{problem}\n")
         _link_or_copy(folder, name, target)
-        os.unlink(name, dir_fd=folder)
-    except BaseException:  # otherwise each run would leave one more copy
-        for path_left in (target, reason):
-            with suppress(OSError):
-                path_left.unlink()
+        _remove(folder, name, status)
+    except BaseException:
+        with suppress(OSError):
+            # A signal can come after the file was removed. Otherwise each run would leave one more copy.
+            if not os.path.lexists(target) or _is_unchanged(folder, name, status):
+                target.unlink(missing_ok=True)
+                reason.unlink(missing_ok=True)
         raise
 
 
