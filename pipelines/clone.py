@@ -9,6 +9,7 @@ checkpoints, and leaves its folder behind when the run is killed.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -84,12 +85,12 @@ def open_clone(run: str, name: str, params: str, why: str) -> Iterator[Clone]:
 
 
 def publish(branch: str, *, patient: bool = False) -> None:
-    """Push the clone's commits to a branch of the repository that it is a clone of; `patient` repeats a failed push."""
-    push = (*git.GIT, "push", git.RECEIVE, "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}")
-    if patient:
-        output_of_server(*push, warn=get_run_logger().warning)
-    else:
-        output(*push)
+    """Push the clone's commits to a branch of the repository that it is a clone of; `patient` repeats a failed push.
+
+    Raises:
+        FctError: git refuses, for example because the branch has commits that the clone does not have.
+    """
+    _ask_origin("push", git.RECEIVE, "--quiet", "origin", f"HEAD:refs/heads/{branch}", patient=patient)
 
 
 @contextmanager
@@ -109,11 +110,25 @@ def _track_to_home(home: Path) -> Iterator[None]:
             os.environ[VARIABLE] = uri
 
 
-def branch_name(name: str, run: str) -> str:
-    """Return a valid branch name that the clone's origin does not have."""
+def branch_name(name: str, run: str, *, patient: bool = False) -> str:
+    """Return a valid branch name that the clone's origin does not have; `patient` repeats a failed question.
+
+    Raises:
+        FctError: the origin does not answer.
+    """
     branch = "fct/" + (re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "run")
-    existing = output(*git.GIT, "branch", "--remotes", "--list", f"origin/{branch}").strip()
-    return f"{branch}-{run[:8]}" if existing else branch
+    # The clone itself cannot tell: that of a worker has one branch of its origin alone.
+    heads = _ask_origin("ls-remote", "--heads", "origin", f"refs/heads/{branch}*", patient=patient)
+    existing = {line.partition("\trefs/heads/")[2] for line in heads.splitlines()}
+    own = f"{branch}-{run[:8]}"
+    retries = (f"{own}-{number}" for number in itertools.count(2))  # Prefect's UI can start the same run again
+    return next(free for free in itertools.chain((branch, own), retries) if free not in existing)
+
+
+def _ask_origin(*arguments: str, patient: bool) -> str:
+    """Return the output of a git command that needs the clone's origin; `patient` repeats it if it fails."""
+    command = (*git.GIT, *arguments)
+    return output_of_server(*command, warn=get_run_logger().warning) if patient else output(*command)
 
 
 def _provide_data(home: Path) -> None:

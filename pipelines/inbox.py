@@ -84,6 +84,7 @@ def sort_inbox(inbox: Path, images: Path, quarantine: Path, *, channels: int, mi
     stuck: list[Problem] = []
     paths = _list(inbox, stuck)
     ready = [path for path in paths if _is_at_rest(inbox, path, min_age)]
+    _remove_leftovers(images)
     data_set = _DataSet(images, channels, find_known(images, channels) if ready else {})
     taken, refused = [], []
     for path in tqdm(ready, desc="inbox", unit="image", disable=None):
@@ -134,6 +135,13 @@ def _is_at_rest(inbox: Path, path: PurePath, min_age: float) -> bool:
     return now - (status.st_mtime if status.st_mtime <= now else status.st_ctime) >= min_age
 
 
+def _remove_leftovers(images: Path) -> None:
+    """Remove the hidden files that a killed run left in the data set. Their images are still in the inbox."""
+    for leftover in images.glob(f"*/.*{INCOMING}"):
+        with suppress(OSError):
+            leftover.unlink()
+
+
 @contextmanager
 def _open_folder(inbox: Path, path: PurePath) -> Iterator[int]:
     """Yield the descriptor of a folder in the inbox. A link in its path is not followed, but raises an OSError."""
@@ -154,9 +162,6 @@ class _DataSet:
     def __init__(self, images: Path, channels: int, known: dict[bytes, str]) -> None:
         self.images, self.channels, self.known = images, channels, known
         self.classes = {same_name(folder.name): folder for folder in images.iterdir() if folder.is_dir()}
-        for leftover in images.glob(f"*/.*{INCOMING}"):  # from a killed run
-            with suppress(OSError):
-                leftover.unlink()
 
 
 def _take(folder: int, path: PurePath, data_set: _DataSet) -> Arrival:
@@ -179,7 +184,9 @@ def _take(folder: int, path: PurePath, data_set: _DataSet) -> Arrival:
     try:
         _remove(folder, path.name, status)
     except BaseException:
-        added.unlink()  # otherwise it would be refused the next time, as a copy of itself
+        with suppress(OSError):
+            if _is_unchanged(folder, path.name, status):  # a signal can come after the file was removed
+                added.unlink()  # otherwise it would be refused the next time, as a copy of itself
         raise
     data_set.known[pixels] = f"{data_set.images.name}/{added.parent.name}/{added.name}"
     return Arrival(added.relative_to(data_set.images).as_posix(), estimate_quality(content))
@@ -219,9 +226,17 @@ def _read(folder: int, name: str) -> tuple[bytes, os.stat_result]:
 def _remove(folder: int, name: str, status: os.stat_result) -> None:
     """Remove a file that was read, unless it was replaced or changed meanwhile. Then the next run sorts it again."""
     with suppress(FileNotFoundError):
-        now = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        if _version(now) == _version(status):
+        if _is_unchanged(folder, name, status):
             os.unlink(name, dir_fd=folder)
+
+
+def _is_unchanged(folder: int, name: str, status: os.stat_result) -> bool:
+    """Return whether a file is still there as it was when it had this status."""
+    try:
+        now = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return _version(now) == _version(status)
 
 
 def _version(status: os.stat_result) -> tuple[int, ...]:
@@ -264,14 +279,17 @@ def _quarantine(folder: int, path: PurePath, quarantine: Path, problem: Problem)
     if len(os.fsencode(reason_name)) > LONGEST_NAME:
         reason_name = _shorten(target.name, f"-{digest}{REASON}")
     reason = target.with_name(reason_name)
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     try:
         write_text(reason, f"{problem}\n")
         _link_or_copy(folder, name, target)
-        os.unlink(name, dir_fd=folder)
-    except BaseException:  # otherwise each run would leave one more copy
-        for path_left in (target, reason):
-            with suppress(OSError):
-                path_left.unlink()
+        _remove(folder, name, status)
+    except BaseException:
+        with suppress(OSError):
+            # A signal can come after the file was removed. Otherwise each run would leave one more copy.
+            if not os.path.lexists(target) or _is_unchanged(folder, name, status):
+                target.unlink(missing_ok=True)
+                reason.unlink(missing_ok=True)
         raise
 
 

@@ -17,6 +17,7 @@ from fct import images as decoder
 from fct.core import files
 from fct.core.paths import KNOWN_IMAGES
 from fct.data.division import fingerprint
+from fct.data.scan import is_litter
 from fct.images.decode import UnusableImage, decode
 
 Memory = dict[str, list[Any]]  # by path: size, time of the last change, inode, and the fingerprint or None
@@ -58,10 +59,18 @@ def _recall(version: str) -> Mapping[str, list[Any]]:
 
 
 def _list(images: Path) -> Iterator[Path]:
-    """Yield everything in the folders of `images`. The stage `data` reports a folder that cannot be listed."""
-    for folder in sorted(images.iterdir()):
+    """Yield what the stage `data` looks at in the folders of `images`. It reports a folder that cannot be listed."""
+    for folder in _entries(images):
         with suppress(OSError):
-            yield from sorted(folder.iterdir())
+            yield from _entries(folder)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what is in a folder, without the hidden files and the litter that the stage `data` ignores.
+
+    An image that only such a file has is not in the data set.
+    """
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and not is_litter(path.name))
 
 
 def _stamp(path: Path) -> list[int]:

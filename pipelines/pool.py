@@ -58,7 +58,7 @@ def prepare(run: str, name: str, params: str | None, why: str) -> Clone:
         raise FctError("The worker's folder is not a git repository. Register the deployments anew with `make deploy`.")
     _remove_dead_clones(run)
     _keep_between_runs()
-    branch = branch_name(name, run)
+    branch = branch_name(name, run, patient=True)
     if params is not None:
         PARAMS.write_text(params)
         git.commit([PARAMS.as_posix()], why)

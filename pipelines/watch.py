@@ -109,7 +109,13 @@ def _champion() -> str:
     name, state = registry.status()
     if state.champion is None:
         raise FctError(f"{name} has no champion whose counts could be compared. Promote a model, or choose `model`.")
-    return state.champion.tags["fct.sha256"]
+    digest = state.champion.tags.get("fct.sha256")
+    if not digest:
+        raise FctError(
+            f"{name}: version {state.champion.number}, the champion, has no tag fct.sha256: someone registered it by "
+            "hand. Promote it with `fct promote`, or choose `model`."
+        )
+    return digest
 
 
 def _counts_of(digest: str, reading: Reading) -> Counts | None:

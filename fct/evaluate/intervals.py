@@ -96,7 +96,26 @@ def proportion(shares: NDArray[np.bool_] | NDArray[np.float64], confidence: floa
             N >= 1.
         confidence: the confidence of the two-sided interval, 0..1.
     """
-    return _proportion(float(shares.mean()), len(shares), confidence)
+    return clopper_pearson(float(shares.mean()), len(shares), confidence)
+
+
+def clopper_pearson(share: float, images: float, confidence: float) -> Estimate:
+    """Return a share of images, with the exact interval of a proportion.
+
+    Args:
+        share: share of the images, 0..1. It need not be that of a whole number of images.
+        images: number of images, above 0.
+        confidence: the confidence of the two-sided interval, 0..1.
+    """
+    from scipy.special import betaincinv
+
+    tail, successes = (1 - confidence) / 2, share * images
+    failures = images - successes
+    low = float(betaincinv(successes, failures + 1, tail)) if successes > 0 else 0.0
+    high = float(betaincinv(successes + 1, failures, 1 - tail)) if failures > 0 else 1.0
+    return Estimate(
+        share, min(low, share), max(high, share), lambda factor: clopper_pearson(share, images * factor, confidence)
+    )
 
 
 def difference(values: NDArray[np.float64], confidence: float, *, largest: float = 1.0) -> Estimate:
@@ -122,7 +141,7 @@ def signed(positive: float, negative: float, images: float, confidence: float) -
         images: number of images.
         confidence: the confidence of the two-sided interval, 0..1.
     """
-    one, other = (_proportion(share, images, confidence) for share in (positive, negative))
+    one, other = (clopper_pearson(share, images, confidence) for share in (positive, negative))
     # Both shares are of one sample and correlate by -s / (2 - s) at most, where s is the share of images that differ.
     # s has two more images of either kind (A. Agresti and B. Coull, The American Statistician 52, 1998): without them
     # the bounds of ten images and fewer are not monotone.
@@ -185,16 +204,3 @@ def worst(estimates: Iterable[Estimate], direction: Direction) -> Estimate:
     if direction == "at least":
         return min(estimates, key=lambda estimate: (estimate.low, estimate.value))
     return max(estimates, key=lambda estimate: (estimate.high, estimate.value))
-
-
-def _proportion(share: float, images: float, confidence: float) -> Estimate:
-    """Return Clopper and Pearson's interval. The number of successes need not be an integer."""
-    from scipy.special import betaincinv
-
-    tail, successes = (1 - confidence) / 2, share * images
-    failures = images - successes
-    low = float(betaincinv(successes, failures + 1, tail)) if successes > 0 else 0.0
-    high = float(betaincinv(successes + 1, failures, 1 - tail)) if failures > 0 else 1.0
-    return Estimate(
-        share, min(low, share), max(high, share), lambda factor: _proportion(share, images * factor, confidence)
-    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fct.evaluate.intervals import Estimate, proportion
+from fct.evaluate.intervals import Estimate, clopper_pearson
 from fct.monitoring.counts import Counts
 from fct.monitoring.drift import Histogram, below, class_histogram, propose, quality_histogram
 
@@ -54,7 +54,7 @@ def judge(counts: Counts, reference: Reference, limits: Limits) -> Findings:
     }
     distances = {name: histogram.distance(limits.confidence) for name, histogram in histograms.items()}
     below_trained = sum(below(served, counts.qualities).values())
-    outside = proportion(np.arange(counts.images) < below_trained, limits.confidence)
+    outside = clopper_pearson(below_trained / counts.images, counts.images, limits.confidence)
     alarms = []
     proposals: list[int] = []
     if outside.low > limits.outside:

@@ -3,15 +3,17 @@
     python -m pipelines.stack.dotenv    # or `make env`: writes what is missing, and keeps what is there
 
 Secrets are random, and there are no defaults. Only the owner of the file can read it, and git ignores it. Lines that
-this program does not know stay. `set -a; . ./.env; set +a` gives a shell what the clients need.
+this program does not know stay as they are, and so do ports and secrets that a person wrote in their own way, such as
+with quotes. `set -a; . ./.env; set +a` gives a shell what the clients need.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
+import shlex
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import click
@@ -22,7 +24,8 @@ from pipelines.stack.rights import REGION, USER, write_private
 FILE = Path(".env")
 HOST = "127.0.0.1"
 GRPC = 10_000  # SeaweedFS takes for gRPC the port that is this much higher
-LINE = re.compile(r"(?:export )?([A-Za-z_]\w*)=(.*)")
+QUOTED = r""""[^"]*"|'[^']*'"""
+LINE = re.compile(rf"(?:export\s+)?([A-Za-z_]\w*)=({QUOTED}|.*?)(?:\s+#.*)?")  # name, value
 HEADING = """\
 # Written by `make env`: secrets, ports and addresses of `make stack` and compose.yaml. Keep it to yourself.
 # `set -a; . ./.env; set +a` gives a shell what the clients need. After a change, run `make env` and `make stack` again.
@@ -54,6 +57,13 @@ SECRETS = (
     "FCT_MLFLOW_SECRET_KEY",  # signs the forms of MLflow's pages
     "FCT_PREFECT_PASSWORD",
 )
+TITLES = (  # of the parts of the file, in their order
+    "ports on 127.0.0.1",
+    "secrets",
+    "more names of the servers, if a proxy stands before them; commas between them",
+    "for the clients; `make env` makes these lines from those above",
+    "yours",
+)
 NAMES = "FCT_HOST_NAMES"  # more names of the servers behind a proxy, such as mlflow.example.org; commas between them
 
 
@@ -81,26 +91,26 @@ def write(path: Path = FILE) -> list[str]:
     Raises:
         FctError: a port in it is not usable.
     """
-    old = _parse(path.read_text()) if path.is_file() else {}
+    text = path.read_text() if path.is_file() else ""
+    old = _parse(text)
     values = {name: value for name, value in old.items() if name in {*PORTS, *SECRETS, NAMES} and value}
     for name, port in PORTS.items():
         values.setdefault(name, str(free_port(port, {int(each) for each in values.values() if each.isdecimal()})))
     for name in SECRETS:
         values.setdefault(name, secrets.token_hex(16))
     values.setdefault(NAMES, "")
-    derived = clients(values)
-    others = {name: value for name, value in old.items() if name not in {*values, *derived}}
-    parts = [
-        HEADING,
-        *_section("ports on 127.0.0.1", {name: values[name] for name in PORTS}),
-        *_section("secrets", {name: values[name] for name in SECRETS}),
-        *_section(
-            "more names of the servers, if a proxy stands before them; commas between them", {NAMES: values[NAMES]}
-        ),
-        *_section("for the clients; `make env` makes these lines from those above", derived),
-        *(_section("yours", others) if others else []),
-    ]
-    write_private(path, "".join(parts))
+    assignments = _assignments(text)
+    lines = {name: _format(name, value, assignments.get(name)) for name, value in values.items()}
+    derived = {name: _format(name, value) for name, value in clients(values).items()}
+    sections = (
+        [lines[name] for name in PORTS],
+        [lines[name] for name in SECRETS],
+        [lines[NAMES]],
+        list(derived.values()),
+        _others(text, {*lines, *derived}),
+    )
+    parts = (f"\n# {title}\n{''.join(part)}" for title, part in zip(TITLES, sections, strict=True) if part)
+    write_private(path, "".join((HEADING, *parts)))
     read(path)
     return [name for name in (*values, *derived) if name not in old]
 
@@ -165,12 +175,48 @@ def _is_free(port: int) -> bool:
 
 
 def _parse(text: str) -> dict[str, str]:
+    return {name: _value(match) for name, match in _assignments(text).items()}
+
+
+def _assignments(text: str) -> dict[str, re.Match[str]]:
+    """Return the lines that set a variable, by its name; of several, the last."""
     matches = (LINE.fullmatch(line.strip()) for line in text.splitlines())
-    return {match[1]: match[2].strip().strip("\"'") for match in matches if match}
+    return {match[1]: match for match in matches if match}
 
 
-def _section(title: str, values: Mapping[str, str]) -> list[str]:
-    return [f"\n# {title}\n", *(f"{name}={value}\n" for name, value in values.items())]
+def _value(assignment: re.Match[str]) -> str:
+    return assignment[2].strip().strip("\"'")
+
+
+def _format(name: str, value: str, written: re.Match[str] | None = None) -> str:
+    """Return a line that sets a variable. A shell reads the same value from it as this program.
+
+    Args:
+        name: the variable's name.
+        value: its value, without quotes.
+        written: the present line, if there is one. It stays, but its value gets quotes if a shell needs them.
+    """
+    quoted = shlex.quote(value) if value else ""
+    if written is None or _value(written) != value:
+        return f"{name}={quoted}\n"
+    line, (start, end) = written[0], written.span(2)
+    return f"{line[:start]}{written[2] if re.fullmatch(QUOTED, written[2]) else quoted}{line[end:]}\n"
+
+
+def _others(text: str, known: Collection[str]) -> str:
+    """Return the lines of a .env that this program does not write, as they are. `known` names its variables."""
+    if HEADING in text:
+        text = text.replace(HEADING, "", 1)
+        for title in TITLES:  # the first is this program's; a later one may be a comment of the person
+            text = re.sub(rf"^\n?# {re.escape(title)}\n", "", text, count=1, flags=re.MULTILINE)
+    lines = (line for line in text.splitlines(keepends=True) if not _sets(line, known))
+    others = "".join(lines).strip("\n")
+    return f"{others}\n" if others.strip() else ""
+
+
+def _sets(line: str, names: Collection[str]) -> bool:
+    match = LINE.fullmatch(line.strip())
+    return match is not None and match[1] in names
 
 
 @click.command()

@@ -98,6 +98,19 @@ def test_a_model_that_does_not_name_its_qualities_has_none_below(find):
     assert judge(counts, REFERENCE, LIMITS).outside.value == 0
 
 
+def test_counts_of_any_number_of_images_are_judged(find):
+    """Nothing in memory is as large as the number of images: a byte for each of these would be a petabyte."""
+    counts = find([(15, "cat")] * 200).counts
+    values = {
+        aspect: {value: 10**15 // 200 * count for value, count in occurrences.items()}
+        for aspect, occurrences in counts.values.items()
+    }
+    findings = judge(replace(counts, values=values), REFERENCE, LIMITS)
+    assert findings.counts.images == 10**15
+    assert findings.outside.low > 0.999
+    assert findings.proposals == [15]
+
+
 def test_the_page_has_alarms_tables_and_what_was_left_out(find):
     """Names of classes and files are no Markdown."""
     text = to_markdown(find(mixed(15, 200)), LIMITS, days=7, not_counted=["x`|[a](b).json: damaged"])

@@ -174,6 +174,67 @@ def test_killed_between_the_names_nothing_is_lost():
     assert files("quarantine") == ["cat/new.png", "cat/new.png.reason.txt"]
 
 
+@pytest.mark.usefixtures("inbox")
+def test_killed_before_the_name_the_image_is_taken_the_next_time():
+    """The hidden copy of the killed run is removed. It is no image of the data set that the new one would repeat."""
+    put("inbox/cat/new.png", picture(5))
+    put("images/cat/.0123abcd.incoming", picture(5))
+    result = run()
+    assert [image.name for image in result.taken] == ["cat/new.png"]
+    assert result.refused == ()
+    assert files("images") == ["cat/known.png", "cat/new.png", "dog/known.png"]
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Return a function that lets a signal come before or after a file of the inbox is removed."""
+    real = os.unlink
+
+    def start(when):
+        def unlink(path, *, dir_fd=None):
+            if dir_fd is None:  # a file elsewhere
+                return real(path)
+            if when == "after":
+                real(path, dir_fd=dir_fd)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(os, "unlink", unlink)
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("content", "kept"),
+    [
+        (picture(5), ["images/cat/new.png"]),
+        (b"no image", ["quarantine/cat/new.png", "quarantine/cat/new.png.reason.txt"]),
+    ],
+    ids=["good", "bad"],
+)
+@pytest.mark.usefixtures("inbox")
+def test_interrupted_after_it_was_removed_a_file_stays_where_it_was_written(interrupt, content, kept):
+    """A signal can come when the file has just left the inbox; then its new place is the only one."""
+    put("inbox/cat/new.png", content)
+    interrupt("after")
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert files(".") == sorted([".fct/known-images.json", "images/cat/known.png", "images/dog/known.png", *kept])
+    assert Path(kept[0]).read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [picture(5), b"no image"], ids=["good", "bad"])
+@pytest.mark.usefixtures("inbox")
+def test_interrupted_before_it_is_removed_a_file_stays_in_the_inbox(interrupt, content):
+    """The copy elsewhere is removed, so that the next run sorts the file as this one would have."""
+    put("inbox/cat/new.png", content)
+    interrupt("before")
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert files("inbox") == ["cat/new.png"]
+    assert files("images") == ["cat/known.png", "dog/known.png"]
+    assert files("quarantine") == []
+
+
 @pytest.mark.parametrize(("missing", "key"), [("inbox", "intake.inbox"), ("images", "data.folder.path")])
 @pytest.mark.usefixtures("inbox")
 def test_a_missing_folder_is_named(missing, key):
@@ -350,6 +411,23 @@ def test_a_file_that_is_replaced_while_it_is_checked_stays(monkeypatch):
     [taken] = run().taken
     assert Path("images", taken.name).read_bytes() == picture(5)
     assert Path("inbox/cat/new.png").read_bytes() == picture(6)
+
+
+@pytest.mark.usefixtures("inbox")
+def test_a_file_that_is_replaced_while_it_moves_to_quarantine_stays(monkeypatch):
+    """The new file may be a good one, and waits for the next run."""
+    put("inbox/cat/bad.png", b"no image")
+    real = inbox_module._link_or_copy
+
+    def replace(folder, name, target):
+        real(folder, name, target)
+        put("inbox/cat/other.png", picture(6))
+        Path("inbox/cat/other.png").replace("inbox/cat/bad.png")
+
+    monkeypatch.setattr(inbox_module, "_link_or_copy", replace)
+    run()
+    assert Path("quarantine/cat/bad.png").read_bytes() == b"no image"
+    assert Path("inbox/cat/bad.png").read_bytes() == picture(6)
 
 
 @pytest.mark.usefixtures("inbox")

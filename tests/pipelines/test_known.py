@@ -75,3 +75,13 @@ def test_an_image_that_cannot_be_read_is_not_known():
     Path("images/cat/text.png").write_text("no image")
     for _ in range(2):
         assert sorted(find_known(Path("images"), 3).values()) == ["images/cat/one.png", "images/cat/two.png"]
+
+
+@pytest.mark.parametrize("name", ["cat/.hidden.png", ".trash/old.png", "@eaDir/thumbnail.png"])
+@pytest.mark.usefixtures("decoded")
+def test_what_the_stage_data_ignores_is_not_known(name):
+    """Hidden files and what systems leave beside images are in no split, so a new image may have their pixels."""
+    before = find_known(Path("images"), 3)
+    Path("images", name).parent.mkdir(exist_ok=True)
+    put(f"images/{name}", 3)
+    assert find_known(Path("images"), 3) == before

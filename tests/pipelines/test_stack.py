@@ -61,6 +61,80 @@ def test_a_second_time_keeps_what_is_there(tmp_path):
     assert {name: after[name] for name in dotenv.SECRETS} == {name: before[name] for name in dotenv.SECRETS}
 
 
+def in_shell(file, *names):
+    """Return the values that a shell gets from a .env. It must execute nothing of it."""
+    script = f"set -eau; . {file}; printf '%s\\n' " + " ".join(f'"${name}"' for name in names)
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+YOURS = """\
+# mine; see `pass show proxy`
+export GREETING='hello; world $HOME' # not expanded
+
+TWICE="$FCT_S3_PORT # $FCT_S3_PORT"
+# secrets
+if true; then SEVERAL="1
+2"; fi
+"""
+
+
+def test_lines_of_the_person_stay_as_they_are(tmp_path):
+    """Quotes, `export`, comments and commands stay, however often the file is written."""
+    file = tmp_path / ".env"
+    dotenv.write(file)
+    file.write_text(file.read_text() + YOURS)
+    for _ in range(2):
+        dotenv.write(file)
+        assert file.read_text().endswith(f"\n# yours\n{YOURS}")
+    port = dotenv.read(file)["FCT_S3_PORT"]
+    expected = ["hello; world $HOME", f"{port} # {port}", "1", "2"]
+    assert in_shell(file, "GREETING", "TWICE", "SEVERAL") == expected
+
+
+def test_lines_of_a_file_that_a_person_began_stay(tmp_path):
+    """Before `make env` has written it, all of it is the person's, but not what the program would write twice."""
+    file = tmp_path / ".env"
+    file.write_text(f"{YOURS}AWS_DEFAULT_REGION=elsewhere\n")
+    dotenv.write(file)
+    assert file.read_text().endswith(f"\n# yours\n{YOURS}")
+    assert in_shell(file, "AWS_DEFAULT_REGION") == [rights.REGION]
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("export FCT_MLFLOW_PASSWORD='a; b $c'  # the old one", "a; b $c"),
+        ('FCT_MLFLOW_PASSWORD="it\'s"', "it's"),
+        ("FCT_MLFLOW_PASSWORD=abc # comment", "abc"),
+    ],
+)
+def test_a_secret_stays_as_the_person_wrote_it(tmp_path, line, value):
+    """This program, a shell and the clients' variables have the same value, and a comment is no part of it."""
+    file = tmp_path / ".env"
+    dotenv.write(file)
+    file.write_text(re.sub("FCT_MLFLOW_PASSWORD=.*", lambda _: line, file.read_text(), count=1))
+    for _ in range(2):
+        dotenv.write(file)
+        assert f"{line}\n" in file.read_text()
+    assert dotenv.read(file)["FCT_MLFLOW_PASSWORD"] == value
+    assert in_shell(file, "FCT_MLFLOW_PASSWORD", "MLFLOW_TRACKING_PASSWORD") == [value, value]
+
+
+def test_a_value_that_a_shell_would_execute_gets_quotes(tmp_path):
+    """Host names with a space after the comma work for this program, and so they must for a shell."""
+    file = tmp_path / ".env"
+    dotenv.write(file)
+    line = "export FCT_HOST_NAMES=one.example.org, two.example.org # proxies"
+    file.write_text(file.read_text().replace("FCT_HOST_NAMES=", line))
+    for _ in range(2):
+        dotenv.write(file)
+        assert "export FCT_HOST_NAMES='one.example.org, two.example.org' # proxies\n" in file.read_text()
+    assert in_shell(file, "FCT_HOST_NAMES") == ["one.example.org, two.example.org"]
+    assert ",one.example.org,two.example.org," in dotenv.read(file)["FCT_MLFLOW_ALLOWED_HOSTS"]
+
+
 def test_a_port_that_is_taken_is_not_chosen():
     """The next one is, and its port for gRPC is free too."""
     busy = {20_000, 30_001}

@@ -39,6 +39,23 @@ def test_models_that_are_not_counted_are_named():
     assert _describe_others("a", READING) == ""
 
 
+@pytest.mark.parametrize("tags", [{}, {"fct.sha256": ""}])
+def test_a_champion_that_was_registered_by_hand_has_no_counts(place, tags):
+    """It has no digest by which its counts are found; the error says which version it is, and what to do."""
+    from fct.tracking.server import connect
+    from pipelines.watch import _champion
+
+    (place / "params.yaml").write_text("registry: {name: clothes}\n")
+    client = connect().client
+    client.create_registered_model("clothes")
+    client.create_model_version("clothes", str(place), tags=tags)
+    client.set_registered_model_alias("clothes", "champion", "1")
+    with pytest.raises(
+        FctError, match=r"clothes: version 1, the champion, has no tag fct\.sha256.*`fct promote`.*`model`"
+    ):
+        _champion()
+
+
 def test_the_automation_starts_reproduce_with_what_the_event_proposes():
     """It matches events of its own registered model alone, and only those that ask for a run."""
     from uuid import uuid4
