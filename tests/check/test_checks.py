@@ -64,6 +64,48 @@ def test_values_that_do_not_fit_each_other_are_named(checked, changed, message):
         checked(**changed)
 
 
+@pytest.fixture
+def save_weights(tmp_path):
+    """Return a function that saves weights of a backbone in weights/, and returns the name of the file."""
+    import torch
+
+    from fct.models.backbones import build_backbone
+
+    def save(name, classes=2):
+        (tmp_path / "weights").mkdir()
+        backbone = build_backbone(name, width=8, classes=classes, channels=1, size=28)
+        torch.save(backbone.state_dict(), tmp_path / "weights/some.pth")
+        return "weights/some.pth"
+
+    return save
+
+
+@pytest.fixture
+def page(tmp_path):
+    """Save a page of HTML, as a failed download leaves it, in weights/, and return the name of the file."""
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/page.pt").write_text("<!DOCTYPE html><title>404</title>")
+    return "weights/page.pt"
+
+
+def test_a_file_without_weights_is_refused(checked, page):
+    """Otherwise the stage baseline would find it, after the data and all caches."""
+    with pytest.raises(FctError, match=r"model\.weights: weights/page\.pt is not a file of weights"):
+        checked(model__weights=page)
+
+
+def test_weights_of_another_architecture_are_refused(checked, save_weights):
+    """The message has the first tensors that do not fit."""
+    with pytest.raises(FctError, match=r"model\.weights: weights/some\.pth is of another architecture"):
+        checked(model__weights=save_weights("resnet8"))
+
+
+@pytest.mark.parametrize("classes", [2, 1000])
+def test_weights_of_the_network_fit_with_any_number_of_classes(checked, save_weights, classes):
+    """The number of classes is not known before there are data, and another one is no error."""
+    checked(model__weights=save_weights("speednet", classes))
+
+
 def test_fp16_is_refused_where_no_gpu_is(checked, monkeypatch):
     """The check says so before anything is computed."""
     import torch
