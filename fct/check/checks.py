@@ -115,11 +115,12 @@ def _check_weights(params: Params) -> None:
 
 
 def _check_teacher(params: Params) -> None:
-    from fct.models.weights import find_weights
-    from fct.train.aids import BASELINE
+    from fct.train.aids import BASELINE, check_teacher
 
     if params.method.needs_teacher_file and params.method.teacher != BASELINE:
-        find_weights(params.method.teacher, "method.teacher")
+        # Classes are not known before there are data. The stage baseline compares them.
+        known = {"channels": params.data.channels, "size": params.data.pixels}
+        check_teacher(params.method, params.model, known)
 
 
 def _check_network(params: Params) -> None:
@@ -127,7 +128,7 @@ def _check_network(params: Params) -> None:
     from fct.train.assemble import Setup, check_network
 
     setup = Setup(tuple(params.cache.qualities), params.jpeg.subsampling, params.model, params.train)
-    method = params.method.model_copy(update={"teacher": BASELINE})  # the stage that loads another teacher checks it
+    method = params.method.model_copy(update={"teacher": BASELINE})  # `_check_teacher` checks another teacher
     check_network(setup, method, _meta(params), measured=params.features.layers)
 
 

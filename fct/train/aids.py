@@ -116,14 +116,14 @@ def check_teacher(method: MethodParams, model: ModelParams, meta: Mapping[str, A
     Args:
         method: the training method.
         model: the network that is trained.
-        meta: classes, channels and size of the data.
+        meta: channels and size of the data, and their classes where they are known.
 
     Raises:
         FctError: the teacher has other classes (or another order of them) or other channels; its features are of
             another architecture, which the student cannot learn; or its file cannot be read.
     """
     _, teacher = _load_teacher(path := teacher_file(method))
-    if teacher.classes != list(meta["classes"]):
+    if "classes" in meta and teacher.classes != list(meta["classes"]):
         raise FctError(
             f"params.yaml: method.teacher: {path} has the classes {', '.join(teacher.classes)}; the data have "
             f"{', '.join(meta['classes'])}. Train a teacher on these data."

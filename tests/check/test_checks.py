@@ -106,6 +106,39 @@ def test_weights_of_the_network_fit_with_any_number_of_classes(checked, save_wei
     checked(model__weights=save_weights("speednet", classes))
 
 
+@pytest.fixture
+def save_teacher(tmp_path):
+    """Return a function that saves a network of some classes as a teacher, and returns the name of the file."""
+    from fct.models import saved
+
+    def save(backbone, classes):
+        description = saved.Description(
+            backbone=backbone, width=8, stem="own", classes=classes, channels=1, size=28, mean=[0.5], std=[0.25],
+            layers=[], block=None, qualities=[10], data_digest="", params_digest="",
+        )  # fmt: skip
+        saved.save(description.build(), description, tmp_path / "weights/teacher.pt")
+        return "weights/teacher.pt"
+
+    return save
+
+
+def test_a_teacher_without_a_network_is_refused(checked, page):
+    """Its file is read before there are data, too."""
+    with pytest.raises(FctError, match=r"weights/page\.pt is damaged .* Set params\.yaml: method\.teacher"):
+        checked(method__teacher=page)
+
+
+def test_a_teacher_of_another_architecture_is_refused(checked, save_teacher):
+    """Its features could not be learnt."""
+    with pytest.raises(FctError, match=r"method\.teacher: weights/teacher\.pt is resnet8 of width 8"):
+        checked(method__teacher=save_teacher("resnet8", ["a", "b"]))
+
+
+def test_a_teacher_may_have_any_classes_before_there_are_data(checked, save_teacher):
+    """The stage baseline compares them with those of the data."""
+    checked(method__teacher=save_teacher("speednet", ["a", "b", "c"]))
+
+
 def test_fp16_is_refused_where_no_gpu_is(checked, monkeypatch):
     """The check says so before anything is computed."""
     import torch
