@@ -97,6 +97,7 @@ def _check_search(params: Params) -> None:
 
 def _check_weights(params: Params) -> None:
     from fct.models.backbones import build_backbone
+    from fct.models.normalisation import normalisation
     from fct.models.weights import find_weights, load_pretrained
 
     model = params.model
@@ -112,6 +113,7 @@ def _check_weights(params: Params) -> None:
         )
         with redirect_stdout(io.StringIO()):  # the stage baseline prints the same again
             load_pretrained(backbone, path, model.stem)
+    normalisation(model, params.data.channels)
 
 
 def _check_teacher(params: Params) -> None:

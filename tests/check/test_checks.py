@@ -49,6 +49,10 @@ def test_the_defaults_fit(checked):
         ({"features__layers": ["stage4"]}, r"features\.layers: .*stage4"),
         ({"model__weights": "weights/none.pt"}, r"model\.weights: weights/none\.pt is not here"),
         ({"method__teacher": "weights/none.pt"}, r"method\.teacher: weights/none\.pt is not here"),
+        (
+            {"model__normalisation": {"mean": [0.5] * 3, "std": [0.5] * 3}},
+            r"model\.normalisation: it has 3 values .* images have 1 channels",
+        ),
         ({"train__crop_padding": 28}, r"train\.crop_padding: 28 pixels are too many for images of 28"),
         ({"search__targets": ["raw"], "method__target": "teacher"}, r"search\.targets: with raw, method\."),
         ({"search__layers": ["stage9"]}, r"search\.layers: no layer is called 'stage9'"),
