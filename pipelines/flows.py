@@ -221,7 +221,8 @@ def _run_until_answered(commands: Commands, command: Sequence[str]) -> Ended:
 def _state_of(ended: Ended) -> State[Any]:
     """Return the state of a run whose command changed the registry, or refused to change it with "error:".
 
-    A model that stays challenger is a result, not a crash, although its command ends with status 1.
+    A model that stays challenger, or no previous champion, is a result and not a crash, although the command ends with
+    status 1.
     """
     message = "\n".join(ended.tail)
     is_refused = any(line.startswith("error: ") for line in ended.tail)

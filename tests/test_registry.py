@@ -525,6 +525,23 @@ def test_a_rollback_may_go_to_any_version_that_passed():
     assert (last.what, last.version, last.before, last.why) == ("rolled back", "1", "3", "back to the first")
 
 
+def test_a_rollback_to_the_champion_changes_nothing():
+    """The message says that it is champion already, and the exit status is 1."""
+    registry.promote()
+    done = CliRunner().invoke(cli.main, ["rollback", "--to", "1"])
+    assert (done.exit_code, "toy: version 1 is champion already; nothing to do." in done.output) == (1, True)
+    assert aliases() == {"champion": 1, "challenger": 1}
+
+
+def test_a_rollback_that_changes_the_champion_ends_with_0():
+    """A script can tell it from one that had nothing to return to."""
+    registry.promote()
+    make(EQUAL)
+    registry.promote()
+    done = CliRunner().invoke(cli.main, ["rollback"])
+    assert (done.exit_code, "version 1 is champion again in place of version 2" in done.output) == (0, True)
+
+
 @pytest.mark.parametrize(("to", "message"), [("7", "there is no version 7"), ("1", "has no verdict PASS")])
 def test_a_rollback_to_what_never_passed_is_refused(to, message):
     """A version that is not there, or without a verdict, does not become champion."""
@@ -812,10 +829,10 @@ def test_a_registry_that_breaks_half_way_registers_nothing():
 def test_the_command_line_promotes_on_a_real_server():
     """Over HTTP, promote, status and rollback print their lines and nothing on stderr."""
     outputs = []
-    for command in (["promote", "--why", "the first"], ["status"], ["rollback"]):
+    for command, status in ((["promote", "--why", "the first"], 0), (["status"], 0), (["rollback"], 1)):
         code = f"from fct.cli import main; main({command})"
         result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        assert (result.returncode, result.stderr) == (0, "")
+        assert (result.returncode, result.stderr) == (status, "")
         outputs.append(result.stdout)
     assert outputs[0] == "toy: version 1 is registered and is champion now.\n"
     assert [line.split()[:5] for line in outputs[1].splitlines()] == [

@@ -2,8 +2,9 @@
 
     python -m fct.check
 
-Builds the network and looks for the layers that are named, but trains nothing. Writes metrics/check.json, on which the
-first stages depend. Its content is always the same, so that a changed value reruns this stage and no other.
+Builds the network, looks for the layers that are named and loads pretrained weights, but trains nothing. Writes
+metrics/check.json, on which the first stages depend. Its content is always the same, so that a changed value reruns
+this stage and no other.
 """
 
 from __future__ import annotations

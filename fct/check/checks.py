@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stdout
 from typing import Any
 
 from fct.cache.params import CacheParams
@@ -40,13 +42,23 @@ class Params(Section):
 
 
 def check(params: Params) -> None:
-    """Check that the sections fit each other, and that the files that they name are here.
+    """Check that the sections fit each other, and that the files of weights are here and fit the network.
 
     Raises:
-        FctError: the sections do not fit each other, or a file is missing. The message lists every problem.
+        FctError: the sections do not fit each other, or a file of weights is missing or does not fit. The message lists
+            every problem.
     """
     problems = []
-    for find in (_check_gate, _check_views, _check_unseen, _check_search, _check_files, _check_network):
+    checks = (
+        _check_gate,
+        _check_views,
+        _check_unseen,
+        _check_search,
+        _check_weights,
+        _check_teacher,
+        _check_network,
+    )
+    for find in checks:
         try:
             find(params)
         except FctError as error:
@@ -83,14 +95,34 @@ def _check_search(params: Params) -> None:
         make_space(params.model, params.train, params.method, params.search, _meta(params))
 
 
-def _check_files(params: Params) -> None:
-    from fct.models.weights import find_weights
-    from fct.train.aids import BASELINE
+def _check_weights(params: Params) -> None:
+    from fct.models.backbones import build_backbone
+    from fct.models.normalisation import normalisation
+    from fct.models.weights import find_weights, load_pretrained
 
-    if params.model.weights is not None:
-        find_weights(params.model.weights, "model.weights")
+    model = params.model
+    if model.weights is not None:
+        path = find_weights(model.weights, "model.weights")
+        backbone = build_backbone(
+            model.name,
+            width=model.width,
+            classes=2,  # `load_pretrained` takes weights of any number of classes
+            channels=params.data.channels,
+            size=params.data.pixels,
+            stem=model.stem,
+        )
+        with redirect_stdout(io.StringIO()):  # the stage baseline prints the same again
+            load_pretrained(backbone, path, model.stem)
+    normalisation(model, params.data.channels)
+
+
+def _check_teacher(params: Params) -> None:
+    from fct.train.aids import BASELINE, check_teacher
+
     if params.method.needs_teacher_file and params.method.teacher != BASELINE:
-        find_weights(params.method.teacher, "method.teacher")
+        # Classes are not known before there are data. The stage baseline compares them.
+        known = {"channels": params.data.channels, "size": params.data.pixels}
+        check_teacher(params.method, params.model, known)
 
 
 def _check_network(params: Params) -> None:
@@ -98,7 +130,7 @@ def _check_network(params: Params) -> None:
     from fct.train.assemble import Setup, check_network
 
     setup = Setup(tuple(params.cache.qualities), params.jpeg.subsampling, params.model, params.train)
-    method = params.method.model_copy(update={"teacher": BASELINE})  # the stage that loads another teacher checks it
+    method = params.method.model_copy(update={"teacher": BASELINE})  # `_check_teacher` checks another teacher
     check_network(setup, method, _meta(params), measured=params.features.layers)
 
 

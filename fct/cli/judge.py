@@ -68,7 +68,7 @@ def judge_folder(  # noqa: PLR0913  # two models, the images, the params, and wh
 
     Some lines of the gate cannot be judged here: parity, which only the export measures; lines over trainings; lines
     against a champion if none is given; and ece if a model gives only labels. The verdict lists them in `left_out`,
-    each with the reason.
+    each with the reason. A champion that no line needs is listed there, too.
     Its `read_as` says how a foreign model is read, and its `warnings` why that may be wrong.
 
     Args:
@@ -103,6 +103,9 @@ def judge_folder(  # noqa: PLR0913  # two models, the images, the params, and wh
     lines = [line for line in params.gate if line.name not in left_out]
     if not lines:
         raise FctError(f"{params_file}: gate: no line can be judged here: {'; '.join(left_out.values())}.")
+    if champion is not None and all(line.champion is None for line in lines):
+        left_out["--champion"] = "no line that is judged names a champion"
+        champion = None
 
     subsampling = params.jpeg.subsampling
     predictions = predict_views(model, split, evaluate, subsampling)

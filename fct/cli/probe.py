@@ -42,6 +42,7 @@ STEP_COST = 3  # a step of training takes as long as this many forward passes
 # An epoch of the stage baseline has one view of each image. One of the stage train has two, and the teacher's views: it
 # takes 1.2 times as long as two views alone (benchmarks/results/comparison/cost.json).
 VIEWS = 1 + 2 * 1.2
+NEAR_ALL = 0.98  # accuracy to which training cannot add some points
 
 
 class Probed(NamedTuple):
@@ -52,6 +53,7 @@ class Probed(NamedTuple):
     raw: float  # accuracy
     compressed: float  # accuracy on the same images at quality 10, which the classifier was not fitted to
     hours: float  # that the stages baseline and train take on this machine, on its GPU if it has one
+    chance: float  # accuracy of the answer that is always the largest class
 
 
 class _Sample(NamedTuple):
@@ -97,6 +99,7 @@ def probe(folder: Path, model: ModelParams, largest: int, channels: int, epochs:
                 _accuracy(raw, raw, sample.labels),
                 _accuracy(raw, compressed, sample.labels),
                 hours=VIEWS * epochs * STEP_COST * seconds * len(listing.files) / 3600,
+                chance=float(np.bincount(sample.labels).max() / count),
             )
 
 
@@ -243,16 +246,25 @@ def _spell(hours: float) -> str:
 
 def describe(chosen: Probed, ideal: Probed) -> str:
     """Return in words what to expect of a training at the chosen size, and at the size without a limit of time."""
-    cost = 100 * (chosen.raw - chosen.compressed)
-    error = 100 * math.sqrt(2 * chosen.raw * (1 - chosen.raw) / chosen.images)
-    little = "" if cost > 2 * error else " That is within chance: robustness has little to gain here."
     more = (
         f" {ideal.side} pixels would start from {ideal.raw:.0%}, but take {_spell(ideal.hours)}: see --hours."
         if ideal.side > chosen.side
         else ""
     )
-    return (
-        f"At {chosen.side} pixels quality {QUALITY} costs {cost:.1f} points.{little} Training usually adds some points "
-        f"to the {chosen.raw:.0%} on raw images. Where that is too little, use more or sharper images, or another "
-        f"backbone.{more}"
+    if chosen.raw <= chosen.chance + 2 * math.sqrt(chosen.chance * (1 - chosen.chance) / chosen.images):
+        return (
+            f"At {chosen.side} pixels the backbone is no better than chance: {chosen.raw:.0%} on raw images, where the "
+            f"largest class is {chosen.chance:.0%} of them. Check that the file has trained weights of this backbone. "
+            "If they were trained with another normalisation than `fct weights` shows, set model.normalisation in "
+            f"params.yaml.{more}"
+        )
+    cost = 100 * (chosen.raw - chosen.compressed)
+    error = 100 * math.sqrt(2 * chosen.raw * (1 - chosen.raw) / chosen.images)
+    little = "" if cost > 2 * error else " That is within chance: robustness has little to gain here."
+    gain = (
+        f" Training usually adds some points to the {chosen.raw:.0%} on raw images. Where that is too little, use more "
+        "or sharper images, or another backbone."
+        if chosen.raw <= NEAR_ALL
+        else ""
     )
+    return f"At {chosen.side} pixels quality {QUALITY} costs {cost:.1f} points.{little}{gain}{more}"

@@ -115,9 +115,9 @@ def thresholds(*, dry_run: bool) -> None:
 def check() -> None:
     """Check params.yaml, as far as that is possible without data.
 
-    Checks the values that stages and registry read, whether they fit each other, and whether the files of weights
-    exist. Builds the network to find the layers that the values name. `dvc repro` does the same before its first stage,
-    without the registry. `make ui` and `make deploy` check the other sections: pipeline, intake and watch.
+    Checks the values that stages and registry read, and whether they fit each other. Builds the network to find the
+    layers that the values name, and loads the weights that it starts from. `dvc repro` does the same before its first
+    stage, without the registry. `make ui` and `make deploy` check the other sections: pipeline, intake and watch.
     """
     with exit_on_error():
         from fct.check import checks

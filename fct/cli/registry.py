@@ -65,14 +65,18 @@ def rollback(why: str, to: str | None) -> None:
     """Make the previous champion champion again.
 
     Goes one step back, or to the version of --to, which must have passed the gate. The old champion stays registered
-    and is marked as rolled back. `fct promote` makes it champion again only with --again. The exit status is 75 if
-    another host changed the champion meanwhile.
+    and is marked as rolled back. `fct promote` makes it champion again only with --again.
+
+    The exit status is 1 if nothing was rolled back: there is no previous champion, or the version of --to is champion
+    already. It is 75 if another host changed the champion meanwhile.
     """
     with exit_on_error():
         from fct import registry
         from fct.registry import messages
 
-        click.echo(messages.format_rollback(registry.rollback(why=why, to=to)))
+        rolled_back = registry.rollback(why=why, to=to)
+        click.echo(messages.format_rollback(rolled_back))
+    sys.exit(0 if rolled_back.changed else FAILED)
 
 
 @click.command()

@@ -159,6 +159,7 @@ def slice_problem(check: CheckParams, evaluate: EvaluateParams) -> str | None:
     if check.slice in get_args(Unseen):
         return f"{check.slice!r} is not measured. Add it to evaluate.unseen, or {names}."
     if check.slice in ("unseen", "worst-unseen"):
-        return f"{check.slice!r} is about evaluate.unseen, which names only controls. Add another, or {names}."
+        content = "names only controls. Add another" if evaluate.unseen else "is empty. Add a distortion"
+        return f"{check.slice!r} is about evaluate.unseen, which {content}, or {names}."
     near = difflib.get_close_matches(check.slice, [*measured, *get_args(Unseen)], n=1)
     return f"there is no slice {check.slice!r}. " + (f"Did you mean {near[0]!r}?" if near else f"{names.capitalize()}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -51,7 +52,8 @@ def load_pretrained(backbone: nn.Module, path: Path, stem: Stem, key: str = "mod
         The names of the weights that stay untrained.
 
     Raises:
-        FctError: the file cannot be read, or is of another architecture. The message has the first wrong tensors.
+        FctError: the file cannot be read, is of another architecture, or has values that are not finite. The message
+            has the first wrong tensors.
     """
     model, weights = unwrap_grey(backbone), _read_weights(path, key)
     state = model.state_dict()
@@ -73,15 +75,31 @@ def load_pretrained(backbone: nn.Module, path: Path, stem: Stem, key: str = "mod
             else:
                 wrong.append(f"{name} is {list(weights[name].shape)}, not {list(value.shape)}")
     if wrong:
-        more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise FctError(
-            f"params.yaml: {key}: {path} is of another architecture than the model: {'; '.join(wrong[:3])}{more}."
-        )
+        raise FctError(f"params.yaml: {key}: {path} is of another architecture than the model: {_first(wrong, '; ')}.")
     loaded = {name: weights[name] for name in state if name in weights and name not in untrained}
+    refuse_not_finite(loaded, path, key)
     # Some architectures start a classifier with such large weights that its first errors undo what the backbone learnt.
     head = {name: torch.zeros_like(state[name]) for name in untrained if name.startswith(head_prefix)}
     model.load_state_dict({**state, **loaded, **head})
     return untrained
+
+
+def refuse_not_finite(weights: Mapping[str, Tensor], path: Path, key: str) -> None:
+    """Check that all weights of the file at `path`, which `key` of params.yaml names, are finite.
+
+    Raises:
+        FctError: a weight is infinite or not a number. The message has the first such tensors.
+    """
+    if names := [name for name, value in weights.items() if not value.isfinite().all()]:
+        raise FctError(
+            f"params.yaml: {key}: {path} has values that are not finite, in {_first(names)}. The training that made "
+            "it has failed. Name another file."
+        )
+
+
+def _first(names: list[str], separator: str = ", ") -> str:
+    more = f", and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{separator.join(names[:3])}{more}"
 
 
 def _renamed_by_order(weights: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -104,9 +104,14 @@ def check_layers(model: nn.Module, layers: Iterable[str]) -> None:
             if not names:
                 raise ValueError(f"no layer is called {layer!r}: the model has no layers.")
             near = difflib.get_close_matches(layer, names, n=3)
-            outer = [name for name in names if "." not in name]
-            hint = f"Nearest: {', '.join(near)}" if near else f"The outermost layers: {', '.join(outer[:8])}"
+            hint = f"Nearest: {', '.join(near)}" if near else f"The outermost layers: {', '.join(_outer(names)[:8])}"
             raise ValueError(f"no layer is called {layer!r}. {hint}.")
+
+
+def _outer(names: Sequence[str]) -> list[str]:
+    """Return the outermost of the layers, or those inside if a wrapper is the only one."""
+    levels = [[name for name in names if name.count(".") == depth] for depth in range(len(names))]
+    return next((level for level in levels if len(level) > 1), levels[0])
 
 
 def features_of(model: nn.Module, layers: Sequence[str], *, channels: int, size: int) -> dict[str, Feature]:

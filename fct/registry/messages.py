@@ -52,6 +52,8 @@ def format_event(event: Event) -> str:
 def format_rollback(rollback: Rollback) -> str:
     """Return the outcome of a rollback as one line."""
     number = rollback.champion.number if rollback.champion else None
+    if not rollback.changed and rollback.gone:
+        return f"{rollback.name}: version {number} is champion already; nothing to do."
     if not rollback.changed:
         stays = f"version {number} stays champion" if number else "there is no champion"
         return f"{rollback.name}: there is no previous champion; {stays}."

@@ -96,7 +96,7 @@ class Rollback:
 
     name: str
     champion: Version | None  # after the rollback
-    gone: Version | None  # the champion before it
+    gone: Version | None  # the champion before it; None if there was none, or no version to return to
     changed: bool
 
 
@@ -166,7 +166,7 @@ def promote(  # noqa: PLR0913  # each permission of a person has its own name
 
 
 def rollback(*, why: str = "", to: str | None = None) -> Rollback:
-    """Make the previous champion champion again. If there is none, change nothing.
+    """Make the previous champion champion again. If there is none, or it is champion already, change nothing.
 
     Args:
         why: The reason, stored in the history and with the version that is rolled back.
@@ -188,7 +188,7 @@ def rollback(*, why: str = "", to: str | None = None) -> Rollback:
                     f"{versions.name}: there is no version {to}. `fct history` lists the versions that were champion."
                 )
         if back is None or back == gone:
-            return Rollback(versions.name, gone, None, changed=False)
+            return Rollback(versions.name, gone, back, changed=False)
         if back.tags.get("fct.verdict") != "PASS":
             raise FctError(f"{versions.name}: version {back.number} has no verdict PASS, so it cannot become champion.")
         versions.set_champion(_event("rolled back", back, state, None, why))

@@ -20,7 +20,7 @@ from fct.models import saved
 from fct.models.backbones import OWN
 from fct.models.network import Network
 from fct.models.params import ModelParams
-from fct.models.weights import find_weights
+from fct.models.weights import find_weights, refuse_not_finite
 
 BASELINE = "baseline"  # method.teacher: the network that the stage `baseline` trains
 
@@ -116,14 +116,16 @@ def check_teacher(method: MethodParams, model: ModelParams, meta: Mapping[str, A
     Args:
         method: the training method.
         model: the network that is trained.
-        meta: classes, channels and size of the data.
+        meta: channels and size of the data, and their classes where they are known.
 
     Raises:
         FctError: the teacher has other classes (or another order of them) or other channels; its features are of
-            another architecture, which the student cannot learn; or its file cannot be read.
+            another architecture, which the student cannot learn; or its file cannot be read or has weights that are not
+            finite.
     """
-    _, teacher = _load_teacher(path := teacher_file(method))
-    if teacher.classes != list(meta["classes"]):
+    network, teacher = _load_teacher(path := teacher_file(method))
+    refuse_not_finite(network.state_dict(), path, "method.teacher")
+    if "classes" in meta and teacher.classes != list(meta["classes"]):
         raise FctError(
             f"params.yaml: method.teacher: {path} has the classes {', '.join(teacher.classes)}; the data have "
             f"{', '.join(meta['classes'])}. Train a teacher on these data."

@@ -49,6 +49,10 @@ def test_the_defaults_fit(checked):
         ({"features__layers": ["stage4"]}, r"features\.layers: .*stage4"),
         ({"model__weights": "weights/none.pt"}, r"model\.weights: weights/none\.pt is not here"),
         ({"method__teacher": "weights/none.pt"}, r"method\.teacher: weights/none\.pt is not here"),
+        (
+            {"model__normalisation": {"mean": [0.5] * 3, "std": [0.5] * 3}},
+            r"model\.normalisation: it has 3 values .* images have 1 channels",
+        ),
         ({"train__crop_padding": 28}, r"train\.crop_padding: 28 pixels are too many for images of 28"),
         ({"search__targets": ["raw"], "method__target": "teacher"}, r"search\.targets: with raw, method\."),
         ({"search__layers": ["stage9"]}, r"search\.layers: no layer is called 'stage9'"),
@@ -62,6 +66,81 @@ def test_values_that_do_not_fit_each_other_are_named(checked, changed, message):
     """Each key alone; data that are not here yet are not asked for."""
     with pytest.raises(FctError, match=message):
         checked(**changed)
+
+
+@pytest.fixture
+def save_weights(tmp_path):
+    """Return a function that saves weights of a backbone in weights/, and returns the name of the file."""
+    import torch
+
+    from fct.models.backbones import build_backbone
+
+    def save(name, classes=2):
+        (tmp_path / "weights").mkdir()
+        backbone = build_backbone(name, width=8, classes=classes, channels=1, size=28)
+        torch.save(backbone.state_dict(), tmp_path / "weights/some.pth")
+        return "weights/some.pth"
+
+    return save
+
+
+@pytest.fixture
+def page(tmp_path):
+    """Save a page of HTML, as a failed download leaves it, in weights/, and return the name of the file."""
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/page.pt").write_text("<!DOCTYPE html><title>404</title>")
+    return "weights/page.pt"
+
+
+def test_a_file_without_weights_is_refused(checked, page):
+    """Otherwise the stage baseline would find it, after the data and all caches."""
+    with pytest.raises(FctError, match=r"model\.weights: weights/page\.pt is not a file of weights"):
+        checked(model__weights=page)
+
+
+def test_weights_of_another_architecture_are_refused(checked, save_weights):
+    """The message has the first tensors that do not fit."""
+    with pytest.raises(FctError, match=r"model\.weights: weights/some\.pth is of another architecture"):
+        checked(model__weights=save_weights("resnet8"))
+
+
+@pytest.mark.parametrize("classes", [2, 1000])
+def test_weights_of_the_network_fit_with_any_number_of_classes(checked, save_weights, classes):
+    """The number of classes is not known before there are data, and another one is no error."""
+    checked(model__weights=save_weights("speednet", classes))
+
+
+@pytest.fixture
+def save_teacher(tmp_path):
+    """Return a function that saves a network of some classes as a teacher, and returns the name of the file."""
+    from fct.models import saved
+
+    def save(backbone, classes):
+        description = saved.Description(
+            backbone=backbone, width=8, stem="own", classes=classes, channels=1, size=28, mean=[0.5], std=[0.25],
+            layers=[], block=None, qualities=[10], data_digest="", params_digest="",
+        )  # fmt: skip
+        saved.save(description.build(), description, tmp_path / "weights/teacher.pt")
+        return "weights/teacher.pt"
+
+    return save
+
+
+def test_a_teacher_without_a_network_is_refused(checked, page):
+    """Its file is read before there are data, too."""
+    with pytest.raises(FctError, match=r"weights/page\.pt is damaged .* Set params\.yaml: method\.teacher"):
+        checked(method__teacher=page)
+
+
+def test_a_teacher_of_another_architecture_is_refused(checked, save_teacher):
+    """Its features could not be learnt."""
+    with pytest.raises(FctError, match=r"method\.teacher: weights/teacher\.pt is resnet8 of width 8"):
+        checked(method__teacher=save_teacher("resnet8", ["a", "b"]))
+
+
+def test_a_teacher_may_have_any_classes_before_there_are_data(checked, save_teacher):
+    """The stage baseline compares them with those of the data."""
+    checked(method__teacher=save_teacher("speednet", ["a", "b", "c"]))
 
 
 def test_fp16_is_refused_where_no_gpu_is(checked, monkeypatch):

@@ -187,6 +187,19 @@ def test_what_cannot_be_proposed_is_an_error(project, arguments, error):
     assert (project / "params.yaml").read_text() == DEFAULTS.read_text()
 
 
+def test_weights_that_are_not_finite_are_an_error(project, weights):
+    """They would be tried for minutes, and found no better than chance."""
+    weights("resnet18")
+    state = torch.load("weights/some.pth")
+    torch.save({name: value * float("nan") for name, value in state.items()}, "weights/some.pth")
+    status, out = run("--model", "resnet18", "--weights", "weights/some.pth")
+    assert (status, "error: --weights: weights/some.pth has values that are not finite, in conv1.weight" in out) == (
+        2,
+        True,
+    ), out
+    assert (project / "params.yaml").read_text() == DEFAULTS.read_text()
+
+
 def test_a_class_that_is_too_small_is_an_error(project):
     """Each split needs an image of each class."""
     for number in range(3, 20):

@@ -143,6 +143,14 @@ def test_a_champion_is_compared_with(shop):
     assert done.exit_code == 0
 
 
+def test_a_champion_that_no_line_needs_is_left_out(shop):
+    """The output says so: otherwise the verdict would look like a comparison."""
+    save(shop / "theirs.onnx")
+    done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--champion", "theirs.onnx")
+    assert "left out: --champion: no line that is judged names a champion" in done.output
+    assert done.exit_code == 0
+
+
 def test_a_champion_of_other_classes_is_refused(shop):
     """Its predictions would be compared with the wrong labels."""
     line = "  - {slice: mean, metric: accuracy, champion: 0.1}\n"

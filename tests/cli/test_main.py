@@ -52,7 +52,7 @@ def test_an_error_is_one_line_without_a_traceback():
 
 @pytest.mark.usefixtures("place")
 def test_an_empty_registry_says_how_to_begin(place):
-    """Status and rollback work without any version: the exit status is 0."""
+    """Status and rollback work without any version. The status of a rollback is 1, because nothing was rolled back."""
     (place / "params.yaml").write_text("registry: {name: toy}\n")
     result = CliRunner().invoke(cli.main, ["status"])
     assert (result.exit_code, result.output) == (
@@ -60,7 +60,7 @@ def test_an_empty_registry_says_how_to_begin(place):
         "toy: nothing is registered. `fct promote` registers a model that passed the gate.\n",
     )
     result = CliRunner().invoke(cli.main, ["rollback"])
-    assert (result.exit_code, result.output) == (0, "toy: there is no previous champion; there is no champion.\n")
+    assert (result.exit_code, result.output) == (1, "toy: there is no previous champion; there is no champion.\n")
     result = CliRunner().invoke(cli.main, ["rollback", "--to", "best"])
     assert (result.exit_code, "toy: there is no version best." in result.output) == (2, True)
 

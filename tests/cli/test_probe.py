@@ -41,6 +41,7 @@ def test_a_difference_that_the_features_show_is_found(photos):
     assert [each.side for each in found] == [64, 96, 128]
     assert found[-1].raw > 0.9
     assert all(each.hours > 0 for each in found)
+    assert {each.chance for each in found} == {0.5}
 
 
 def test_labels_without_a_pattern_are_near_chance(photos, monkeypatch):
@@ -63,7 +64,8 @@ def test_as_many_images_of_each_class_are_looked_at(photos, monkeypatch):
     monkeypatch.setattr(module, "IMAGES", 20)
     for number in range(6, 30):
         (photos / f"striped/{number:02}.png").unlink()
-    assert next(probe(photos, resnet18(), 64, 3, epochs=2)).images == 10 + 6
+    found = next(probe(photos, resnet18(), 64, 3, epochs=2))
+    assert (found.images, found.chance) == (10 + 6, 10 / 16)
 
 
 def test_of_many_classes_only_some_are_tried(photos, monkeypatch):
@@ -77,8 +79,8 @@ def test_of_many_classes_only_some_are_tried(photos, monkeypatch):
 def test_the_smallest_of_equally_good_sizes_is_chosen():
     """Two points are within what 800 images leave open, five are not; with 200 images five are too."""
     raw = {64: 0.70, 96: 0.73, 128: 0.75}
-    assert choose([Probed(side, 800, accuracy, 0.6, 10) for side, accuracy in raw.items()]).side == 96
-    assert choose([Probed(side, 200, accuracy, 0.6, 10) for side, accuracy in raw.items()]).side == 64
+    assert choose([Probed(side, 800, accuracy, 0.6, 10, 0.1) for side, accuracy in raw.items()]).side == 96
+    assert choose([Probed(side, 200, accuracy, 0.6, 10, 0.1) for side, accuracy in raw.items()]).side == 64
 
 
 def test_the_size_of_the_weights_is_tried_where_no_other_fits(photos):
@@ -98,20 +100,24 @@ def test_weights_of_another_architecture_are_refused(photos):
 
 def test_a_size_that_takes_too_long_is_not_chosen():
     """The best of those that can be trained in time; the smallest where none can."""
-    probed = [Probed(64, 800, 0.70, 0.6, 0.5), Probed(96, 800, 0.80, 0.6, 1.1), Probed(128, 800, 0.90, 0.6, 2.0)]
+    probed = [
+        Probed(64, 800, 0.70, 0.6, 0.5, 0.1),
+        Probed(96, 800, 0.80, 0.6, 1.1, 0.1),
+        Probed(128, 800, 0.90, 0.6, 2.0, 0.1),
+    ]
     assert [choose(probed, hours).side for hours in (0.1, 1, 1.5, 2, 3)] == [64, 64, 96, 128, 128]
 
 
 def test_what_a_longer_training_could_bring_is_said():
     """With the size, the accuracy, the time and the option; without a larger size nothing is said."""
-    small, large = Probed(64, 800, 0.70, 0.6, 0.5), Probed(128, 800, 0.90, 0.6, 2.0)
+    small, large = Probed(64, 800, 0.70, 0.6, 0.5, 0.1), Probed(128, 800, 0.90, 0.6, 2.0, 0.1)
     assert "128 pixels would start from 90%, but take 2.0 h: see --hours." in describe(small, large)
     assert "--hours" not in describe(large, large)
 
 
 def test_the_table_has_accuracies_and_the_time_of_the_trainings():
     """One line a size."""
-    probed = [Probed(64, 800, 0.7, 0.612, 0.25), Probed(96, 800, 0.8, 0.7, 1.5)]
+    probed = [Probed(64, 800, 0.7, 0.612, 0.25, 0.1), Probed(96, 800, 0.8, 0.7, 1.5, 0.1)]
     assert [line.split() for line in format_probed(probed).splitlines()[1:]] == [
         ["64", "70.0%", "61.2%", "15", "min"],
         ["96", "80.0%", "70.0%", "1.5", "h"],
@@ -121,8 +127,27 @@ def test_the_table_has_accuracies_and_the_time_of_the_trainings():
 @pytest.mark.parametrize(("compressed", "little"), [(0.60, False), (0.78, True)])
 def test_what_to_expect_is_said_with_numbers(compressed, little):
     """What JPEG costs, whether that is more than chance, and that training adds little to what the size gives."""
-    chosen = Probed(96, 800, 0.80, compressed, 1)
+    chosen = Probed(96, 800, 0.80, compressed, 1, 0.1)
     said = describe(chosen, chosen)
     assert said.startswith(f"At 96 pixels quality 10 costs {100 * (0.80 - compressed):.1f} points.")
     assert ("within chance" in said) == little
     assert "the 80% on raw images" in said
+
+
+@pytest.mark.parametrize(("raw", "is_chance"), [(0.40, True), (0.50, True), (0.53, True), (0.54, False)])
+def test_what_is_no_better_than_chance_is_said(raw, is_chance):
+    """The user looks for the fault in the weights, and is not told what a training adds."""
+    chosen = Probed(64, 800, raw, 0.5, 1, 0.5)
+    said = describe(chosen, chosen)
+    assert (f"no better than chance: {raw:.0%} on raw images, where the largest class is 50%" in said) == is_chance
+    assert ("Check that the file has trained weights" in said) == is_chance
+    assert ("model.normalisation" in said) == is_chance
+    assert ("Training usually adds some points" in said) != is_chance
+
+
+def test_to_all_images_nothing_can_be_added():
+    """At 100% the sentence about what training adds is left out."""
+    chosen = Probed(64, 800, 1.0, 1.0, 1, 0.5)
+    assert describe(chosen, chosen) == (
+        "At 64 pixels quality 10 costs 0.0 points. That is within chance: robustness has little to gain here."
+    )

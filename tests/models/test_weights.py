@@ -160,6 +160,15 @@ def test_another_architecture_is_an_error(file):
         load_pretrained(make("resnet34"), file(make().state_dict()), "own")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_an_error(file, value):
+    """A training that failed leaves such a file. The error names the tensors."""
+    state = make().state_dict()
+    state["layer1.0.conv1.weight"][0, 0, 0, 0] = value
+    with pytest.raises(FctError, match=r"model\.weights: .* that are not finite, in layer1\.0\.conv1\.weight\. "):
+        load_pretrained(make(), file(state), "own")
+
+
 @pytest.mark.parametrize("content", [b"", b"no weights", b"hello world", b"PK\x03\x04 half a file"])
 def test_a_file_of_another_kind_is_an_error(content):
     """Arbitrary bytes are an FctError that names key and file."""

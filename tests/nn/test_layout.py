@@ -106,6 +106,17 @@ def test_a_wrong_name_lists_the_nearest():
         check_layers(nn.ReLU(), ["relu"])
 
 
+def test_layers_in_a_wrapper_are_listed():
+    """If a model has one module alone, its name says nothing: the layers inside are listed."""
+    for wrapped, listed in (
+        (nn.Sequential(network()), r"0\.conv, 0\.norm, "),
+        (nn.Sequential(nn.Sequential(network())), r"0\.0\.conv, 0\.0\.norm, "),
+        (nn.Sequential(nn.ReLU()), r"0\."),
+    ):
+        with pytest.raises(ValueError, match=f"no layer is called 'xyz'. The outermost layers: {listed}"):
+            check_layers(wrapped, ["xyz"])
+
+
 @pytest.mark.parametrize("layer", [nn.ReLU(), nn.Sequential(nn.ReLU()), 3, None])
 def test_a_layer_is_given_by_its_name(layer):
     """A module or a number in the place of a name is a clear error."""

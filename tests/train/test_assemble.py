@@ -95,6 +95,17 @@ def test_a_teacher_of_other_channels_is_an_error(toy):
         check_network(setup, method, meta | {"channels": 1})
 
 
+def test_a_teacher_that_is_not_finite_is_an_error(toy):
+    """Its features would end the training, and not say why."""
+    setup, method = toy.setup(), toy.method(name="distill", teacher="weights/teacher.pt")
+    data, meta = open_data(setup)
+    teacher, description = make_network(setup, toy.method(name="standard"), data.train, meta)
+    teacher.backbone.head.weight.data[0] = float("nan")
+    saved.save(teacher, description, Path("weights/teacher.pt"))
+    with pytest.raises(FctError, match=r"method\.teacher: weights/teacher\.pt has values that are not finite"):
+        check_network(setup, method, meta)
+
+
 def test_layers_to_measure_are_checked_before_the_training(toy):
     """The error for a layer that the backbone does not have names the key and the nearest layers."""
     setup = toy.setup()
