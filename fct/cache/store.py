@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import json
 import resource
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fct.core.errors import FctError
+from fct.core.errors import FctError, translate_damage
 from fct.core.files import sha256
 from fct.core.paths import CACHE
 from fct.jpeg.arrays import VERSION
@@ -58,14 +56,14 @@ def open_views(
     shards: dict[int, list[Path]] = {}
     for quality in qualities:
         folder = cache_folder(quality, cache)
-        with _translate_errors(folder, _remedy(quality)):
+        with translate_damage(folder, _remedy(quality)):
             manifest = read_manifest(quality, subsampling, source_digest, cache)
             shards[quality] = [folder / shard_name(split.name, n) for n in range(len(manifest["sha256"][split.name]))]
     _allow_open_files(sum(map(len, shards.values())))
     views: dict[int, Images] = {}
     for quality, paths in shards.items():
         folder, remedy = cache_folder(quality, cache), _remedy(quality)
-        with _translate_errors(folder, remedy):
+        with translate_damage(folder, remedy):
             arrays = [np.load(path, mmap_mode="r") for path in paths]
             _check_arrays(arrays, split, folder, remedy)
         views[quality] = arrays[0] if len(arrays) == 1 else Shards(tuple(arrays))
@@ -80,7 +78,7 @@ def verify_cache(quality: int, subsampling: str, *, source_digest: str, cache: P
             the file and the command that rebuilds it.
     """
     folder, remedy = cache_folder(quality, cache), _remedy(quality)
-    with _translate_errors(folder, remedy):
+    with translate_damage(folder, remedy):
         checksums = dict(read_manifest(quality, subsampling, source_digest, cache)["sha256"])
         for name in SPLITS:
             for number, checksum in enumerate(checksums[name]):
@@ -138,26 +136,6 @@ def _allow_open_files(count: int) -> None:
 
 def _remedy(quality: int) -> str:
     return f"Rebuild it with `dvc repro --force --single-item cache@{quality}`."
-
-
-@contextmanager
-def _translate_errors(folder: Path, remedy: str) -> Iterator[None]:
-    """Turn exceptions of reading a cache into an FctError."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise FctError(f"{error.filename} is not here. {remedy}") from None
-    except KeyError as error:
-        raise FctError(f"{folder / 'manifest.json'} has no {error}. {remedy}") from None
-    except (
-        ValueError,
-        TypeError,
-        EOFError,
-        SyntaxError,
-        TokenError,
-        OSError,
-    ) as error:  # numpy parses headers as Python
-        raise FctError(f"{folder} is damaged ({error}). {remedy}") from None
 
 
 def stale_folders(qualities: Iterable[int], cache: Path = CACHE) -> list[str]:

@@ -56,7 +56,8 @@ def look(folder: Path, survey: Survey, model: str, weights: Path, hours: float) 
     Larger sizes than the first one at which the trainings take longer than `hours` are not tried.
 
     Raises:
-        FctError: the weights are not in weights/, or not of this backbone, or too few images can be used.
+        FctError: there is no such backbone, the weights are not in weights/ or do not fit it, or too few images can be
+            used.
     """
     values = {"name": model, "width": WIDTH, "stem": "own", "weights": str(weights), "normalisation": "auto"}
     largest, epochs = round(LARGER * survey.median_side), int(recipes.read(FINE_TUNE).params["train"]["epochs"])
@@ -68,7 +69,8 @@ def look(folder: Path, survey: Survey, model: str, weights: Path, hours: float) 
             if each.hours > hours:
                 break
     except FctError as error:
-        raise FctError(str(error).replace("params.yaml: model.weights:", "--weights:")) from None
+        told = str(error).replace("params.yaml: model.weights:", "--weights:")
+        raise FctError(told.replace("params.yaml: model.name:", "--model:")) from None
     return probed
 
 

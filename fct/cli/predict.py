@@ -17,6 +17,7 @@ from fct.data.scan import is_litter
 from fct.evaluate.model import Model, open_model
 from fct.images.decode import UnusableImage
 from fct.serving.classifier import Classifier, Prediction
+from fct.serving.metadata import read_entries
 from fct.splits.store import read_meta
 
 NAME_WIDTH = 40  # characters of a file's name in the table
@@ -48,7 +49,7 @@ def _warn_if_stale(path: Path, model: Model) -> None:
     """Warn on stderr if the pipeline's model was trained on other data than the splits have now."""
     if path != MODEL_ONNX or not (SPLITS / "meta.json").exists():
         return
-    trained_on = model.session.get_modelmeta().custom_metadata_map.get("fct.data_digest")
+    trained_on = read_entries(model.session).get("fct.data_digest")
     if trained_on != read_meta()["digest"]:
         print(f"{path} was trained on other data than {SPLITS} has now. Train again with `dvc repro`.", file=sys.stderr)
 

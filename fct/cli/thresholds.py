@@ -11,12 +11,13 @@ from fct.core.params import Section, load
 from fct.core.paths import PARAMS, STANDARD_ONNX
 from fct.evaluate.model_file import model_bytes
 from fct.evaluate.params import EvaluateParams
+from fct.evaluate.predictions import Predictions
 from fct.evaluate.sweep import predict_views
 from fct.gate.footprint import MIB
-from fct.gate.measures import measure
+from fct.gate.measures import count_images, measure
 from fct.gate.params import CheckParams, GateParams
 from fct.splits.params import JpegParams
-from fct.splits.store import open_split
+from fct.splits.store import Split, open_split
 
 MAY_LOSE = 0.01  # accuracy or calibration that robustness may cost
 FOLLOWING = {("accuracy", "at least"), ("ece", "at most")}
@@ -44,8 +45,8 @@ def propose_thresholds(path: Path = PARAMS) -> list[Threshold]:
     """Measure `standard` on validation images by the lines of the gate; return thresholds that follow from it.
 
     A line about accuracy or calibration (ece) allows the candidate to be one point worse than `standard`, raw or
-    compressed. It also allows for the uncertainty of the gate's number of images, so that `standard` itself would pass.
-    The file may be a quarter larger than that of `standard`. Other lines stay.
+    compressed. It also allows for the uncertainty of the gate's number of images for that line, so that `standard`
+    itself would pass. The file may be a quarter larger than that of `standard`. Other lines stay.
 
     Raises:
         FctError: `standard` has not been exported yet.
@@ -62,7 +63,8 @@ def propose_thresholds(path: Path = PARAMS) -> list[Threshold]:
             proposals.append(Threshold(f"gate.{index}.at_most", line, size, _round_up(GROWTH * size)))
         elif (line.metric, line.direction) in FOLLOWING and line.champion is None and line.over == "images":
             estimate = measure(line, predictions, params.evaluate)
-            of_gate = estimate.with_more(len(gate) / len(val)) if estimate.with_more else estimate
+            factor = _more_images(line, predictions, gate, params.evaluate)
+            of_gate = estimate.with_more(factor) if estimate.with_more else estimate
             if line.direction == "at least":
                 threshold = math.floor(100 * max(0.0, of_gate.low - MAY_LOSE)) / 100
             else:
@@ -70,6 +72,14 @@ def propose_thresholds(path: Path = PARAMS) -> list[Threshold]:
             key = line.direction.replace(" ", "_")
             proposals.append(Threshold(f"gate.{index}.{key}", line, estimate.value, threshold))
     return proposals
+
+
+def _more_images(line: CheckParams, val: Predictions, gate: Split, evaluate: EvaluateParams) -> float:
+    """Return how many times as many images the slice of a line has in the gate split as in `val`."""
+    images = len(gate)
+    if line.slice in ("unseen", "worst-unseen", *evaluate.unseen):  # a sample, which does not grow with the split
+        images = len(gate.every(gate.step(evaluate.unseen_images or images)))
+    return images / count_images(line.slice, val)
 
 
 def _round_up(size: float) -> float:

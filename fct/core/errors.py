@@ -6,6 +6,8 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tokenize import TokenError
 from typing import NoReturn
 
 DISTRIBUTION = "feature-consistency"  # its name for pip
@@ -41,6 +43,36 @@ class OvertakenError(FctError):
     """Another host changed the same thing first. The same command may succeed later."""
 
     status = TRY_AGAIN
+
+
+@contextmanager
+def translate_damage(folder: Path, remedy: str, *, missing: str | None = None) -> Iterator[None]:
+    """Turn exceptions of reading JSON and numpy's arrays into an `FctError` that names the folder or the missing file.
+
+    A file that may not be read is another matter: `exit_on_error` describes it.
+
+    Args:
+        folder: the folder of the files.
+        remedy: a sentence about what to do.
+        missing: that sentence for a missing file, if it is another one.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FctError(f"{error.filename} is not here. {missing or remedy}") from None
+    except PermissionError:
+        raise
+    except KeyError as error:
+        raise FctError(f"{folder} is damaged (there is no {error}). {remedy}") from None
+    except (
+        ValueError,
+        TypeError,
+        EOFError,
+        SyntaxError,
+        TokenError,
+        OSError,
+    ) as error:  # numpy parses headers as Python
+        raise FctError(f"{folder} is damaged ({error}). {remedy}") from None
 
 
 @contextmanager

@@ -7,12 +7,15 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 CHUNK = 1 << 20  # bytes read at a time when hashing
+ABANDONED = 3600  # seconds without a change after which nobody is writing a temporary file any more
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -24,8 +27,9 @@ def write_bytes(path: Path, content: bytes) -> None:
         path.write_bytes(content)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not tempfile's, which ignores the umask. Shortened, since a name has at most 255 bytes, up to 4 per character.
-    temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}")
+    name = f".{path.name[:50]}"  # shortened, since a name has at most 255 bytes, up to 4 per character
+    _delete_leftovers(path.parent, name)
+    temporary = path.with_name(f"{name}.{secrets.token_hex(4)}.tmp")  # not tempfile's, which ignores the umask
     try:
         with temporary.open("xb") as file:
             file.write(content)
@@ -35,6 +39,14 @@ def write_bytes(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _delete_leftovers(folder: Path, name: str) -> None:
+    """Delete the temporary files of killed writers. Newer ones stay: another process may be writing the same file."""
+    for leftover in folder.glob(f"{escape(name)}.????????.tmp"):
+        with suppress(OSError):  # another writer deleted it first, or it belongs to another user
+            if time.time() - leftover.stat().st_mtime > ABANDONED:
+                leftover.unlink()
 
 
 def write_text(path: Path, content: str) -> None:

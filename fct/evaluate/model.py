@@ -18,7 +18,7 @@ from fct.evaluate.model_file import model_files
 from fct.evaluate.outputs import choose_output, probe
 from fct.evaluate.preprocessing import PRESETS, Preprocessing, parse_normalisation
 from fct.serving.classifier import open_session
-from fct.serving.metadata import CLASSES, UnusableMetadata, read_metadata
+from fct.serving.metadata import CLASSES, LONGEST_NAME, UnusableMetadata, read_entries, read_metadata
 
 MADE_BY = {MODEL_ONNX: "export@model", INT8_ONNX: "int8", STANDARD_ONNX: "export@standard"}  # stages
 PIXEL_TYPES: dict[str, type[np.generic]] = {
@@ -64,10 +64,8 @@ def open_model(path: Path) -> Model:
     _check_tensor(path, logits, "tensor(float)", rank=2)
     if not isinstance(logits.shape[1], int):
         raise FctError(f"{path}: logits has shape {logits.shape}, but its number of classes must be fixed.")
-    try:
-        metadata = read_metadata(session.get_modelmeta().custom_metadata_map, logits.shape[1])
-    except UnusableMetadata as error:
-        raise FctError(f"{path}: {error}. Export the model again.") from None
+    with translate_errors(path):
+        metadata = read_metadata(read_entries(session), logits.shape[1])
     quality = "quality" if "quality" in inputs else None
     adapter = Adapter(
         "image", quality, "logits", channels_last=False, normalisation=None, batch=None, no_tables=metadata.no_tables
@@ -93,7 +91,9 @@ def open_foreign_model(path: Path, wanted: Preprocessing | None = None) -> Model
     if path.is_file():
         model_files(path)  # before onnxruntime reads what they name
     session = _session(path)
-    if CLASSES in session.get_modelmeta().custom_metadata_map:
+    with translate_errors(path):
+        is_own = CLASSES in read_entries(session)
+    if is_own:
         return open_model(path)
     wanted = wanted or Preprocessing()
     inputs = session.get_inputs()
@@ -208,18 +208,27 @@ def _session(path: Path) -> Any:
         remedy = f" Make it with `dvc repro {MADE_BY[path]}`." if path in MADE_BY else ""
         raise FctError(f"{path} is not here.{remedy}")
     with translate_errors(path):
-        return open_session(path)
+        session = open_session(path)
+        for tensor in (*session.get_inputs(), *session.get_outputs()):
+            _ = tensor.name, tensor.shape  # onnxruntime decodes these texts now
+    return session
 
 
 @contextmanager
 def translate_errors(path: Path) -> Iterator[None]:
-    """Turn errors of onnxruntime, which have no common class, and an `OutputError` into an `FctError` with the path."""
+    """Turn errors of onnxruntime, which have no common class, and faults of a file into an `FctError` with the path."""
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
     try:
         yield
     except OutputError as error:
         raise FctError(f"{path}: {error}") from None
+    except UnusableMetadata as error:
+        raise FctError(f"{path}: {error}. Export the model again.") from None
+    except UnicodeDecodeError as error:
+        raise FctError(
+            f"{path}: the name {error.object[:LONGEST_NAME]!r} in it is not UTF-8. Export the model again."
+        ) from None
     except (
         errors.Fail,
         errors.InvalidArgument,

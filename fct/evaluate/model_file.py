@@ -25,13 +25,18 @@ def model_files(path: Path) -> list[Path]:
     from google.protobuf.message import DecodeError
 
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = onnx.load(path, format="protobuf", load_external_data=False)  # whatever the file is called
     except DecodeError:
         raise FctError(f"{path}: the file is not ONNX.") from None
     folder = path.parent.resolve()
     files = {}
     for location in _locations(model):
-        file = (folder / location).resolve()
+        try:
+            file = (folder / location).resolve()
+        except (TypeError, ValueError):  # bytes that are not UTF-8, or a null byte
+            raise FctError(
+                f"{path}: its weights are in {location!r}, which is no name of a file. Export it again."
+            ) from None
         if not file.is_relative_to(folder):
             raise FctError(f"{path}: its weights are in {location!r}, outside of its folder. Export it again.")
         if not file.is_file():

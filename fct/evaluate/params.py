@@ -64,6 +64,11 @@ class EvaluateParams(Section):
         return {"confidence": self.confidence, "qualities": list(self.qualities), "unseen": list(self.unseen)}
 
     @property
+    def all_conditions(self) -> dict[str, Any]:
+        """All conditions that decide a value, as JSON: those of a verdict, and the images of unseen distortions."""
+        return {**self.conditions, "unseen_images": self.unseen_images}
+
+    @property
     def judged_unseen(self) -> tuple[Unseen, ...]:
         """The distortions that the slices unseen and worst-unseen are about."""
         return tuple(name for name in self.unseen if name not in CONTROLS)

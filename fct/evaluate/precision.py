@@ -26,7 +26,7 @@ def fp16(model: Model) -> Model:
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     def convert(source: Path, path: Path) -> None:
-        onnx.save(convert_float_to_float16(onnx.load(source), keep_io_types=True), path)
+        onnx.save(convert_float_to_float16(onnx.load(source, format="protobuf"), keep_io_types=True), path)
 
     return _converted(model, "fp16", convert)
 
@@ -44,12 +44,12 @@ def int8(model: Model) -> Model:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    graph = onnx.load(model.path, load_external_data=False).graph
+    graph = onnx.load(model.path, format="protobuf", load_external_data=False).graph
     if any(node.op_type == "DequantizeLinear" for node in graph.node):
         return model
 
     def convert(source: Path, path: Path) -> None:
-        quantize_dynamic(source, path, weight_type=QuantType.QUInt8)
+        quantize_dynamic(onnx.load(source, format="protobuf"), path, weight_type=QuantType.QUInt8)
 
     converted = _converted(model, "int8", convert)
     return replace(converted, adapter=replace(model.adapter, batch=model.adapter.batch or 1))

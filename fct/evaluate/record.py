@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fct.core.errors import FctError
+from fct.core.errors import FctError, translate_damage
 from fct.core.files import CHUNK, atomic_folder, write_json
 from fct.core.paths import EVALUATION
 from fct.evaluate.params import EvaluateParams
@@ -68,27 +68,26 @@ def read(split: Split, *, model_sha256: str, params: EvaluateParams, evaluation:
     """
     remedy = "Make it with `dvc repro evaluate`."
     names = [f"{split.name}.npy", f"{split.name}-confidence.npy"]
-    try:
-        meta: dict[str, Any] = json.loads((evaluation / "meta.json").read_text())
+    with translate_damage(evaluation, remedy):
+        meta = json.loads((evaluation / "meta.json").read_text())
+        evaluated, views = str(meta["model_sha256"]), tuple(map(str, meta["views"]))
+        of_split = str(meta["splits"][split.name]["digest"])
         classes, confidence = (np.load(evaluation / name) for name in names)
-        evaluated, views, images = meta["model_sha256"], tuple(meta["views"]), meta["splits"][split.name]
-    except FileNotFoundError as error:
-        raise FctError(f"{error.filename} is not here. {remedy}") from None
-    except (ValueError, KeyError, TypeError, EOFError) as error:
-        raise FctError(f"{evaluation} is damaged ({type(error).__name__}: {error}). {remedy}") from None
     if evaluated != model_sha256:
         raise FctError(
             f"{evaluation / 'meta.json'}: the evaluation is about the model {evaluated[:12]}..., "
             f"but the present model is {model_sha256[:12]}.... {remedy}"
         )
-    if images["digest"] != digest(split):
+    if of_split != digest(split):
         raise FctError(
             f"{evaluation / 'meta.json'}: the evaluation is about other images than the split {split.name}. {remedy}"
         )
     shape = (len(views), len(split))
-    for name, array in zip(names, (classes, confidence), strict=True):
+    for name, array, kind in zip(names, (classes, confidence), (np.integer, np.floating), strict=True):
         if array.shape != shape:
             raise FctError(f"{evaluation / name} has shape {list(array.shape)}, not {list(shape)}. {remedy}")
+        if not np.issubdtype(array.dtype, kind):
+            raise FctError(f"{evaluation / name} has values of type {array.dtype}. {remedy}")
     predictions = Predictions(views, classes, confidence.astype(np.float64), split.labels)
     sample = len(split.every(split.step(params.unseen_images or len(split))))
     if (
@@ -100,7 +99,7 @@ def read(split: Split, *, model_sha256: str, params: EvaluateParams, evaluation:
             f"{evaluation / 'meta.json'}: the evaluation has other qualities, unseen distortions or images for these "
             f"than the section evaluate of params.yaml. {remedy}"
         )
-    return Record(evaluated, images["digest"], predictions)
+    return Record(evaluated, of_split, predictions)
 
 
 def digest(split: Split) -> str:

@@ -29,6 +29,7 @@ from fct.evaluate import codecs, corruptions, deployment, precision
 from fct.evaluate.codecs import Images
 from fct.evaluate.deployment import Jpeg, Resize, Screenshot
 from fct.evaluate.model import Model
+from fct.images.decode import UnusableImage
 from fct.images.fit import Fit, Pixels, Scale, pillow_scale
 from fct.images.tables import UNKNOWN_QUALITY
 from fct.splits.store import Originals, Split, drop_pages
@@ -107,7 +108,13 @@ def every(channels: int) -> Iterator[tuple[str, int, int]]:
 
 def _from_file(split: Split, originals: Originals, name: str, severity: int, index: int) -> Pixels:
     native = read_original(originals, index, split.images.shape[-1])
-    return _fit(distort(native[None], name, severity)[0], split.fit, UNSEEN[name].scale)
+    try:
+        return _fit(distort(native[None], name, severity)[0], split.fit, UNSEEN[name].scale)
+    except UnusableImage as error:
+        raise FctError(
+            f"params.yaml: evaluate.unseen: {name} cannot be measured on an image of the split {split.name}, which is "
+            f"{error}. Or remove {name} from the list."
+        ) from None
 
 
 def _fits(images: Images, fit: Fit, scale: Scale | None) -> bool:

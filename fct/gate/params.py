@@ -97,14 +97,15 @@ class CheckParams(Section):
     @property
     def value_name(self) -> str:
         """The name of what is measured, whatever it is compared with."""
-        return self.metric if self.slice is None else f"{self.slice}_{self.metric}"
+        name = self.metric if self.slice is None else f"{self.slice}_{self.metric}"
+        if self.direction != VIEW_METRICS.get(self.metric, "at most"):
+            name += f"_{self.direction.replace(' ', '_')}"  # on the bad side, where another part may be the worst
+        return name
 
     @property
     def name(self) -> str:
         """The name of the check in verdicts, tables and metrics."""
         kind = "_vs_champion" if self.champion is not None else ""
-        if self.champion is None and self.direction != VIEW_METRICS.get(self.metric, "at most"):
-            kind = f"_{self.direction.replace(' ', '_')}"  # on the bad side; another line may be on the good side
         return f"{self.value_name}{kind}{'_over_trainings' if self.over == 'trainings' else ''}"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fct.images.decode import resize
+from fct.images.decode import MOST_PIXELS, UnusableImage, resize
 
 Pixels = NDArray[np.uint8]  # [H, W, C], C 1 or 3
 Scale = Callable[[Pixels, tuple[int, int]], Pixels]  # scales an image to (height, width)
@@ -32,15 +32,28 @@ class Fit:
     interpolation: Interpolation = "bilinear"
 
     def __call__(self, image: Pixels) -> Pixels:
-        """Return `image` as uint8 [size, size, C]."""
+        """Return `image` as uint8 [size, size, C].
+
+        Raises:
+            UnusableImage: the image is so long and narrow that, scaled, it would be too large.
+        """
         if self == Fit(self.size):
             return resize(image, self.size)
         return self.scale_and_crop(image, lambda pixels, shape: pillow_scale(pixels, shape, self.interpolation))
 
     def scale_and_crop(self, image: Pixels, scale: Scale) -> Pixels:
-        """Return `image` as uint8 [size, size, C]: scaled by the function `scale`, then cropped in its centre."""
+        """Return `image` as uint8 [size, size, C]: scaled by the function `scale`, then cropped in its centre.
+
+        Raises:
+            UnusableImage: the image is so long and narrow that, scaled, it would be too large.
+        """
         height, width = scaled = self._scaled_shape(image)
         if scaled != image.shape[:2]:
+            if height * width > MOST_PIXELS:
+                raise UnusableImage(
+                    f"too long and narrow: {image.shape[1]:,} x {image.shape[0]:,} pixels would be scaled to "
+                    f"{width:,} x {height:,}, and then cropped; crop it"
+                )
             image = scale(image, scaled)
         top, left = round((height - self.size) / 2), round((width - self.size) / 2)
         return np.ascontiguousarray(image[top : top + self.size, left : left + self.size])

@@ -101,8 +101,13 @@ def timm_config(name: str) -> PretrainedCfg | None:
         ) from None
 
 
-def _torchvision(name: str, *, classes: int, size: int) -> nn.Module:
-    from torchvision import models  # seconds to import, and only needed here
+def refuse_unknown(name: str) -> None:
+    """Refuse a name that no classifier of torchvision has.
+
+    Raises:
+        FctError: no model has this name. The message lists the nearest.
+    """
+    from torchvision import models  # seconds to import, and only needed for its models
 
     names = models.list_models(module=models)
     if name not in names:
@@ -110,6 +115,12 @@ def _torchvision(name: str, *, classes: int, size: int) -> nn.Module:
         others = f"It is one of {', '.join(OWN)}, a classifier of torchvision, or {TIMM} and a model of timm."
         hint = f"Nearest: {', '.join(near)}." if near else others
         raise FctError(f"params.yaml: model.name: no model is called {name!r}. {hint}")
+
+
+def _torchvision(name: str, *, classes: int, size: int) -> nn.Module:
+    from torchvision import models
+
+    refuse_unknown(name)
     # The auxiliary heads of GoogLeNet and Inception return tuples. Without these heads they are plain classifiers.
     extra: dict[str, Any] = {}
     if name in ("googlenet", "inception_v3"):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fct.core.errors import FctError
-from fct.models.backbones import OWN, TIMM, timm_config
+from fct.models.backbones import OWN, TIMM, refuse_unknown, timm_config
 from fct.models.params import Channels, ModelParams
 from fct.models.state import load_weights_only
 from fct.models.weights import find_weights
@@ -32,7 +32,7 @@ def normalisation(model: ModelParams, channels: int) -> Statistics | None:
         channels: the number of channels of the images.
 
     Raises:
-        FctError: the section gives values for another number of channels.
+        FctError: the section gives values for another number of channels, or names no model.
     """
     if isinstance(model.normalisation, Channels):
         if len(model.normalisation.mean) != channels:
@@ -103,6 +103,7 @@ def _of_weights(model: ModelParams, weights: str) -> Pretraining | None:
         return None
     from torchvision import models
 
+    refuse_unknown(model.name)
     preset = models.get_model_weights(model.name).DEFAULT.transforms()
     return Pretraining(preset.mean, preset.std, preset.crop_size[0], preset.interpolation.value)
 

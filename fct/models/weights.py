@@ -15,6 +15,7 @@ from fct.models.backbones import head_names, unwrap_grey
 from fct.models.params import Stem
 from fct.models.state import load_weights_only
 
+SAFETENSORS = ".safetensors"
 WRAPPERS = ("state_dict", "model")  # keys under which published files hold the weights
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # heads of GoogLeNet and Inception, which the backbones here do not have
 
@@ -46,18 +47,19 @@ def load_pretrained(backbone: nn.Module, path: Path, stem: Stem, key: str = "mod
     are ignored.
 
     Another implementation of the same architecture may use other names. If no name fits, the weights are assigned in
-    order, provided that their number and all shapes except the classifier's are the same.
+    order, provided that their number and all shapes except the classifier's are the same. A safetensors file does not
+    keep this order: its tensors come by the alphabet.
 
     Returns:
         The names of the weights that stay untrained.
 
     Raises:
-        FctError: the file cannot be read, is of another architecture, or has values that are not finite. The message
-            has the first wrong tensors.
+        FctError: the file cannot be read, is of another architecture, has other names and no order, or has values that
+            are not finite. The message has the first wrong tensors.
     """
     model, weights = unwrap_grey(backbone), _read_weights(path, key)
     state = model.state_dict()
-    weights = _renamed_by_order(weights, state)
+    weights = _renamed_by_order(weights, state, path, key)
     convolutions = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
     stem_prefix = tuple(f"{name}." for name in convolutions[:1])
     head_prefix = tuple(f"{name}." for name in head_names(model))
@@ -102,12 +104,22 @@ def _first(names: list[str], separator: str = ", ") -> str:
     return f"{separator.join(names[:3])}{more}"
 
 
-def _renamed_by_order(weights: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights under the names of `state`, in its order, if no name of their own fits."""
+def _renamed_by_order(weights: dict[str, Tensor], state: dict[str, Tensor], path: Path, key: str) -> dict[str, Tensor]:
+    """Return the weights under the names of `state`, in its order, if no name of their own fits.
+
+    Raises:
+        FctError: no name fits, and the file at `path` does not keep the order.
+    """
     counted = [name for name, value in state.items() if value.ndim]  # not the numbers of batches that norms count
     given = {name: value for name, value in weights.items() if value.ndim}
     if len(given) != len(counted) or set(given) & set(counted):
         return weights
+    if path.suffix == SAFETENSORS:  # the vectors of a batch norm have one shape, so a wrong order would not show
+        raise FctError(
+            f"params.yaml: {key}: {path} has other names than the model: {next(iter(given))}, ... in the file, "
+            f"{counted[0]}, ... in the model. A {SAFETENSORS} file does not keep the order by which tensors could be "
+            "assigned. Give them the names of the model, or save the state dict of the same network with torch.save."
+        )
     pairs = list(zip(counted, given.values(), strict=True))
     fitting = sum(state[name].shape == value.shape for name, value in pairs)
     if fitting < len(pairs) - 2:  # weight and bias of a classifier of other classes
@@ -122,7 +134,7 @@ def _is_expected(name: str, state: dict[str, Tensor]) -> bool:
 
 def _read_weights(path: Path, key: str) -> dict[str, Tensor]:
     """Return the tensors of a file by name. Code in the file never runs."""
-    if path.suffix == ".safetensors":
+    if path.suffix == SAFETENSORS:
         try:
             from safetensors import SafetensorError
             from safetensors.torch import load_file

@@ -12,6 +12,7 @@ from fct.core.paths import BEST_METHOD, MODEL_ONNX, MODEL_PT
 from fct.evaluate.model import Model
 from fct.methods.params import MethodParams
 from fct.report.method import describe
+from fct.serving.metadata import read_entries
 
 if TYPE_CHECKING:
     from fct.models.network import Network
@@ -49,7 +50,7 @@ def _read_network(model: Model) -> tuple[Network, Description]:
     from fct.models import saved
 
     network, description = saved.load(MODEL_PT)
-    entries = model.session.get_modelmeta().custom_metadata_map
+    entries = read_entries(model.session)
     digests = {"fct.params_digest": description.params_digest, "fct.data_digest": description.data_digest}
     if any(entries.get(key) != digest for key, digest in digests.items()):
         raise FctError(f"{MODEL_PT} is not the network that {MODEL_ONNX} was made from. Run `dvc repro export@model`.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from fct.evaluate.intervals import Estimate
 from fct.gate.params import VIEW_METRICS
 
-COMPARED = ("_over_trainings", "_vs_champion", "_vs_fp32")  # endings of names of checks
+DIFFERENCES = ("_vs_champion", "_vs_fp32")  # endings of names of checks
+ENDINGS = ("_over_trainings", *DIFFERENCES, "_at_least", "_at_most")  # in the order in which they are removed
 FILE_UNITS = {"latency_ms": " ms", "parity": "", "file_mib": " MiB"}
 
 
@@ -32,9 +33,8 @@ def as_measured(check: str, value: float, *, rounded: bool = True) -> str:
         value: as metrics/gate.json has it: shares and differences of them are 0..1.
         rounded: whether to round to a tenth, as for measured values; thresholds are written as in params.yaml.
     """
-    name, difference = check, False
-    for ending in COMPARED:
-        difference |= name.endswith(ending) and ending != "_over_trainings"
+    name, difference = check, check.endswith(DIFFERENCES)
+    for ending in ENDINGS:
         name = name.removesuffix(ending)
     metric = name.rpartition("_")[2]
     if metric not in VIEW_METRICS:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..images.decode import UnusableImage, decode, resize
 from ..images.tables import UNKNOWN_QUALITY, Encoding, identify
 from .counters import Counters, Observation, counters_of
-from .metadata import read_metadata
+from .metadata import read_entries, read_metadata
 
 BATCH = 32  # images that a thread decodes and classifies at a time
 LARGEST_FILE = 64 << 20  # bytes: more than any photograph has, and little enough not to block other requests
@@ -82,7 +82,7 @@ class Classifier:
         if not isinstance(height, int) or height != width or channels not in (1, 3):
             raise UnusableImage(f"its images are {channels} x {height} x {width}: they must be square, and grey or RGB")
         count = session.get_outputs()[0].shape[1]
-        metadata = read_metadata(session.get_modelmeta().custom_metadata_map, count)
+        metadata = read_metadata(read_entries(session), count)
         classes = metadata.classes or tuple(map(str, range(count)))
         qualities = metadata.qualities
         counters = counters_of(path, classes, qualities) if path else None

@@ -29,6 +29,18 @@ class Metadata:
     no_tables: int  # the quality input for an image without JPEG tables; files from before 0.1 take 100
 
 
+def read_entries(session: Any) -> dict[str, str]:
+    """Return the custom metadata map of an open ONNX file.
+
+    Raises:
+        UnusableMetadata: a key or a value is not UTF-8.
+    """
+    try:
+        return dict(session.get_modelmeta().custom_metadata_map)
+    except UnicodeDecodeError as error:
+        raise UnusableMetadata(f"{error.object[:LONGEST_NAME]!r} in its metadata is not UTF-8") from None
+
+
 def read_metadata(entries: Mapping[str, str], outputs: int) -> Metadata:
     """Return the facts in the metadata of an ONNX file.
 

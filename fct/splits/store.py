@@ -24,11 +24,13 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from fct.core.errors import FctError
+from fct.core.errors import FctError, translate_damage
 from fct.core.paths import ORIGINALS, SPLITS
 from fct.images.fit import Fit
 from fct.splits.shards import Shards
 
+MISSING = "Make it with `dvc repro data`."
+DAMAGED = "Make it again with `dvc repro --force --single-item data`."
 NAMES = ("train", "val", "gate", "test")  # val is for choices, gate for promotions, test only for reports
 
 
@@ -101,28 +103,35 @@ def read_meta(splits: Path = SPLITS) -> dict[str, Any]:
     try:
         meta = json.loads(path.read_text())
     except FileNotFoundError:
-        raise FctError(f"{path} is not here. Make it with `dvc repro data`.") from None
+        raise FctError(f"{path} is not here. {MISSING}") from None
     except ValueError:
         meta = None
     if not isinstance(meta, dict) or "digest" not in meta:
-        raise FctError(f"{path} is damaged. Make it again with `dvc repro --force --single-item data`.")
+        raise FctError(f"{path} is damaged. {DAMAGED}")
     return meta
 
 
 def open_split(name: str, splits: Path = SPLITS, originals: Path = ORIGINALS) -> Split:
-    """Open the split `name`, one of `NAMES`, without reading its pixels."""
+    """Open the split `name`, one of `NAMES`, without reading its pixels.
+
+    Raises:
+        FctError: the split or its originals are missing or damaged, as far as that shows without reading them.
+    """
     folder = splits / name
-    try:
+    with translate_damage(folder, DAMAGED, missing=MISSING):
         images, labels, quality = (
             np.load(folder / f"{part}.npy", mmap_mode="r") for part in ("images", "labels", "quality")
         )
-        native = json.loads((originals / "meta.json").read_text())["native"]
+        if not len(images) == len(labels) == len(quality):
+            raise ValueError(f"{len(images):,} images, {len(labels):,} labels, {len(quality):,} qualities")
+    with translate_damage(originals, DAMAGED, missing=MISSING):
         packed = None
-        if native:
+        if json.loads((originals / "meta.json").read_text())["native"]:
             bounds = np.load(originals / f"{name}.npy")
-            packed = Originals(np.memmap(originals / f"{name}.bin", np.uint8, mode="r"), bounds[:-1], bounds[1:])
-    except FileNotFoundError as error:
-        raise FctError(f"{error.filename} is not here. Make it with `dvc repro data`.") from None
+            files = np.memmap(originals / f"{name}.bin", np.uint8, mode="r")
+            if len(bounds) != len(images) + 1 or bounds[-1] != len(files):
+                raise ValueError(f"{name}.npy is not about {len(images):,} files of {len(files):,} bytes together")
+            packed = Originals(files, bounds[:-1], bounds[1:])
     return Split(name, images, labels, quality, packed)
 
 

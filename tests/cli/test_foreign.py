@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -159,6 +160,26 @@ def test_what_cannot_be_is_an_error(save_foreign, form, options, message):
     assert done.exit_code == 2, done.output
     assert (message or "theirs.onnx: The output logits has the value -") in done.stderr
     assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"author", r"b'autho\xfc' in its metadata is not UTF-8. Export the model again."),
+        (b"pixels", r"the name b'pixel\xfc' in it is not UTF-8. Export the model again."),
+        (b"logits", r"the name b'logit\xfc' in it is not UTF-8. Export the model again."),
+    ],
+)
+@pytest.mark.usefixtures("shop")
+def test_text_that_is_not_utf8_is_an_error(save_foreign, text, message):
+    """Some exporters write names in the encoding of their system."""
+    path = save_foreign()
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {"author": "Ada"})
+    path.write_bytes(model.SerializeToString().replace(text, text[:-1] + b"\xfc"))
+    done = run("--normalise", "unit")
+    assert done.exit_code == 2, done.output
+    assert f"theirs.onnx: {message}" in done.stderr
 
 
 def test_a_background_label_is_never_right(shop, save_foreign):

@@ -174,7 +174,15 @@ def test_a_dry_run_writes_nothing(project):
         (["--weights", "elsewhere.pth", "--model", "resnet18"], "is not in weights/"),
         (["--weights", "weights/some.pth", "--model", "resnet18"], "of another architecture than the model"),
         (["--weights", "weights/some.pth"], "name the backbone of these weights with --model"),
-        (["--model", "resnet19"], "Nearest: resnet18"),
+        (["--model", "resnet19"], "error: --model: no model is called 'resnet19'. Nearest: resnet18"),
+        (
+            ["--weights", "weights/some.pth", "--model", "resnet19"],
+            "error: --model: no model is called 'resnet19'. Nearest: resnet18",
+        ),
+        (
+            ["--weights", "weights/some.pth", "--model", "timm/resnet18.a1_in1"],
+            "error: --model: timm has no weights 'a1_in1' of resnet18",
+        ),
         (["--model", "timm/resnet18.a1_in1"], "timm has no weights 'a1_in1' of resnet18. It has timm/resnet18.a1_in1k"),
     ],
 )

@@ -130,6 +130,15 @@ def test_a_line_over_trainings_is_left_out(shop):
     assert done.exit_code == 0
 
 
+def test_an_image_that_would_become_too_large_is_named(shop):
+    """A column of one pixel, 40 pixels wide, would have 100 million."""
+    save(shop / "theirs.onnx")
+    Image.new("RGB", (1, 65_500)).save(shop / "photos/red/column.png")
+    done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--set", "shorter=40")
+    assert done.exit_code == 2
+    assert "red/column.png: too long and narrow: 1 x 65,500 pixels would be scaled to 40 x 2,620,000" in done.output
+
+
 def test_a_champion_is_compared_with(shop):
     """With --champion its lines are judged; without it they are left out, and the output says so."""
     line = "  - {slice: mean, metric: accuracy, champion: 0.1}\n"

@@ -1,10 +1,11 @@
 """An error ends a command with a line and an exit status."""
 
 import errno
+from pathlib import Path
 
 import pytest
 
-from fct.core.errors import FailedModelError, FctError, UnreachableError, exit_on_error
+from fct.core.errors import FailedModelError, FctError, UnreachableError, exit_on_error, translate_damage
 
 
 @pytest.mark.parametrize(("error", "status"), [(FctError, 2), (FailedModelError, 1), (UnreachableError, 75)])
@@ -55,3 +56,24 @@ def test_a_module_that_no_extra_installs_is_a_traceback(capsys):
     with pytest.raises(ModuleNotFoundError), exit_on_error():
         raise ModuleNotFoundError(name="fct.no_such_room")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (FileNotFoundError(2, "No such file", "data/meta.json"), r"^data/meta\.json is not here\. Make it\.$"),
+        (KeyError("native"), r"^data is damaged \(there is no 'native'\)\. Make it again\.$"),
+        (EOFError("No data left in file"), r"^data is damaged \(No data left in file\)\. Make it again\.$"),
+    ],
+    ids=["missing", "key", "end"],
+)
+def test_damage_is_an_error_with_its_remedy(fault, message):
+    """A missing file is named; of a damaged one its folder is."""
+    with pytest.raises(FctError, match=message), translate_damage(Path("data"), "Make it again.", missing="Make it."):
+        raise fault
+
+
+def test_a_file_that_may_not_be_read_is_not_damaged():
+    """To make it again would not help."""
+    with pytest.raises(PermissionError), translate_damage(Path("data"), "Make it again."):
+        raise PermissionError(13, "Permission denied", "data/meta.json")

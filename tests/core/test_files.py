@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -139,18 +140,54 @@ def test_a_reader_of_the_old_file_reads_it_to_the_end(tmp_path):
     assert path.read_bytes() == b"new" * 10
 
 
-def test_a_writer_that_is_killed_leaves_the_old_file(tmp_path):
-    """After kill -9 before the replacement, the old content is complete."""
+def kill_writer(path):
+    """Kill a process before it replaces `path`. Return the temporary file that it leaves."""
     code = (
         "import os, signal, sys; from pathlib import Path; from fct.core import files\n"
         "os.fsync = lambda _handle: os.kill(os.getpid(), signal.SIGKILL)\n"
         "files.write_bytes(Path(sys.argv[1]), b'new' * 100)"
     )
-    path = tmp_path / "out.bin"
-    path.write_bytes(b"old")
+    before = set(path.parent.iterdir())
     process = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert process.returncode == -signal.SIGKILL
+    (leftover,) = set(path.parent.iterdir()) - before
+    return leftover
+
+
+def test_a_writer_that_is_killed_leaves_the_old_file(tmp_path):
+    """After kill -9 before the replacement, the old content is complete."""
+    path = tmp_path / "out.bin"
+    path.write_bytes(b"old")
+    kill_writer(path)
     assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("name", ["out.bin", "out[1]*.bin", "ü" * 90])
+def test_a_later_write_deletes_what_killed_writers_left(tmp_path, name):
+    """The temporary files of this name that have not changed for more than an hour; those of other names stay."""
+    path, other = tmp_path / name, kill_writer(tmp_path / "other.bin")
+    for leftover in (kill_writer(path), kill_writer(path), other):
+        os.utime(leftover, (time.time() - 3700,) * 2)
+    files.write_bytes(path, b"newest")
+    assert set(tmp_path.iterdir()) == {path, other}
+
+
+def test_what_another_process_is_writing_stays(tmp_path):
+    """It may be about to replace the same file."""
+    path = tmp_path / "out.bin"
+    being_written = kill_writer(path)
+    files.write_bytes(path, b"newest")
+    assert being_written.read_bytes() == b"new" * 100
+
+
+def test_git_ignores_what_a_killed_writer_left(tmp_path):
+    """Otherwise the leftover of metrics/gate.json would be a change that nobody committed."""
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / ".gitignore").write_text((Path(__file__).parents[2] / ".gitignore").read_text())
+    kill_writer(tmp_path / "metrics/gate.json")
+    command = ["git", "-C", str(tmp_path), "status", "--porcelain", "--untracked-files=all"]
+    assert subprocess.run(command, capture_output=True, check=True, text=True).stdout == "?? .gitignore\n"
 
 
 @settings(max_examples=30, deadline=None)

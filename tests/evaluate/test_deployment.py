@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fct.core.errors import FctError
 from fct.evaluate.deployment import Jpeg, Resize, Screenshot, chain, last_quality
 from fct.evaluate.unseen import UNSEEN, distort, distorted
 from fct.images.fit import Fit
@@ -115,6 +116,14 @@ def test_a_resizer_keeps_the_geometry_of_the_models_fit(photograph, split_of):
     whole = cv2.resize(photograph, (72 * 640 // 427, 72), interpolation=cv2.INTER_LINEAR)
     left = round((whole.shape[1] - 64) / 2)
     assert np.array_equal(distorted(split, "resize-opencv", 1)[0], whole[4:68, left : left + 64])
+
+
+def test_an_image_that_a_resizer_would_make_too_large_is_an_error(split_of):
+    """The stage `data` takes it, since the fit of training crops before it scales."""
+    with pytest.raises(
+        FctError, match=r"evaluate\.unseen: resize-box .* split gate, which is too long and narrow: 1 x "
+    ):
+        distorted(split_of(np.zeros((65_500, 1, 3), np.uint8), 64), "resize-box", 1)
 
 
 def test_half_a_pixel_off_is_half_a_pixel_off(split_of):

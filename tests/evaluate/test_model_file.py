@@ -11,8 +11,10 @@ from fct.evaluate.model_file import model_bytes, model_digest, model_files
 
 
 @pytest.fixture
-def save(tmp_path):
-    """Save a model whose weights, 1,000 numbers of one value, lie beside it."""
+def save(tmp_path, monkeypatch):
+    """Stand in an empty folder. Save a model whose weights, 1,000 numbers of one value, lie beside it."""
+
+    monkeypatch.chdir(tmp_path)
 
     def write(value=0.0, *, inside=False, branch=False, name="model.onnx"):
         weights = numpy_helper.from_array(np.full(1000, value, np.float32), "weights")
@@ -94,9 +96,36 @@ def test_missing_weights_are_named(save):
         model_files(path)
 
 
-def test_what_is_no_onnx_is_refused(tmp_path):
+@pytest.mark.parametrize("location", [b"weights\xfc", b"weights\0"])
+def test_weights_in_what_is_no_name_of_a_file_are_refused(save, location):
+    """A name that is not UTF-8, or that has a null byte."""
+    path = save(name="model123")
+    path.write_bytes(path.read_bytes().replace(b"model123.data", location + b"1" * (13 - len(location))))
+    with pytest.raises(
+        FctError, match=r"model123: its weights are in .*, which is no name of a file\. Export it again"
+    ):
+        model_files(path)
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.pbtxt", "model.onnxtxt"])
+def test_any_name_will_do(save, name):
+    """The content decides, as for onnxruntime."""
+    path = save(inside=True).rename(name)
+    assert model_files(path) == [path]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model.onnx", b"\xff" * 100),
+        ("gate.json", b'{"verdict": "PASS"}'),
+        ("model.pbtxt", b"ir_version: 8"),
+        ("model.onnxtxt", b"<ir_version: 8>"),
+    ],
+)
+def test_what_is_no_onnx_is_refused(tmp_path, name, content):
     """Not a traceback of protobuf."""
-    path = tmp_path / "model.onnx"
-    path.write_bytes(b"\xff" * 100)
-    with pytest.raises(FctError, match=r"model\.onnx: the file is not ONNX"):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(FctError, match=rf"{name}: the file is not ONNX"):
         model_files(path)

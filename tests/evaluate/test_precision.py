@@ -69,6 +69,14 @@ def test_the_view_is_the_raw_images_by_the_model_in_fewer_bits(exported, make_sp
     assert (found.classes >= 0).all()
 
 
+@pytest.mark.parametrize("convert", [fp16, int8])
+def test_a_file_of_any_name_is_converted(exported, tmp_path, convert):
+    """The content decides what it is."""
+    path = tmp_path / "model.pbtxt"
+    path.write_bytes(exported.read_bytes())
+    assert convert(open_model(path)).session is not None
+
+
 def test_what_cannot_be_converted_is_named_with_its_remedy(exported, tmp_path):
     """The message names the file and the key of params.yaml."""
     import dataclasses

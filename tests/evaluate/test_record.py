@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -76,7 +77,18 @@ def test_a_missing_evaluation_is_named(tmp_path, make_split):
         record.read(make_split(), model_sha256="a" * 64, params=PARAMS, evaluation=tmp_path / "evaluation")
 
 
-@pytest.mark.parametrize("damage", ["not json", '{"qualities": [5]}', "[]"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "not json",
+        '{"qualities": [5]}',
+        "[]",
+        '{"model_sha256": "a", "views": ["raw"], "splits": {}}',
+        '{"model_sha256": "a", "views": ["raw"], "splits": {"gate": {"images": 6}}}',
+        '{"model_sha256": "a", "views": ["raw"], "splits": {"gate": 6}}',
+        '{"model_sha256": "a", "views": null, "splits": {"gate": {"digest": "b"}}}',
+    ],
+)
 def test_a_damaged_meta_is_refused(written, damage):
     """meta.json that is not what was written is refused with what is wrong."""
     folder, split, _ = written
@@ -102,6 +114,38 @@ def test_truncated_predictions_are_refused(written, left):
     path.write_bytes(path.read_bytes()[:left])
     with pytest.raises(FctError, match="is damaged"):
         record.read(split, model_sha256="a" * 64, params=PARAMS, evaluation=folder)
+
+
+def test_a_model_that_is_no_text_is_another_one(written):
+    """The error shows what the evaluation has."""
+    folder, split, _ = written
+    meta = json.loads((folder / "meta.json").read_text()) | {"model_sha256": 17, "views": [1, 2, 3]}
+    (folder / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(FctError, match="the evaluation is about the model 17"):
+        record.read(split, model_sha256="a" * 64, params=PARAMS, evaluation=folder)
+
+
+@pytest.mark.parametrize("name", ["gate.npy", "gate-confidence.npy"])
+def test_predictions_of_another_type_are_refused(written, name):
+    """Classes are whole numbers, and their probabilities are not."""
+    folder, split, _ = written
+    np.save(folder / name, np.full((3, 6), "cat"))
+    with pytest.raises(FctError, match=rf"evaluation/{name} has values of type <U3\. Make it with"):
+        record.read(split, model_sha256="a" * 64, params=PARAMS, evaluation=folder)
+
+
+@pytest.mark.filterwarnings("ignore:Data type alias:DeprecationWarning")  # one flipped bit makes an old name of a type
+def test_no_flipped_bit_of_a_header_is_a_traceback(written):
+    """numpy parses headers as Python."""
+    folder, split, _ = written
+    path = folder / "gate.npy"
+    whole = path.read_bytes()
+    for bit in range(128 * 8):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        with suppress(FctError):
+            record.read(split, model_sha256="a" * 64, params=PARAMS, evaluation=folder)
 
 
 @pytest.mark.parametrize("part", ["images", "labels", "quality"])

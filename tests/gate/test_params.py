@@ -107,6 +107,14 @@ def test_a_line_over_trainings_stands_beside_one_about_the_model():
     assert {check.value_name for check in lines} == {"raw_accuracy"}
 
 
+def test_lines_of_both_directions_are_about_two_values():
+    """The worst part of a slice depends on the direction, and so does the value."""
+    line = {"slice": "worst-class", "metric": "accuracy", "over": "trainings"}
+    lines = TypeAdapter(GateParams).validate_python([line | {"at_least": 0.5}, line | {"at_most": 0.9}])
+    assert [check.value_name for check in lines] == ["worst-class_accuracy", "worst-class_accuracy_at_most"]
+    assert [check.name for check in lines] == [f"{check.value_name}_over_trainings" for check in lines]
+
+
 def test_a_gate_needs_a_line_that_needs_no_champion():
     """A gate whose lines all compare with a champion is refused: the first model would pass without a check."""
     with pytest.raises(ValidationError, match="all lines compare with a champion"):
@@ -162,3 +170,9 @@ def test_the_conditions_are_the_confidence_and_the_views():
     """The conditions have the confidence, the qualities and the unseen distortions."""
     params = EvaluateParams.model_validate(EVALUATE | {"unseen": ["webp", "blur"]})
     assert params.conditions == {"confidence": 0.95, "qualities": [5, 95], "unseen": ["webp", "blur"]}
+
+
+def test_a_value_also_depends_on_the_images_of_unseen_distortions():
+    """All conditions have their number, too."""
+    params = EvaluateParams.model_validate(EVALUATE | {"unseen_images": 100})
+    assert params.all_conditions == params.conditions | {"unseen_images": 100}

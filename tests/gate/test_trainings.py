@@ -13,7 +13,7 @@ from fct.gate.trainings import NONE, Spread, Trainings
 DIGEST = "0123456789abcdef"
 EVALUATE = EvaluateParams(qualities=(10,), unseen=(), unseen_images=None, batch_size=1, confidence=0.95)
 LINE = CheckParams(slice="raw", metric="accuracy", at_least=0.8, over="trainings")
-THREE = Trainings((0, 1, 2), {"raw_accuracy": (0.8, 0.84, 0.82)}, DIGEST, EVALUATE.conditions)
+THREE = Trainings((0, 1, 2), {"raw_accuracy": (0.8, 0.84, 0.82)}, DIGEST, EVALUATE.all_conditions)
 
 
 @pytest.fixture(autouse=True)
@@ -53,18 +53,20 @@ def test_without_trainings_the_error_names_the_line_and_the_key():
 
 
 @pytest.mark.parametrize(
-    ("line", "digest", "confidence", "message"),
+    ("line", "digest", "changed", "message"),
     [
-        (LINE, "another", 0.95, "its trainings were measured on other images or views"),
-        (LINE, DIGEST, 0.9, "its trainings were measured on other images or views"),
-        (LINE.model_copy(update={"slice": "q10"}), DIGEST, 0.95, "it has no q10_accuracy"),
+        (LINE, "another", {}, "its trainings were measured on other images or views"),
+        (LINE, DIGEST, {"confidence": 0.9}, "its trainings were measured on other images or views"),
+        (LINE, DIGEST, {"unseen_images": 100}, "its trainings were measured on other images or views"),
+        (LINE.model_copy(update={"slice": "q10"}), DIGEST, {}, "it has no q10_accuracy"),
+        (LINE.model_copy(update={"at_least": None, "at_most": 0.9}), DIGEST, {}, "it has no raw_accuracy_at_most"),
     ],
 )
-def test_trainings_of_something_else_are_refused(line, digest, confidence, message):
+def test_trainings_of_something_else_are_refused(line, digest, changed, message):
     """Other images, other conditions and a line that was not measured each have an error that says what to do."""
     THREE.write()
     with pytest.raises(FctError, match=rf"metrics/spread\.json: {message}\. Make it with `dvc repro spread`"):
-        trainings.read_for([line], digest, EVALUATE.model_copy(update={"confidence": confidence}))
+        trainings.read_for([line], digest, EVALUATE.model_copy(update=changed))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fct.images.decode import resize
+from fct.images.decode import UnusableImage, resize
 from fct.images.fit import Fit, Interpolation
 
 
@@ -38,6 +38,18 @@ def test_a_shorter_side_and_a_crop_give_what_torchvision_gives(height: int, widt
     image = photograph(height, width)
     theirs = v2.Compose([v2.Resize(32), v2.CenterCrop(28)])(Image.fromarray(image))
     assert np.array_equal(Fit(28, 32, interpolation="bilinear")(image), np.asarray(theirs))
+
+
+@pytest.mark.parametrize(("height", "width"), [(65_500, 1), (1, 65_500), (40_000, 20)])
+def test_an_image_that_would_become_too_large_is_refused_before_it_is_scaled(height: int, width: int) -> None:
+    """256 pixels wide, a column of one pixel would take 12 GiB."""
+    with pytest.raises(UnusableImage, match=rf"too long and narrow: {width:,} x {height:,} pixels would be scaled to"):
+        Fit(224, 256).scale_and_crop(photograph(height, width, 1), lambda *_: pytest.fail("it is scaled"))
+
+
+@pytest.mark.parametrize("fit", [Fit(24), Fit(24, stretch=True), Fit(24, 32)])
+def test_a_long_and_narrow_image_is_used_where_it_stays_small(fit: Fit) -> None:
+    assert fit(photograph(65_500, 1)).shape == (24, 24, 3)
 
 
 def test_stretching_keeps_the_whole_image() -> None:

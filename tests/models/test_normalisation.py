@@ -44,6 +44,12 @@ def test_otherwise_it_is_that_of_the_images(model, changed):
     assert normalisation(model(**changed), 3) is None
 
 
+def test_a_name_that_no_model_has_is_an_error(model):
+    """It is that of the backbone, with the nearest names."""
+    with pytest.raises(FctError, match=r"model\.name: no model is called 'resnet188'\. Nearest: resnet18, "):
+        normalisation(model(name="resnet188"), 3)
+
+
 def test_values_go_before_everything(model):
     """What params.yaml says is taken, where it fits the images."""
     values = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}

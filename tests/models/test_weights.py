@@ -147,6 +147,18 @@ def test_safetensors_are_loaded():
     assert load_pretrained(make(seed=1), Path("weights/some.safetensors"), "own") == []
 
 
+def test_safetensors_under_other_names_are_an_error():
+    """They come by the alphabet: the vectors of a batch norm, which have one shape, would be taken for one another."""
+    from safetensors.torch import save_file
+
+    state = make("speednet").state_dict()
+    modules = list(dict.fromkeys(name.rpartition(".")[0] for name in state))
+    renamed = {f"{modules.index(name.rpartition('.')[0]):03}.{name.rpartition('.')[2]}": state[name] for name in state}
+    save_file(renamed, "weights/some.safetensors")
+    with pytest.raises(FctError, match=r"some\.safetensors has other names than the model: 0.* torch\.save"):
+        load_pretrained(make("speednet", seed=1), Path("weights/some.safetensors"), "own")
+
+
 def test_damaged_safetensors_are_an_error():
     """Arbitrary bytes are an FctError that names key and file."""
     Path("weights/some.safetensors").write_bytes(b"no weights")

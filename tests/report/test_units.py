@@ -13,6 +13,8 @@ from fct.report.units import as_measured, interval, signed_interval
         ("mean_accuracy_over_trainings", 0.85, "85.0 %"),
         ("worst-class_agreement", 0.5, "50.0 %"),
         ("mean_ece", 0.012, "1.2 %"),
+        ("bgr_accuracy_at_most", 0.3, "30.0 %"),
+        ("bgr_drop_at_least_over_trainings", 0.25, "+25.0 points"),
         ("webp_drop", 0.02, "+2.0 points"),
         ("mean_accuracy_vs_champion", -0.01, "-1.0 points"),
         ("mean_ece_vs_fp32", 0.001, "+0.1 points"),

@@ -14,6 +14,7 @@ from PIL import Image
 
 from fct.images.decode import UnusableImage
 from fct.serving.classifier import LARGEST_FILE, Classifier, open_session
+from fct.serving.metadata import UnusableMetadata
 
 ANSWERED = """
     import random, sys
@@ -93,6 +94,14 @@ def test_a_model_of_oblong_images_is_refused(colour_model):
     """Which part of a photograph an oblong model wants is not for us to guess."""
     with pytest.raises(UnusableImage, match="3 x 8 x 9"):
         Classifier.of(open_session(colour_model(width=9)))
+
+
+def test_metadata_that_is_not_utf8_is_refused(colour_model):
+    """The error has the bytes."""
+    path = colour_model()
+    path.write_bytes(path.read_bytes().replace(b"green", b"gr\xfcen"))
+    with pytest.raises(UnusableMetadata, match=r'"gr\\xfcen".* in its metadata is not UTF-8'):
+        Classifier.of(open_session(path))
 
 
 def test_what_is_wrong_with_one_touches_no_other(classifier, picture):

@@ -98,7 +98,7 @@ def test_trainings_are_measured_once(trained):
     found = measure_trainings(params, 2)
     assert found.seeds == (0, 1)
     assert found.values == {"raw_accuracy": (0.0, 0.01), "worst-class_accuracy": (0.0, 0.01)}
-    assert found.is_of(found.digest, params.evaluate.conditions)
+    assert found.is_of(found.digest, params.evaluate.all_conditions)
     assert measure_trainings(params, 3).values["raw_accuracy"] == (0.0, 0.01, 0.02)
     assert trained == [0, 1, 2]
 
@@ -110,6 +110,29 @@ def test_another_configuration_is_trained(trained):
     params = load(Params)
     measure_trainings(params, 2)
     measure_trainings(params.model_copy(update={"train": params.train.model_copy(update={"epochs": 2})}), 2)
+    assert trained == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("changed", [{"unseen_images": 10}, {"qualities": (20, 60)}])
+def test_other_views_or_images_are_measured_anew(trained, changed):
+    """What was kept is of the views and the images of unseen distortions that it was measured on."""
+    from fct.spread.measure import measure_trainings
+
+    params = load(Params)
+    measure_trainings(params, 2)
+    measure_trainings(params.model_copy(update={"evaluate": params.evaluate.model_copy(update=changed)}), 2)
+    assert trained == [0, 1, 0, 1]
+
+
+def test_lines_of_both_directions_have_a_value_each(trained):
+    """The best class is another value than the worst one, and is measured where a line asks for it."""
+    from fct.spread.measure import measure_trainings
+
+    params = load(Params)
+    measure_trainings(params, 2)
+    best = params.gate[2].model_copy(update={"at_least": None, "at_most": 0.9})
+    found = measure_trainings(params.model_copy(update={"gate": [*params.gate, best]}), 2)
+    assert list(found.values) == ["raw_accuracy", "worst-class_accuracy", "worst-class_accuracy_at_most"]
     assert trained == [0, 1, 0, 1]
 
 
