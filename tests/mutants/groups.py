@@ -275,7 +275,9 @@ FCT = Group(
             "raw_quality=batch.raw_quality, quality",
         ),
         Mutant(
-            "without blocks qualities are hidden", 'if params.name == "fct-r" and params.hidden', "if params.hidden"
+            "without blocks qualities are hidden",
+            'params.name == "fct-r" and params.hidden_quality',
+            "params.hidden_quality",
         ),
     ),
 )
@@ -510,7 +512,7 @@ TABLES = Group(
     (
         Mutant("tables are cut off", "base * percent + 50", "base * percent"),
         Mutant("steps of zero", "// 100, 1, 255)", "// 100, 0, 255)"),
-        Mutant("the quality is one too low", "distances.argmin()) + 1", "distances.argmin())"),
+        Mutant("the quality is one too low", 'nearest + 1, "ijg"', 'nearest, "ijg"'),
         Mutant("wide tables are taken as they are", "for slot in slots], 255)", "for slot in slots], 65535)"),
         Mutant("the luminance alone tells", "image.layer[:2]", "image.layer[:1]"),
         Mutant("no tables are quality 100", "UNKNOWN_QUALITY = 0", "UNKNOWN_QUALITY = 100"),
