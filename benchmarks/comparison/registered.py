@@ -178,7 +178,8 @@ def check_committed_before(registered: Registered, runs: Mapping[str, Mapping[st
         raise FctError(f"{FILE} is not committed as it is. Commit it before its runs are made.")
     written = (_git("log", "-1", "--format=%H", "--", str(FILE)) or "").strip()
     settings = FILE.with_name(PARAMS.name)
-    then, now = _git("show", f"{written}:./{settings.name}") or "", settings.read_text()
+    read_yaml = YAML(typ="safe").load
+    then, now = read_yaml(_git("show", f"{written}:./{settings.name}") or "{}"), read_yaml(settings)
     for dataset in registered.on:
         if _definition(then, dataset, registered.variant) != _definition(now, dataset, registered.variant):
             raise FctError(
@@ -195,9 +196,9 @@ def check_committed_before(registered: Registered, runs: Mapping[str, Mapping[st
                 )
 
 
-def _definition(settings: str, dataset: str, name: str) -> tuple[Any, ...]:
-    """Return what the text of params.yaml says of a method on a data set."""
-    section = YAML(typ="safe").load(settings or "{}").get("datasets", {}).get(dataset, {})
+def _definition(settings: Mapping[str, Any], dataset: str, name: str) -> tuple[Any, ...]:
+    """Return what params.yaml, as plain values, says of a method on a data set."""
+    section = settings.get("datasets", {}).get(dataset, {})
     return (section.get("methods", {}).get(name), *(section.get(key) for key in ("model", "train", "method")))
 
 
