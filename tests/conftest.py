@@ -291,3 +291,18 @@ def _brighter(images, region):
     images = images.copy()
     images[region] += 120
     return images
+
+
+@pytest.fixture
+def flipped_bits():
+    """Return a generator that writes an array's file again for each bit of its header, with this bit flipped."""
+
+    def flip(path):
+        whole = path.read_bytes()
+        for bit in range(128 * 8):
+            content = bytearray(whole)
+            content[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(content)
+            yield bit
+
+    return flip
