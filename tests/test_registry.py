@@ -643,10 +643,15 @@ def test_a_line_that_was_not_judged_is_seen():
 
 
 @pytest.mark.parametrize(
-    ("then", "now"), [("confidence: 0.95", "confidence: 0.5"), ("qualities: [30, 90]", "qualities: [90]")]
+    ("then", "now"),
+    [
+        ("confidence: 0.95", "confidence: 0.5"),
+        ("qualities: [30, 90]", "qualities: [90]"),
+        ("unseen_images: null", "unseen_images: 10"),
+    ],
 )
 def test_another_yardstick_after_the_verdict_is_seen(then, now):
-    """A verdict with another confidence or other qualities is refused."""
+    """A verdict with another confidence, other qualities or other images is refused."""
     Path("params.yaml").write_text(PARAMS.replace(then, now))
     commit()
     with pytest.raises(FctError, match=r"it was judged with evaluate\..*Run `dvc repro gate`"):

@@ -60,13 +60,8 @@ class EvaluateParams(Section):
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """The conditions of a verdict, as JSON: the confidence, and the views that slices consist of."""
-        return {"confidence": self.confidence, "qualities": list(self.qualities), "unseen": list(self.unseen)}
-
-    @property
-    def all_conditions(self) -> dict[str, Any]:
-        """All conditions that decide a value, as JSON: those of a verdict, and the images of unseen distortions."""
-        return {**self.conditions, "unseen_images": self.unseen_images}
+        """All that a value depends on beside model and split, as JSON: confidence, views, and images of unseen ones."""
+        return self.model_dump(mode="json", exclude={"batch_size"})
 
     @property
     def judged_unseen(self) -> tuple[Unseen, ...]:

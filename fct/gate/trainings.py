@@ -45,7 +45,7 @@ class Trainings:
     seeds: tuple[int, ...]
     values: Mapping[str, tuple[float, ...]]  # by `CheckParams.value_name`, in the order of the seeds
     digest: str | None  # of the gate split; None without trainings
-    conditions: Mapping[str, Any]  # `EvaluateParams.all_conditions`
+    conditions: Mapping[str, Any]  # `EvaluateParams.conditions`
 
     def write(self, path: Path = SPREAD_METRICS) -> None:
         """Write the file."""
@@ -107,7 +107,7 @@ def read_for(lines: Sequence[CheckParams], digest: str, params: EvaluateParams) 
             f"{len(trainings.seeds) or 'none'}. Set spread.trainings in params.yaml to at least 2 and run `dvc repro`."
         )
     missing = [line.value_name for line in over.values() if line.value_name not in trainings.values]
-    if missing or not trainings.is_of(digest, params.all_conditions):
+    if missing or not trainings.is_of(digest, params.conditions):
         problem = f"it has no {missing[0]}" if missing else "its trainings were measured on other images or views"
         raise FctError(f"{SPREAD_METRICS}: {problem}. {REMEDY}")
     return trainings

@@ -29,7 +29,7 @@ class Evidence:
     commit: str
     data: dict[str, str]  # DVC's checksums of data/..., by path
     lines: dict[str, list[Any]]  # of the gate: name -> direction and threshold
-    conditions: dict[str, Any]  # of the measurement: confidence, qualities, unseen distortions
+    conditions: dict[str, Any]  # of the measurement: `EvaluateParams.conditions`
     is_dirty: bool = False  # whether the commit lacks an input of the stages
 
     def tags(self) -> dict[str, str]:
@@ -68,7 +68,7 @@ def gather_evidence(
     Args:
         candidate: The paths of the file and of its verdict.
         lines: The lines of the gate by name: direction and threshold.
-        conditions: The confidence, qualities and unseen distortions in params.yaml.
+        conditions: `EvaluateParams.conditions` of params.yaml.
         dirty: Allow inputs of the pipeline whose present content is in neither git nor DVC.
         commit: Commit dvc.lock, metrics, plots and .dvc files first if the last commit lacks them.
 

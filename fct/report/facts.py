@@ -165,7 +165,7 @@ def _trainings(verdict: Mapping[str, Any], evaluate: EvaluateParams) -> Training
     if not SPREAD_METRICS.is_file():
         return NONE
     measured = trainings.read()
-    return measured if measured.is_of(verdict["split"]["digest"], evaluate.all_conditions) else NONE
+    return measured if measured.is_of(verdict["split"]["digest"], evaluate.conditions) else NONE
 
 
 def _int8(verdict: Mapping[str, Any], split: Split, evaluate: EvaluateParams) -> dict[str, str]:

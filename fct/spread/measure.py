@@ -67,7 +67,7 @@ def measure_trainings(params: Params, count: int) -> Trainings:
             key = {
                 "training": checkpoint.path.parent.name,  # a digest of all that decides the weights
                 "code": code_digest(*MEASURING),
-                "conditions": params.evaluate.all_conditions,
+                "conditions": params.evaluate.conditions,
                 "gate": gate_digest,
                 "values": list(lines),
             }
@@ -80,7 +80,7 @@ def measure_trainings(params: Params, count: int) -> Trainings:
         seeds=seeds,
         values={name: tuple(values[name] for values in found) for name in lines},
         digest=gate_digest,
-        conditions=params.evaluate.all_conditions,
+        conditions=params.evaluate.conditions,
     )
 
 

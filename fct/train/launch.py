@@ -163,9 +163,13 @@ def _wait(processes: list[subprocess.Popen[bytes]], timeout: float = math.inf) -
 
 def _fail(failed: dict[int, int], count: int, folder: Path) -> None:
     """Report the first of the failures that is a reason of its own."""
-    reasons = [rank for rank, status in failed.items() if status not in CONSEQUENCES]
-    reasons = reasons or [rank for rank, status in failed.items() if status != LOST] or list(failed)
-    rank = 0 if 0 in reasons and failed[0] > 0 else reasons[0]  # what it has printed need not be said again
+
+    def order(rank: int) -> tuple[bool, ...]:
+        status = failed[rank]
+        has_printed = rank == 0 and status > 0  # which need not be said again
+        return status in CONSEQUENCES, status == LOST, not has_printed
+
+    rank = min(failed, key=order)
     status = failed[rank]
     if status < 0:
         raise LostProcessError(

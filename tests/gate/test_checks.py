@@ -152,6 +152,7 @@ def test_the_verdict_is_the_contract():
         "confidence": 0.95,
         "qualities": [10],
         "unseen": [],
+        "unseen_images": None,
     }
     assert result["checks"][0] == {
         "name": "raw_accuracy",

@@ -167,7 +167,7 @@ def ask_for_trainings():
 
 def write_trainings(*values):
     split = json.loads(Path("evaluation/meta.json").read_text())["splits"]["gate"]
-    conditions = load(gate.Params).evaluate.all_conditions
+    conditions = load(gate.Params).evaluate.conditions
     Trainings(tuple(range(len(values))), {"raw_accuracy": values}, split["digest"], conditions).write()
 
 

@@ -166,13 +166,8 @@ def test_an_8_bit_file_must_pass_the_gate_without_parity_and_a_line_against_fp32
     assert (against.name, against.direction, against.threshold) == ("mean_accuracy_vs_fp32", "at least", -0.02)
 
 
-def test_the_conditions_are_the_confidence_and_the_views():
-    """The conditions have the confidence, the qualities and the unseen distortions."""
-    params = EvaluateParams.model_validate(EVALUATE | {"unseen": ["webp", "blur"]})
-    assert params.conditions == {"confidence": 0.95, "qualities": [5, 95], "unseen": ["webp", "blur"]}
-
-
-def test_a_value_also_depends_on_the_images_of_unseen_distortions():
-    """All conditions have their number, too."""
-    params = EvaluateParams.model_validate(EVALUATE | {"unseen_images": 100})
-    assert params.all_conditions == params.conditions | {"unseen_images": 100}
+def test_the_conditions_are_all_that_a_value_depends_on():
+    """The batch size alone is no condition."""
+    params = EvaluateParams.model_validate(EVALUATE | {"unseen": ["webp", "blur"], "unseen_images": 100})
+    views = {"qualities": [5, 95], "unseen": ["webp", "blur"], "unseen_images": 100}
+    assert params.conditions == {"confidence": 0.95} | views

@@ -13,7 +13,7 @@ from fct.gate.trainings import NONE, Spread, Trainings
 DIGEST = "0123456789abcdef"
 EVALUATE = EvaluateParams(qualities=(10,), unseen=(), unseen_images=None, batch_size=1, confidence=0.95)
 LINE = CheckParams(slice="raw", metric="accuracy", at_least=0.8, over="trainings")
-THREE = Trainings((0, 1, 2), {"raw_accuracy": (0.8, 0.84, 0.82)}, DIGEST, EVALUATE.all_conditions)
+THREE = Trainings((0, 1, 2), {"raw_accuracy": (0.8, 0.84, 0.82)}, DIGEST, EVALUATE.conditions)
 
 
 @pytest.fixture(autouse=True)

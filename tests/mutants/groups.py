@@ -170,8 +170,8 @@ EVALUATE_PARAMS = Group(
     ("tests/gate/test_params.py",),
     (
         Mutant("a quality may stand there twice", "values.count(value) > 1", "values.count(value) > 2"),
-        Mutant("unseen distortions are no part of the conditions", '"unseen": list(self.unseen)', '"unseen": []'),
-        Mutant("the conditions forget the confidence", '"confidence": self.confidence, ', ""),
+        Mutant("the batch size is a condition", 'exclude={"batch_size"}', "exclude=set()"),
+        Mutant("the conditions forget the confidence", '{"batch_size"}', '{"batch_size", "confidence"}'),
     ),
 )
 

@@ -160,7 +160,7 @@ def test_without_a_verdict_the_error_says_what_makes_it():
 
 def write_trainings(**changed):
     split = json.loads(Path("metrics/gate.json").read_text())["split"]
-    conditions = load(gate.Params).evaluate.all_conditions | changed
+    conditions = load(gate.Params).evaluate.conditions | changed
     Trainings((3, 4, 5), {"raw_accuracy": (0.8, 0.84, 0.82)}, split["digest"], conditions).write()
 
 

@@ -98,7 +98,7 @@ def test_trainings_are_measured_once(trained):
     found = measure_trainings(params, 2)
     assert found.seeds == (0, 1)
     assert found.values == {"raw_accuracy": (0.0, 0.01), "worst-class_accuracy": (0.0, 0.01)}
-    assert found.is_of(found.digest, params.evaluate.all_conditions)
+    assert found.is_of(found.digest, params.evaluate.conditions)
     assert measure_trainings(params, 3).values["raw_accuracy"] == (0.0, 0.01, 0.02)
     assert trained == [0, 1, 2]
 
