@@ -12,10 +12,10 @@ from base64 import b64encode
 from urllib.request import OpenerDirector, ProxyHandler, build_opener
 
 from fct.core.errors import FctError
+from fct.core.files import OWNER_ONLY
 from fct.core.paths import STATE
 
 PASSWORD = STATE / "ui-password"
-OWNER_ONLY = 0o600
 NAMES = ("127.0.0.1", "localhost")  # host names that a browser on this machine may use
 
 

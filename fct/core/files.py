@@ -16,12 +16,18 @@ from typing import Any
 
 CHUNK = 1 << 20  # bytes read at a time when hashing
 ABANDONED = 3600  # seconds without a change after which nobody is writing a temporary file any more
+PUBLIC, OWNER_ONLY = 0o666, 0o600  # permissions of a new file, before the umask
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, mode: int = PUBLIC) -> None:
     """Write `content` to `path` through a temporary file in the same folder, so that a reader never sees half of it.
 
     A device or a pipe, such as /dev/stdout, is written directly, since no file may replace it.
+
+    Args:
+        path: The file. Its folder is created.
+        content: What it holds afterwards.
+        mode: Its permissions, at any moment: OWNER_ONLY for a secret.
     """
     if path.exists() and not path.is_file():
         path.write_bytes(content)
@@ -31,7 +37,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     _delete_leftovers(path.parent, name)
     temporary = path.with_name(f"{name}.{secrets.token_hex(4)}.tmp")  # not tempfile's, which ignores the umask
     try:
-        with temporary.open("xb") as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -49,9 +55,9 @@ def _delete_leftovers(folder: Path, name: str) -> None:
                 leftover.unlink()
 
 
-def write_text(path: Path, content: str) -> None:
-    """Write UTF-8 text atomically."""
-    write_bytes(path, content.encode())
+def write_text(path: Path, content: str, mode: int = PUBLIC) -> None:
+    """Write UTF-8 text atomically, as `write_bytes` does."""
+    write_bytes(path, content.encode(), mode)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -19,7 +19,8 @@ from pathlib import Path
 import click
 
 from fct.core.errors import FctError, exit_on_error
-from pipelines.stack.rights import REGION, USER, write_private
+from fct.core.files import OWNER_ONLY, write_text
+from pipelines.stack.rights import REGION, USER
 
 FILE = Path(".env")
 HOST = "127.0.0.1"
@@ -110,7 +111,7 @@ def write(path: Path = FILE) -> list[str]:
         _others(text, {*lines, *derived}),
     )
     parts = (f"\n# {title}\n{''.join(part)}" for title, part in zip(TITLES, sections, strict=True) if part)
-    write_private(path, "".join((HEADING, *parts)))
+    write_text(path, "".join((HEADING, *parts)), OWNER_ONLY)
     read(path)
     return [name for name in (*values, *derived) if name not in old]
 

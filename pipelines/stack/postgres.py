@@ -30,12 +30,12 @@ import psutil
 
 from fct.core.database import connect, import_psycopg
 from fct.core.errors import FctError
+from fct.core.files import OWNER_ONLY, write_text
 
 INSTALL = "PostgreSQL is not installed: apt-get install postgresql"
 LEAST_VERSION = 15
 ADMINISTRATOR = "fct_admin"
 ACCOUNTS = ("postgres", "nobody")  # who runs the server for root
-OWNER_ONLY = 0o600
 PATIENCE = 60  # seconds for a start or a stop
 SETTINGS = {"max_connections": "300", "log_min_messages": "warning"}
 CHECKED_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
@@ -68,7 +68,7 @@ class Postgres:
         if not secret.exists():
             password = secrets.token_urlsafe(24)
             _init(folder, password)
-            _write_secret(secret, json.dumps({"port": port or free_port(), "password": password}))
+            write_text(secret, json.dumps({"port": port or free_port(), "password": password}), OWNER_ONLY)
         values = json.loads(secret.read_text())
         return cls(folder, values["port"], values["password"], settings or {})
 
@@ -228,15 +228,6 @@ def _init(folder: Path, password: str) -> None:
             os.chown(file.name, account.pw_uid, account.pw_gid)
         command = ["initdb", f"--pgdata={data}", f"--username={ADMINISTRATOR}", f"--pwfile={file.name}"]
         _run(folder, [*command, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"])
-
-
-def _write_secret(path: Path, content: str) -> None:
-    """Write a file whole that only this user can read, at any moment."""
-    temporary = path.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "w") as file:
-        file.write(content)
-    temporary.replace(path)
 
 
 def _account() -> pwd.struct_passwd | None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,10 +21,10 @@ import click
 
 from fct.core.database import sqlalchemy_url
 from fct.core.errors import FctError, exit_on_error, install
+from fct.core.files import OWNER_ONLY, write_text
 from pipelines.access import opener
 
 INSTALL = install("flows", "stack")
-OWNER_ONLY = 0o600
 BUCKETS = ("dvc", "mlflow")
 REGION = "us-east-1"  # any; S3's clients ask for one
 ADMINISTRATOR = "admin"
@@ -67,19 +66,6 @@ def mlflow_rights(database: str) -> str:
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
         f"auth_cache_ttl_seconds = {AUTH_CACHE}\n"
     )
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def make_buckets(address: str, values: Mapping[str, str]) -> None:
@@ -150,7 +136,7 @@ def main() -> None:
 def s3(file: Path) -> None:
     """Write SeaweedFS's file of keys."""
     with exit_on_error():
-        write_private(file, s3_rights(os.environ))
+        write_text(file, s3_rights(os.environ), OWNER_ONLY)
 
 
 @main.command()
@@ -158,7 +144,7 @@ def s3(file: Path) -> None:
 def mlflow(file: Path) -> None:
     """Write MLflow's file of basic-auth, for the database MLFLOW_BACKEND_STORE_URI."""
     with exit_on_error():
-        write_private(file, mlflow_rights(os.environ["MLFLOW_BACKEND_STORE_URI"]))
+        write_text(file, mlflow_rights(os.environ["MLFLOW_BACKEND_STORE_URI"]), OWNER_ONLY)
 
 
 @main.command()

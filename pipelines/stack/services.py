@@ -16,6 +16,7 @@ from typing import Protocol
 
 from fct.core.database import connect, sqlalchemy_url
 from fct.core.errors import FctError, UnreachableError
+from fct.core.files import OWNER_ONLY, write_text
 from fct.core.paths import STATE
 from pipelines.access import authorization, origins
 from pipelines.stack import rights
@@ -118,7 +119,7 @@ def seaweedfs(values: Mapping[str, str], folder: Path) -> Program:
 
     def prepare() -> None:
         (folder / "s3").mkdir(exist_ok=True)
-        rights.write_private(keys, rights.s3_rights(values))
+        write_text(keys, rights.s3_rights(values), OWNER_ONLY)
 
     ports = {name: values[f"FCT_S3_{name.upper()}_PORT"] for name in ("master", "volume", "filer")}
     sockets = [f"s3-{port}", *(f"{name}-grpc-{int(number) + GRPC}" for name, number in (*ports.items(), ("s3", port)))]
@@ -176,7 +177,7 @@ def _mlflow(values: Mapping[str, str], folder: Path) -> Program:
         health=f"{address}/health",
         answer="OK",
         folder=folder,
-        prepare=lambda: rights.write_private(settings, rights.mlflow_rights(database)),
+        prepare=lambda: write_text(settings, rights.mlflow_rights(database), OWNER_ONLY),
         finish=lambda: rights.make_mlflow_user(address, values),
     )
 

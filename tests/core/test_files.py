@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -215,3 +216,16 @@ def test_a_folder_has_the_new_files_or_the_old_ones(old, new):
             fill(folder, new)
         assert contents(target) == new
         assert list(Path(parent).iterdir()) == [target]
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(files.OWNER_ONLY, 0o600), (files.PUBLIC, 0o640)])
+def test_a_secret_is_for_its_owner_at_any_moment(tmp_path, monkeypatch, mode, expected):
+    """The temporary file has the permissions already; those of other files follow the umask."""
+    seen = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: seen.append(stat.S_IMODE(os.fstat(descriptor).st_mode)))
+    before = os.umask(0o027)
+    try:
+        files.write_text(tmp_path / "secret", "x", mode)
+    finally:
+        os.umask(before)
+    assert seen == [expected]
