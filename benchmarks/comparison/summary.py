@@ -42,13 +42,11 @@ def write() -> None:
             it decides.
     """
     settings = read()
-    there = {name: read_runs(name) for name in datasets()}
-    runs = {  # without any method there is nothing to compare
-        name: each for name, each in there.items() if settings.on(name).methods.keys() & each
-    }
+    runs, longer = divide(settings, {name: read_runs(name) for name in datasets()})
     trials = {name: read_trials(name, each) for name, each in runs.items()}
-    for name, found in runs.items():
+    for found in (*runs.values(), *longer.values()):
         check_current(settings, _records(found.values()))
+    for name in runs:
         check_current(settings, [trial for by_number in trials[name].values() for trial in by_number.values()])
         check_current(settings, read_repeated(name))
     if claim := registered.read():
@@ -58,7 +56,7 @@ def write() -> None:
     shown, cost = runs[SHOWN_ON], costs(settings, SHOWN_ON, runs[SHOWN_ON])
     readme = between(README.read_text(), bought(summary[SHOWN_ON]), MARKS, README)
     pages = {  # all of them before one is written
-        TABLES: tables.document(settings, runs, summary, trials),
+        TABLES: tables.document(settings, runs, summary, trials, longer),
         FRONT: between(FRONT.read_text(), headline(settings, runs, summary), MARKS, FRONT),
         README: between(readme, reached(shown, cost), REACHED_MARKS, README),
         CHOOSING: between(CHOOSING.read_text(), choices(shown, cost), MARKS, CHOOSING),
@@ -69,6 +67,22 @@ def write() -> None:
         figures.draw(name, found, summary[name], settings.on(name), FIGURES)
         figures.draw_tradeoff(name, found, summary[name], FIGURES)
         figures.draw_distortion(name, found, comparable(settings.on(name), found), FIGURES)
+
+
+def divide(
+    settings: Settings, there: dict[str, dict[str, Runs]]
+) -> tuple[dict[str, dict[str, Runs]], dict[str, dict[str, Runs]]]:
+    """Return the runs to compare and those beyond the budget, each by data set and name, without empty ones."""
+    beyond = {dataset: settings.on(dataset).beyond for dataset in there}
+    compared = {
+        dataset: {name: each for name, each in runs.items() if name not in beyond[dataset]}
+        for dataset, runs in there.items()
+        if settings.on(dataset).methods.keys() & runs  # without any method there is nothing to compare
+    }
+    longer = {
+        dataset: {name: runs[name] for name in beyond[dataset] if name in runs} for dataset, runs in there.items()
+    }
+    return compared, {dataset: runs for dataset, runs in longer.items() if runs}
 
 
 def compare(dataset: str, name: str, other: str) -> str:
@@ -90,7 +104,7 @@ def compare(dataset: str, name: str, other: str) -> str:
 
 
 def summarise(runs: dict[str, Runs], settings: Settings) -> Summary:
-    """Return means and differences with intervals on one data set: methods, ablations, and what is beyond, by name."""
+    """Return means and differences with intervals on one data set: methods and ablations, by name."""
     control = runs.get(CONTROL)
     told = {name: _one(found, control, settings.summary) for name, found in runs.items()}
     main = [name for name in settings.methods if name in told]
@@ -100,7 +114,7 @@ def summarise(runs: dict[str, Runs], settings: Settings) -> Summary:
             if other in runs and (difference := difference_of(runs[name], runs[other], settings.summary)):
                 each[key] = difference
     ours = next((name for name in OURS if name in main), None)
-    rivals = [name for name in told if name not in {ours, *settings.beyond}] if ours else []
+    rivals = [name for name in told if name != ours] if ours else []
     against = {
         name: found for name in rivals if (found := difference_of(runs[ours or ""], runs[name], settings.summary))
     }
@@ -112,7 +126,6 @@ def summarise(runs: dict[str, Runs], settings: Settings) -> Summary:
         "answers": [*_answers(runs, chosen, settings)],
         "methods": {name: told[name] for name in main},
         "ablations": {name: told[name] for name in settings.ablations if name in told},
-        "beyond": {name: told[name] for name in settings.beyond if name in told},
     }
 
 

@@ -53,7 +53,7 @@ def test_a_table_is_made_while_runs_are_missing(comparison, tmp_path):
     own = comparison.on("pets")
     runs = {"pets": read_runs("pets")}
     told = {"pets": summary.summarise(runs["pets"], own)}
-    document = tables.document(comparison, runs, told, {"pets": read_trials("pets", runs["pets"])})
+    document = tables.document(comparison, runs, told, {"pets": read_trials("pets", runs["pets"])}, {})
     assert "| other codecs | other decoders |" in document
     assert "Of one seed, so without intervals" in document
     assert "| `fct` | 1 |" in document
