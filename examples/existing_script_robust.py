@@ -77,7 +77,7 @@ def main() -> None:
     model.to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, args.epochs)
-    jpeg, consistency = fct.RandomJPEG((10, 90)), fct.FeatureConsistencyLoss()
+    jpeg, consistency = fct.RandomJPEG((10, 90)), fct.FeatureConsistencyLoss(weight=0.3)
     taps = fct.FeatureTaps(model, ["layer3", "layer4"])
 
     for epoch in range(args.epochs):

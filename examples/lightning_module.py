@@ -35,7 +35,7 @@ class Classifier(pl.LightningModule):
         self.normalise = v2.Compose(
             [v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])]
         )
-        self.jpeg, self.consistency = fct.RandomJPEG((10, 90)), fct.FeatureConsistencyLoss()  # FCT
+        self.jpeg, self.consistency = fct.RandomJPEG((10, 90)), fct.FeatureConsistencyLoss(weight=0.3)  # FCT
 
     # Taps are there while the model is trained. A copy or a checkpoint has none.
     def on_fit_start(self) -> None:  # FCT

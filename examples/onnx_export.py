@@ -35,7 +35,7 @@ normalise = v2.Compose(
 def train(model: nn.Module, batches: DataLoader, epochs: int) -> None:
     """Train the model and its blocks on raw and on compressed images, each with its quality."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    jpeg, consistency = fct.RandomJPEG((10, 90), return_quality=True), fct.FeatureConsistencyLoss()  # FCT
+    jpeg, consistency = fct.RandomJPEG((10, 90), return_quality=True), fct.FeatureConsistencyLoss(0.3)  # FCT
     taps = fct.FeatureTaps(model, ["model.layer3", "model.layer4"])  # FCT
     for epoch in range(epochs):
         model.train()

@@ -69,7 +69,7 @@ def main() -> None:
     model.fc = nn.Linear(model.fc.in_features, classes)
     model.to(DEVICE)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    jpeg, consistency = fct.RandomJPEG((10, 90)), fct.FeatureConsistencyLoss()  # FCT
+    jpeg, consistency = fct.RandomJPEG((10, 90)), fct.FeatureConsistencyLoss(weight=0.3)  # FCT
     taps = fct.FeatureTaps(model, ["layer3", "layer4"])  # FCT
 
     for epoch in range(args.epochs):

@@ -1,4 +1,4 @@
-"""The best variant of this project's comparison: compressed images are pulled to the features of a teacher.
+"""Pairs with a teacher: compressed images are pulled to the features of a network that was trained on raw images.
 
     python examples/teacher.py --data FOLDER
 

@@ -67,7 +67,7 @@ def main() -> None:
     normalise = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(config["mean"], config["std"])])
     optimizer = timm.optim.create_optimizer_v2(model, opt="adamw", lr=1e-3, weight_decay=0.05)
     scheduler, epochs = timm.scheduler.create_scheduler_v2(optimizer, sched="cosine", num_epochs=args.epochs)
-    jpeg, consistency = fct.RandomJPEG((10, 90)), fct.FeatureConsistencyLoss()  # FCT
+    jpeg, consistency = fct.RandomJPEG((10, 90)), fct.FeatureConsistencyLoss(weight=0.3)  # FCT
     # timm tells the module at the end of each stage.
     taps = fct.FeatureTaps(model, [stage["module"] for stage in model.feature_info][-2:])  # FCT
 

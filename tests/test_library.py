@@ -22,7 +22,7 @@ from fct.models.params import BlockParams
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTED = [name for name in fct.__all__ if callable(getattr(fct, name))]
-LAYERS = ["layer3", "layer4"]
+LAYERS = ["layer4", "fc"]
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
@@ -114,7 +114,7 @@ def test_the_five_lines_are_the_pipelines_loss_to_the_bit(toy):
     unknown = torch.full((4,), fct.UNKNOWN_QUALITY)
     batch = Batch(images, unknown, compressed, quality, labels, reference=images)
     method = toy.method(
-        name="fct", weight=1.0, layers=LAYERS, distance="centred-mse", target="raw-detached", projection="none"
+        name="fct", weight=0.3, layers=LAYERS, distance="centred-mse", target="raw-detached", projection="none"
     )
     network.train()
     loss = METHODS["fct"].loss(network, batch, method)
@@ -124,8 +124,9 @@ def test_the_five_lines_are_the_pipelines_loss_to_the_bit(toy):
     assert [name for name in pipeline if not torch.equal(own[name], pipeline[name])] == []
 
 
-def test_the_loop_with_one_view_is_the_pipelines_loss_to_the_bit(toy):
-    """That of docs/how-to/own-loop.md is `method.matched_views: one`, with the same images and teacher."""
+@pytest.mark.parametrize(("word", "matched", "draws"), [("is_jpeg", "one", 4), ("the target first", "compressed", 0)])
+def test_the_loops_with_a_teacher_are_the_pipelines_loss_to_the_bit(toy, word, matched, draws):
+    """Those of docs/how-to/own-loop.md are `method.matched_views`, with the same images and teacher."""
     network = Network(resnet(), mean=[0.5] * 3, std=[0.25] * 3, layers=LAYERS, size=32)
     torch.manual_seed(2)
     teacher = Network(resnet18(num_classes=3), mean=[0.5] * 3, std=[0.25] * 3, layers=LAYERS, size=32).eval()
@@ -139,14 +140,16 @@ def test_the_loop_with_one_view_is_the_pipelines_loss_to_the_bit(toy):
         "consistency": fct.FeatureConsistencyLoss(weight=3.0),
     }  # fmt: skip
     torch.manual_seed(1)
-    exec(lines_of("docs/how-to/own-loop.md", "is_jpeg"), names)
+    exec(lines_of("docs/how-to/own-loop.md", word), names)
     names["loss"].backward()
 
     torch.manual_seed(1)
-    torch.rand(4)
+    torch.rand(draws)
     compressed, quality = jpeg(images)
     batch = Batch(images, torch.full((4,), fct.UNKNOWN_QUALITY), compressed, quality, labels, reference=images)
-    method = toy.method(name="fct", weight=3.0, layers=LAYERS, target="teacher", matched_views="one", probability=0.75)
+    method = toy.method(
+        name="fct", weight=3.0, layers=LAYERS, target="teacher", matched_views=matched, probability=0.75
+    )
     torch.manual_seed(1)
     network.train()
     loss = METHODS["fct"].loss(network, batch, method, Context(teacher=teacher))
@@ -158,11 +161,12 @@ def test_the_loop_with_one_view_is_the_pipelines_loss_to_the_bit(toy):
 
 def test_a_quality_aware_model_is_the_pipelines_network_to_the_bit():
     """The same backbone and blocks give the same logits for the same qualities."""
-    params = BlockParams(layers=LAYERS, width=0.5, quality="film", consistency="after", unknown_quality="bypass")
+    layers = ["layer3", "layer4"]
+    params = BlockParams(layers=layers, width=0.5, quality="film", consistency="after", unknown_quality="bypass")
     network = Network(resnet(), mean=[0.5] * 3, std=[0.25] * 3, layers=[], block=params, size=32).eval()
     for block in network.blocks.values():
         torch.nn.init.normal_(block.expand.weight, std=0.1)
-    model = fct.QualityAware(resnet(), LAYERS, image_shape=(3, 32, 32), width=0.5).eval()
+    model = fct.QualityAware(resnet(), layers, image_shape=(3, 32, 32), width=0.5).eval()
     model.blocks.load_state_dict(network.blocks.state_dict())
     images = torch.randint(256, (3, 3, 32, 32), dtype=torch.uint8)
     quality = torch.tensor([10, 90, fct.UNKNOWN_QUALITY])

@@ -60,7 +60,8 @@ class FeatureConsistencyLoss(nn.Module):
 
     Args:
         weight: lambda, a number >= 0. In this project's comparison, of small networks on CIFAR-10, 1 was best with a
-            moving average of the network as the target, and 3 with a network that was trained on raw images.
+            moving average of the network as the target, and 3 with a network that was trained on raw images. With the
+            network's own raw features 0.3 costs nothing on raw images, and 3 costs 2.4 points.
         distance: "mse", "centred-mse" (mse relative to the feature's variance) or "cosine"; see `feature_distance`.
         detach_target: whether the raw features are constant. If not, they also move towards the compressed ones: then
             features agree more, and raw images are classified less well.

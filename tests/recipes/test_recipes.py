@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from fct import recipes
 from fct.check.checks import Params
 from fct.cli import main
+from fct.cli.init import FINE_TUNE, FROM_SCRATCH
 from fct.core import params
 
 DEFAULTS = Path(__file__).parents[2] / "params.yaml"
@@ -143,3 +144,10 @@ def test_old_keys_are_named_before_anything_is_written(project):
     done = fct("recipe", "apply", "pair")
     assert done.exit_code == 2
     assert "line 1: recipe: this key was removed. Delete this line" in done.output
+
+
+def test_the_two_recipes_of_fct_init_set_the_same_keys():
+    """What one writes of training and method, the other takes back: `fct init` applies either after the other."""
+    one, other = (recipes.read(name).params for name in (FINE_TUNE, FROM_SCRATCH))
+    for section in ("train", "method", "features", "search"):
+        assert set(one[section]) == set(other[section])
