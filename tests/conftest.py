@@ -18,6 +18,7 @@ import dvc  # noqa: F401  # its log handlers keep the stderr of the first import
 import numpy as np
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from fct.cache import store
 from fct.cache.build import Folders, build_cache
@@ -34,6 +35,8 @@ ROOT = Path(__file__).parents[1]
 # for one another. glibc gives back the memory of a large network only where its tensors are mapped one by one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 20))  # bytes
+settings.register_profile("shared", deadline=None)  # a busy machine stops any example for a while
+settings.load_profile("shared")
 FIRST = ("prefect", "mlflow")  # groups that take longest: workers begin with them, so that short files fill the end
 
 with suppress(ImportError):  # else tests run in one process

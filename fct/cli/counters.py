@@ -23,7 +23,7 @@ def counters(*, folder: Path, port: int | None) -> None:
     """
     with exit_on_error():
         from fct.monitoring import prometheus
-        from fct.monitoring.counts import read_counts
+        from fct.monitoring.counts import WHICH, read_counts
 
         reading = read_counts(folder)
         for problem in reading.damaged:
@@ -31,6 +31,8 @@ def counters(*, folder: Path, port: int | None) -> None:
         if port is not None:
             prometheus.serve(folder, port)
             return
+        if not reading.models and not reading.damaged:
+            click.echo(f"{folder} has no counts yet. {WHICH}", err=True)
         click.echo(prometheus.to_text(reading), nl=False)
         if reading.damaged:
             raise SystemExit(1)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fct.core.errors import FctError
-from fct.evaluate.intervals import Estimate, difference, proportion
+from fct.evaluate.intervals import difference, proportion
 from fct.evaluate.model import Model
 from fct.evaluate.preprocessing import NORMALISATIONS, Preprocessing
 from fct.evaluate.sweep import predict_batch
@@ -48,14 +48,16 @@ def doubts(model: Model, split: Split, names: list[str] | None, predicted: Label
     """Return the reasons to doubt that a model is read correctly, one sentence per reason.
 
     Args:
-        model: the classifier. The file of a model of this project says how to read it, which leaves no doubt.
+        model: the classifier. The file of a model of this project says how to read it, so only an accuracy that is no
+            better than chance leaves a doubt.
         split: the images.
         names: the classes sorted by name, if the user gave no other order.
         predicted: classes of the raw images, [N].
     """
-    if model.preprocessing is None:
-        return []
     present = predicted == split.labels
+    chance = no_better_than_chance(present, model.classes or 1)
+    if model.preprocessing is None:
+        return [f"{chance}: check that the images are like those it was trained on"] if chance else []
     alternatives = list(_alternatives(model, model.preprocessing, split.fit))
     best, rows, right = _try(alternatives, split)
     suspects = [(best.what, best.key, present[rows], right)]
@@ -76,15 +78,22 @@ def doubts(model: Model, split: Split, names: list[str] | None, predicted: Label
             f"with {what}, accuracy on {len(after):,} raw images is {after.mean():.2f} instead of {before.mean():.2f}: "
             f"check {key}"
         )
-    return messages + _chance(proportion(present, 1 - ERROR), len(present), model)
+    if chance:
+        messages.append(f"{chance}: check the order of the classes (--classes), normalise and channels")
+    return messages
 
 
-def _chance(accuracy: Estimate, images: int, model: Model) -> list[str]:
-    chance = 1 / (model.classes or 1)
+def no_better_than_chance(right: NDArray[np.bool_], classes: int) -> str | None:
+    """Return a sentence without its end if the accuracy on raw images may be that of guessing, else None.
+
+    Args:
+        right: [N], which predictions are right.
+        classes: their number.
+    """
+    accuracy, chance = proportion(right, 1 - ERROR), 1 / classes
     if accuracy.low > chance:
-        return []
-    values = f"accuracy on {images:,} raw images is {accuracy.value:.2g}, no better than chance ({chance:.2g})"
-    return [f"{values}: check the order of the classes (--classes), normalise and channels"]
+        return None
+    return f"accuracy on {len(right):,} raw images is {accuracy.value:.2g}, no better than chance ({chance:.2g})"
 
 
 def _alternatives(model: Model, preprocessing: Preprocessing, fit: Fit) -> Iterator[Alternative]:

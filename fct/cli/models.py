@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from fct.cli.output import OUTPUT
 from fct.core.errors import WRONG_USE, exit_on_error
 
 Item = TypeVar("Item")
@@ -20,7 +21,7 @@ Item = TypeVar("Item")
     "--out",
     default="report.html",
     show_default=True,
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     help="File to write the page to.",
 )
 @click.option("--champion/--no-champion", default=True, help="Show the champion's predictions for the same images too.")
@@ -107,11 +108,11 @@ def report(*, out: Path, champion: bool, beside: tuple[str, ...], attach: bool, 
     "the same as a ratio. stretch=true: scale both sides. interpolation=bicubic. channels=bgr. output=NAME: the one to "
     "judge. scale=logits, probabilities or labels. background=true: class 0 is none of the images' classes.",
 )
-@click.option("--json", "to_json", type=click.Path(path_type=Path), help="Write the verdict to this file.")
+@click.option("--json", "to_json", type=OUTPUT, help="Write the verdict to this file.")
 @click.option(
     "--junit",
     "to_junit",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     help="Write the verdict to this file as JUnit XML, for CI servers.",
 )
 def gate(model: Path, *, to_json: Path | None, to_junit: Path | None, **options: Any) -> None:
@@ -122,7 +123,8 @@ def gate(model: Path, *, to_json: Path | None, to_junit: Path | None, **options:
     the threshold.
 
     MODEL may come from elsewhere. Say with --preset, --normalise or --set what its file does not say. stderr shows
-    how MODEL is read, and warns if it is more accurate when read in another way. The verdict is about your way.
+    how such a MODEL is read, and warns if it is more accurate when read in another way, or if any MODEL is no better
+    than chance. The verdict is about your way.
 
     The exit status is 0 if every line passes, 1 if one fails, and 2 if the model cannot be judged.
     """
@@ -174,9 +176,9 @@ def gate(model: Path, *, to_json: Path | None, to_junit: Path | None, **options:
 def predict(paths: tuple[Path, ...], model: str, *, as_json: bool) -> None:
     """Classify image files, and show the JPEG quality of each.
 
-    Reads JPEG, PNG, WebP, AVIF, BMP and TIFF files, and every file of a folder. Images are turned upright by their
-    EXIF data and resized as in training. The quality is read from a JPEG's tables; other formats have none. A model
-    with residual mapping blocks uses it. A note marks images below every quality of the training.
+    Reads JPEG, PNG, WebP, AVIF, BMP and TIFF files, and every file of a folder but READMEs. Images are turned upright
+    by their EXIF data and resized as in training. The quality is read from a JPEG's tables; other formats have none. A
+    model with residual mapping blocks uses it. A note marks images below every quality of the training.
 
     For a file that cannot be used, the reason is printed instead, and the exit status is 2.
     """

@@ -13,7 +13,7 @@ import joblib
 from fct.core.errors import FctError
 from fct.core.paths import MODEL_ONNX, SPLITS
 from fct.core.text import printable
-from fct.data.scan import is_litter
+from fct.data.scan import is_litter, is_note
 from fct.evaluate.model import Model, open_model
 from fct.images.decode import UnusableImage
 from fct.serving.classifier import Classifier, Prediction
@@ -33,6 +33,10 @@ def open_classifier(model: str) -> Iterator[Classifier]:
     with TemporaryDirectory() as folder:
         if model.endswith(".onnx"):
             path = Path(model)
+        elif Path(model).exists() or len(Path(model).parts) > 1:
+            raise FctError(
+                f"--model {model}: this is not an ONNX file. Give one whose name ends in .onnx, such as {MODEL_ONNX}."
+            )
         else:
             from fct import registry
 
@@ -96,8 +100,8 @@ def format_row(file: Path, prediction: Prediction) -> str:
 
 
 def _is_wanted(file: Path, folder: Path) -> bool:
-    """Return whether a file somewhere in `folder` is neither hidden nor left there by an operating system."""
-    if any(part.startswith(".") or is_litter(part) for part in file.relative_to(folder).parts):
+    """Return whether a file somewhere in `folder` is neither hidden, nor a note, nor left by an operating system."""
+    if is_note(file.name) or any(part.startswith(".") or is_litter(part) for part in file.relative_to(folder).parts):
         return False
     try:
         return file.is_file()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from fct.cli.guess import no_better_than_chance
 from fct.core.errors import FctError
 from fct.core.params import Section, load
 from fct.core.paths import PARAMS, STANDARD_ONNX
@@ -17,7 +19,7 @@ from fct.gate.footprint import MIB
 from fct.gate.measures import count_images, measure
 from fct.gate.params import CheckParams, GateParams
 from fct.splits.params import JpegParams
-from fct.splits.store import Split, open_split
+from fct.splits.store import Split, open_split, read_meta
 
 MAY_LOSE = 0.01  # accuracy or calibration that robustness may cost
 FOLLOWING = {("accuracy", "at least"), ("ece", "at most")}
@@ -46,7 +48,8 @@ def propose_thresholds(path: Path = PARAMS) -> list[Threshold]:
 
     A line about accuracy or calibration (ece) allows the candidate to be one point worse than `standard`, raw or
     compressed. It also allows for the uncertainty of the gate's number of images for that line, so that `standard`
-    itself would pass. The file may be a quarter larger than that of `standard`. Other lines stay.
+    itself would pass. The file may be a quarter larger than that of `standard`. Other lines stay. stderr warns if
+    `standard` is no better than chance.
 
     Raises:
         FctError: `standard` has not been exported yet.
@@ -56,6 +59,8 @@ def propose_thresholds(path: Path = PARAMS) -> list[Threshold]:
         raise FctError(f"{STANDARD_ONNX} is not here. Make it with `dvc repro export@standard`.")
     val, gate = open_split("val"), open_split("gate")
     predictions = predict_views(STANDARD_ONNX, val, params.evaluate, params.jpeg.subsampling)
+    if chance := no_better_than_chance(predictions.classes[0] == val.labels, len(read_meta()["classes"])):
+        print(f"warning: {STANDARD_ONNX}: {chance}. These thresholds prove nothing: train it longer.", file=sys.stderr)
     proposals = []
     for index, line in enumerate(params.gate):
         if line.metric == "file_mib" and line.at_most is not None:

@@ -107,6 +107,11 @@ def is_litter(name: str) -> bool:
     return name.casefold() in LITTER or name == ".DS_Store" or name.startswith("._")
 
 
+def is_note(name: str) -> bool:
+    """Return whether a file of this name is about the images beside it: a README, or written by `dvc add`."""
+    return name.upper().startswith("README") or name.endswith(".dvc")
+
+
 def format_problems(problems: Sequence[Problem]) -> str:
     """Return the first problems as lines for an error message."""
     return "".join(f"\n         - {problem}" for problem in problems[:SHOWN])
@@ -119,7 +124,7 @@ def _entries(folder: Path) -> list[Path]:
 def _check_top(entry: Path, root: Path) -> Problem | None:
     """Return what is wrong with a file or class folder in `root`."""
     if not entry.is_dir():
-        if entry.name.upper().startswith("README") or entry.suffix == ".dvc":
+        if is_note(entry.name):
             return None
         return Problem(printable(entry.name), "not in a class", "move it into the sub-folder of its class")
     if not is_utf8(entry.name):

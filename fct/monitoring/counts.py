@@ -18,6 +18,7 @@ from fct.core.text import printable
 from fct.serving.counters import ASPECTS, FORMAT
 
 OF_AN_IMAGE = tuple(aspect for aspect in ASPECTS if aspect != "error")  # each classified image has one value of each
+WHICH = "Give the folder that FCT_COUNTERS names where the model is served."
 
 Occurrences = Annotated[int, Field(ge=0, le=10**15)]
 
@@ -93,9 +94,7 @@ def read_counts(folder: Path, since: date | None = None) -> Reading:
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
     except OSError as error:
-        raise FctError(
-            f"{folder}: {error.strerror}. It is the folder that FCT_COUNTERS names where the model is served."
-        ) from None
+        raise FctError(f"{folder}: {error.strerror}. {WHICH}") from None
     files: dict[str, list[_File]] = {}
     damaged = []
     for path in paths:

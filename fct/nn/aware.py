@@ -133,7 +133,7 @@ def _checked_shape(image_shape: tuple[int, int, int]) -> tuple[int, int]:
 def _checked(quality: Tensor | None, image: Tensor) -> Tensor:
     """Return the quality of each image on the image's device. Errors are those of `QualityAware`."""
     if quality is None:
-        return torch.full((len(image),), 100, device=image.device)
+        return torch.full(image.shape[:1], 100, device=image.device)
     if not isinstance(quality, Tensor) or quality.dtype == torch.bool or quality.is_complex():
         kind = quality.dtype if isinstance(quality, Tensor) else type(quality).__name__
         raise ValueError(f"quality is {kind}; it is a tensor of numbers [B], or None.")

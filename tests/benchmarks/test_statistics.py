@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm, t
 
@@ -53,7 +53,6 @@ def test_one_seed_has_no_interval():
     assert over_seeds(np.array([0.5]), CONFIDENCE) == Interval(0.5)
 
 
-@settings(deadline=None)
 @given(experiments())
 def test_no_interval_is_narrower_than_students_over_the_seeds(values):
     """What images share only widens it."""
@@ -64,7 +63,6 @@ def test_no_interval_is_narrower_than_students_over_the_seeds(values):
     assert (found.low + found.high) / 2 == pytest.approx(found.mean, abs=1e-9)
 
 
-@settings(deadline=None)
 @given(SEEDS, st.integers(2, 6), st.integers(5, 60))
 def test_seeds_that_are_alike_leave_the_interval_of_the_images(seed, seeds, images):
     """Where each seed classifies as the next one does, the textbook's interval over images is left."""
@@ -73,7 +71,6 @@ def test_seeds_that_are_alike_leave_the_interval_of_the_images(seed, seeds, imag
     assert found.high - found.mean == pytest.approx(norm.ppf(0.975) * one.std(ddof=1) / images**0.5, rel=1e-6)
 
 
-@settings(deadline=None)
 @given(experiments())
 def test_the_p_value_says_what_the_interval_says(values):
     """It is below 5 % just where the interval of 95 % excludes 0, and at its own confidence the interval touches 0."""

@@ -1,6 +1,8 @@
 """`fct gate` judges any ONNX classifier on a folder of images."""
 
+import errno
 import json
+import os
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -11,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from fct import cli
+from fct.core import files
 
 PARAMS = """
 jpeg: {subsampling: "4:2:0"}
@@ -280,10 +283,33 @@ def test_a_models_own_classes_are_not_overruled(shop):
     assert "ours.onnx names its classes itself: blue, red. Leave out --classes." in done.output
 
 
-def test_a_verdict_is_seen_also_where_it_cannot_be_written(shop):
-    """The table is printed before the error about the file."""
+def test_a_verdict_is_seen_also_where_it_cannot_be_written(shop, monkeypatch):
+    """The table is printed before the error about the file, such as one on a disk that filled up meanwhile."""
     save(shop / "theirs.onnx")
-    done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--json", "photos")
+
+    def fill(path, _verdict):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(files, "write_json", fill)
+    done = run("theirs.onnx", "--data", "photos", "--normalise", "unit", "--json", "verdict.json")
     assert done.exit_code == 2
     assert "gate: PASS on 40 images" in done.output
-    assert "error: photos: Is a directory." in done.output
+    assert "error: The disk is full: verdict.json." in done.output
+
+
+def test_a_model_of_this_project_that_guesses_is_told(shop):
+    """Its file says how it is read, so the images are what to check."""
+    save(shop / "ours.onnx", sign=-1, classes=["blue", "red"])
+    done = run("ours.onnx", "--data", "photos")
+    assert "warning: accuracy on 40 raw images is 0, no better than chance (0.5): check that the images" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--json", "--junit"])
+@pytest.mark.parametrize(("target", "reason"), [("photos", "is a directory"), ("names.txt/a", "is a file")])
+def test_what_cannot_be_written_is_told_before_the_measurement(shop, option, target, reason):
+    """The error names the option, and the model is not even opened."""
+    (shop / "names.txt").write_text("")
+    done = run("gone.onnx", "--data", "photos", option, target)
+    assert done.exit_code == 2
+    assert f"Invalid value for '{option}'" in done.stderr
+    assert reason in done.stderr

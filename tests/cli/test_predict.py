@@ -42,6 +42,14 @@ def test_a_folder_is_a_table(shop):
     assert done.exit_code == 2
 
 
+@pytest.mark.parametrize("name", ["README.md", "deep/readme.txt", "deep.dvc"])
+def test_notes_beside_the_images_are_no_images(shop, name):
+    """As in the stage data."""
+    (shop / "images" / name).write_text("text")
+    assert "ead" not in run("images").stdout.replace("deep/c.png", "")
+    assert ".dvc" not in run("images").stdout
+
+
 def test_json_is_one_object_per_line(shop):
     """Programs read the file, class, probabilities, quality and flag; the status is 0 if all files are usable."""
     assert shop
@@ -61,6 +69,8 @@ def test_json_is_one_object_per_line(shop):
     [
         (["--model", "gone.onnx", "images"], "gone.onnx is not here"),
         (["images/empty"], "images/empty: this folder has no file"),
+        (["--model", "model/model.pt", "images"], "--model model/model.pt: this is not an ONNX file"),
+        (["--model", "images", "images"], "--model images: this is not an ONNX file"),
     ],
 )
 def test_an_error_at_the_start_is_one_line(shop, arguments, message):

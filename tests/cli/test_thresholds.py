@@ -58,3 +58,13 @@ def test_unseen_distortions_are_judged_on_the_gates_sample(project, piece):
 def test_without_a_sample_all_images_of_the_gate_count(project, piece, unseen_images):
     """It has 800, and val has 200."""
     assert propose(project, piece, unseen_images) == threshold(800)
+
+
+def test_a_standard_that_guesses_is_told(project, capsys):
+    """Thresholds below chance would let any model pass."""
+    propose(project, "raw", 100)
+    assert not capsys.readouterr().err
+    labels = np.load(project / "data/splits/val/labels.npy")
+    np.save(project / "data/splits/val/labels.npy", 1 - labels)
+    propose(project, "raw", 100)
+    assert "standard.onnx: accuracy on 200 raw images is 0.2, no better than chance (0.5)" in capsys.readouterr().err

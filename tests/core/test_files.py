@@ -84,7 +84,7 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
 NAMES = st.text("abcxyz0189._-", min_size=1, max_size=8).filter(lambda name: name.strip("."))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(max_size=3000), st.binary(max_size=3000))
 def test_any_bytes_are_written_whole(old, new):
     """The file has the bytes of the last write, and there is no other file."""
@@ -112,7 +112,7 @@ def test_permissions_follow_the_umask(tmp_path, umask, file, folder):
     assert (tmp_path / "out").stat().st_mode & 0o777 == folder
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(max_size=3000), st.binary(min_size=1, max_size=3000), st.sampled_from(["fsync", "replace"]))
 def test_a_write_that_fails_at_any_step_leaves_the_old_file(old, new, where):
     """After an interrupt at any step the old content is complete, and there is no temporary file."""
@@ -191,7 +191,7 @@ def test_git_ignores_what_a_killed_writer_left(tmp_path):
     assert subprocess.run(command, capture_output=True, check=True, text=True).stdout == "?? .gitignore\n"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.dictionaries(NAMES, st.binary(max_size=200), max_size=5), st.dictionaries(NAMES, st.binary(max_size=200)))
 def test_a_folder_has_the_new_files_or_the_old_ones(old, new):
     """A block that raises changes nothing. A block that ends leaves exactly its own files."""

@@ -240,7 +240,7 @@ class Everything(params.Section):
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_file_is_valid_or_an_error(tmp_path, data):
     """Whatever stands in a file: values, or an error that names the file; never another exception."""
     text = (ROOT / "params.yaml").read_text()

@@ -129,7 +129,7 @@ def test_the_largest_split_gives_way_where_rounding_took_all():
     assert split_sizes(6, {"val": 0.6, "gate": 0.2, "test": 0.19}) == {"val": 3, "gate": 1, "test": 1, "train": 1}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.integers(4, 60), min_size=1, max_size=4),
     st.fixed_dictionaries({name: st.floats(0.01, 0.3) for name in ("val", "gate", "test")}),

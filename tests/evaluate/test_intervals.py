@@ -82,7 +82,6 @@ def test_no_difference_is_as_certain_as_so_many_images_make_it():
     assert difference(np.zeros(3_000), 0.95).high == pytest.approx(reach / 10, rel=0.01)
 
 
-@settings(deadline=None)
 @given(SHARES, SHARES, IMAGES, st.floats(0.5, 0.999))
 def test_a_larger_share_has_no_lower_bounds(share, other, images, confidence):
     """Both bounds of a proportion rise with it."""
@@ -92,7 +91,7 @@ def test_a_larger_share_has_no_lower_bounds(share, other, images, confidence):
     assert one.high <= more.high + 1e-9
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(SHARES, SHARES, SHARES, IMAGES, st.floats(0.5, 0.999))
 def test_more_images_for_one_side_lower_no_bound(positive, negative, step, images, confidence):
     """Both bounds of a difference rise with the share for +1, and with a smaller share for -1."""

@@ -270,7 +270,7 @@ RELATIVE = [line.model_copy(update={"at_least": None, "champion": 0.05}) for lin
 ROUNDING = 1e-12  # of sums in another order
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(improved())
 def test_a_wrong_answer_made_right_never_fails_a_line(both):
     """Whatever the slice: the bound of its accuracy does not fall."""
@@ -279,7 +279,7 @@ def test_a_wrong_answer_made_right_never_fails_a_line(both):
         assert after.estimate.low >= before.estimate.low - ROUNDING
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(improved(), st.data())
 def test_a_wrong_answer_made_right_never_fails_a_line_against_a_champion(both, data):
     """Against the same champion, whatever the slice: the bound of the difference does not fall."""

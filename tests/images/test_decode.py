@@ -168,7 +168,7 @@ def test_an_unusable_file_is_an_error(content, message):
 WHOLE = [encode(RGB, kind) for kind in ("PNG", "JPEG", "WEBP", "BMP", "TIFF")]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(WHOLE), st.data())
 def test_a_damaged_file_raises_no_other_exception(content, data):
     """A file with changed or missing bytes gives pixels or an UnusableImage."""

@@ -73,7 +73,7 @@ def other_tags(draw):
     return number, kind, count, draw(st.binary(min_size=size, max_size=size) | st.just(b"\xff" * size))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from("<>"), st.lists(other_tags(), min_size=1, max_size=3), st.sampled_from(["JPEG", "PNG", "WEBP"]))
 def test_an_ill_typed_tag_leaves_the_orientation(order, tags, kind):
     """An image is turned upright whatever the tags beside its orientation hold."""
@@ -92,7 +92,7 @@ FORMAT_TAGS |= {0x0142, 0x0143, 0x0144, 0x0145, 0x0152, 0x0153, 0x015B, 0x0212} 
 whole_tags = other_tags().filter(lambda tag: tag[0] not in FORMAT_TAGS and tag[2] <= 3)  # with all bytes of their value
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from("<>"), whole_tags)
 def test_an_ill_typed_tag_of_a_tiff_leaves_its_image(order, tag):
     """A TIFF, whose EXIF data are its own directory, is turned upright too."""
@@ -174,7 +174,7 @@ SEGMENT_STARTS = (
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from([*range(0xE0, 0xF0), 0xFE]),
     st.sampled_from(SEGMENT_STARTS),

@@ -143,7 +143,7 @@ def test_a_higher_quality_never_divides_by_more():
     assert len({pair.tobytes() for pair in entries}) == 100
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     quality=st.integers(1, 100),
     height=st.integers(1, 40),

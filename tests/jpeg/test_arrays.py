@@ -47,7 +47,7 @@ def test_large_images_are_pillows(by_pillow, drawn, kind, size, subsampling):
         np.testing.assert_array_equal(roundtrip(images, quality, subsampling), by_pillow(images, quality, subsampling))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     pixels=st.binary(min_size=1, max_size=400),
     height=st.integers(1, 40),

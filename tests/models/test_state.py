@@ -74,7 +74,7 @@ def test_a_claim_of_terabytes_is_an_error(tmp_path):
         st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 30), st.binary(max_size=8)), min_size=1, max_size=5
     ),
 )
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_file_is_values_or_one_error(tmp_path, legacy, damage):
     """Bytes removed, inserted and replaced: never another exception."""
     content = saved(legacy=legacy)

@@ -88,5 +88,5 @@ def test_half_a_write_is_no_file(write_counts, tmp_path):
 
 def test_a_missing_folder_is_told_with_its_variable(tmp_path):
     """The person learns which folder it should be."""
-    with pytest.raises(FctError, match=r"nowhere: No such file or directory\. It is the folder that FCT_COUNTERS"):
+    with pytest.raises(FctError, match=r"nowhere: No such file or directory\. Give the folder that FCT_COUNTERS"):
         read_counts(tmp_path / "nowhere")

@@ -91,3 +91,10 @@ def fetch(port):
         except URLError:
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+def test_a_folder_without_counts_is_told(tmp_path):
+    """It may be the wrong one, or no image was classified yet."""
+    result = CliRunner().invoke(main, ["counters", str(tmp_path)])
+    assert f"{tmp_path} has no counts yet. Give the folder that FCT_COUNTERS names" in result.stderr
+    assert result.exit_code == 0

@@ -292,6 +292,14 @@ def test_an_exported_model_takes_both_inputs(images, quality):
     assert hooks(aware) == 0
 
 
+def test_a_model_exported_with_its_image_alone_corrects_nothing(images):
+    """torch.export of (image,) gives a program for batches of any size, such as `fct gate` judges."""
+    aware = trained(Net().eval(), ["stem", "stage"])
+    program = torch.export.export(aware, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},)).module()
+    for count in (4, 3):
+        torch.testing.assert_close(program(images[:count]), aware.model(images[:count]))
+
+
 def test_a_compiled_model_gives_equal_results(images, quality):
     """Compiled predictions follow the quality of each call, and so do gradients."""
     torch.compiler.reset()

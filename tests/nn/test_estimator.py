@@ -24,7 +24,7 @@ def test_images_of_any_size_get_a_quality(channels, size):
     channels=st.sampled_from([1, 3]),
     size=st.tuples(st.integers(16, 40), st.integers(16, 40)),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_only_differences_between_neighbours_count(colour, channels, size):
     """An image of another brightness or hue has the same artefacts, at its edges too, and so the same estimate."""
     torch.manual_seed(0)

@@ -201,7 +201,7 @@ def take_crops(images, rows, crops):
     return out
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(drawn_crops())
 def test_crops_are_equal_to_those_by_hand(batch):
     """For any shift, flip and size, both implementations give the pixels of the crop by hand."""
@@ -213,7 +213,7 @@ def test_crops_are_equal_to_those_by_hand(batch):
     np.testing.assert_array_equal(on_device.numpy(), expected)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(drawn_crops())
 def test_flipping_twice_and_shifting_back_give_the_image_again(batch):
     """Two flips cancel. A shift and its opposite cancel, except for pixels lost at the border, which are black."""
