@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import sys
+import textwrap
 from pathlib import Path
 
 import click
 
 from fct.core.errors import FctError, exit_on_error
+
+TERMINAL = 80  # characters of a line, so that no terminal breaks it again
 
 
 @click.command()
@@ -198,11 +201,11 @@ def show(name: str) -> None:
         from fct.methods.params import WITH_CONSISTENCY
 
         chosen = recipes.read(name)
-        click.echo(f"{chosen.title}\n\n{chosen.use}\n{to_yaml(chosen.params)}", nl=False)
+        title, use = (textwrap.fill(text, TERMINAL, break_on_hyphens=False) for text in (chosen.title, chosen.use))
+        click.echo(f"{title}\n\n{use}\n\n{to_yaml(chosen.params)}", nl=False)
         if chosen.params.get("method", {}).get("name") in WITH_CONSISTENCY:
-            click.echo(
-                "# The search may change weight, layers, blocks, distance and target. search.trials: 1 keeps them."
-            )
+            click.echo("# The search may change weight, layers, blocks, distance and target.")
+            click.echo("# search.trials: 1 keeps them.")
 
 
 @recipe.command(name="apply")

@@ -104,10 +104,18 @@ def test_the_command_names_those_that_it_knows(command):
 
 @pytest.mark.parametrize("name", recipes.names())
 def test_what_is_shown_can_be_copied(name):
-    """It is the YAML of params.yaml, in which none is null."""
-    recipe = recipes.read(name)
-    yaml = fct("recipe", "show", name).output.removeprefix(f"{recipe.title}\n\n{recipe.use}\n")
-    assert YAML(typ="safe").load(yaml) == recipe.params
+    """After title and use comes the YAML of params.yaml, in which none is null."""
+    yaml = fct("recipe", "show", name).output.split("\n\n", 2)[2]
+    assert YAML(typ="safe").load(yaml) == recipes.read(name).params
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_what_is_shown_fits_a_terminal(name):
+    """However the lines of the recipe's file are broken, those on the screen have at most 80 characters."""
+    recipe, shown = recipes.read(name), fct("recipe", "show", name).output
+    title, use, _ = shown.split("\n\n", 2)
+    assert (title.split(), use.split()) == (recipe.title.split(), recipe.use.split())
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_a_link_is_followed_and_the_mode_stays(project, tmp_path):
