@@ -53,7 +53,10 @@ def parse(path: Path) -> Mapping[str, Any]:
         raise FctError(f"{path}: not valid YAML: {reason}") from None
     if not isinstance(content, Mapping):
         found = "nothing" if content is None else "a list" if isinstance(content, list) else "one value"
-        raise FctError(f"{path}: expected sections with keys, found {found}.")
+        raise FctError(
+            f"{path}: expected sections with keys, found {found}. Write each section as `name:`, with its keys "
+            "indented below it: params.yaml as delivered shows how."
+        )
     to_plain(content, path)
     return content
 
