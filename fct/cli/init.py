@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from fct import recipes
 from fct.cli.backbone import WIDTH, build_named
+from fct.cli.check import fault_with
 from fct.cli.probe import LARGER, Probed, probe
 from fct.core.errors import FctError
-from fct.core.params import load
 from fct.core.paths import PARAMS
 from fct.core.text import printable
+from fct.data.params import DataParams
 from fct.data.survey import Survey
 from fct.models.params import ModelParams
 from fct.models.weights import find_weights, load_pretrained
@@ -119,17 +119,16 @@ def propose(
             yield Proposal(f"{section}.{key}", value, why[section] if is_own else f"recipe {name}")
 
 
-def propose_name(folder: Path, present: Mapping[str, Any]) -> Iterator[Proposal]:
+def propose_name(folder: Path, present: DataParams) -> Iterator[Proposal]:
     """Yield a name for the registered models, unless params.yaml already has a folder of images and so a name for them.
 
     Models of other images would otherwise become versions of one model, and the gate compare them.
 
     Args:
         folder: the folder of the images.
-        present: what params.yaml says now.
+        present: the section `data` of params.yaml as it is now.
     """
-    data = present.get("data")
-    if not isinstance(data, dict) or data.get("source") != "folder":
+    if present.source != "folder":
         plain = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "photographs"
         yield Proposal(
             "registry.name", f"fct-{plain[:100]}", "of the registered models; choose another one if you like"
@@ -175,17 +174,7 @@ def write(proposals: list[Proposal], path: Path = PARAMS) -> None:
     Raises:
         FctError: the file cannot be read or lacks a key, or its other values do not fit the proposals.
     """
-    from fct.check import checks
-
-    with TemporaryDirectory() as folder:
-        trial = Path(folder) / path.name
-        trial.write_bytes(path.read_bytes())
-        recipes.write({proposal.key: proposal.value for proposal in proposals}, trial)
-        try:
-            checks.check(load(checks.Params, trial))
-        except FctError as error:
-            raise FctError(
-                f"Nothing was written, because {path.name} would not pass `fct check`: "
-                f"{str(error).replace(str(trial), path.name)}"
-            ) from None
-    recipes.write({proposal.key: proposal.value for proposal in proposals}, path)
+    values = {proposal.key: proposal.value for proposal in proposals}
+    if fault := fault_with(values, path):
+        raise FctError(f"Nothing was written, because {path.name} would not pass `fct check`: {fault}")
+    recipes.write(values, path)

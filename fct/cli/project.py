@@ -46,16 +46,18 @@ def init(*, data: Path, model: str | None, weights: Path | None, hours: float, d
     `fct thresholds`.
     """
     with exit_on_error():
+        from fct.cli.check import Params
         from fct.cli.init import look, propose, propose_name, refuse_small_classes, write
         from fct.cli.probe import CLASSES, choose, describe, format_probed
-        from fct.core.document import parse
+        from fct.core.params import load, present_or_defaults
         from fct.core.paths import PARAMS
         from fct.data.scan import format_problems
         from fct.data.survey import survey
 
         if math.isnan(hours):
             raise FctError("--hours nan: this must be a number of hours.")
-        present = {} if dry_run and not PARAMS.exists() else parse(PARAMS)  # before the images, which may take minutes
+        # Before the images, which may take minutes.
+        present = load(Params, present_or_defaults() if dry_run else PARAMS)
         facts = survey(data)
         click.echo(f"{data}: {facts}")
         if facts.problems or facts.unusable:
@@ -76,7 +78,7 @@ def init(*, data: Path, model: str | None, weights: Path | None, hours: float, d
             click.echo(format_probed(probed))
             chosen = choose(probed, hours)
             click.echo(describe(chosen, choose(probed)))
-        changed = [*propose(data, facts, model, weights, chosen), *propose_name(data, present)]
+        changed = [*propose(data, facts, model, weights, chosen), *propose_name(data, present.data)]
         for proposal in changed:
             value = "null" if proposal.value is None else proposal.value
             click.echo(f"{proposal.key}: {value}  ({proposal.why})")
@@ -124,15 +126,8 @@ def check() -> None:
     """
     with exit_on_error():
         from fct.check import checks
+        from fct.cli.check import Params
         from fct.core.params import load
-        from fct.engine.params import ComputeParams
-        from fct.registry.params import RegistryParams
-
-        class Params(checks.Params):
-            """Every section that the stages and the registry read."""
-
-            registry: RegistryParams
-            compute: ComputeParams
 
         checks.check(load(Params))
         click.echo("params.yaml: every value fits. Not checked: the images, and pipeline, intake and watch.")

@@ -1,5 +1,6 @@
 """`fct init` writes values that fit a folder of images into params.yaml, each with its reason."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -119,17 +120,34 @@ def test_what_cannot_be_used_is_said(project):
 
 
 def test_what_would_not_pass_the_check_is_not_written(project):
-    """Another section stands in the way, and is named."""
+    """A value that does not fit those that are proposed stands in the way, and is named."""
     path = project / "params.yaml"
-    path.write_text(path.read_text().replace("unseen: [webp,", "unseen: [off-colour,"))
+    path.write_text(path.read_text().replace("val: 0.08", "val: 0.8"))
     before = path.read_text()
     status, out = run()
-    assert (status, "Nothing was written, because params.yaml would not pass" in out, "off-colour" in out) == (
+    assert (status, "Nothing was written, because params.yaml would not pass" in out, "val + gate" in out) == (
         2,
         True,
         True,
     )
     assert path.read_text() == before
+
+
+@pytest.mark.parametrize("arguments", [[], ["--dry-run"]])
+def test_a_wrong_key_or_value_is_told_before_the_images_are_looked_at(project, arguments):
+    """Each with its line and what to do, as `fct check` tells it."""
+    path = project / "params.yaml"
+    path.write_text(path.read_text().replace("  epochs: 3", "  epoch: 3"))
+    told = CliRunner().invoke(cli.main, ["check"]).output
+    assert re.search(r"params\.yaml, line \d+: train\.epoch: unknown key\. Did you mean 'epochs'\?", told)
+    assert run(*arguments) == (2, told)
+
+
+def test_a_dry_run_needs_no_params(project):
+    """The package's defaults take its place."""
+    (project / "params.yaml").unlink()
+    status, out = run("--dry-run")
+    assert (status, "params.yaml is not here" in out, "registry.name: fct-photos" in out) == (0, True, True)
 
 
 def test_comments_and_other_values_stay(project):
