@@ -15,7 +15,8 @@ from fct.cli.probe import LARGER, Probed, probe
 from fct.core.errors import FctError
 from fct.core.paths import PARAMS
 from fct.core.text import printable
-from fct.data.params import DataParams
+from fct.data.division import split_sizes
+from fct.data.params import DataParams, Fractions
 from fct.data.survey import Survey
 from fct.models.params import ModelParams
 from fct.models.weights import find_weights, load_pretrained
@@ -74,8 +75,14 @@ def look(folder: Path, survey: Survey, model: str, weights: Path, hours: float) 
     return probed
 
 
-def propose(
-    folder: Path, survey: Survey, model: str | None, weights: Path | None, chosen: Probed | None = None
+def propose(  # noqa: PLR0913  # all that decides
+    folder: Path,
+    survey: Survey,
+    model: str | None,
+    weights: Path | None,
+    chosen: Probed | None = None,
+    *,
+    fractions: Fractions,
 ) -> Iterator[Proposal]:
     """Yield values that fit the images.
 
@@ -85,6 +92,7 @@ def propose(
         model: name of a backbone; None for the recipe's.
         weights: a file in weights/, of this backbone; None to train from scratch.
         chosen: the size that the trial of the weights says.
+        fractions: `data.fractions` of params.yaml as it is now.
 
     Raises:
         FctError: the weights are not in weights/ or do not fit the model.
@@ -101,7 +109,7 @@ def propose(
     yield Proposal("data.folder.pixels", side, why_side)
     yield Proposal("data.folder.channels", channels, "all are grey" if survey.is_grey else "there is colour")
     share = round(min(max(GATE_IMAGES / survey.images, SHARES[0]), SHARES[1]), 2)
-    yield Proposal("data.fractions.gate", share, _precision(round(share * survey.images)))
+    yield Proposal("data.fractions.gate", share, _precision(_gate_images(survey, fractions, share)))
     name = FROM_SCRATCH if weights is None else FINE_TUNE
     values = recipes.read(name).params
     is_chosen, model = model is not None, model or str(values["model"]["name"])
@@ -145,9 +153,15 @@ def _channels(survey: Survey) -> int:
     return 1 if survey.is_grey else 3
 
 
+def _gate_images(survey: Survey, fractions: Fractions, share: float) -> int:
+    """Return how many images the gate gets if all can be used: the split is made, and rounded, by class."""
+    shares = fractions.model_dump() | {"gate": share}
+    return sum(split_sizes(images, shares)["gate"] for images in survey.classes.values())
+
+
 def _precision(images: int) -> str:
     """Return in words how precise a gate with this number of images is."""
-    reach = 1.96 * math.sqrt(0.9 * 0.1 / max(images, 1))
+    reach = 1.96 * math.sqrt(0.9 * 0.1 / images)
     warning = "; too few to tell good models from bad ones" if reach > LARGEST_REACH else ""
     return f"{images:,} images decide promotions: an accuracy of 90 % is known to ±{100 * reach:.1f} points{warning}"
 

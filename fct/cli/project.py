@@ -78,7 +78,10 @@ def init(*, data: Path, model: str | None, weights: Path | None, hours: float, d
             click.echo(format_probed(probed))
             chosen = choose(probed, hours)
             click.echo(describe(chosen, choose(probed)))
-        changed = [*propose(data, facts, model, weights, chosen), *propose_name(data, present.data)]
+        changed = [
+            *propose(data, facts, model, weights, chosen, fractions=present.data.fractions),
+            *propose_name(data, present.data),
+        ]
         for proposal in changed:
             value = "null" if proposal.value is None else proposal.value
             click.echo(f"{proposal.key}: {value}  ({proposal.why})")

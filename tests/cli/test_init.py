@@ -14,6 +14,7 @@ from fct import cli
 from fct.check.checks import Params, check
 from fct.cli.probe import SIDES
 from fct.core.params import DEFAULTS, load
+from fct.data.folder import build
 from fct.models.backbones import build_backbone
 
 
@@ -148,6 +149,19 @@ def test_a_dry_run_needs_no_params(project):
     (project / "params.yaml").unlink()
     status, out = run("--dry-run")
     assert (status, "params.yaml is not here" in out, "registry.name: fct-photos" in out) == (0, True, True)
+
+
+def test_the_number_of_gate_images_is_that_of_the_split(project):
+    """It is rounded by class: of two classes of 4 images the split takes one each, while 15 % of all are 1.2."""
+    for path in project.glob("photos/*/*.jpg"):
+        if int(path.stem) >= 4:
+            path.unlink()
+    _, out = run()
+    told = int(re.search(r"\((\d+) images decide promotions", out)[1])
+    splits, originals = project / "splits", project / "originals"
+    splits.mkdir()
+    originals.mkdir()
+    assert told == build(load(Params).data, splits, originals)["counts"]["gate"]
 
 
 def test_comments_and_other_values_stay(project):
