@@ -63,7 +63,7 @@ def init(*, data: Path, model: str | None, weights: Path | None, hours: float, d
         if facts.problems or facts.unusable:
             click.echo(
                 "The stage data stops at what cannot be used. Repair or remove it, or set data.folder.on_error: skip."
-                f"{format_problems(facts.problems)}"
+                f"{format_problems([*facts.problems, *facts.unusable])}"
             )
         refuse_small_classes(data, facts)
         if weights is not None and model is None:

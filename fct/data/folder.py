@@ -29,7 +29,7 @@ from fct.core import files
 from fct.core.errors import FctError
 from fct.data.division import describe_duplicate, divide_indices, fingerprint
 from fct.data.params import DataParams, FolderParams
-from fct.data.scan import SHOWN, Problem, Scan, format_problems, scan
+from fct.data.scan import Problem, Scan, format_problems, scan
 from fct.engine.base import Engine
 from fct.engine.open import open_engine
 from fct.engine.params import ComputeParams
@@ -39,6 +39,7 @@ from fct.splits.meta import HELD_OUT, Division, describe
 from fct.splits.store import NAMES, drop_pages
 
 CHUNK = 32  # files per task
+MOST_UNREADABLE = 100  # files that cannot be decoded, after which the check stops
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def build(params: DataParams, splits: Path, originals: Path, *, compute: Compute
     `compute` says where files are decoded; None for threads.
 
     Raises:
-        FctError: `on_error` is fail and images cannot be used (the message names up to ten), or too few images remain.
+        FctError: `on_error` is fail and images cannot be used (the message names up to ten, of every kind), or too few
+            images remain.
     """
     root = Path(params.folder.path)
     pool = read_images(root, scan(root), params.folder, splits, splits=len(NAMES), compute=compute)
@@ -117,10 +119,9 @@ def read_images(  # noqa: PLR0913  # all that decides
     `splits`, the number of splits to make, is left out.
 
     Raises:
-        FctError: `on_error` is fail and images cannot be used (the message names up to ten), or too few images remain.
+        FctError: `on_error` is fail and images cannot be used (the message names up to ten, of every kind), or too few
+            images remain.
     """
-    problems = list(listing.problems)
-    _check_problems(problems, params, root)
     sides = sorted({params.pixels, params.kept_pixels})
     shapes = [(len(listing.files), side, side, params.channels) for side in sides]
     pixels = [
@@ -128,15 +129,17 @@ def read_images(  # noqa: PLR0913  # all that decides
         for path, shape in zip(_scratch(folder, sides), shapes, strict=True)
     ]
     images: list[UsableImage] = []
-    limit = SHOWN if params.on_error == "fail" else math.inf  # problems after which to stop
+    unreadable: list[Problem] = []
+    limit = MOST_UNREADABLE if params.on_error == "fail" else math.inf
     with open_engine(compute, reads=[root], writes=folder) as engine:
-        for image in _examine(engine, root, listing, pixels, lambda: len(problems) >= limit):
+        for image in _examine(engine, root, listing, pixels, lambda: len(unreadable) >= limit):
             if isinstance(image, Problem):
-                problems.append(image)
+                unreadable.append(image)
             else:
                 images.append(image)
-    if len(problems) >= limit:
-        _check_problems(problems, params, root)
+    problems = [*listing.problems, *unreadable]
+    if len(unreadable) >= limit:
+        _check_problems(problems, params, root, stopped=True)
     images = _drop_duplicates(images, listing.classes, problems)
     images, classes = _drop_small_classes(images, listing.classes, splits, problems)
     _check_problems(problems, params, root)
@@ -172,11 +175,11 @@ def _scratch(folder: Path, sides: Sequence[int]) -> list[Path]:
     return [folder / f".scratch-{side}.npy" for side in sides]
 
 
-def _check_problems(problems: Sequence[Problem], params: FolderParams, root: Path) -> None:
-    """Raise FctError if there are problems and `on_error` is fail."""
+def _check_problems(problems: Sequence[Problem], params: FolderParams, root: Path, *, stopped: bool = False) -> None:
+    """Raise FctError if there are problems and `on_error` is fail. `stopped` says that not all files were read."""
     if not problems or params.on_error == "skip":
         return
-    more = f"\n         There may be more: the check stopped after {SHOWN}." if len(problems) >= SHOWN else ""
+    more = f"\n         There may be others: the check stopped after {MOST_UNREADABLE}." if stopped else ""
     raise FctError(
         f"{root}: cannot use{format_problems(problems)}{more}\n"
         "       Repair or remove them. Or set params.yaml: data.folder.on_error: skip to train without them."

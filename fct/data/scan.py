@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -113,8 +114,15 @@ def is_note(name: str) -> bool:
 
 
 def format_problems(problems: Sequence[Problem]) -> str:
-    """Return the first problems as lines for an error message."""
-    return "".join(f"\n         - {problem}" for problem in problems[:SHOWN])
+    """Return some problems as lines for an error message: the first ones of each kind, and how many more there are."""
+    found: Counter[str] = Counter()
+    earlier = []  # of the same kind, for each problem
+    for problem in problems:
+        earlier.append(found[problem.what])
+        found[problem.what] += 1
+    shown = sorted(sorted(range(len(problems)), key=earlier.__getitem__)[:SHOWN])
+    more = f"\n         and {len(problems) - SHOWN:,} more" if len(problems) > SHOWN else ""
+    return "".join(f"\n         - {problems[index]}" for index in shown) + more
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -11,13 +11,12 @@ from statistics import median_low
 from PIL import Image
 
 from fct.core.errors import FctError
-from fct.core.text import plural, printable
+from fct.core.text import plural
 from fct.data.scan import Problem, format_problems, scan
 from fct.images.decode import UnusableImage, check_header, open_image, silence_pillow
 from fct.images.tables import estimate_quality
 
 LOOKED_AT = 500  # files, evenly spread over all
-NAMED = 3  # unusable files to name
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Survey:
     smallest_side: int
     is_grey: bool  # all images that were looked at have one channel
     looked_at: int  # files
-    unusable: list[str]  # those of them that are not images, or are damaged or too large
+    unusable: Sequence[Problem]  # those of them that are not images, or are damaged or too large
     formats: dict[str, int]  # of the files that were looked at, the most frequent first
     jpeg_quality: int | None  # median of the JPEG files that were looked at; None without any
     problems: Sequence[Problem]  # what else is in the folder, and is no image of a class
@@ -41,10 +40,7 @@ class Survey:
         counts = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
         unusable = ""
         if self.unusable:
-            names = [printable(name) for name in self.unusable[:NAMED]] + ["..."] * (len(self.unusable) > NAMED)
-            unusable = (
-                f"; {len(self.unusable)} of {self.looked_at} that were looked at cannot be used ({', '.join(names)})"
-            )
+            unusable = f"; {len(self.unusable)} of {self.looked_at} that were looked at cannot be used"
         quality = "" if self.jpeg_quality is None else f", JPEG quality {self.jpeg_quality} (median)"
         return (
             f"{self.images:,} files in {len(self.classes)} classes of {counts}{unusable}; {', '.join(self.formats)}"
@@ -76,8 +72,8 @@ def survey(root: Path) -> Survey:
                 sides.append(min(image.size))
                 grey.append(image.mode in {"L", "1"})
                 formats[str(image.format)] += 1
-        except (UnusableImage, OSError, Image.DecompressionBombError):
-            unusable.append(name)  # the stage data says what is wrong with it
+        except (UnusableImage, OSError, Image.DecompressionBombError) as error:
+            unusable.append(Problem.of(name, error))
             continue
         if quality := estimate_quality(content):
             qualities.append(quality)

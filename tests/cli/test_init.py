@@ -110,13 +110,15 @@ def test_a_pretrained_backbone_leaves_nothing_behind(project, weights):  # noqa:
 
 
 def test_what_cannot_be_used_is_said(project):
-    """Folders and classes that the stage data stops at are named, and it is not told to skip them."""
+    """What the stage data stops at is named with its reason, and it is not told to skip it."""
     (project / "photos/empty").mkdir()
     (project / "photos/cat/inner").mkdir()
+    (project / "photos/dog/notes.txt").write_text("text")
     status, out = run()
     assert status == 0
     assert "- empty/: a class without images" in out
     assert "- cat/inner: a folder inside a class" in out
+    assert "- dog/notes.txt: not a JPEG" in out
     assert written()["data"]["folder"]["on_error"] == "fail"
 
 

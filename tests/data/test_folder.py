@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -367,15 +368,40 @@ def test_too_few_classes_after_skipping_is_an_error_with_an_example(own):
         own.build(on_error="skip")
 
 
-def test_the_error_shows_ten_problems_and_stops(good, monkeypatch):
-    """The check of a folder full of bad files stops after ten, and the error names all ten."""
-    monkeypatch.setattr(folder, "CHUNK", 4)
-    for i in range(60):
-        (good.root / f"cat/bad{i:02}.png").write_text("no")
+def test_all_kinds_of_bad_files_are_named_at_once(good):
+    """A folder inside a class, a damaged file, a duplicate and a class that is too small need one run, not three."""
+    for damage in (nested, truncated, duplicate, small_class):
+        damage(good)
     with pytest.raises(FctError) as caught:
         good.build()
-    assert str(caught.value).count("not a JPEG") == 10
-    assert "There may be more" in str(caught.value)
+    assert re.findall(r"- (\S+):", str(caught.value)) == [
+        "cat/kittens",
+        "cat/bad.jpg",
+        "cat/copy.jpg",
+        *(f"ant/{i}.png" for i in range(3)),
+    ]
+
+
+def test_the_error_shows_ten_problems_of_all_kinds(good):
+    """Of many bad files of one kind some are left out and counted; the only one of another kind is named."""
+    for i in range(60):
+        (good.root / f"cat/bad{i:02}.png").write_text("no")
+    duplicate(good)
+    with pytest.raises(FctError) as caught:
+        good.build()
+    text = str(caught.value)
+    assert (text.count("not a JPEG"), text.count("same pixels"), "and 51 more" in text) == (9, 1, True)
+
+
+def test_the_check_of_a_folder_full_of_bad_files_stops(good, monkeypatch):
+    """It says so, since there may be other problems."""
+    monkeypatch.setattr(folder, "CHUNK", 4)
+    monkeypatch.setattr(folder, "MOST_UNREADABLE", 12)
+    for i in range(60):
+        (good.root / f"cat/bad{i:02}.png").write_text("no")
+    with pytest.raises(FctError, match="There may be others: the check stopped after 12") as caught:
+        good.build()
+    assert int(re.findall(r"and (\d+) more", str(caught.value))[0]) < 50
 
 
 @pytest.mark.parametrize("place", [".dvc/cache", "../shared/cache"], ids=["default", "shared"])
