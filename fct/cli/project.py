@@ -212,11 +212,13 @@ def show(name: str) -> None:
 def apply_recipe(name: str, *, dry_run: bool) -> None:
     """Write the values of the recipe NAME into params.yaml, and show what changed.
 
-    Comments and all other values stay. The recipe's `method.layers` and `method.block.layers` belong to this
-    project's own networks. For another backbone, set them afterwards to its layers (`fct layers`).
+    Comments and all other values stay. The recipe's `method.layers`, `method.block.layers` and `features.layers` belong
+    to its own network. For another backbone, set them afterwards to its layers (`fct layers`). The command warns if
+    params.yaml does not pass `fct check` then.
     """
     with exit_on_error():
         from fct import recipes
+        from fct.cli.check import fault_with
 
         changes = recipes.apply(name, dry_run=dry_run)
         for key, (old, new) in changes.items():
@@ -227,6 +229,15 @@ def apply_recipe(name: str, *, dry_run: bool) -> None:
             click.echo("Nothing was written (--dry-run).")
         else:
             click.echo("Written to params.yaml. `dvc repro` runs the stages that use these keys.")
+        if fault := fault_with(recipes.read(name).params):
+            click.echo(f"warning: with these values params.yaml does not pass `fct check`: {fault}", err=True)
+            layers = [key for key in changes if key.endswith(".layers")]
+            if any(f"{key}:" in fault for key in layers):
+                click.echo(
+                    "A recipe has the layers of its own network. Write those of your backbone into "
+                    f"{', '.join(layers)}. Their old values are above.",
+                    err=True,
+                )
 
 
 def _report_disk() -> None:

@@ -68,6 +68,29 @@ def test_a_dry_run_writes_nothing(project):
     assert project.read_text() == DEFAULTS.read_text()
 
 
+@pytest.mark.parametrize("arguments", [[], ["--dry-run"]])
+def test_layers_that_the_model_does_not_have_are_a_warning(project, arguments):
+    """Without it, the layers of the user's backbone would give way to those of another network unnoticed."""
+    project.write_text(project.read_text().replace("name: speednet", "name: resnet18"))
+    done = fct("recipe", "apply", "fct-r", *arguments)
+    assert "method.layers: no layer is called 'stage1'" in done.stderr
+    assert "Write those of your backbone into method.layers, method.block.layers." in done.stderr
+    assert done.exit_code == 0
+
+
+def test_another_fault_is_a_warning_that_does_not_speak_of_layers(project):
+    """It was there before the recipe."""
+    project.write_text(project.read_text().replace("weights: null", "weights: weights/none.pt"))
+    done = fct("recipe", "apply", "fct-r")
+    assert "weights/none.pt is not here" in done.stderr
+    assert "your backbone" not in done.stderr
+
+
+def test_a_recipe_that_fits_is_no_warning(project):  # noqa: ARG001
+    """Nothing is on stderr."""
+    assert fct("recipe", "apply", "fct").stderr == ""
+
+
 def test_what_the_user_writes_afterwards_stands(project):
     """Nothing overrides params.yaml: a value that is changed after a recipe was applied is what a stage sees."""
     fct("recipe", "apply", "fct")
