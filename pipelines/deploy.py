@@ -29,6 +29,7 @@ from prefect.runner.storage import GitRepository
 from fct.core import params
 from fct.core.database import without_password
 from fct.core.errors import FctError, UnreachableError, exit_on_error
+from fct.core.params import location
 from fct.vcs import git
 from pipelines import pool
 from pipelines.params import Schedules
@@ -52,7 +53,7 @@ def main() -> None:
         schedules = params.load(Schedules)
         name = schedules.pipeline.pool
         if name is None:
-            raise FctError("params.yaml: pipeline.pool is null. Give the pool a name, such as gpus, and commit.")
+            raise FctError(f"{location('pipeline.pool')} is null. Give the pool a name, such as gpus, and commit.")
         if not os.environ.get("PREFECT_API_URL"):
             raise FctError(
                 "PREFECT_API_URL is not set. Set it to the Prefect server's API, such as http://HOST:4200/api."

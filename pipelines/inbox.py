@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from fct.core.errors import FctError
 from fct.core.files import write_text
+from fct.core.params import location
 from fct.core.text import is_utf8, printable, same_name
 from fct.data.division import describe_duplicate, fingerprint
 from fct.data.scan import LARGEST_FILE, LINK, NOT_UTF8, Problem, is_litter
@@ -78,9 +79,7 @@ def sort_inbox(inbox: Path, images: Path, quarantine: Path, *, channels: int, mi
     _check_apart({"intake.inbox": inbox, "intake.quarantine": quarantine, "data.folder.path": images})
     for place, key in ((inbox, "intake.inbox"), (images, "data.folder.path")):
         if not place.is_dir():
-            raise FctError(
-                f"params.yaml: {key}: {str(place)!r} is not a folder. Make it, with one sub-folder per class."
-            )
+            raise FctError(f"{location(key)}: {str(place)!r} is not a folder. Make it, with one sub-folder per class.")
     stuck: list[Problem] = []
     paths = _list(inbox, stuck)
     ready = [path for path in paths if _is_at_rest(inbox, path, min_age)]
@@ -105,7 +104,7 @@ def sort_inbox(inbox: Path, images: Path, quarantine: Path, *, channels: int, mi
 def _check_apart(folders: Mapping[str, Path]) -> None:
     for (key, folder), (other_key, other) in itertools.permutations(folders.items(), 2):
         if folder.resolve().is_relative_to(other.resolve()):
-            raise FctError(f"params.yaml: {key} ({folder}) is inside {other_key} ({other}). Choose separate folders.")
+            raise FctError(f"{location(key)} ({folder}) is inside {other_key} ({other}). Choose separate folders.")
 
 
 def _list(inbox: Path, stuck: list[Problem]) -> list[PurePath]:

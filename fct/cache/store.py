@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from fct.core.errors import FctError, translate_damage
 from fct.core.files import sha256
+from fct.core.params import location
 from fct.core.paths import CACHE
 from fct.jpeg.arrays import VERSION
 from fct.splits.shards import Images, Shards
@@ -128,7 +129,7 @@ def _allow_open_files(count: int) -> None:
         return
     if hard != resource.RLIM_INFINITY and needed > hard:
         raise FctError(
-            f"params.yaml: cache.shard: the cache has {count:,} files, but this process may open {hard:,} "
+            f"{location('cache.shard')}: the cache has {count:,} files, but this process may open {hard:,} "
             "(`ulimit -Hn`). Raise that limit, or set larger shards."
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from fct.core.errors import FctError
+from fct.core.params import location
 from fct.models.backbones import build_backbone
 
 WIDTH = 8  # of the project's networks; it does not change the names of their layers
@@ -19,4 +20,4 @@ def build_named(name: str, argument: str, *, classes: int, channels: int, size: 
     try:
         return build_backbone(name, width=width, classes=classes, channels=channels, size=size)
     except FctError as error:
-        raise FctError(str(error).replace("params.yaml: model.name:", f"{argument}:")) from None
+        raise FctError(str(error).replace(f"{location('model.name')}:", f"{argument}:")) from None

@@ -13,6 +13,7 @@ from fct.cli.backbone import WIDTH, build_named
 from fct.cli.check import fault_with
 from fct.cli.probe import LARGER, Probed, probe
 from fct.core.errors import FctError
+from fct.core.params import location
 from fct.core.paths import PARAMS
 from fct.core.text import printable
 from fct.data.division import split_sizes
@@ -70,8 +71,8 @@ def look(folder: Path, survey: Survey, model: str, weights: Path, hours: float) 
             if each.hours > hours:
                 break
     except FctError as error:
-        told = str(error).replace("params.yaml: model.weights:", "--weights:")
-        raise FctError(told.replace("params.yaml: model.name:", "--model:")) from None
+        told = str(error).replace(f"{location('model.weights')}:", "--weights:")
+        raise FctError(told.replace(f"{location('model.name')}:", "--model:")) from None
     return probed
 
 

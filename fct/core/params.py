@@ -206,8 +206,14 @@ def check(model: type[Sections], values: Mapping[str, Any], source: str) -> Sect
 
 
 def location(*key: str | int, path: Path = PARAMS) -> str:
-    """Return `file, line N: section.key`, for an error about a value that `load` did not check."""
-    return locate(path, parse(path), key)
+    """Return `file, line N: section.key`, for an error about a value that `load` did not check.
+
+    Args:
+        key: its parts, or text with dots between them.
+        path: the file. If it is not here, there is no line.
+    """
+    parts = [inner for part in key for inner in (part.split(".") if isinstance(part, str) else [part])]
+    return locate(path, parse(path) if path.exists() else {}, parts)
 
 
 def to_yaml(values: Mapping[str, Any]) -> str:

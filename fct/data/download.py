@@ -18,6 +18,7 @@ from pathlib import Path
 
 from fct.core import files
 from fct.core.errors import FctError
+from fct.core.params import location
 
 MIRROR = "FCT_DATA_MIRROR"  # environment variable; overrides data.mirror
 TIMEOUT = 6.0  # seconds without a reply; a firewall that drops packets must not delay the fallback for long
@@ -55,7 +56,7 @@ def mirror_folder(configured: str | None) -> Path | None:
         return None
     folder = Path(value).expanduser()
     if not folder.is_dir():
-        key = f"environment variable {MIRROR}" if os.environ.get(MIRROR) else "params.yaml: data.mirror"
+        key = f"environment variable {MIRROR}" if os.environ.get(MIRROR) else location("data.mirror")
         raise FctError(f"{key}: {value!r} is not a folder. Name a folder with the published files, or unset it.")
     return folder
 

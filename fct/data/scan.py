@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fct.core.dvc_cache import dvc_cache
 from fct.core.errors import FctError
+from fct.core.params import location
 from fct.core.text import is_utf8, plural, printable, same_name
 
 LARGEST_FILE = 512 << 20  # bytes; more than an uncompressed image of the most pixels that are decoded
@@ -68,7 +69,7 @@ def scan(root: Path) -> Scan:
     """
     if not root.is_dir():
         raise FctError(
-            f"params.yaml: data.folder.path: {str(root)!r} is not a folder. Create it, with one sub-folder of "
+            f"{location('data.folder.path')}: {str(root)!r} is not a folder. Create it, with one sub-folder of "
             "images for each class, or choose another data.source."
         )
     problems: list[Problem] = []

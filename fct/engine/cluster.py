@@ -15,6 +15,7 @@ import joblib
 
 from fct.core.bounded import bounded_map
 from fct.core.errors import FctError, UnreachableError, install
+from fct.core.params import location
 from fct.engine.base import call
 from fct.engine.shared import Probe, answer, has_answered, probing
 
@@ -68,7 +69,7 @@ def connect(address: str, reads: Sequence[Path], writes: Path) -> Iterator[RayTa
         import ray
     except ModuleNotFoundError:
         raise FctError(
-            f"params.yaml: compute.engine: ray is not installed. Install it: {install('ray')}, or "
+            f"{location('compute.engine')}: ray is not installed. Install it: {install('ray')}, or "
             "set compute.engine: local."
         ) from None
     own: dict[str, Any] = {}
@@ -80,7 +81,7 @@ def connect(address: str, reads: Sequence[Path], writes: Path) -> Iterator[RayTa
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise UnreachableError(
-            f"params.yaml: compute.address: {address}: no Ray cluster answers ({reason}). Start one with `ray start "
+            f"{location('compute.address')}: {address}: no Ray cluster answers ({reason}). Start one with `ray start "
             "--head`, let this machine join it with `ray start --address=HOST:PORT`, or set compute.engine: local."
         ) from None
     try:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fct.core.errors import FctError
+from fct.core.params import location
 from fct.evaluate.model import Model, open_model, translate_errors
 from fct.evaluate.params import EvaluateParams
 from fct.evaluate.predictions import NOT_MEASURED, Predictions
@@ -141,7 +142,7 @@ def refuse_colours(unseen: Sequence[str], channels: int) -> None:
     """
     if absent := [name for name in unseen if channels == 1 and UNSEEN[name].colour]:
         raise FctError(
-            f"params.yaml: evaluate.unseen: {absent[0]} changes only colours, and these images are grey. Remove it "
+            f"{location('evaluate.unseen')}: {absent[0]} changes only colours, and these images are grey. Remove it "
             "from the list."
         )
 

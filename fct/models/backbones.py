@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from fct.core.errors import FctError, install
+from fct.core.params import location
 from fct.models import stems
 from fct.models.params import Stem
 from fct.models.resnet import DEPTHS, ResNet
@@ -39,10 +40,10 @@ def build_backbone(  # noqa: PLR0913  # what decides the architecture
     """
     if name in OWN:
         if stem != "own":
-            raise FctError(f"params.yaml: model.stem: {name} is made for small images already. Set it to own.")
+            raise FctError(f"{location('model.stem')}: {name} is made for small images already. Set it to own.")
         if name == "speednet" and size < SMALLEST:
             raise FctError(
-                f"params.yaml: model.name: speednet needs images of {SMALLEST} pixels or more; these have {size}. "
+                f"{location('model.name')}: speednet needs images of {SMALLEST} pixels or more; these have {size}. "
                 "Choose resnet8, or larger images (data.folder.pixels)."
             )
         if name == "speednet":
@@ -97,7 +98,7 @@ def timm_config(name: str) -> PretrainedCfg | None:
         architecture, _, tag = timm_name.partition(".")
         known = [TIMM + each for each in timm.list_pretrained(f"{architecture}.*")]
         raise FctError(
-            f"params.yaml: model.name: timm has no weights {tag!r} of {architecture}. It has {', '.join(known)}."
+            f"{location('model.name')}: timm has no weights {tag!r} of {architecture}. It has {', '.join(known)}."
         ) from None
 
 
@@ -114,7 +115,7 @@ def refuse_unknown(name: str) -> None:
         near = difflib.get_close_matches(name, [*OWN, *names], n=3)
         others = f"It is one of {', '.join(OWN)}, a classifier of torchvision, or {TIMM} and a model of timm."
         hint = f"Nearest: {', '.join(near)}." if near else others
-        raise FctError(f"params.yaml: model.name: no model is called {name!r}. {hint}")
+        raise FctError(f"{location('model.name')}: no model is called {name!r}. {hint}")
 
 
 def _torchvision(name: str, *, classes: int, size: int) -> nn.Module:
@@ -137,12 +138,12 @@ def _timm(name: str, *, classes: int, channels: int, size: int) -> nn.Module:
         import timm
         from timm.layers.patch_embed import PatchEmbed
     except ImportError:
-        raise FctError(f"params.yaml: model.name: {name} needs timm. Install it: {install('timm')}") from None
+        raise FctError(f"{location('model.name')}: {name} needs timm. Install it: {install('timm')}") from None
     timm_name = name.removeprefix(TIMM)
     if not timm.is_model(timm_name):
         near = difflib.get_close_matches(timm_name, timm.list_models(), n=3)
         hint = f" Nearest: {', '.join(TIMM + model_name for model_name in near)}." if near else ""
-        raise FctError(f"params.yaml: model.name: timm has no model {timm_name!r}.{hint}")
+        raise FctError(f"{location('model.name')}: timm has no model {timm_name!r}.{hint}")
     config = timm_config(name)
     extra: dict[str, Any] = {"img_size": size} if config is not None and config.fixed_input_size else {}
     try:
@@ -150,7 +151,7 @@ def _timm(name: str, *, classes: int, channels: int, size: int) -> nn.Module:
             timm_name, pretrained=False, num_classes=classes, in_chans=channels, **extra
         )
     except (AssertionError, TypeError, ValueError) as error:
-        raise FctError(f"params.yaml: model.name: {name} cannot be made for {size} pixels: {error}") from None
+        raise FctError(f"{location('model.name')}: {name} cannot be made for {size} pixels: {error}") from None
     embed = getattr(model, "patch_embed", None)
     if isinstance(embed, PatchEmbed) and not embed.dynamic_img_pad:
         _check_patches(name, max(embed.patch_size), size)
@@ -161,7 +162,7 @@ def _check_patches(name: str, patch: int, size: int) -> None:
     """Check that patches cover the image. Pixels beyond the last whole patch would be ignored."""
     if size % patch:
         raise FctError(
-            f"params.yaml: model.name: {name} divides images into patches of {patch} pixels, but {size} is not a "
+            f"{location('model.name')}: {name} divides images into patches of {patch} pixels, but {size} is not a "
             f"multiple of {patch}. Choose another model, or another size (data.folder.pixels)."
         )
 

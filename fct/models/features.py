@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from fct.core.errors import FctError
+from fct.core.params import location
 from fct.nn import layout
 from fct.nn.layout import Feature, ImageSizeError
 
@@ -39,8 +40,8 @@ def features_of(
     except ImageSizeError as error:
         raise _size_error(error) from None
     except ValueError as error:
-        raise FctError(f"params.yaml: {key}: {error} `fct layers` lists all layers.") from None
+        raise FctError(f"{location(key)}: {error} `fct layers` lists all layers.") from None
 
 
 def _size_error(error: ImageSizeError) -> FctError:
-    return FctError(f"params.yaml: model.name: {error}. Choose another model, or larger images (data.folder.pixels).")
+    return FctError(f"{location('model.name')}: {error}. Choose another model, or larger images (data.folder.pixels).")

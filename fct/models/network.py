@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fct.core.errors import FctError
+from fct.core.params import location
 from fct.models.features import features_of
 from fct.models.params import BlockParams
 from fct.nn.aware import block_hooks, known, make_blocks
@@ -132,4 +133,4 @@ def _make_blocks(features: dict[str, Feature], params: BlockParams) -> nn.Module
     try:
         return make_blocks(features, width=params.width, quality=params.quality)
     except ValueError as error:
-        raise FctError(f"params.yaml: method.block.layers: {error}") from None
+        raise FctError(f"{location('method.block.layers')}: {error}") from None

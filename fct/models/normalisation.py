@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fct.core.errors import FctError
+from fct.core.params import location
 from fct.models.backbones import OWN, TIMM, refuse_unknown, timm_config
 from fct.models.params import Channels, ModelParams
 from fct.models.state import load_weights_only
@@ -37,8 +38,8 @@ def normalisation(model: ModelParams, channels: int) -> Statistics | None:
     if isinstance(model.normalisation, Channels):
         if len(model.normalisation.mean) != channels:
             raise FctError(
-                f"params.yaml: model.normalisation: it has {len(model.normalisation.mean)} values of mean and std; the "
-                f"images have {channels} channels. Give one value for each."
+                f"{location('model.normalisation')}: it has {len(model.normalisation.mean)} values of mean and std; "
+                f"the images have {channels} channels. Give one value for each."
             )
         return Statistics(model.normalisation.mean, model.normalisation.std)
     if model.normalisation == "images" or model.weights is None:

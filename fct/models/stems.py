@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import nn
 
 from fct.core.errors import FctError
+from fct.core.params import location
 
 
 def use_small_stem(model: nn.Module, name: str) -> None:
@@ -46,7 +47,7 @@ def use_small_stem(model: nn.Module, name: str) -> None:
             conv.stride = (1, 1)
             return
     raise FctError(
-        f"params.yaml: model.stem: the stem of {name!r} cannot be made small. Set it to own, or choose a "
+        f"{location('model.stem')}: the stem of {name!r} cannot be made small. Set it to own, or choose a "
         "ResNet, MobileNet, EfficientNet or ConvNeXt."
     )
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fct.core.errors import FctError, install
+from fct.core.params import location
 from fct.core.paths import WEIGHTS
 from fct.models.backbones import head_names, unwrap_grey
 from fct.models.params import Stem
@@ -30,11 +31,11 @@ def find_weights(name: str, key: str) -> Path:
     # Compare names, not targets: the file may be DVC's link into its cache.
     if os.path.relpath(path, WEIGHTS).startswith(os.pardir):
         raise FctError(
-            f"params.yaml: {key}: {path} is not in {WEIGHTS}/. Put it there: DVC watches that folder, and "
+            f"{location(key)}: {path} is not in {WEIGHTS}/. Put it there: DVC watches that folder, and "
             "trains again after a change."
         )
     if not path.is_file():
-        raise FctError(f"params.yaml: {key}: {path} is not here. Put the file there, or name another.")
+        raise FctError(f"{location(key)}: {path} is not here. Put the file there, or name another.")
     return path
 
 
@@ -77,7 +78,7 @@ def load_pretrained(backbone: nn.Module, path: Path, stem: Stem, key: str = "mod
             else:
                 wrong.append(f"{name} is {list(weights[name].shape)}, not {list(value.shape)}")
     if wrong:
-        raise FctError(f"params.yaml: {key}: {path} is of another architecture than the model: {_first(wrong, '; ')}.")
+        raise FctError(f"{location(key)}: {path} is of another architecture than the model: {_first(wrong, '; ')}.")
     loaded = {name: weights[name] for name in state if name in weights and name not in untrained}
     refuse_not_finite(loaded, path, key)
     # Some architectures start a classifier with such large weights that its first errors undo what the backbone learnt.
@@ -94,7 +95,7 @@ def refuse_not_finite(weights: Mapping[str, Tensor], path: Path, key: str) -> No
     """
     if names := [name for name, value in weights.items() if not value.isfinite().all()]:
         raise FctError(
-            f"params.yaml: {key}: {path} has values that are not finite, in {_first(names)}. The training that made "
+            f"{location(key)}: {path} has values that are not finite, in {_first(names)}. The training that made "
             "it has failed. Name another file."
         )
 
@@ -116,7 +117,7 @@ def _renamed_by_order(weights: dict[str, Tensor], state: dict[str, Tensor], path
         return weights
     if path.suffix == SAFETENSORS:  # the vectors of a batch norm have one shape, so a wrong order would not show
         raise FctError(
-            f"params.yaml: {key}: {path} has other names than the model: {next(iter(given))}, ... in the file, "
+            f"{location(key)}: {path} has other names than the model: {next(iter(given))}, ... in the file, "
             f"{counted[0]}, ... in the model. A {SAFETENSORS} file does not keep the order by which tensors could be "
             "assigned. Give them the names of the model, or save the state dict of the same network with torch.save."
         )
@@ -139,22 +140,22 @@ def _read_weights(path: Path, key: str) -> dict[str, Tensor]:
             from safetensors import SafetensorError
             from safetensors.torch import load_file
         except ImportError:
-            raise FctError(f"params.yaml: {key}: {path} needs safetensors. Install it: {install('timm')}") from None
+            raise FctError(f"{location(key)}: {path} needs safetensors. Install it: {install('timm')}") from None
         try:
             tensors: dict[str, Tensor] = load_file(path)
         except SafetensorError as error:
-            raise FctError(f"params.yaml: {key}: {path} cannot be read: {error}") from None
+            raise FctError(f"{location(key)}: {path} cannot be read: {error}") from None
         return tensors
     try:
         content = load_weights_only(path)
     except ValueError as error:
-        raise FctError(f"params.yaml: {key}: {path} is not a file of weights ({error}).") from None
+        raise FctError(f"{location(key)}: {path} is not a file of weights ({error}).") from None
     is_model_pt = isinstance(content, dict) and "description" in content and "state" in content
     for wrapper in ("state",) if is_model_pt else WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
     if not (isinstance(content, dict) and content and all(map(_is_weight, content.items()))):
-        raise FctError(f"params.yaml: {key}: {path} holds no state dict.")
+        raise FctError(f"{location(key)}: {path} holds no state dict.")
     if is_model_pt:
         return _backbone_weights(content)
     return {name.removeprefix("module."): value for name, value in content.items()}  # DataParallel adds a prefix

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from fct.core.errors import FctError
+from fct.core.params import location
 from fct.methods.params import WITH_CONSISTENCY, MethodParams
 from fct.methods.registry import WITH_BLOCKS
 from fct.models.backbones import build_backbone
@@ -103,7 +104,7 @@ def searched_methods(train: TrainParams, baseline: MethodParams, params: SearchP
             method = MethodParams.model_validate(baseline.model_dump() | {"target": target})
         except ValidationError as error:
             message = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise FctError(f"params.yaml: search.targets: with {target}, method.{message}") from error
+            raise FctError(f"{location('search.targets')}: with {target}, method.{message}") from error
         check_crops(train, method, "search.targets")
         methods.append(method)
     return methods
@@ -160,4 +161,4 @@ def _check_layers(backbone: nn.Module, params: SearchParams, block: BlockParams,
         try:
             make_blocks(features, width=block.width, quality=block.quality)
         except ValueError as error:
-            raise FctError(f"params.yaml: search.block_layers: {error}") from None
+            raise FctError(f"{location('search.block_layers')}: {error}") from None

@@ -14,7 +14,7 @@ from typing import Any
 
 from fct.core.errors import FctError
 from fct.core.files import digest, write_json
-from fct.core.params import read
+from fct.core.params import location, read
 from fct.core.paths import BEST_METHOD, SPREAD
 from fct.evaluate import record
 from fct.evaluate.sweep import predict_views
@@ -51,7 +51,7 @@ def measure_trainings(params: Params, count: int) -> Trainings:
     """
     lines = {line.value_name: line for line in params.gate if line.slice is not None and line.champion is None}
     if not lines:
-        raise FctError("params.yaml: gate: no line is about images, so trainings have no values that could differ.")
+        raise FctError(f"{location('gate')}: no line is about images, so trainings have no values that could differ.")
     method = read(Best, BEST_METHOD).method
     alone = with_precision(params.train).model_copy(update={"processes": 1, "sync_batch_norm": False})
     first = Setup(tuple(params.cache.qualities), params.jpeg.subsampling, params.model, alone)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fct.core.errors import FctError
+from fct.core.params import location
 from fct.core.paths import STANDARD_PT
 from fct.images.tables import UNKNOWN_QUALITY
 from fct.losses.projection import projections
@@ -91,9 +92,7 @@ def baseline_file(key: str) -> Path:
         FctError: the file is missing.
     """
     if not STANDARD_PT.is_file():
-        raise FctError(
-            f"params.yaml: {key}: {BASELINE}: {STANDARD_PT} is not here. Make it with `dvc repro {BASELINE}`."
-        )
+        raise FctError(f"{location(key)}: {BASELINE}: {STANDARD_PT} is not here. Make it with `dvc repro {BASELINE}`.")
     return STANDARD_PT
 
 
@@ -127,19 +126,19 @@ def check_teacher(method: MethodParams, model: ModelParams, meta: Mapping[str, A
     refuse_not_finite(network.state_dict(), path, "method.teacher")
     if "classes" in meta and teacher.classes != list(meta["classes"]):
         raise FctError(
-            f"params.yaml: method.teacher: {path} has the classes {', '.join(teacher.classes)}; the data have "
+            f"{location('method.teacher')}: {path} has the classes {', '.join(teacher.classes)}; the data have "
             f"{', '.join(meta['classes'])}. Train a teacher on these data."
         )
     if teacher.channels != meta["channels"]:
         raise FctError(
-            f"params.yaml: method.teacher: {path} takes images of {teacher.channels} channels, the data have "
+            f"{location('method.teacher')}: {path} takes images of {teacher.channels} channels, the data have "
             f"{meta['channels']}. Train a teacher on these data."
         )
     teachers = _architecture(teacher.backbone, teacher.width, teacher.stem, teacher.size)
     students = _architecture(model.name, model.width, model.stem, meta["size"])
     if method.uses_features and teachers != students:
         raise FctError(
-            f"params.yaml: method.teacher: {path} is {teachers}; the network that is trained is {students}. "
+            f"{location('method.teacher')}: {path} is {teachers}; the network that is trained is {students}. "
             "A teacher of features needs the same architecture. Train such a teacher."
         )
 
@@ -149,8 +148,8 @@ def _architecture(name: str, width: int, stem: str, size: int) -> str:
 
 
 def _load_teacher(path: Path) -> tuple[Network, saved.Description]:
-    remedy = None if path == STANDARD_PT else "Set params.yaml: method.teacher to the model.pt of another training."
-    return saved.load(path, remedy=remedy)
+    remedy = f"Set {location('method.teacher')} to the model.pt of another training."
+    return saved.load(path, remedy=None if path == STANDARD_PT else remedy)
 
 
 def _make_teacher(method: MethodParams, device: torch.device) -> Network:
@@ -159,7 +158,7 @@ def _make_teacher(method: MethodParams, device: torch.device) -> Network:
     teacher.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     teacher.requires_grad_(requires_grad=False)
     if method.uses_features:
-        teacher.watch(method.layers, key=f"method.layers, of the teacher {path}")
+        teacher.watch(method.layers, key="method.layers")
         _disable_flip_tta(teacher)
     return teacher
 

@@ -12,7 +12,7 @@ from fct.cache.params import CacheParams
 from fct.cache.store import open_views
 from fct.core.errors import FctError
 from fct.core.files import digest, sha256
-from fct.core.params import Section
+from fct.core.params import Section, location
 from fct.jpeg.arrays import VERSION
 from fct.methods.params import WITH_CONSISTENCY, MethodParams
 from fct.methods.registry import WITH_BLOCKS
@@ -201,7 +201,7 @@ def check_crops(train: TrainParams, method: MethodParams, key: str = "method.tar
     by_position = method.name in WITH_CONSISTENCY and method.projection != "mean"
     if train.crops == "own" and by_position and not (method.needs_teacher_file or method.needs_ema_teacher):
         raise FctError(
-            f"params.yaml: {key}: {method.target} compares features with those of the raw view, but train.crops: own "
+            f"{location(key)}: {method.target} compares features with those of the raw view, but train.crops: own "
             "gives that view another crop. Set method.target to teacher or ema-teacher, method.projection to mean, or "
             "train.crops to shared."
         )
@@ -215,8 +215,8 @@ def check_sync(train: TrainParams, device: torch.device) -> None:
     """
     if train.sync_batch_norm and device.type != "cuda":
         raise FctError(
-            "params.yaml: train.sync_batch_norm: true needs a GPU for each process, and there is none here. Set it to "
-            "false: then each process has the batch statistics of its own images."
+            f"{location('train.sync_batch_norm')}: true needs a GPU for each process, and there is none here. Set it "
+            "to false: then each process has the batch statistics of its own images."
         )
 
 
@@ -229,7 +229,7 @@ def check_size(train: TrainParams, size: int) -> None:
     for key, pixels in (("crop_padding", train.crop_padding), ("cutout", train.cutout)):
         if pixels >= size:
             raise FctError(
-                f"params.yaml: train.{key}: {pixels} pixels are too many for images of {size}. Set it below {size}."
+                f"{location('train', key)}: {pixels} pixels are too many for images of {size}. Set it below {size}."
             )
 
 

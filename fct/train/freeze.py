@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from fct.core.errors import FctError
+from fct.core.params import location
 from fct.models.backbones import unwrap_grey
 
 
@@ -28,12 +29,12 @@ def freeze(backbone: nn.Module, patterns: Sequence[str]) -> list[nn.Module]:
         names = fnmatch.filter(weights, pattern)
         if not names:
             raise FctError(
-                f"params.yaml: train.freeze: no weight is called {pattern!r}. The first is {first}, the last {last}; a "
-                f"star stands for any characters, as in {first.partition('.')[0]}.*"
+                f"{location('train.freeze')}: no weight is called {pattern!r}. The first is {first}, the last {last}; "
+                f"a star stands for any characters, as in {first.partition('.')[0]}.*"
             )
         for name in names:
             weights[name].requires_grad = False
     if patterns and not any(weight.requires_grad for weight in weights.values()):
-        raise FctError("params.yaml: train.freeze: no weight of the backbone is left to be trained. Freeze fewer.")
+        raise FctError(f"{location('train.freeze')}: no weight of the backbone is left to be trained. Freeze fewer.")
     owners = {module: list(module.parameters(recurse=False)) for module in model.modules()}
     return [module for module, own in owners.items() if own and not any(weight.requires_grad for weight in own)]

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from fct.core.errors import TRY_AGAIN, FctError
+from fct.core.params import location
 from fct.train.params import TrainParams
 
 RANK, SIZE, LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"  # set by all launchers
@@ -147,8 +148,8 @@ def joined(params: TrainParams) -> Iterator[Group]:
     rank, size = rank_of_environment() or (0, 1)
     if size != params.processes:
         raise FctError(
-            f"params.yaml: train.processes is {params.processes}, but the launcher started {size} ({SIZE}). The number "
-            "decides the weights, so it is a parameter: make both the same."
+            f"{location('train.processes')} is {params.processes}, but the launcher started {size} ({SIZE}). The "
+            "number decides the weights, so it is a parameter: make both the same."
         )
     if size == 1:
         yield ALONE
@@ -177,7 +178,7 @@ def _choose_gpu() -> None:
         local = int(os.environ.get(LOCAL_RANK, os.environ[RANK]))
         if local >= count:
             raise FctError(
-                f"params.yaml: train.processes: each process needs a GPU of its own, and this host shows {count}, but "
+                f"{location('train.processes')}: each process needs a GPU of its own, and this host shows {count}, but "
                 f"{LOCAL_RANK} is {local}. Start at most {count} processes on this host."
             )
         torch.cuda.set_device(local)

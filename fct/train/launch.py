@@ -24,6 +24,7 @@ from typing import NoReturn
 import torch
 
 from fct.core.errors import FAILED, INTERRUPTED, FctError
+from fct.core.params import location
 from fct.train.group import LOCAL_RANK, RANK, SIZE, STORE, Group, LostProcessError, joined, rank_of_environment
 from fct.train.lock import training_lock
 from fct.train.params import TrainParams
@@ -73,7 +74,7 @@ def _launch(count: int) -> None:
     gpus = torch.cuda.device_count()
     if torch.cuda.is_available() and gpus < count:
         raise FctError(
-            f"params.yaml: train.processes: {count} processes need a GPU each, and {gpus} can be seen here. Set it to "
+            f"{location('train.processes')}: {count} processes need a GPU each, and {gpus} can be seen here. Set it to "
             f"{gpus} or fewer, or start the stage on several machines with a launcher such as torchrun."
         )
     with TemporaryDirectory(prefix="fct-train-") as name:

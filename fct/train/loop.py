@@ -23,6 +23,7 @@ from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
 from fct.core.errors import FctError
+from fct.core.params import location
 from fct.methods.batch import Batch, Context, Loss, Share
 from fct.methods.params import MethodParams
 from fct.methods.registry import METHODS
@@ -186,7 +187,7 @@ class Training:
         """Check that each process has enough images, in a split that is smaller than a batch."""
         if self.batch_size < SMALLEST_SHARE * self.group.size:
             raise FctError(
-                f"params.yaml: train.processes: {self.group.size} processes are too many for {len(self.data.train)} "
+                f"{location('train.processes')}: {self.group.size} processes are too many for {len(self.data.train)} "
                 f"training images: each needs at least {SMALLEST_SHARE} of a batch. Set it lower."
             )
 

@@ -14,6 +14,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from fct.core.errors import FctError, install
+from fct.core.params import location
 from fct.models.backbones import unwrap_grey
 from fct.models.network import Network
 from fct.train.params import TIMM, TrainParams
@@ -102,13 +103,13 @@ def _of_timm(name: str, groups: list[dict[str, Any]], params: TrainParams) -> to
         from timm.optim import create_optimizer_v2, list_optimizers  # type: ignore[attr-defined]  # not declared
     except ImportError:
         raise FctError(
-            f"params.yaml: train.optimiser: {TIMM}{name} needs timm. Install it: {install('timm')}"
+            f"{location('train.optimiser')}: {TIMM}{name} needs timm. Install it: {install('timm')}"
         ) from None
     names = [str(known) for known in list_optimizers()]
     if name not in names:
         near = difflib.get_close_matches(name, names, n=3) or ["lion", "lamb", "adan"]
         raise FctError(
-            f"params.yaml: train.optimiser: timm has no optimiser {name!r}. Nearest: "
+            f"{location('train.optimiser')}: timm has no optimiser {name!r}. Nearest: "
             f"{', '.join(TIMM + known for known in near)}."
         )
     optimiser: torch.optim.Optimizer = create_optimizer_v2(

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from fct.core.errors import FctError
+from fct.core.params import location
 
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -25,8 +26,8 @@ def resolve_precision(precision: str, device: torch.device) -> Precision:
     if precision == "fp16":
         if device.type != "cuda":
             raise FctError(
-                "params.yaml: train.precision: fp16 needs a GPU, and there is none here. Set it to auto, which is bf16 "
-                "where the processor has such arithmetic, else fp32."
+                f"{location('train.precision')}: fp16 needs a GPU, and there is none here. Set it to auto, which is "
+                "bf16 where the processor has such arithmetic, else fp32."
             )
         return "fp16"
     if precision == "auto":
@@ -89,6 +90,6 @@ def check_narrow(network: nn.Module, precision: str, images: torch.Tensor) -> No
         hook.remove()
     if narrow:
         raise FctError(
-            f"params.yaml: train.precision: bf16 gives wrong gradients on a CPU where a stride is larger than the "
+            f"{location('train.precision')}: bf16 gives wrong gradients on a CPU where a stride is larger than the "
             f"features: {narrow[0]}. Set it to fp32, or take larger images or model.stem: small."
         )

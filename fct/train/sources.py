@@ -8,6 +8,7 @@ import psutil
 import torch
 
 from fct.core.errors import FctError
+from fct.core.params import location
 from fct.splits.shards import Images
 from fct.splits.store import Split
 from fct.train.batches import Cached, Online, Resident, Source
@@ -46,7 +47,7 @@ def choose_source(  # noqa: PLR0913, PLR0917  # all that decides
     """
     native = split.originals is not None
     if views == "online" and native:
-        raise FctError(f"params.yaml: train.views: {NOT_ONLINE}")
+        raise FctError(f"{location('train.views')}: {NOT_ONLINE}")
     size = split.images.nbytes * (1 + len(qualities))
     host_limit = psutil.virtual_memory().available * SHARE
     gpu_limit = torch.cuda.mem_get_info(device)[0] * SHARE if device.type == "cuda" else 0

@@ -68,6 +68,33 @@ def test_values_that_do_not_fit_each_other_are_named(checked, changed, message):
         checked(**changed)
 
 
+@pytest.mark.parametrize(
+    ("key", "line", "value"),
+    [
+        ("model.name", "  name: speednet", "resnet9000"),
+        ("model.weights", "  weights: null", "weights/none.pt"),
+        ("method.teacher", "  teacher: baseline", "weights/none.pt"),
+        ("method.layers", "  layers: [stage3, head]", "[stage4]"),
+        ("method.block.layers", "    layers: [stage2, stage3]", "[stage9]"),
+        ("features.layers", "  layers: [stage1, stage2, stage3]", "[stage4]"),
+        ("search.layers", "  layers: null", "[stage9]"),
+        ("train.freeze", "  freeze: []", "[stage9.*]"),
+        ("train.optimiser", "  optimiser: sgd", "timm/lionn"),
+        ("train.crop_padding", "  crop_padding: 2", "28"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named_with_its_line(tmp_path, monkeypatch, key, line, value):
+    """As one of a wrong type is."""
+    monkeypatch.chdir(tmp_path)
+    lines = DEFAULTS.read_text().splitlines()
+    [number] = [number for number, text in enumerate(lines) if text.startswith(line)]
+    lines[number] = f"{line.partition(':')[0]}: {value}"
+    (tmp_path / "params.yaml").write_text("\n".join(lines))
+    with pytest.raises(FctError) as error:
+        check(load(Params))
+    assert f"params.yaml, line {number + 1}: {key}: " in str(error.value)
+
+
 @pytest.fixture
 def save_weights(tmp_path):
     """Return a function that saves weights of a backbone in weights/, and returns the name of the file."""
@@ -128,7 +155,7 @@ def save_teacher(tmp_path):
 
 def test_a_teacher_without_a_network_is_refused(checked, page):
     """Its file is read before there are data, too."""
-    with pytest.raises(FctError, match=r"weights/page\.pt is damaged .* Set params\.yaml: method\.teacher"):
+    with pytest.raises(FctError, match=r"weights/page\.pt is damaged .* Set params\.yaml, line 1: method\.teacher"):
         checked(method__teacher=page)
 
 

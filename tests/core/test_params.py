@@ -320,3 +320,18 @@ def test_a_list_in_the_place_of_a_name_that_was_renamed(tmp_path, value):
     path.write_text(params.DEFAULTS.read_text().replace("  target: teacher", f"  target: {value}"))
     with pytest.raises(FctError, match=r"method\.target: this must be 'raw'"):
         params.load(MethodSection, path)
+
+
+def test_a_key_may_have_dots(file):
+    """Its place is that of its parts."""
+    path = file(GOOD)
+    assert (
+        params.location("data.seed", path=path)
+        == params.location("data", "seed", path=path)
+        == f"{path}, line 2: data.seed"
+    )
+
+
+def test_without_the_file_a_key_has_no_line(tmp_path):
+    """Commands that take the package's defaults have no params.yaml."""
+    assert params.location("data.seed", path=tmp_path / "none.yaml") == f"{tmp_path}/none.yaml: data.seed"

@@ -240,7 +240,7 @@ def test_interrupted_before_it_is_removed_a_file_stays_in_the_inbox(interrupt, c
 def test_a_missing_folder_is_named(missing, key):
     """The error names the key and says what to make."""
     Path(missing).rename("elsewhere")
-    with pytest.raises(FctError, match=rf"params\.yaml: {key}: .*Make it"):
+    with pytest.raises(FctError, match=rf"params\.yaml.*: {key}: .*Make it"):
         run()
 
 

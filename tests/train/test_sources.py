@@ -69,7 +69,7 @@ def test_images_compressed_at_their_own_size_are_never_compressed_after_the_resi
 
 def test_online_views_of_such_images_are_an_error(split):
     """The error names the key and what to set."""
-    with pytest.raises(FctError, match=r"params\.yaml: train\.views: images of a folder .* Set it to cache"):
+    with pytest.raises(FctError, match=r"params\.yaml.*: train\.views: images of a folder .* Set it to cache"):
         choose("online", replace(split, originals=NATIVE))
 
 
