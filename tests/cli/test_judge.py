@@ -305,7 +305,7 @@ def test_a_model_of_this_project_that_guesses_is_told(shop):
 
 
 @pytest.mark.parametrize("option", ["--json", "--junit"])
-@pytest.mark.parametrize(("target", "reason"), [("photos", "is a directory"), ("names.txt/a", "is a file")])
+@pytest.mark.parametrize(("target", "reason"), [("photos", "is a folder"), ("names.txt/a", "is a file")])
 def test_what_cannot_be_written_is_told_before_the_measurement(shop, option, target, reason):
     """The error names the option, and the model is not even opened."""
     (shop / "names.txt").write_text("")
