@@ -102,7 +102,7 @@ def thresholds(*, dry_run: bool) -> None:
     Needs `dvc repro export@standard`: that network is trained on raw images alone. Measures it on validation images,
     raw and compressed, by the lines of the gate. Lines of accuracy and calibration (ece) then allow a candidate to be
     one point worse, plus the uncertainty that comes from the number of gate images. file_mib allows a quarter more.
-    Other lines stay as they are. Tighten the lines that matter to you.
+    Other lines stay as they are. Tighten the lines that matter to you. stderr warns of thresholds below chance.
     """
     with exit_on_error():
         from fct import recipes

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fct.cli.guess import no_better_than_chance
 from fct.core.errors import FctError
@@ -49,7 +53,7 @@ def propose_thresholds(path: Path = PARAMS) -> list[Threshold]:
     A line about accuracy or calibration (ece) allows the candidate to be one point worse than `standard`, raw or
     compressed. It also allows for the uncertainty of the gate's number of images for that line, so that `standard`
     itself would pass. The file may be a quarter larger than that of `standard`. Other lines stay. stderr warns if
-    `standard` is no better than chance.
+    `standard` is no better than chance, or a threshold is below it.
 
     Raises:
         FctError: `standard` has not been exported yet.
@@ -59,8 +63,6 @@ def propose_thresholds(path: Path = PARAMS) -> list[Threshold]:
         raise FctError(f"{STANDARD_ONNX} is not here. Make it with `dvc repro export@standard`.")
     val, gate = open_split("val"), open_split("gate")
     predictions = predict_views(STANDARD_ONNX, val, params.evaluate, params.jpeg.subsampling)
-    if chance := no_better_than_chance(predictions.classes[0] == val.labels, len(read_meta()["classes"])):
-        print(f"warning: {STANDARD_ONNX}: {chance}. These thresholds prove nothing: train it longer.", file=sys.stderr)
     proposals = []
     for index, line in enumerate(params.gate):
         if line.metric == "file_mib" and line.at_most is not None:
@@ -76,7 +78,25 @@ def propose_thresholds(path: Path = PARAMS) -> list[Threshold]:
                 threshold = math.ceil(100 * min(1.0, of_gate.high + MAY_LOSE)) / 100
             key = line.direction.replace(" ", "_")
             proposals.append(Threshold(f"gate.{index}.{key}", line, estimate.value, threshold))
+    if doubt := _doubt(proposals, predictions.classes[0] == val.labels, len(read_meta()["classes"])):
+        print(f"warning: {doubt}", file=sys.stderr)
     return proposals
+
+
+def _doubt(proposals: Sequence[Threshold], right: NDArray[np.bool_], classes: int) -> str | None:
+    """Return why thresholds prove little, or None.
+
+    Args:
+        proposals: the thresholds.
+        right: [N], which predictions of `standard` on raw images are right.
+        classes: their number.
+    """
+    if chance := no_better_than_chance(right, classes):
+        return f"{STANDARD_ONNX}: {chance}. These thresholds prove nothing: train it longer."
+    low = [each.key for each in proposals if each.line.metric == "accuracy" and each.threshold < 1 / classes]
+    if low:
+        return f"{', '.join(low)}: below chance ({1 / classes:.2g}), where a model that guesses may pass. Ask for more."
+    return None
 
 
 def _more_images(line: CheckParams, val: Predictions, gate: Split, evaluate: EvaluateParams) -> float:

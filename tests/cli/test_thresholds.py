@@ -68,3 +68,16 @@ def test_a_standard_that_guesses_is_told(project, capsys):
     np.save(project / "data/splits/val/labels.npy", 1 - labels)
     propose(project, "raw", 100)
     assert "standard.onnx: accuracy on 200 raw images is 0.2, no better than chance (0.5)" in capsys.readouterr().err
+
+
+def test_a_threshold_below_chance_is_told(project, capsys):
+    """58 right answers of 100 are sure to be better than chance on the 200 raw images, not on a sample of them."""
+    labels = np.load(project / "data/splits/val/labels.npy")
+    labels[[*range(20, 42), *range(120, 142)]] = 1 - labels[[*range(20, 42), *range(120, 142)]]
+    np.save(project / "data/splits/val/labels.npy", labels)
+    propose(project, "raw", 100)
+    assert not capsys.readouterr().err
+    assert propose(project, "unseen", 100) < 0.5
+    assert capsys.readouterr().err == (
+        "warning: gate.0.at_least: below chance (0.5), where a model that guesses may pass. Ask for more.\n"
+    )
