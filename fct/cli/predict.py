@@ -33,7 +33,7 @@ def open_classifier(model: str) -> Iterator[Classifier]:
     with TemporaryDirectory() as folder:
         if model.endswith(".onnx"):
             path = Path(model)
-        elif Path(model).exists() or len(Path(model).parts) > 1:
+        elif Path(model).exists() or Path(model).suffix or len(Path(model).parts) > 1:
             raise FctError(
                 f"--model {model}: this is not an ONNX file. Give one whose name ends in .onnx, such as {MODEL_ONNX}."
             )
@@ -62,7 +62,7 @@ def list_files(paths: Sequence[Path]) -> list[Path]:
     """Return the files among `paths`, and in order the files at any depth of the folders among them.
 
     Raises:
-        FctError: a folder has no file.
+        FctError: a folder has no file, or READMEs alone.
     """
     files: list[Path] = []
     for path in paths:
@@ -71,7 +71,7 @@ def list_files(paths: Sequence[Path]) -> list[Path]:
             continue
         inside = sorted(file for file in path.rglob("*") if _is_wanted(file, path))
         if not inside:
-            raise FctError(f"{path}: this folder has no file.")
+            raise FctError(f"{path}: this folder has no image. Name one that has.")
         files += inside
     return files
 

@@ -68,7 +68,9 @@ def test_json_is_one_object_per_line(shop):
     ("arguments", "message"),
     [
         (["--model", "gone.onnx", "images"], "gone.onnx is not here"),
-        (["images/empty"], "images/empty: this folder has no file"),
+        (["images/empty"], "images/empty: this folder has no image. Name one that has."),
+        (["images/notes"], "images/notes: this folder has no image."),
+        (["--model", "model.pt", "images"], "--model model.pt: this is not an ONNX file"),
         (["--model", "model/model.pt", "images"], "--model model/model.pt: this is not an ONNX file"),
         (["--model", "images", "images"], "--model images: this is not an ONNX file"),
     ],
@@ -76,6 +78,8 @@ def test_json_is_one_object_per_line(shop):
 def test_an_error_at_the_start_is_one_line(shop, arguments, message):
     """A model that is not there and an empty folder are errors for people."""
     (shop / "images/empty").mkdir()
+    (shop / "images/notes").mkdir()
+    (shop / "images/notes/README.md").write_text("text")
     done = run(*arguments)
     assert done.exit_code == 2
     assert message in done.stderr
