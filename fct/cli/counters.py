@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fct.core.errors import exit_on_error
+from fct.core.errors import FctError, exit_on_error
 
 
 @click.command()
@@ -19,7 +19,8 @@ def counters(*, folder: Path, port: int | None) -> None:
 
     FOLDER is the folder that the environment variable FCT_COUNTERS names where models are served. For each model, the
     command adds up the counts of all processes: JPEG qualities, families of JPEG tables, sizes, predicted classes,
-    confidences and errors. Damaged files are named and skipped; without --port the exit status is then 1.
+    confidences and errors. Damaged files are named and skipped; without --port the exit status is then 1. It is 2 if
+    the folder has other files alone.
     """
     with exit_on_error():
         from fct.monitoring import prometheus
@@ -28,11 +29,13 @@ def counters(*, folder: Path, port: int | None) -> None:
         reading = read_counts(folder)
         for problem in reading.damaged:
             click.echo(f"skipped {folder}/{problem}", err=True)
+        if not reading.models and not reading.damaged:
+            if port is None and any(not path.name.startswith(".") for path in folder.iterdir()):
+                raise FctError(f"{folder} has other files, but no counts. {WHICH}")
+            click.echo(f"{folder} has no counts yet. {WHICH}", err=True)
         if port is not None:
             prometheus.serve(folder, port)
             return
-        if not reading.models and not reading.damaged:
-            click.echo(f"{folder} has no counts yet. {WHICH}", err=True)
         click.echo(prometheus.to_text(reading), nl=False)
         if reading.damaged:
             raise SystemExit(1)

@@ -89,10 +89,12 @@ def read_counts(folder: Path, since: date | None = None) -> Reading:
         since: the first day (UTC) that counts; None for all.
 
     Raises:
-        FctError: the folder is missing or cannot be read.
+        FctError: the folder is missing, is a file, or cannot be read.
     """
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
+    except NotADirectoryError:
+        raise FctError(f"{folder} is a file, not a folder. {WHICH}") from None
     except OSError as error:
         raise FctError(f"{folder}: {error.strerror}. {WHICH}") from None
     files: dict[str, list[_File]] = {}

@@ -98,3 +98,30 @@ def test_a_folder_without_counts_is_told(tmp_path):
     result = CliRunner().invoke(main, ["counters", str(tmp_path)])
     assert f"{tmp_path} has no counts yet. Give the folder that FCT_COUNTERS names" in result.stderr
     assert result.exit_code == 0
+
+
+def test_a_folder_of_other_files_is_an_error(tmp_path):
+    """Sums of zero would look like a model that nobody asked."""
+    (tmp_path / "image.jpg").write_bytes(b"")
+    result = CliRunner().invoke(main, ["counters", str(tmp_path)])
+    assert result.exit_code == 2
+    assert f"{tmp_path} has other files, but no counts. Give the folder that FCT_COUNTERS names" in result.stderr
+    assert not result.stdout
+
+
+def test_a_file_in_place_of_the_folder_is_an_error(tmp_path):
+    """Its name and what is needed are one line."""
+    (tmp_path / "counts.json").write_text("{}")
+    result = CliRunner().invoke(main, ["counters", str(tmp_path / "counts.json")])
+    assert result.exit_code == 2
+    assert f"{tmp_path}/counts.json is a file, not a folder. Give the folder that FCT_COUNTERS names" in result.stderr
+
+
+def test_a_server_starts_before_there_are_counts(tmp_path, monkeypatch):
+    """It says so, and serves, whatever else is in the folder."""
+    (tmp_path / "notes.txt").write_text("")
+    served = []
+    monkeypatch.setattr("fct.monitoring.prometheus.serve", lambda *where: served.append(where))
+    result = CliRunner().invoke(main, ["counters", str(tmp_path), "--port", "9464"])
+    assert "has no counts yet" in result.stderr
+    assert served == [(tmp_path, 9464)]
