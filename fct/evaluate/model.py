@@ -99,7 +99,7 @@ def open_foreign_model(path: Path, wanted: Preprocessing | None = None) -> Model
     inputs = session.get_inputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in PIXEL_TYPES:
         description = ", ".join(f"{tensor.name} {tensor.type} {tensor.shape}" for tensor in inputs)
-        aware = " Export a fct.QualityAware with its image alone." if len(inputs) > 1 else ""
+        aware = " Export a fct.QualityAware with its image alone, without the quality." if len(inputs) > 1 else ""
         raise FctError(
             f"{path}: its inputs are {description}. One input of images is needed: float16, float32, float64 or uint8, "
             f"four axes.{aware}"

@@ -174,6 +174,15 @@ def test_a_champion_of_other_classes_is_refused(shop):
     assert "champion.onnx has 2: red, blue; theirs.onnx has 2: blue, red." in done.output
 
 
+def test_a_model_that_also_takes_the_quality_is_refused(shop, echo):
+    """The error says how a fct.QualityAware is exported for the gate."""
+    assert shop
+    done = run(str(echo), "--data", "photos", "--normalise", "unit")
+    assert done.exit_code == 2
+    assert "quality tensor(int64)" in done.stderr
+    assert "Export a fct.QualityAware with its image alone, without the quality.\n" in done.stderr
+
+
 def test_images_of_four_channels_are_refused(shop):
     """A folder's images are grey or RGB."""
     save(shop / "theirs.onnx", channels=4)
