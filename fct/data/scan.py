@@ -111,7 +111,7 @@ def is_litter(name: str) -> bool:
 
 def is_note(name: str) -> bool:
     """Return whether a file of this name is about the images beside it: a README, or written by `dvc add`."""
-    return name.upper().startswith("README") or name.endswith(".dvc")
+    return name.upper().partition(".")[0] == "README" or name.endswith(".dvc")  # not readme-1.jpg
 
 
 def format_problems(problems: Sequence[Problem]) -> str:

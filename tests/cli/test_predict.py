@@ -46,6 +46,9 @@ def test_a_folder_is_a_table(shop):
 def test_notes_beside_the_images_are_no_images(shop, name):
     """As in the stage data."""
     (shop / "images" / name).write_text("text")
+    shutil.copy(shop / "images/a.jpg", shop / "images/readme-1.jpg")
+    assert "images/readme-1.jpg" in run("images").stdout
+    (shop / "images/readme-1.jpg").unlink()
     assert "ead" not in run("images").stdout.replace("deep/c.png", "")
     assert ".dvc" not in run("images").stdout
 
