@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from fct.serving.classifier import Classifier, Prediction
 from fct.serving.metadata import read_entries
 from fct.splits.store import read_meta
 
+VERSION = re.compile(r"champion|challenger|previous|\d+")  # what `registry.fetch` takes
 NAME_WIDTH = 40  # characters of a file's name in the table
 
 
@@ -33,9 +35,10 @@ def open_classifier(model: str) -> Iterator[Classifier]:
     with TemporaryDirectory() as folder:
         if model.endswith(".onnx"):
             path = Path(model)
-        elif Path(model).exists() or Path(model).suffix or len(Path(model).parts) > 1:
+        elif not VERSION.fullmatch(model):
             raise FctError(
-                f"--model {model}: this is not an ONNX file. Give one whose name ends in .onnx, such as {MODEL_ONNX}."
+                f"--model {model}: this is not an ONNX file. Give one whose name ends in .onnx, such as {MODEL_ONNX}, "
+                "or a registered version: champion, challenger, previous, or a number."
             )
         else:
             from fct import registry

@@ -75,6 +75,7 @@ def test_json_is_one_object_per_line(shop):
         (["images/notes"], "images/notes: this folder has no image."),
         (["--model", "model.pt", "images"], "--model model.pt: this is not an ONNX file"),
         (["--model", "model/model.pt", "images"], "--model model/model.pt: this is not an ONNX file"),
+        (["--model", "champoin", "images"], "or a registered version: champion, challenger, previous, or a number."),
         (["--model", "images", "images"], "--model images: this is not an ONNX file"),
     ],
 )
