@@ -51,7 +51,7 @@ def intake(*, run: bool = True) -> State[Any]:
     """
     params = load(Params)
     if params.data.source != "folder":
-        raise FctError(f"{location('data', 'source')} is {params.data.source}, but intake needs the source folder.")
+        raise FctError(f"{location('data.source')} is {params.data.source}, but intake needs the source folder.")
     folder = params.data.folder
     images = Path(folder.path)
     with run_lock():

@@ -41,7 +41,7 @@ def main(quality: int) -> None:
         start = time.perf_counter()
         sections = params.load(Params)
         if not 1 <= quality <= 100:  # dvc.yaml passes the items of the list unchecked
-            raise FctError(f"{params.location('cache', 'qualities')}: a JPEG quality is 1 to 100 (it is {quality}).")
+            raise FctError(f"{params.location('cache.qualities')}: a JPEG quality is 1 to 100 (it is {quality}).")
         manifest = build_cache(
             quality,
             sections.jpeg.subsampling,

@@ -72,14 +72,14 @@ def _check_gate(params: Params) -> None:
     for index, line in enumerate(params.gate):
         if line.over == "trainings" and params.spread.trainings < 2:
             raise FctError(
-                f"{location('gate', index, 'over')}: a line over trainings needs at least 2 trainings. Set "
+                f"{location(f'gate.{index}.over')}: a line over trainings needs at least 2 trainings. Set "
                 "spread.trainings."
             )
 
 
 def _check_views(params: Params) -> None:
     if params.train.views == "online" and params.data.source == "folder":
-        raise FctError(f"{location('train', 'views')}: {NOT_ONLINE}")
+        raise FctError(f"{location('train.views')}: {NOT_ONLINE}")
 
 
 def _check_unseen(params: Params) -> None:

@@ -57,19 +57,19 @@ def examine() -> Iterator[Finding]:
 def _check_splits(data: DataParams) -> None:
     meta.verify(SPLITS, ORIGINALS)
     made, expected = read_meta(), {"source": data.source, "seed": data.seed}
-    keys = {"source": ("source",), "seed": ("seed",), "size": ("folder", "pixels"), "channels": ("folder", "channels")}
+    keys = {"source": "source", "seed": "seed", "size": "folder.pixels", "channels": "folder.channels"}
     if data.source == "folder":
         expected |= {"size": data.folder.pixels, "channels": data.folder.channels}
     for name, value in expected.items():
         if made[name] != value:
             raise FctError(
-                f"{location('data', *keys[name])} is {value}, but {SPLITS / 'meta.json'} has {name} {made[name]}. "
+                f"{location(f'data.{keys[name]}')} is {value}, but {SPLITS / 'meta.json'} has {name} {made[name]}. "
                 "Make the splits again with `dvc repro data`."
             )
     side = open_split("train").images.shape[1]
     if data.source == "folder" and side != data.folder.kept_pixels:
         raise FctError(
-            f"{location('data', 'folder', 'keep')} is {data.folder.keep}, so images of train should have "
+            f"{location('data.folder.keep')} is {data.folder.keep}, so images of train should have "
             f"{data.folder.kept_pixels} pixels, but those in {SPLITS / 'train'} have {side}. Make the splits again "
             "with `dvc repro data`."
         )

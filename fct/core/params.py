@@ -205,14 +205,14 @@ def check(model: type[Sections], values: Mapping[str, Any], source: str) -> Sect
     return _validate(model, Path(source), values, values, strict=False)
 
 
-def location(*key: str | int, path: Path = PARAMS) -> str:
+def location(key: str, path: Path = PARAMS) -> str:
     """Return `file, line N: section.key`, for an error about a value that `load` did not check.
 
     Args:
-        key: its parts, or text with dots between them.
+        key: dotted, such as train.epochs, or gate.0.at_least in a list.
         path: the file. If it is not here, there is no line.
     """
-    parts = [inner for part in key for inner in (part.split(".") if isinstance(part, str) else [part])]
+    parts = [int(part) if part.isdecimal() else part for part in key.split(".")]
     return locate(path, parse(path) if path.exists() else {}, parts)
 
 

@@ -88,7 +88,7 @@ def refuse_unmeasured_slices(lines: Sequence[CheckParams], measured: EvaluatePar
     """
     for index, line in enumerate(lines):
         if problem := slice_problem(line, measured):
-            raise FctError(f"{location('gate', index, 'slice', path=path)}: {problem}")
+            raise FctError(f"{location(f'gate.{index}.slice', path)}: {problem}")
 
 
 def check_lines(

@@ -103,7 +103,7 @@ def read_for(lines: Sequence[CheckParams], digest: str, params: EvaluateParams) 
     trainings = read()
     if len(trainings.seeds) < 2:
         raise FctError(
-            f"{location('gate', min(over), 'over')}: such a line needs at least 2 trainings, but {SPREAD_METRICS} has "
+            f"{location(f'gate.{min(over)}.over')}: such a line needs at least 2 trainings, but {SPREAD_METRICS} has "
             f"{len(trainings.seeds) or 'none'}. Set spread.trainings in params.yaml to at least 2 and run `dvc repro`."
         )
     missing = [line.value_name for line in over.values() if line.value_name not in trainings.values]

@@ -148,8 +148,8 @@ def _architecture(name: str, width: int, stem: str, size: int) -> str:
 
 
 def _load_teacher(path: Path) -> tuple[Network, saved.Description]:
-    remedy = f"Set {location('method.teacher')} to the model.pt of another training."
-    return saved.load(path, remedy=None if path == STANDARD_PT else remedy)
+    remedy = None if path == STANDARD_PT else f"Set {location('method.teacher')} to the model.pt of another training."
+    return saved.load(path, remedy=remedy)
 
 
 def _make_teacher(method: MethodParams, device: torch.device) -> Network:

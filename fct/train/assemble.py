@@ -229,7 +229,7 @@ def check_size(train: TrainParams, size: int) -> None:
     for key, pixels in (("crop_padding", train.crop_padding), ("cutout", train.cutout)):
         if pixels >= size:
             raise FctError(
-                f"{location('train', key)}: {pixels} pixels are too many for images of {size}. Set it below {size}."
+                f"{location(f'train.{key}')}: {pixels} pixels are too many for images of {size}. Set it below {size}."
             )
 
 

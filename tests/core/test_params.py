@@ -325,11 +325,14 @@ def test_a_list_in_the_place_of_a_name_that_was_renamed(tmp_path, value):
 def test_a_key_may_have_dots(file):
     """Its place is that of its parts."""
     path = file(GOOD)
-    assert (
-        params.location("data.seed", path=path)
-        == params.location("data", "seed", path=path)
-        == f"{path}, line 2: data.seed"
-    )
+    assert params.location("data.seed", path) == f"{path}, line 2: data.seed"
+
+
+def test_a_number_in_a_dotted_key_is_a_place_in_a_list(tmp_path):
+    """As in the keys that recipes and overrides take."""
+    path = tmp_path / "params.yaml"
+    path.write_text("gate:\n  - slice: raw\n  - metric: parity\n    slice: worst\n")
+    assert params.location("gate.1.slice", path) == f"{path}, line 4: gate.1.slice"
 
 
 def test_without_the_file_a_key_has_no_line(tmp_path):
